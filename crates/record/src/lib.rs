@@ -1,0 +1,1 @@
+//! The shared-memory contract between a woven program and the agent.
