@@ -1,0 +1,1 @@
+//! From records and kernel counters to spans: assemble, correlate, measure, sample.

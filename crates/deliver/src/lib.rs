@@ -1,0 +1,1 @@
+//! Delivery: OTLP bytes, OTLP over gRPC and HTTP, the Prometheus endpoint.

@@ -1,0 +1,285 @@
+//! Telemetry as it leaves the agent: spans, resources, anatomy, and their JSON form.
+//!
+//! These are the words that `store`, `ui` and the command line share. The hot path from ring to OTLP bytes does not
+//! build them; they are made where a person or a script reads. Times are integers: nanoseconds since 1970 for moments,
+//! nanoseconds for durations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A trace id, as on the wire; written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct TraceId(pub [u8; 16]);
+
+/// A span id, as on the wire; written as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct SpanId(pub [u8; 8]);
+
+macro_rules! hex_id {
+    ($name:ident, $bytes:literal) => {
+        impl $name {
+            /// True for the id of all zeros, which means "none".
+            pub fn is_zero(self) -> bool {
+                self.0 == [0; $bytes]
+            }
+
+            /// Reads hexadecimal digits, exactly as many as the id has.
+            pub fn parse(text: &str) -> Option<Self> {
+                if text.len() != 2 * $bytes || !text.is_ascii() {
+                    return None;
+                }
+                let mut id = [0; $bytes];
+                for (index, byte) in id.iter_mut().enumerate() {
+                    *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+                }
+                Some(Self(id))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, formatter)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("not an id: {text:?}")))
+            }
+        }
+    };
+}
+
+hex_id!(TraceId, 16);
+hex_id!(SpanId, 8);
+
+/// Kind of a span, as in OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Inside the program.
+    #[default]
+    Internal,
+    /// Answers a request.
+    Server,
+    /// Makes a request and waits for the answer.
+    Client,
+    /// Hands over a message.
+    Producer,
+    /// Takes a message.
+    Consumer,
+}
+
+impl Kind {
+    /// OTLP's number (1 to 5); unknown ones are internal.
+    pub fn from_otlp(number: i32) -> Self {
+        match number {
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// Outcome of a span.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Status {
+    /// The code.
+    pub code: StatusCode,
+    /// Explanation of an error.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Code of a status, as in OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusCode {
+    /// Nobody said anything.
+    #[default]
+    Unset,
+    /// Said to be right.
+    Ok,
+    /// Failed.
+    Error,
+}
+
+/// Value of an attribute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// Integer.
+    Int(i64),
+    /// Floating-point number.
+    Float(f64),
+    /// Text.
+    String(String),
+    /// Several values.
+    Array(Vec<Value>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(formatter, "{value}"),
+            Self::Int(value) => write!(formatter, "{value}"),
+            Self::Float(value) => write!(formatter, "{value}"),
+            Self::String(value) => formatter.write_str(value),
+            Self::Array(values) => formatter.debug_list().entries(values.iter().map(ToString::to_string)).finish(),
+        }
+    }
+}
+
+/// Attributes by key, sorted.
+pub type Attributes = BTreeMap<String, Value>;
+
+/// What sends telemetry: a process, by its resource attributes (`service.name` and so on).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
+pub struct Resource {
+    /// Attributes of OpenTelemetry's resource conventions.
+    pub attributes: Attributes,
+}
+
+impl Resource {
+    /// `service.name`, or what the conventions say when nobody gave one.
+    pub fn service(&self) -> &str {
+        match self.attributes.get("service.name") {
+            Some(Value::String(name)) => name,
+            _ => "unknown_service",
+        }
+    }
+}
+
+/// Where a span comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A join point woven into the program.
+    #[default]
+    Woven,
+    /// The OpenTelemetry API, called by hand.
+    Api,
+    /// Received as OTLP.
+    Otlp,
+    /// A probe on a function of a program that was not rebuilt.
+    Uprobe,
+    /// Traffic on a socket.
+    Socket,
+}
+
+/// Something that happened at a moment inside a span.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Name.
+    pub name: String,
+    /// When, ns since 1970.
+    pub time_unix_nano: u64,
+    /// Attributes.
+    #[serde(default)]
+    pub attributes: Attributes,
+}
+
+/// Another span that this one has to do with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// The span.
+    pub span_id: SpanId,
+}
+
+/// Where a span's wall time went. A part that was not measured is absent, not 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Anatomy {
+    /// Wall time, ns.
+    pub wall_ns: u64,
+    /// Time by part, ns; names as in `record::layout::PARTS`.
+    pub parts_ns: BTreeMap<String, u64>,
+}
+
+/// Attribute name of a part: `tandem.anatomy.run_queue`.
+pub const ANATOMY_PREFIX: &str = "tandem.anatomy.";
+/// Attribute that says where a span comes from ([`Source`]); absent for woven ones.
+pub const SOURCE_ATTRIBUTE: &str = "tandem.source";
+/// Attribute (true) of a span whose program ended before it did.
+pub const UNFINISHED_ATTRIBUTE: &str = "tandem.unfinished";
+
+/// A span, in the form that people and scripts see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+    /// Its parent; absent for a root.
+    pub parent_span_id: Option<SpanId>,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: Kind,
+    /// `service.name` of its resource.
+    pub service: String,
+    /// Start, ns since 1970.
+    pub start_unix_nano: u64,
+    /// Duration, ns.
+    pub duration_ns: u64,
+    /// Outcome.
+    pub status: Status,
+    /// Attributes, without those of the anatomy.
+    pub attributes: Attributes,
+    /// Events.
+    pub events: Vec<Event>,
+    /// Links.
+    pub links: Vec<Link>,
+    /// Anatomy, where measured.
+    pub anatomy: Option<Anatomy>,
+    /// Where it comes from.
+    pub source: Source,
+    /// The program ended before the span did; its duration is what had passed when that was noticed.
+    pub unfinished: bool,
+    /// Instrumentation scope (`tandem/net/http`).
+    #[serde(default)]
+    pub scope: String,
+    /// The whole resource; not part of the JSON line of a span.
+    #[serde(skip)]
+    pub resource: Arc<Resource>,
+}
+
+/// A trace in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceSummary {
+    /// Id.
+    pub trace_id: TraceId,
+    /// Name of the root span, or of the earliest one while the root is missing.
+    pub root: String,
+    /// Services it passes through, sorted.
+    pub services: Vec<String>,
+    /// Spans.
+    pub span_count: u64,
+    /// Spans with an error.
+    pub error_count: u64,
+    /// Start, ns since 1970.
+    pub start_unix_nano: u64,
+    /// From the first start to the last end, ns.
+    pub duration_ns: u64,
+}

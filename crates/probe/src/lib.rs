@@ -1,0 +1,1 @@
+//! The kernel half: eBPF programs, their loader and what they attach to.

@@ -1,0 +1,609 @@
+//! The specification of the shared memory, the only place where it is written down.
+//!
+//! Everything else is derived from the tables in this file: the Rust reader takes its offsets from them at compile time
+//! ([`Struct::at`]), `generate` writes the Go side (`go/rt/layout.go`) and the C side (`crates/probe/src/bpf/record.h`)
+//! out of them, and `docs/record.md` shows them. All integers are little-endian and naturally aligned; all times are
+//! nanoseconds of `CLOCK_MONOTONIC`.
+//!
+//! A change that an older reader would misread raises [`LAYOUT_VERSION`]; fields and keys are otherwise only appended.
+
+/// First eight bytes of the file: `TANDEM` and two zero bytes. Written last, so that a half-made file is not a file.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TANDEM\0\0");
+/// Version of this layout. A reader accepts this one and the two before it.
+pub const LAYOUT_VERSION: u32 = 1;
+/// Name of the memfd, as seen in `/proc/PID/fd`: `/memfd:tandem (deleted)`.
+pub const MEMFD_NAME: &str = "tandem";
+
+/// Size of a page of the file's fixed head.
+pub const PAGE: usize = 4096;
+/// Bytes of one entry of the in-flight table: the largest record there is.
+pub const ENTRY_SIZE: usize = 1024;
+/// Entries of the in-flight table (spans that may be unfinished at once and survive a crash).
+pub const ENTRY_COUNT: usize = 8192;
+/// Default size of one ring in bytes; a power of two.
+pub const RING_SIZE: usize = 1 << 20;
+/// Operation descriptors a program can register.
+pub const DESCRIPTOR_COUNT: usize = 2048;
+/// Attribute keys a program can register besides the well-known ones; the first gets id [`FIRST_DYNAMIC_KEY`].
+pub const KEY_COUNT: usize = 1024;
+/// Id of the first key that a program registers itself. Smaller ids are the well-known [`KEYS`].
+pub const FIRST_DYNAMIC_KEY: u16 = 256;
+/// Keys with smaller ids are dimensions of metrics: the counts of unsampled spans keep them.
+pub const FIRST_NON_METRIC_KEY: u16 = 32;
+/// Series of unsampled spans a processor can hold; series 0 takes what does not fit.
+pub const SERIES_COUNT: usize = 256;
+/// Bytes for the resource text.
+pub const RESOURCE_SIZE: usize = 4 * PAGE;
+/// Account slots of the kernel half a process can have (one a goroutine that ever had a span).
+pub const ACCOUNT_COUNT: usize = 16384;
+/// Items of an attribute value longer than this are cut (the length has 12 bits).
+pub const ITEM_LIMIT: usize = 4095;
+
+/// Upper bounds of the duration histograms in nanoseconds; one more bucket takes what is above the last.
+/// The advice of the HTTP conventions, continued downwards.
+pub const BUCKET_BOUNDS: [u64; 19] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+/// Buckets of a histogram.
+pub const BUCKET_COUNT: usize = BUCKET_BOUNDS.len() + 1;
+
+/// Type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Unsigned, one byte.
+    U8,
+    /// Unsigned, two bytes.
+    U16,
+    /// Unsigned, four bytes.
+    U32,
+    /// Unsigned, eight bytes.
+    U64,
+    /// Signed, eight bytes.
+    I64,
+    /// So many bytes of text or binary data.
+    Bytes(usize),
+    /// So many unsigned eight-byte integers.
+    U64s(usize),
+}
+
+impl Type {
+    /// Size in bytes.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::U32 => 4,
+            Self::U64 | Self::I64 => 8,
+            Self::Bytes(count) => count,
+            Self::U64s(count) => 8 * count,
+        }
+    }
+
+    /// Alignment in bytes.
+    pub const fn align(self) -> usize {
+        match self {
+            Self::Bytes(_) => 1,
+            Self::U64s(_) => 8,
+            other => other.size(),
+        }
+    }
+}
+
+/// One field of a shared structure.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Name in `snake_case`.
+    pub name: &'static str,
+    /// Type.
+    pub ty: Type,
+    /// Offset in bytes from the start of its structure.
+    pub offset: usize,
+    /// What it holds, its unit and who writes it.
+    pub doc: &'static str,
+}
+
+/// One structure of the shared memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Struct {
+    /// Name in `snake_case`.
+    pub name: &'static str,
+    /// Size in bytes; what no field covers is zero and reserved.
+    pub size: usize,
+    /// What it is.
+    pub doc: &'static str,
+    /// Its fields by rising offset.
+    pub fields: &'static [Field],
+}
+
+impl Struct {
+    /// Offset of a field; a compile-time error when it does not exist.
+    pub const fn at(&self, name: &str) -> usize {
+        let mut index = 0;
+        while index < self.fields.len() {
+            if same(self.fields[index].name, name) {
+                return self.fields[index].offset;
+            }
+            index += 1;
+        }
+        panic!("no such field")
+    }
+}
+
+const fn same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn f(name: &'static str, ty: Type, offset: usize, doc: &'static str) -> Field {
+    Field { name, ty, offset, doc }
+}
+
+/// First page: facts that never change while the program runs. Written by the program.
+pub const HEADER: Struct = Struct {
+    name: "header",
+    size: PAGE,
+    doc: "first page: facts that never change while the program runs; the program writes it, `magic` last",
+    fields: &[
+        f("magic", Type::U64, 0, "`TANDEM` and two zero bytes; written last"),
+        f("layout_version", Type::U32, 8, "version of this layout"),
+        f("flags", Type::U32, 12, "HEADER_* bits"),
+        f("file_size", Type::U64, 16, "bytes of the whole file"),
+        f("pid", Type::U32, 24, "process id as the program sees it"),
+        f("accounts_size", Type::U32, 28, "account slots the program can use"),
+        f("start_monotonic", Type::U64, 32, "CLOCK_MONOTONIC at start, ns"),
+        f("start_realtime", Type::U64, 40, "CLOCK_REALTIME at the same moment, ns since 1970"),
+        f("tls_g_offset", Type::I64, 48, "where the thread's g pointer lies, from the thread pointer (fsbase)"),
+        f("g_m_offset", Type::U32, 56, "offset of g.m"),
+        f("m_curg_offset", Type::U32, 60, "offset of m.curg"),
+        f("slot_offset", Type::U32, 64, "offset of the slot (pointer to the context record) from g"),
+        f("account_offset", Type::U32, 68, "offset of the account word from g: index in the low half, on in the high half"),
+        f("g0_address", Type::U64, 72, "run-time address of runtime.g0, the only g without a slot behind it that runs"),
+        f("control_offset", Type::U64, 80, "offset of the control page"),
+        f("descriptors_offset", Type::U64, 88, "offset of the descriptor table"),
+        f("keys_offset", Type::U64, 96, "offset of the table of registered keys"),
+        f("resource_offset", Type::U64, 104, "offset of the resource text"),
+        f("entries_offset", Type::U64, 112, "offset of the in-flight table"),
+        f("series_offset", Type::U64, 120, "offset of the counts: processor_count tables of series_count series"),
+        f("rings_offset", Type::U64, 128, "offset of the ring headers, one a processor, then of the rings, page aligned"),
+        f("descriptor_count", Type::U32, 136, "capacity of the descriptor table"),
+        f("key_count", Type::U32, 140, "capacity of the key table"),
+        f("resource_size", Type::U32, 144, "bytes used of the resource text"),
+        f("entry_count", Type::U32, 148, "entries of the in-flight table"),
+        f("series_count", Type::U32, 152, "series a processor"),
+        f("processor_count", Type::U32, 156, "rings and tables of counts; at least GOMAXPROCS at start"),
+        f("ring_size", Type::U32, 160, "bytes of one ring, a power of two"),
+        f("go_version", Type::Bytes(32), 192, "runtime.Version(), zero padded"),
+        f("tandem_version", Type::Bytes(32), 224, "version of tandem that wove the program, zero padded"),
+    ],
+};
+
+/// `header.flags`: the goroutine facts are valid; the kernel half may use them.
+pub const HEADER_HAS_ACCOUNTS: u32 = 1;
+
+/// Second page: what the agent tells the program, and the program's own counters.
+pub const CONTROL: Struct = Struct {
+    name: "control",
+    size: PAGE,
+    doc: "second page: the first half the agent writes and the program reads, the second half the other way round",
+    fields: &[
+        f("generation", Type::U32, 0, "raised by an agent that wants the program to connect (once a value)"),
+        f("flags", Type::U32, 4, "CONTROL_* bits"),
+        f("heartbeat", Type::U64, 8, "CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet"),
+        f("sampling_threshold", Type::U64, 16, "reject a new root when the low 56 bits of its trace id are below this"),
+        f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
+        f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
+        f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
+        f("account_count", Type::U32, 2056, "highest account index given out"),
+        f("lost_entries", Type::U64, 2064, "spans that found the in-flight table full (recorded, but not crash-safe)"),
+        f("cut_attributes", Type::U64, 2072, "attribute values cut or left out for want of room"),
+        f("lost_names", Type::U64, 2080, "descriptors and keys that did not fit their tables"),
+    ],
+};
+
+/// `control.flags`: the agent decides on sampling; `sampling_threshold` replaces the program's own ratio for new roots.
+pub const CONTROL_SAMPLING: u32 = 1;
+/// `control.flags`: no spans at all for now.
+pub const CONTROL_PAUSED: u32 = 2;
+
+/// An operation: what a join point's spans have in common.
+pub const DESCRIPTOR: Struct = Struct {
+    name: "descriptor",
+    size: 320,
+    doc: "an operation: what the spans of one join point have in common; its index is its id, id 0 is never used",
+    fields: &[
+        f("kind", Type::U8, 0, "SPAN_KIND_*, as in OTLP"),
+        f("id_size", Type::U8, 1, "bytes of `id`"),
+        f("scope_size", Type::U8, 2, "bytes of `scope`"),
+        f("name_size", Type::U8, 3, "bytes of `name`"),
+        f("flags", Type::U32, 4, "DESCRIPTOR_* bits"),
+        f("id", Type::Bytes(96), 16, "the join point's id, as in its pack: `net/http.server`"),
+        f("scope", Type::Bytes(96), 112, "instrumentation scope: `tandem/net/http`"),
+        f("name", Type::Bytes(112), 208, "template of the span's name: `{http.request.method} {http.route}|{http.request.method}`"),
+    ],
+};
+
+/// A key that the program registered itself.
+pub const KEY: Struct = Struct {
+    name: "key",
+    size: 64,
+    doc: "an attribute key that the program registered; its id is its index plus FIRST_DYNAMIC_KEY",
+    fields: &[f("size", Type::U8, 0, "bytes of `name`"), f("name", Type::Bytes(63), 1, "the key")],
+};
+
+/// One ring's header. The program owns `head`, the agent `tail`; each on cache lines of its own.
+pub const RING: Struct = Struct {
+    name: "ring",
+    size: 256,
+    doc: "one ring's header; positions count bytes for ever, position modulo ring_size is the place",
+    fields: &[
+        f("head", Type::U64, 0, "end of what is written; the program writes it, after the record"),
+        f("dropped", Type::U64, 8, "records that found the ring full; the program writes it"),
+        f("tail", Type::U64, 128, "end of what is read; the agent writes it"),
+    ],
+};
+
+/// A span record: in an entry of the in-flight table while the span runs, then in a ring. Items follow.
+pub const RECORD: Struct = Struct {
+    name: "record",
+    size: 64,
+    doc: "a span, in the in-flight table while it runs and in a ring when it has ended; items follow it",
+    fields: &[
+        f("size", Type::U32, 0, "bytes with items, a multiple of 8; in the table 0 while the entry is free, written last"),
+        f("kind", Type::U8, 4, "RECORD_*"),
+        f("trace_flags", Type::U8, 5, "W3C trace flags"),
+        f("status", Type::U8, 6, "STATUS_*, as in OTLP"),
+        f("flags", Type::U8, 7, "RECORD_FLAG_* bits"),
+        f("trace_id", Type::Bytes(16), 8, "as on the wire"),
+        f("span_id", Type::Bytes(8), 24, "as on the wire"),
+        f("parent_span_id", Type::Bytes(8), 32, "as on the wire; zero: a root"),
+        f("start", Type::U64, 40, "CLOCK_MONOTONIC, ns"),
+        f("end", Type::U64, 48, "CLOCK_MONOTONIC, ns; 0: not ended"),
+        f("descriptor", Type::U32, 56, "id of its operation"),
+        f("account", Type::U32, 60, "account index of its goroutine; 0: none"),
+    ],
+};
+
+/// `record.kind`: a span.
+pub const RECORD_SPAN: u8 = 1;
+/// `record.kind`: skip `size` bytes (the record would not have fitted before the ring's end). Only the first 8 bytes are there.
+pub const RECORD_PADDING: u8 = 2;
+
+/// `record.flags`: the parent is in another process.
+pub const RECORD_FLAG_REMOTE_PARENT: u8 = 1;
+/// `record.flags`: Go's half of the anatomy was measured; parts without an item are 0.
+pub const RECORD_FLAG_GO_PARTS: u8 = 2;
+/// `record.flags`: the kernel's half of the anatomy was measured; parts without an item are 0.
+pub const RECORD_FLAG_KERNEL_PARTS: u8 = 4;
+/// `record.flags`: attributes were cut or left out for want of room.
+pub const RECORD_FLAG_CUT: u8 = 8;
+
+/// Head of an item: key and, in one word, type (high 4 bits) and length (low 12 bits). Data follow, padded to 4 bytes.
+pub const ITEM: Struct = Struct {
+    name: "item",
+    size: 4,
+    doc: "head of an item; its data follow, padded to 4 bytes",
+    fields: &[
+        f("key", Type::U16, 0, "attribute key, event name or anatomy part, by type"),
+        f("type_and_size", Type::U16, 2, "ITEM_* in the high 4 bits, bytes of data in the low 12"),
+    ],
+};
+
+/// A duration histogram of spans that were not sampled (or not recorded, the ring being full).
+pub const SERIES: Struct = Struct {
+    name: "series",
+    size: 320,
+    doc: "counts of spans that left no record, by operation, status and metric dimensions; the program writes them",
+    fields: &[
+        f("hash", Type::U64, 0, "hash of the key; 0: free; written last"),
+        f("descriptor", Type::U32, 8, "id of the operation"),
+        f("status", Type::U8, 12, "STATUS_*"),
+        f("labels_size", Type::U8, 13, "bytes of `labels`"),
+        f("count", Type::U64, 16, "spans"),
+        f("sum", Type::U64, 24, "their durations, ns"),
+        f("buckets", Type::U64s(BUCKET_COUNT), 32, "spans by duration; bounds are BUCKET_BOUNDS"),
+        f("labels", Type::Bytes(128), 192, "items: the metric dimensions"),
+    ],
+};
+
+/// One slot of the account map, which the kernel half writes and the program maps read-only. Cumulative, ns.
+pub const ACCOUNT: Struct = Struct {
+    name: "account",
+    size: 128,
+    doc: "kernel half of a goroutine's account: cumulative nanoseconds, written by the scheduler probe, read-only for the program",
+    fields: &[
+        f("run_queue", Type::U64, 0, "runnable, waiting for a CPU"),
+        f("blocked_file", Type::U64, 8, "blocked in a file system call"),
+        f("blocked_network", Type::U64, 16, "blocked in a network system call"),
+        f("blocked_futex", Type::U64, 24, "blocked in futex"),
+        f("blocked_lock", Type::U64, 32, "blocked in a file lock"),
+        f("blocked_sleep", Type::U64, 40, "blocked in a sleep system call"),
+        f("blocked_other", Type::U64, 48, "blocked in any other system call"),
+        f("major_fault", Type::U64, 56, "blocked outside system calls: page faults that wait for a device"),
+        f("switches_voluntary", Type::U64, 64, "times it gave up the CPU by itself"),
+        f("switches_involuntary", Type::U64, 72, "times it was preempted by the kernel"),
+    ],
+};
+
+/// Message of a program to the agent, sent with its memfd (`SCM_RIGHTS`) over a `SOCK_SEQPACKET` socket.
+pub const HELLO: Struct = Struct {
+    name: "hello",
+    size: 24,
+    doc: "program to agent, with its memfd; the peer is known by SO_PEERCRED",
+    fields: &[
+        f("magic", Type::U32, 0, "HELLO_MAGIC"),
+        f("layout_version", Type::U32, 4, "layout of the memfd"),
+        f("pid", Type::U32, 8, "process id as the program sees it"),
+        f("generation", Type::U32, 12, "the control page's generation that this answers"),
+        f("file_size", Type::U64, 16, "bytes of the memfd"),
+    ],
+};
+/// `hello.magic`.
+pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"TDHI");
+
+/// The agent's answer, with the account map's descriptor when the kernel half is on.
+pub const WELCOME: Struct = Struct {
+    name: "welcome",
+    size: 16,
+    doc: "agent to program; when account_count is not 0 the account map's descriptor comes with it",
+    fields: &[
+        f("magic", Type::U32, 0, "WELCOME_MAGIC"),
+        f("layout_version", Type::U32, 4, "newest layout the agent reads"),
+        f("account_count", Type::U32, 8, "slots of the account map; 0: no kernel half"),
+        f("reserved", Type::U32, 12, "0"),
+    ],
+};
+/// `welcome.magic`.
+pub const WELCOME_MAGIC: u32 = u32::from_le_bytes(*b"TDOK");
+
+/// All structures, in the order of the file.
+pub const STRUCTS: &[Struct] =
+    &[HEADER, CONTROL, DESCRIPTOR, KEY, RING, RECORD, ITEM, SERIES, ACCOUNT, HELLO, WELCOME];
+
+/// A named number that both sides share.
+#[derive(Clone, Copy, Debug)]
+pub struct Constant {
+    /// Name in `UPPER_CASE`.
+    pub name: &'static str,
+    /// Value.
+    pub value: u64,
+}
+
+const fn c(name: &'static str, value: u64) -> Constant {
+    Constant { name, value }
+}
+
+/// Item types: the data's form.
+pub mod item {
+    /// Attribute: UTF-8 text.
+    pub const STRING: u16 = 1;
+    /// Attribute: signed 64-bit integer.
+    pub const INT: u16 = 2;
+    /// Attribute: 64-bit float.
+    pub const FLOAT: u16 = 3;
+    /// Attribute: 4 bytes, 0 or 1.
+    pub const BOOL: u16 = 4;
+    /// The span's name, where the descriptor's template does not tell it. Key 0.
+    pub const NAME: u16 = 5;
+    /// Status message. Key 0.
+    pub const STATUS_MESSAGE: u16 = 6;
+    /// W3C tracestate. Key 0.
+    pub const TRACESTATE: u16 = 7;
+    /// Link: trace id, span id (24 bytes). Key 0.
+    pub const LINK: u16 = 8;
+    /// Event: time (8 bytes, `CLOCK_MONOTONIC` ns); the key is its name. Attributes up to `EVENT_END` are its own.
+    pub const EVENT: u16 = 9;
+    /// End of an event's attributes. No data.
+    pub const EVENT_END: u16 = 10;
+    /// Anatomy part (8 bytes, ns); the key is the part.
+    pub const PART: u16 = 11;
+}
+
+/// Numbers shared with Go and C besides structures, keys and parts.
+pub const CONSTANTS: &[Constant] = &[
+    c("MAGIC", MAGIC),
+    c("LAYOUT_VERSION", LAYOUT_VERSION as u64),
+    c("PAGE", PAGE as u64),
+    c("ENTRY_SIZE", ENTRY_SIZE as u64),
+    c("ENTRY_COUNT", ENTRY_COUNT as u64),
+    c("RING_SIZE", RING_SIZE as u64),
+    c("DESCRIPTOR_COUNT", DESCRIPTOR_COUNT as u64),
+    c("KEY_COUNT", KEY_COUNT as u64),
+    c("FIRST_DYNAMIC_KEY", FIRST_DYNAMIC_KEY as u64),
+    c("FIRST_NON_METRIC_KEY", FIRST_NON_METRIC_KEY as u64),
+    c("SERIES_COUNT", SERIES_COUNT as u64),
+    c("RESOURCE_SIZE", RESOURCE_SIZE as u64),
+    c("ACCOUNT_COUNT", ACCOUNT_COUNT as u64),
+    c("ITEM_LIMIT", ITEM_LIMIT as u64),
+    c("BUCKET_COUNT", BUCKET_COUNT as u64),
+    c("HEADER_HAS_ACCOUNTS", HEADER_HAS_ACCOUNTS as u64),
+    c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
+    c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
+    c("RECORD_SPAN", RECORD_SPAN as u64),
+    c("RECORD_PADDING", RECORD_PADDING as u64),
+    c("RECORD_FLAG_REMOTE_PARENT", RECORD_FLAG_REMOTE_PARENT as u64),
+    c("RECORD_FLAG_GO_PARTS", RECORD_FLAG_GO_PARTS as u64),
+    c("RECORD_FLAG_KERNEL_PARTS", RECORD_FLAG_KERNEL_PARTS as u64),
+    c("RECORD_FLAG_CUT", RECORD_FLAG_CUT as u64),
+    c("ITEM_STRING", item::STRING as u64),
+    c("ITEM_INT", item::INT as u64),
+    c("ITEM_FLOAT", item::FLOAT as u64),
+    c("ITEM_BOOL", item::BOOL as u64),
+    c("ITEM_NAME", item::NAME as u64),
+    c("ITEM_STATUS_MESSAGE", item::STATUS_MESSAGE as u64),
+    c("ITEM_TRACESTATE", item::TRACESTATE as u64),
+    c("ITEM_LINK", item::LINK as u64),
+    c("ITEM_EVENT", item::EVENT as u64),
+    c("ITEM_EVENT_END", item::EVENT_END as u64),
+    c("ITEM_PART", item::PART as u64),
+    c("HELLO_MAGIC", HELLO_MAGIC as u64),
+    c("WELCOME_MAGIC", WELCOME_MAGIC as u64),
+    c("KIND_INTERNAL", 1),
+    c("KIND_SERVER", 2),
+    c("KIND_CLIENT", 3),
+    c("KIND_PRODUCER", 4),
+    c("KIND_CONSUMER", 5),
+    c("STATUS_UNSET", 0),
+    c("STATUS_OK", 1),
+    c("STATUS_ERROR", 2),
+];
+
+/// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
+pub const PARTS: [&str; 18] = [
+    "on_cpu",
+    "run_queue",
+    "go_runnable",
+    "go_network",
+    "go_channel",
+    "go_select",
+    "go_sync",
+    "go_sleep",
+    "go_gc",
+    "go_coroutine",
+    "go_other",
+    "blocked_file",
+    "blocked_network",
+    "blocked_futex",
+    "blocked_lock",
+    "blocked_sleep",
+    "blocked_other",
+    "major_fault",
+];
+
+/// A well-known attribute key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its number in items.
+    pub id: u16,
+    /// Its name in the semantic conventions.
+    pub name: &'static str,
+}
+
+const fn k(id: u16, name: &'static str) -> Key {
+    Key { id, name }
+}
+
+/// Well-known keys. Ids are never reused; those below [`FIRST_NON_METRIC_KEY`] are dimensions of metrics.
+pub const KEYS: &[Key] = &[
+    k(1, "http.request.method"),
+    k(2, "http.route"),
+    k(3, "http.response.status_code"),
+    k(4, "rpc.system.name"),
+    k(5, "rpc.method"),
+    k(6, "rpc.response.status_code"),
+    k(7, "db.system.name"),
+    k(8, "db.operation.name"),
+    k(9, "db.collection.name"),
+    k(10, "messaging.system"),
+    k(11, "messaging.operation.type"),
+    k(12, "messaging.operation.name"),
+    k(13, "messaging.destination.name"),
+    k(14, "error.type"),
+    k(32, "url.path"),
+    k(33, "url.query"),
+    k(34, "url.scheme"),
+    k(35, "url.full"),
+    k(36, "server.address"),
+    k(37, "server.port"),
+    k(38, "client.address"),
+    k(39, "client.port"),
+    k(40, "network.peer.address"),
+    k(41, "network.peer.port"),
+    k(42, "network.protocol.name"),
+    k(43, "network.protocol.version"),
+    k(44, "network.transport"),
+    k(45, "user_agent.original"),
+    k(46, "http.request.method_original"),
+    k(47, "http.request.resend_count"),
+    k(48, "http.request.body.size"),
+    k(49, "http.response.body.size"),
+    k(50, "db.namespace"),
+    k(51, "db.query.text"),
+    k(52, "db.query.summary"),
+    k(53, "db.response.status_code"),
+    k(54, "db.response.returned_rows"),
+    k(55, "db.stored_procedure.name"),
+    k(56, "exception.type"),
+    k(57, "exception.message"),
+    k(58, "exception.stacktrace"),
+    k(59, "exception"),
+    k(60, "code.function.name"),
+    k(61, "code.file.path"),
+    k(62, "code.line.number"),
+    k(63, "messaging.message.id"),
+    k(64, "messaging.batch.message_count"),
+    k(65, "messaging.consumer.group.name"),
+    k(66, "rpc.method_original"),
+    k(67, "rpc.message.type"),
+    k(68, "rpc.message.id"),
+    k(69, "thread.id"),
+    k(70, "goroutine.id"),
+];
+
+/// Name of a well-known key.
+pub fn key_name(id: u16) -> Option<&'static str> {
+    KEYS.iter().find(|key| key.id == id).map(|key| key.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fields are aligned, in order, do not overlap and fit their structure.
+    #[test]
+    fn structures_are_sound() {
+        for structure in STRUCTS {
+            let mut end = 0;
+            for field in structure.fields {
+                let place = format!("{}.{}", structure.name, field.name);
+                assert!(field.offset >= end, "{place} overlaps the field before it");
+                assert_eq!(field.offset % field.ty.align(), 0, "{place} is not aligned");
+                end = field.offset + field.ty.size();
+            }
+            assert!(end <= structure.size, "{} is larger than its size", structure.name);
+        }
+    }
+
+    /// Key ids rise, so none is given twice, and stay below the dynamic ones.
+    #[test]
+    fn keys_are_unique() {
+        assert!(KEYS.windows(2).all(|pair| pair[0].id < pair[1].id));
+        assert!(KEYS.iter().all(|key| key.id < FIRST_DYNAMIC_KEY));
+    }
+
+    /// What must be a power of two or fit a field does.
+    #[test]
+    fn geometry_is_sound() {
+        assert!(RING_SIZE.is_power_of_two() && SERIES_COUNT.is_power_of_two());
+        assert!(RING_SIZE >= 8 * ENTRY_SIZE);
+        assert_eq!(CONTROL.at("descriptor_count"), PAGE / 2, "the two halves of the control page have one writer each");
+        assert!(DESCRIPTOR_COUNT <= 32 * 64);
+    }
+}
