@@ -1,0 +1,53 @@
+# Tandem. `make` lists what there is; whatever CI does, a person does with the same word.
+
+SHELL       := bash
+TARGET_DIR  := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+TANDEM      := $(TARGET_DIR)/release/tandem
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build page install demo test check format generate bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## weave the shop, run it under load, show one trace and the page's address (KEEP=1 stays)
+	@scripts/setup.sh build
+	@$(MAKE) --no-print-directory build
+	@scripts/demo.sh $(TANDEM)
+
+test: ## every test that fits CI, with a summary of passed, failed and skipped
+	@scripts/setup.sh test
+	@scripts/test.sh $(ONLY)
+
+check: ## formatting and lints of Rust, Go, C and the page
+	@scripts/setup.sh build
+	@scripts/check.sh
+
+bench: ## ratios against plain Go and the OpenTelemetry SDK; raw figures in bench/raw
+	@scripts/setup.sh bench
+	@$(MAKE) --no-print-directory build
+	@bench/run.sh $(TANDEM) $(ONLY)
+
+build: page ## the tandem binary, release
+	@cargo build --release --package tandem
+
+page: ## the page's bundle, embedded into the binary
+	@scripts/page.sh
+
+install: build ## put tandem into PREFIX/bin (default /usr/local)
+	@install -D -m 755 $(TANDEM) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/tandem
+
+generate: ## the files that are derived from the shared-memory contract
+	@cargo run --quiet --package record --bin record-generate
+
+format: ## format Rust, Go and C
+	@cargo fmt --all
+	@git ls-files '*.go' | grep -v testdata | xargs gofmt -w
+
+setup: ## install what building and testing need
+	@scripts/setup.sh test
+
+clean: ## remove what the build made
+	@cargo clean
+	@rm -rf web/node_modules web/dist bench/raw

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs what is missing for one purpose: build, test or bench. Only Go, Rust and a package manager are taken for granted.
+# Changes nothing when all is there; says what it installs, and what to do where it cannot.
+set -euo pipefail
+purpose=${1:?build, test or bench}
+
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+have go || fail "no go command. Install Go 1.21 or newer: https://go.dev/doc/install"
+have cargo || fail "no cargo command. Install Rust: https://rustup.rs"
+
+missing=()
+want() { # command or file to look for, Debian package
+    case $1 in
+        /*) compgen -G "$1" >/dev/null || missing+=("$2") ;;
+        *) have "$1" || missing+=("$2") ;;
+    esac
+}
+
+want cc gcc
+want make make
+want pkg-config pkg-config
+want '/usr/include/libelf.h' libelf-dev
+want '/usr/include/zlib.h' zlib1g-dev
+have clang || have clang-19 || missing+=("clang-19|clang")
+have clang-format || have clang-format-19 || [ "$purpose" = bench ] || missing+=("clang-format-19|clang-format")
+want node nodejs
+want npm npm
+if [ "$purpose" != build ]; then
+    have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
+    want ip iproute2
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+fi
+[ "$purpose" != bench ] || want wrk wrk
+
+if [ ${#missing[@]} -gt 0 ]; then
+    have apt-get || fail "missing: ${missing[*]//|/ or }. Install them with your package manager and run this again."
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        have sudo || fail "missing: ${missing[*]//|/ or }. Install them as root: apt-get install ${missing[*]%%|*}"
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${missing[*]//|/ or }"
+    "${as_root[@]}" apt-get update -qq
+    packages=()
+    for choice in "${missing[@]}"; do
+        IFS='|' read -ra names <<<"$choice"
+        for name in "${names[@]}"; do
+            if apt-cache policy "$name" 2>/dev/null | grep -q 'Candidate: [^(]'; then packages+=("$name"); break; fi
+        done
+    done
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+# The kernel half reads event descriptions from these file systems; containers and small systems do not always mount them.
+if [ "$(id -u)" = 0 ]; then
+    mount_once() { grep -q " $2 $1 " /proc/mounts || mount -t "$1" "$1" "$2" 2>/dev/null || echo "setup: cannot mount $1 on $2; tandem doctor says what that costs"; }
+    mount_once bpf /sys/fs/bpf
+    mount_once tracefs /sys/kernel/tracing
+    mount_once securityfs /sys/kernel/security
+fi
