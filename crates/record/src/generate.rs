@@ -47,9 +47,18 @@ fn go_struct(out: &mut String, structure: &Struct) {
             let _ = writeln!(out, "\t{} {} // {}", camel(field.name, false), go_type(field.ty), field.doc);
         }
     });
-    let _ = writeln!(out, "}}\n\n// The build fails here when Go lays {name} out differently.\nvar _ = [1]struct{{}}{{}}[unsafe.Sizeof({name}{{}})-{}]", structure.size);
+    let _ = writeln!(
+        out,
+        "}}\n\n// The build fails here when Go lays {name} out differently.\nvar _ = [1]struct{{}}{{}}[unsafe.Sizeof({name}{{}})-{}]",
+        structure.size
+    );
     for field in structure.fields {
-        let _ = writeln!(out, "var _ = [1]struct{{}}{{}}[unsafe.Offsetof({name}{{}}.{})-{}]", camel(field.name, false), field.offset);
+        let _ = writeln!(
+            out,
+            "var _ = [1]struct{{}}{{}}[unsafe.Offsetof({name}{{}}.{})-{}]",
+            camel(field.name, false),
+            field.offset
+        );
     }
 }
 
@@ -101,7 +110,11 @@ fn c_struct(out: &mut String, structure: &Struct) {
             let _ = writeln!(out, "\t{ty} {}{dimension}; /* {} */", field.name, field.doc);
         }
     });
-    let _ = writeln!(out, "}};\n_Static_assert(sizeof(struct tandem_{0}) == {1}, \"{0}\");", structure.name, structure.size);
+    let _ = writeln!(
+        out,
+        "}};\n_Static_assert(sizeof(struct tandem_{0}) == {1}, \"{0}\");",
+        structure.name, structure.size
+    );
     for field in structure.fields {
         let _ = writeln!(
             out,
@@ -127,9 +140,22 @@ fn c_type(ty: Type) -> (&'static str, String) {
 pub fn markdown() -> String {
     let mut out = format!("<!-- {NOTICE} -->\n# The shared memory, field by field\n");
     for structure in STRUCTS {
-        let _ = writeln!(out, "\n## `{}` ({} bytes)\n\n{}.\n\n| offset | field | type | holds |\n|---|---|---|---|", structure.name, structure.size, capital(structure.doc));
+        let _ = writeln!(
+            out,
+            "\n## `{}` ({} bytes)\n\n{}.\n\n| offset | field | type | holds |\n|---|---|---|---|",
+            structure.name,
+            structure.size,
+            capital(structure.doc)
+        );
         for field in structure.fields {
-            let _ = writeln!(out, "| {} | `{}` | {} | {} |", field.offset, field.name, go_type(field.ty), field.doc.replace('|', "\\|"));
+            let _ = writeln!(
+                out,
+                "| {} | `{}` | {} | {} |",
+                field.offset,
+                field.name,
+                go_type(field.ty),
+                field.doc.replace('|', "\\|")
+            );
         }
     }
     out.push_str("\n## Well-known keys\n\n| id | key |\n|---|---|\n");
@@ -202,7 +228,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for (path, text) in files() {
             let disk = std::fs::read_to_string(root.join(path)).unwrap_or_default();
-            assert!(disk == text, "{path} is not what crates/record/src/layout.rs says; run: cargo run -p record --bin record-generate");
+            assert!(
+                disk == text,
+                "{path} is not what crates/record/src/layout.rs says; run: cargo run -p record --bin record-generate"
+            );
         }
     }
 }

@@ -184,7 +184,12 @@ pub const HEADER: Struct = Struct {
         f("g_m_offset", Type::U32, 56, "offset of g.m"),
         f("m_curg_offset", Type::U32, 60, "offset of m.curg"),
         f("slot_offset", Type::U32, 64, "offset of the slot (pointer to the context record) from g"),
-        f("account_offset", Type::U32, 68, "offset of the account word from g: index in the low half, on in the high half"),
+        f(
+            "account_offset",
+            Type::U32,
+            68,
+            "offset of the account word from g: index in the low half, on in the high half",
+        ),
         f("g0_address", Type::U64, 72, "run-time address of runtime.g0, the only g without a slot behind it that runs"),
         f("control_offset", Type::U64, 80, "offset of the control page"),
         f("descriptors_offset", Type::U64, 88, "offset of the descriptor table"),
@@ -192,7 +197,12 @@ pub const HEADER: Struct = Struct {
         f("resource_offset", Type::U64, 104, "offset of the resource text"),
         f("entries_offset", Type::U64, 112, "offset of the in-flight table"),
         f("series_offset", Type::U64, 120, "offset of the counts: processor_count tables of series_count series"),
-        f("rings_offset", Type::U64, 128, "offset of the ring headers, one a processor, then of the rings, page aligned"),
+        f(
+            "rings_offset",
+            Type::U64,
+            128,
+            "offset of the ring headers, one a processor, then of the rings, page aligned",
+        ),
         f("descriptor_count", Type::U32, 136, "capacity of the descriptor table"),
         f("key_count", Type::U32, 140, "capacity of the key table"),
         f("resource_size", Type::U32, 144, "bytes used of the resource text"),
@@ -246,7 +256,12 @@ pub const DESCRIPTOR: Struct = Struct {
         f("flags", Type::U32, 4, "DESCRIPTOR_* bits"),
         f("id", Type::Bytes(96), 16, "the join point's id, as in its pack: `net/http.server`"),
         f("scope", Type::Bytes(96), 112, "instrumentation scope: `tandem/net/http`"),
-        f("name", Type::Bytes(112), 208, "template of the span's name: `{http.request.method} {http.route}|{http.request.method}`"),
+        f(
+            "name",
+            Type::Bytes(112),
+            208,
+            "template of the span's name: `{http.request.method} {http.route}|{http.request.method}`",
+        ),
     ],
 };
 
@@ -276,7 +291,12 @@ pub const RECORD: Struct = Struct {
     size: 64,
     doc: "a span, in the in-flight table while it runs and in a ring when it has ended; items follow it",
     fields: &[
-        f("size", Type::U32, 0, "bytes with items, a multiple of 8; in the table 0 while the entry is free, written last"),
+        f(
+            "size",
+            Type::U32,
+            0,
+            "bytes with items, a multiple of 8; in the table 0 while the entry is free, written last",
+        ),
         f("kind", Type::U8, 4, "RECORD_*"),
         f("trace_flags", Type::U8, 5, "W3C trace flags"),
         f("status", Type::U8, 6, "STATUS_*, as in OTLP"),
@@ -384,8 +404,7 @@ pub const WELCOME: Struct = Struct {
 pub const WELCOME_MAGIC: u32 = u32::from_le_bytes(*b"TDOK");
 
 /// All structures, in the order of the file.
-pub const STRUCTS: &[Struct] =
-    &[HEADER, CONTROL, DESCRIPTOR, KEY, RING, RECORD, ITEM, SERIES, ACCOUNT, HELLO, WELCOME];
+pub const STRUCTS: &[Struct] = &[HEADER, CONTROL, DESCRIPTOR, KEY, RING, RECORD, ITEM, SERIES, ACCOUNT, HELLO, WELCOME];
 
 /// A named number that both sides share.
 #[derive(Clone, Copy, Debug)]

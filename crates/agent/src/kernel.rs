@@ -1,0 +1,23 @@
+//! Where the kernel half plugs in. The agent works without one; then spans lack the kernel's parts of the anatomy.
+
+use std::os::fd::OwnedFd;
+
+use record::HeaderFacts;
+
+/// The kernel's accounts of one process: an array of `record::layout::ACCOUNT` that the program maps read-only.
+#[derive(Debug)]
+pub struct AccountMap {
+    /// Descriptor that the program maps; the agent passes it on and closes its own.
+    pub fd: OwnedFd,
+    /// Slots in it.
+    pub slots: u32,
+}
+
+/// The kernel half: told which processes to watch.
+pub trait KernelHalf: Send {
+    /// Begins to keep accounts for a process. `None`: not for this one; the reason is the kernel half's to report.
+    fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Option<AccountMap>;
+
+    /// Ends it; the process is gone or nobody wants it any more.
+    fn unwatch(&mut self, pid: u32);
+}

@@ -1,0 +1,3 @@
+//! OTLP: the protobuf form of spans.
+
+pub mod decode;

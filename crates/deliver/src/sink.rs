@@ -1,0 +1,44 @@
+//! What takes batches: the local store, OTLP endpoints, a file of JSON lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::Batch;
+
+/// A sink did not take a batch; the sink has counted its spans as dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its queue is full: it is slower than the spans come.
+    #[error("the queue is full")]
+    Full,
+    /// It has stopped.
+    #[error("it has stopped")]
+    Stopped,
+}
+
+/// Takes batches. Called from the thread that drains the rings: nothing here may block.
+pub trait Sink: Send + Sync {
+    /// Short name for messages and metrics: `store`, `otlp`, `json`.
+    fn name(&self) -> &'static str;
+
+    /// Takes a batch into a bounded queue, or refuses it at once.
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused>;
+
+    /// Waits until everything taken so far is delivered or given up, at most until `deadline`.
+    fn flush(&self, deadline: Instant);
+
+    /// What became of the spans so far.
+    fn report(&self) -> SinkReport;
+}
+
+/// What became of the spans that a sink was offered. Numbers only rise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkReport {
+    /// Spans delivered.
+    pub delivered: u64,
+    /// Spans dropped, by cause (`queue_full`, `refused`, `timeout`…).
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// The last thing that went wrong, for the person: one line.
+    pub problem: Option<String>,
+}
