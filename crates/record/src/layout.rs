@@ -11,7 +11,8 @@
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TANDEM\0\0");
 /// Version of this layout. A reader accepts this one and the two before it.
 pub const LAYOUT_VERSION: u32 = 1;
-/// Name of the memfd, as seen in `/proc/PID/fd`: `/memfd:tandem (deleted)`.
+/// Name of the memfd, as seen in `/proc/PID/fd`: `/memfd:tandem (deleted)`. It is made with `MFD_ALLOW_SEALING`; an agent
+/// seals it against shrinking before it maps it, and refuses one that it cannot seal.
 pub const MEMFD_NAME: &str = "tandem";
 
 /// Size of a page of the file's fixed head.
@@ -194,7 +195,12 @@ pub const HEADER: Struct = Struct {
         f("control_offset", Type::U64, 80, "offset of the control page"),
         f("descriptors_offset", Type::U64, 88, "offset of the descriptor table"),
         f("keys_offset", Type::U64, 96, "offset of the table of registered keys"),
-        f("resource_offset", Type::U64, 104, "offset of the resource text"),
+        f(
+            "resource_offset",
+            Type::U64,
+            104,
+            "offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line",
+        ),
         f("entries_offset", Type::U64, 112, "offset of the in-flight table"),
         f("series_offset", Type::U64, 120, "offset of the counts: processor_count tables of series_count series"),
         f(
