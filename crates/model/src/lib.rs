@@ -4,9 +4,13 @@
 //! build them; they are made where a person or a script reads. Times are integers: nanoseconds since 1970 for moments,
 //! nanoseconds for durations.
 
+mod tree;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+pub use tree::{Node, Row, Tree};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -136,6 +140,8 @@ pub enum Value {
     String(String),
     /// Several values.
     Array(Vec<Value>),
+    /// Values by name.
+    Map(BTreeMap<String, Value>),
 }
 
 impl fmt::Display for Value {
@@ -146,6 +152,9 @@ impl fmt::Display for Value {
             Self::Float(value) => write!(formatter, "{value}"),
             Self::String(value) => formatter.write_str(value),
             Self::Array(values) => formatter.debug_list().entries(values.iter().map(ToString::to_string)).finish(),
+            Self::Map(values) => {
+                formatter.debug_map().entries(values.iter().map(|(key, value)| (key, value.to_string()))).finish()
+            }
         }
     }
 }
