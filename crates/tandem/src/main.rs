@@ -1,0 +1,35 @@
+//! The command line: one file a command, no logic here.
+//!
+//! Exit codes: `tandem go` passes the go command's own on; 2 is a wrong use of tandem; 3 is a weave that could not be
+//! done; 130 is Ctrl-C.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod go;
+mod version;
+
+/// Makes Go programs observable without touching their source.
+#[derive(Parser)]
+#[command(name = "tandem")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the go command; build, install, run, test and vet weave spans in.
+    #[command(disable_help_flag = true)]
+    Go(go::Go),
+    /// Print versions.
+    Version(version::Version),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Go(command) => command.run(),
+        Command::Version(command) => command.run(),
+    }
+}

@@ -1,0 +1,234 @@
+//! The shadow GOROOT: real folders whose files are links to the real tree, except in packages that are woven (copies of
+//! their own), `tandem/rt` (ours) and the tools (wrappers beside links).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
+use crate::embedded;
+use crate::error::{WeaveError, at};
+use crate::pack::PackSet;
+use crate::runtime_patch;
+use crate::splice::Edit;
+use crate::version::ReleaseVersion;
+use crate::weave::{self, Input, Outcome, PackageSource, RuleOf, RuleReport};
+
+/// Name of the description at the root of the shadow tree.
+pub const DESCRIPTION: &str = "tandem.json";
+
+/// The Go installation that is shadowed.
+#[derive(Debug, Clone)]
+pub struct RealGo {
+    /// `go env GOROOT`.
+    pub root: PathBuf,
+    /// `go env GOVERSION`.
+    pub version_text: String,
+    /// The same, parsed.
+    pub version: ReleaseVersion,
+    /// `go env GOTOOLDIR`.
+    pub tool_dir: PathBuf,
+}
+
+/// What differs from the real tree, written at the root of the shadow tree.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// The tree that is shadowed.
+    pub real_root: PathBuf,
+    /// `go1.26.8`.
+    pub go_version: String,
+    /// Edits of each woven file, by path below the root; `None` is an added file.
+    pub files: BTreeMap<PathBuf, Option<Vec<Edit>>>,
+    /// What became of the rules for the standard library.
+    pub reports: Vec<RuleReport>,
+}
+
+/// A shadow GOROOT that is ready for use.
+#[derive(Debug)]
+pub struct ShadowRoot {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What differs.
+    pub description: Description,
+}
+
+/// Rules of `set` whose target is in the standard library.
+pub fn standard_rules(set: &PackSet) -> Vec<RuleOf<'_>> {
+    let of_pack = |pack| move |rule| RuleOf { pack, rule };
+    let packs = set.packs.iter().filter(|pack| pack.module.is_none());
+    packs.flat_map(|pack| pack.rules.iter().map(of_pack(pack))).filter(|of| is_standard(&of.rule.target)).collect()
+}
+
+/// Whether an import path belongs to the standard library: its first element has no dot.
+pub fn is_standard(import_path: &str) -> bool {
+    !import_path.split('/').next().unwrap_or_default().contains('.')
+}
+
+impl ShadowRoot {
+    /// The tree for this Go and these packs; made if it is not in the cache.
+    pub fn get(cache: &Cache, go: &RealGo, set: &PackSet, wrapper: &Path) -> Result<ShadowRoot, WeaveError> {
+        let version_file = go.root.join("VERSION");
+        let mut key = Key::new("goroot").text(&go.root).text(&go.version_text).text(&set.digest).text(wrapper);
+        key = key.bytes(&fs::read(&version_file).unwrap_or_default());
+        for target in targets(set) {
+            key = folder_state(key, &go.root.join("src").join(target));
+        }
+        let dir = cache.entry("goroot", &key.name(), |work| make(work, go, set, wrapper))?;
+        let path = dir.join(DESCRIPTION);
+        let text = fs::read(&path).map_err(at("read", &path))?;
+        let description = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
+        Ok(ShadowRoot { dir, description })
+    }
+}
+
+fn targets(set: &PackSet) -> Vec<&str> {
+    let mut targets: Vec<&str> = standard_rules(set).iter().map(|of| of.rule.target.as_str()).collect();
+    targets.push("runtime");
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
+
+/// Names, sizes and times of the files of a folder: somebody may have patched their Go.
+fn folder_state(mut key: Key, dir: &Path) -> Key {
+    let Ok(entries) = fs::read_dir(dir) else { return key };
+    let mut states: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            let modified = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some(format!("{} {} {}", entry.file_name().to_string_lossy(), metadata.len(), modified.as_nanos()))
+        })
+        .collect();
+    states.sort();
+    for state in states {
+        key = key.text(state);
+    }
+    key
+}
+
+fn make(work: &Path, go: &RealGo, set: &PackSet, wrapper: &Path) -> Result<(), WeaveError> {
+    let runtime2 = go.root.join("src/runtime/runtime2.go");
+    let runtime2 = fs::read_to_string(&runtime2).map_err(at("read", &runtime2))?;
+    let patch = runtime_patch::pack(&runtime2, &go.version)?;
+    let mut rules: Vec<RuleOf<'_>> = patch.rules.iter().map(|rule| RuleOf { pack: &patch, rule }).collect();
+    rules.extend(standard_rules(set));
+    let source = |target: &str| {
+        let dir = go.root.join("src").join(target);
+        dir.is_dir().then(|| (target.to_owned(), PackageSource { dir, ..PackageSource::default() }))
+    };
+    let input = Input {
+        sources: rules.iter().filter_map(|of| source(&of.rule.target)).collect(),
+        rules,
+        go: &go.version,
+        version_label: go.version_text.clone(),
+        module_version: None,
+        matched_elsewhere: Default::default(),
+    };
+    let woven = weave::weave(&input);
+    let slot = woven.reports.iter().find(|report| report.rule == runtime_patch::SLOT_RULE);
+    if let Some(Outcome::NotFound { reason } | Outcome::OutOfRange { reason }) = slot.map(|report| &report.outcome) {
+        return Err(WeaveError::UnknownRuntime { version: go.version_text.clone(), reason: reason.clone() });
+    }
+
+    let mut files: BTreeMap<PathBuf, Option<Vec<Edit>>> = BTreeMap::new();
+    let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
+    for (import_path, package) in &woven.packages {
+        let dir = Path::new("src").join(import_path);
+        for (name, file) in &package.files {
+            files.insert(dir.join(name), Some(file.edits.clone()));
+            texts.insert(dir.join(name), file.text());
+        }
+        for (name, text) in &package.added {
+            files.insert(dir.join(name), None);
+            texts.insert(dir.join(name), text.clone());
+        }
+    }
+    for (name, bytes) in embedded::RT_FILES {
+        let path = Path::new("src/tandem/rt").join(name);
+        files.insert(path.clone(), None);
+        texts.insert(path, String::from_utf8_lossy(bytes).into_owned());
+    }
+
+    link_tree(&go.root, work, &woven.packages.keys().map(|path| Path::new("src").join(path)).collect::<Vec<_>>())?;
+    link_tools(go, work, wrapper)?;
+    for (path, text) in &texts {
+        check_interrupted()?;
+        write_new(&work.join(path), text.as_bytes())?;
+    }
+    let description = Description { real_root: go.root.clone(), go_version: go.version_text.clone(), files, reports: woven.reports };
+    let text = serde_json::to_vec(&description).expect("plain data");
+    write_new(&work.join(DESCRIPTION), &text)
+}
+
+/// Puts a file in place of a link to the real one; the real one is never written through.
+pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), WeaveError> {
+    let parent = path.parent().expect("a file has a folder");
+    fs::create_dir_all(parent).map_err(at("create", parent))?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at("replace", path)(error)),
+        _ => {}
+    }
+    fs::write(path, content).map_err(at("write", path))
+}
+
+/// Links for everything but `pkg/tool`; folders of packages are real, so that patterns like `std` find them.
+fn link_tree(real: &Path, shadow: &Path, woven: &[PathBuf]) -> Result<(), WeaveError> {
+    for name in names(real)? {
+        match name.to_string_lossy().as_ref() {
+            "src" => link_sources(real, shadow, Path::new("src"), woven)?,
+            "pkg" => {
+                let pkg = shadow.join("pkg");
+                fs::create_dir_all(&pkg).map_err(at("create", &pkg))?;
+                for name in names(&real.join("pkg"))?.into_iter().filter(|name| name != "tool") {
+                    link(&real.join("pkg").join(&name), &pkg.join(&name))?;
+                }
+            }
+            _ => link(&real.join(&name), &shadow.join(&name))?,
+        }
+    }
+    Ok(())
+}
+
+fn link_sources(real: &Path, shadow: &Path, below: &Path, woven: &[PathBuf]) -> Result<(), WeaveError> {
+    check_interrupted()?;
+    let to = shadow.join(below);
+    fs::create_dir_all(&to).map_err(at("create", &to))?;
+    let is_woven = woven.iter().any(|path| path == below);
+    for name in names(&real.join(below))? {
+        let (from, to) = (real.join(below).join(&name), to.join(&name));
+        let is_linked_whole = name == "testdata" || below.join(&name) == Path::new("src/cmd");
+        if from.is_dir() && !is_linked_whole {
+            link_sources(real, shadow, &below.join(&name), woven)?;
+        } else if is_woven && !is_linked_whole {
+            link_or_copy(&from, &to).map_err(at("create", &to))?;
+        } else {
+            link(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The host's tools: links, and wrappers under the names in `tool::WRAPPED`.
+fn link_tools(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), WeaveError> {
+    let relative = go.tool_dir.strip_prefix(&go.root).unwrap_or(Path::new("pkg/tool"));
+    let dir = shadow.join(relative);
+    fs::create_dir_all(&dir).map_err(at("create", &dir))?;
+    let _ = wrapper;
+    for name in names(&go.tool_dir)? {
+        link(&go.tool_dir.join(&name), &dir.join(&name))?;
+    }
+    Ok(())
+}
+
+fn names(dir: &Path) -> Result<Vec<std::ffi::OsString>, WeaveError> {
+    let entries = fs::read_dir(dir).map_err(at("read", dir))?;
+    Ok(entries.flatten().map(|entry| entry.file_name()).collect())
+}
+
+fn link(from: &Path, to: &Path) -> Result<(), WeaveError> {
+    symlink(from, to).map_err(at("create", to))
+}
