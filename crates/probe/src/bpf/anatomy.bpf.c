@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The scheduler probe: charges the time that a goroutine's thread is off the CPU to the goroutine's account.
+ *
+ * One hook, sched_switch, sees both ends of every absence. When a watched thread leaves the CPU, its goroutine is found
+ * by thread-local storage and remembered with the task; when the thread comes back, the absence is split into waiting
+ * for a CPU and being blocked, the latter by the class of the system call. Accounts only grow; the program that owns
+ * them takes differences. Time of a thread that runs no goroutine with an account belongs to nobody.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "intf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Class by system call number, filled in by the loader. */
+const volatile u8 class_of_syscall[TANDEM_SYSCALL_COUNT];
+
+struct accounts {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TANDEM_ACCOUNT_COUNT);
+	__uint(key_size, sizeof(u32)); /* sizes: clang leaves types out that only an inner map names */
+	__uint(value_size, sizeof(struct tandem_account));
+};
+
+/* Process id, as the initial pid namespace counts, to what is known of the process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TANDEM_WATCHED_COUNT);
+	__type(key, u32);
+	__type(value, struct tandem_watched);
+} processes SEC(".maps");
+
+/* The same process id to the accounts of its goroutines. One map a process: none sees another's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, TANDEM_WATCHED_COUNT);
+	__type(key, u32);
+	__array(values, struct accounts);
+} accounts_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tandem_away);
+} away_tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct tandem_statistics);
+} statistics SEC(".maps");
+
+static __always_inline bool read_user(u64 *value, u64 address, struct tandem_statistics *counts)
+{
+	if (bpf_probe_read_user(value, sizeof(*value), (void *)address) == 0)
+		return true;
+	counts->failed_reads++;
+	return false;
+}
+
+/* Account index of the goroutine that the thread works for; 0: none. */
+static __always_inline u32 account_of(struct task_struct *task, const struct tandem_watched *process,
+				      struct tandem_statistics *counts)
+{
+	u64 thread_pointer = task->thread.fsbase;
+	u64 g, m, curg, word;
+
+	if (!thread_pointer) /* a new thread that has no thread-local storage yet */
+		return 0;
+	if (!read_user(&g, thread_pointer + process->tls_g_offset, counts) || !g)
+		return 0;
+	/* One read of the account word, so that index and on belong together. Behind runtime.g0 there is none. */
+	if (g != process->g0_address) {
+		if (!read_user(&word, g + process->account_offset, counts))
+			return 0;
+		if (word >> 32)
+			return (u32)word;
+	}
+	/* On its g0 or gsignal the thread works for m.curg; the scheduler, which works for nobody, has cleared that. */
+	if (!read_user(&m, g + process->g_m_offset, counts) || !m)
+		return 0;
+	if (!read_user(&curg, m + process->m_curg_offset, counts) || !curg || curg == g)
+		return 0;
+	if (!read_user(&word, curg + process->account_offset, counts) || !(word >> 32))
+		return 0;
+	counts->via_curg++;
+	return (u32)word;
+}
+
+static __always_inline void leaves(struct task_struct *task, bool preempted)
+{
+	u32 process_id = task->tgid, zero = 0, account;
+	const struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
+	struct tandem_statistics *counts;
+	struct tandem_away *away;
+	long syscall;
+
+	if (!process)
+		return;
+	counts = bpf_map_lookup_elem(&statistics, &zero);
+	if (!counts)
+		return;
+	counts->switches++;
+	account = account_of(task, process, counts);
+	if (!account)
+		return;
+	counts->attributed++;
+	away = bpf_task_storage_get(&away_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!away) {
+		counts->lost++;
+		return;
+	}
+	away->since = bpf_ktime_get_ns();
+	away->run_delay = task->sched_info.run_delay;
+	away->account = account;
+	syscall = ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax;
+	if (preempted)
+		away->class = TANDEM_CLASS_RUN_QUEUE;
+	else if (syscall < 0) /* entered the kernel by a fault */
+		away->class = TANDEM_CLASS_MAJOR_FAULT;
+	else
+		away->class = class_of_syscall[syscall & (TANDEM_SYSCALL_COUNT - 1)];
+}
+
+static __always_inline void charge(struct tandem_account *account, const struct tandem_away *away,
+				   struct task_struct *task)
+{
+	u64 *parts = (u64 *)account;
+	u64 total = bpf_ktime_get_ns() - away->since;
+	u64 queued_at = task->sched_info.last_queued;
+	u64 clock = task->se.cfs_rq->rq->clock;
+	u64 queued;
+
+	if (away->class == TANDEM_CLASS_RUN_QUEUE) {
+		account->run_queue += total;
+		account->switches_involuntary++;
+		return;
+	}
+	/* Waits on queues that it was moved away from, then on this one; the kernel adds the latter only after us. */
+	queued = task->sched_info.run_delay - away->run_delay;
+	if (queued_at && clock > queued_at)
+		queued += clock - queued_at;
+	if (queued > total)
+		queued = total;
+	account->run_queue += queued;
+	parts[away->class & (TANDEM_CLASS_COUNT - 1)] += total - queued;
+	account->switches_voluntary++;
+}
+
+static __always_inline void returns(struct task_struct *task)
+{
+	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
+	struct tandem_statistics *counts;
+	struct tandem_account *account;
+	u32 process_id = task->tgid, zero = 0, index;
+	void *accounts;
+
+	if (!away || !away->account)
+		return;
+	index = away->account;
+	away->account = 0;
+	accounts = bpf_map_lookup_elem(&accounts_of, &process_id);
+	if (!accounts) /* not watched any more */
+		return;
+	account = bpf_map_lookup_elem(accounts, &index);
+	if (account)
+		charge(account, away, task);
+	else if ((counts = bpf_map_lookup_elem(&statistics, &zero)))
+		counts->lost++;
+}
+
+/* The last thread of a dead process leaves the CPU for ever: its id may soon be another's. */
+static __always_inline void forget_if_dead(struct task_struct *task)
+{
+	u32 process_id = task->tgid;
+
+	if (task->exit_state && task->signal->live.counter == 0)
+		bpf_map_delete_elem(&processes, &process_id);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempted, struct task_struct *previous, struct task_struct *next)
+{
+	if (previous->mm)
+		leaves(previous, preempted);
+	else
+		forget_if_dead(previous);
+	returns(next);
+	return 0;
+}

@@ -1,0 +1,67 @@
+/*
+ * What the scheduler probe (anatomy.bpf.c) and its loader (src/kernel.rs) share. The Rust side is generated from the
+ * object's type information, so nothing here is written twice. The account itself is in record.h: the program that is
+ * watched reads it too.
+ */
+#ifndef TANDEM_INTF_H
+#define TANDEM_INTF_H
+
+#include "record.h"
+
+/* Processes that can be watched at once. */
+#define TANDEM_WATCHED_COUNT 4096
+/* Entries of the table of system calls: a power of two above the highest number of amd64. */
+#define TANDEM_SYSCALL_COUNT 512
+
+/* Where a thread's time away from the CPU goes: the index of an 8-byte counter in struct tandem_account. */
+enum tandem_class {
+	TANDEM_CLASS_RUN_QUEUE = 0,
+	TANDEM_CLASS_FILE = 1,
+	TANDEM_CLASS_NETWORK = 2,
+	TANDEM_CLASS_FUTEX = 3,
+	TANDEM_CLASS_LOCK = 4,
+	TANDEM_CLASS_SLEEP = 5,
+	TANDEM_CLASS_OTHER = 6,
+	TANDEM_CLASS_MAJOR_FAULT = 7,
+	TANDEM_CLASS_COUNT = 8, /* a power of two: the programs mask with it */
+};
+
+/* A watched process: how its goroutines are found. From the header page of its shared memory. */
+struct tandem_watched {
+	long long tls_g_offset;
+	unsigned long long g0_address;
+	unsigned int g_m_offset;
+	unsigned int m_curg_offset;
+	unsigned int account_offset;
+	unsigned int reserved;
+};
+
+/* A thread that left the CPU while it ran a goroutine with an account. */
+struct tandem_away {
+	unsigned long long since; /* CLOCK_MONOTONIC, ns */
+	unsigned long long run_delay; /* its sched_info.run_delay at that moment, ns */
+	unsigned int account; /* account index; 0: not away, or nobody's time */
+	enum tandem_class class;
+};
+
+/* What the probe did on one CPU, for watched processes only. */
+struct tandem_statistics {
+	unsigned long long switches; /* times a thread left the CPU */
+	unsigned long long attributed; /* of these: on behalf of a goroutine with an account */
+	unsigned long long via_curg; /* of these: the thread was on its g0 or gsignal */
+	unsigned long long failed_reads; /* user memory that could not be read */
+	unsigned long long lost; /* attributed, but no memory for the thread's state or no such account */
+};
+
+#define TANDEM_CLASS_IS(class, field) \
+	_Static_assert(__builtin_offsetof(struct tandem_account, field) == 8 * (class), #field)
+TANDEM_CLASS_IS(TANDEM_CLASS_RUN_QUEUE, run_queue);
+TANDEM_CLASS_IS(TANDEM_CLASS_FILE, blocked_file);
+TANDEM_CLASS_IS(TANDEM_CLASS_NETWORK, blocked_network);
+TANDEM_CLASS_IS(TANDEM_CLASS_FUTEX, blocked_futex);
+TANDEM_CLASS_IS(TANDEM_CLASS_LOCK, blocked_lock);
+TANDEM_CLASS_IS(TANDEM_CLASS_SLEEP, blocked_sleep);
+TANDEM_CLASS_IS(TANDEM_CLASS_OTHER, blocked_other);
+TANDEM_CLASS_IS(TANDEM_CLASS_MAJOR_FAULT, major_fault);
+
+#endif

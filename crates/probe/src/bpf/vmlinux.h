@@ -1,0 +1,91 @@
+/*
+ * The few kernel types that our programs read, written by hand instead of dumped from one kernel's BTF.
+ * Only the names of structures and fields count: offsets are filled in when a program is loaded (CO-RE), from the
+ * running kernel. Fields that are not read are left out.
+ */
+#ifndef TANDEM_VMLINUX_H
+#define TANDEM_VMLINUX_H
+
+typedef _Bool bool;
+enum { false = 0, true = 1 };
+typedef signed char __s8;
+typedef unsigned char __u8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef __u8 u8;
+typedef __u32 u32;
+typedef __s64 s64;
+typedef __u64 u64;
+
+/* From the kernel's user-space interface (linux/bpf.h): these values never change. */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_HASH_OF_MAPS = 13,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_MMAPABLE = 1U << 10,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1ULL << 0,
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct mm_struct;
+
+struct rq {
+	u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
+struct signal_struct {
+	atomic_t live;
+};
+
+struct thread_struct {
+	unsigned long fsbase;
+};
+
+struct pt_regs {
+	unsigned long orig_ax;
+};
+
+struct task_struct {
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct mm_struct *mm;
+	int exit_state;
+	int tgid;
+	struct signal_struct *signal;
+	struct thread_struct thread;
+};
+
+#pragma clang attribute pop
+
+#endif

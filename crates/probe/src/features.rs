@@ -1,0 +1,437 @@
+//! What this kernel, architecture and privilege level allow, and what to do about the rest.
+//!
+//! Looked at, not tried, wherever the kernel says it in files that everybody may read: the answers are then the same with
+//! and without privileges, and asking changes nothing. [`require_anatomy`] is the same list as the loader sees it.
+
+use std::fs;
+use std::path::Path;
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Composite, Enum, Struct, Typedef};
+
+use crate::error::ProbeError;
+
+/// Something that a part of Tandem needs, or that tells a person how far it can go here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureId {
+    /// Linux on amd64.
+    Architecture,
+    /// Anonymous shared memory.
+    Memfd,
+    /// Type information of the running kernel.
+    Btf,
+    /// Privileges for tracing programs.
+    Capabilities,
+    /// Process ids as the kernel counts them.
+    PidNamespace,
+    /// The scheduler's tracepoint, typed.
+    SchedulerTracepoint,
+    /// Helper functions and map types of the scheduler probe.
+    Helpers,
+    /// Run-queue times of each thread.
+    SchedInfo,
+    /// The run queue's clock, reachable from a thread.
+    RunQueueClock,
+    /// What the kernel locks down.
+    Lockdown,
+    /// BPF ring buffers.
+    RingBuffer,
+    /// Many uprobes by one link.
+    UprobeMulti,
+    /// Socket maps, for headers inserted in the kernel.
+    SocketMaps,
+    /// Unified control groups.
+    CgroupV2,
+    /// The tracing file system.
+    Tracefs,
+    /// The BPF file system.
+    Bpffs,
+    /// The security file system.
+    Securityfs,
+    /// Who may use performance events.
+    PerfEvents,
+    /// Who may use BPF without privileges.
+    UnprivilegedBpf,
+}
+
+/// What a feature is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Spans of woven programs.
+    Spans,
+    /// The kernel's half of the latency anatomy.
+    Anatomy,
+    /// Nothing in this version; it says how far probes could go on this machine.
+    Outlook,
+}
+
+/// Whether a feature is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is; with what was found.
+    Available(String),
+    /// It is not.
+    Missing {
+        /// What was looked at and found.
+        why: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+}
+
+/// A feature and its state on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Which.
+    pub id: FeatureId,
+    /// Whether it is there.
+    pub state: State,
+}
+
+impl FeatureId {
+    /// All of them, by purpose, causes before what they cause.
+    pub const ALL: [Self; 19] = [
+        Self::Architecture,
+        Self::Memfd,
+        Self::Btf,
+        Self::Capabilities,
+        Self::PidNamespace,
+        Self::SchedulerTracepoint,
+        Self::Helpers,
+        Self::SchedInfo,
+        Self::RunQueueClock,
+        Self::Lockdown,
+        Self::RingBuffer,
+        Self::UprobeMulti,
+        Self::SocketMaps,
+        Self::CgroupV2,
+        Self::Tracefs,
+        Self::Bpffs,
+        Self::Securityfs,
+        Self::PerfEvents,
+        Self::UnprivilegedBpf,
+    ];
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Architecture => "Linux on amd64",
+            Self::Memfd => "shared memory",
+            Self::Btf => "kernel type information",
+            Self::Capabilities => "privileges",
+            Self::PidNamespace => "initial pid namespace",
+            Self::SchedulerTracepoint => "scheduler tracepoint",
+            Self::Helpers => "BPF helpers and maps",
+            Self::SchedInfo => "run-queue times",
+            Self::RunQueueClock => "run-queue clock",
+            Self::Lockdown => "kernel lockdown",
+            Self::RingBuffer => "BPF ring buffer",
+            Self::UprobeMulti => "uprobe multi links",
+            Self::SocketMaps => "socket maps",
+            Self::CgroupV2 => "cgroup v2",
+            Self::Tracefs => "tracefs",
+            Self::Bpffs => "bpffs",
+            Self::Securityfs => "securityfs",
+            Self::PerfEvents => "performance events",
+            Self::UnprivilegedBpf => "unprivileged BPF",
+        }
+    }
+
+    /// What it is needed for.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Architecture | Self::Memfd => Purpose::Spans,
+            Self::Btf
+            | Self::Capabilities
+            | Self::PidNamespace
+            | Self::SchedulerTracepoint
+            | Self::Helpers
+            | Self::SchedInfo
+            | Self::RunQueueClock => Purpose::Anatomy,
+            _ => Purpose::Outlook,
+        }
+    }
+
+    fn state(self, types: &KernelTypes) -> State {
+        match self {
+            Self::Architecture => architecture(),
+            Self::Memfd => memfd(),
+            Self::Btf => types.state(),
+            Self::Capabilities => capabilities(),
+            Self::PidNamespace => pid_namespace(),
+            Self::SchedulerTracepoint => types.require(
+                |btf| btf.type_by_name::<Typedef<'_>>("btf_trace_sched_switch").is_some(),
+                "sched_switch",
+                "use a kernel with CONFIG_BPF_EVENTS and CONFIG_DEBUG_INFO_BTF, 5.15 or newer",
+            ),
+            Self::Helpers => types.require(
+                |btf| {
+                    has_enumerator(btf, "bpf_func_id", "BPF_FUNC_task_pt_regs")
+                        && has_member(btf, "task_struct", "bpf_storage")
+                },
+                "task storage, bpf_task_pt_regs",
+                "use Linux 5.15 or newer with CONFIG_BPF_SYSCALL",
+            ),
+            Self::SchedInfo => sched_info(types),
+            Self::RunQueueClock => types.require(
+                |btf| {
+                    has_member(btf, "cfs_rq", "rq")
+                        && has_member(btf, "sched_entity", "cfs_rq")
+                        && has_member(btf, "rq", "clock")
+                },
+                "cfs_rq.rq",
+                "use a kernel with CONFIG_FAIR_GROUP_SCHED",
+            ),
+            Self::Lockdown => lockdown(),
+            Self::RingBuffer => types.require(
+                |btf| has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_RINGBUF"),
+                "BPF_MAP_TYPE_RINGBUF",
+                "use Linux 5.8 or newer",
+            ),
+            Self::UprobeMulti => types.require(
+                |btf| btf.type_by_name::<Struct<'_>>("bpf_uprobe_multi_link").is_some(),
+                "bpf_uprobe_multi_link",
+                "use Linux 6.6 or newer with CONFIG_UPROBES",
+            ),
+            Self::SocketMaps => types.require(
+                |btf| btf.type_by_name::<Struct<'_>>("bpf_shtab").is_some(),
+                "sockhash",
+                "use a kernel with CONFIG_NET_SOCK_MSG",
+            ),
+            Self::CgroupV2 => mounted("cgroup2", "mount -t cgroup2 none /sys/fs/cgroup/unified"),
+            Self::Tracefs => mounted("tracefs", "mount -t tracefs tracefs /sys/kernel/tracing"),
+            Self::Bpffs => mounted("bpf", "mount -t bpf bpf /sys/fs/bpf"),
+            Self::Securityfs => mounted("securityfs", "mount -t securityfs securityfs /sys/kernel/security"),
+            Self::PerfEvents => {
+                setting("/proc/sys/kernel/perf_event_paranoid", "the kernel was built without CONFIG_PERF_EVENTS")
+            }
+            Self::UnprivilegedBpf => {
+                setting("/proc/sys/kernel/unprivileged_bpf_disabled", "use a kernel with CONFIG_BPF_SYSCALL")
+            }
+        }
+    }
+}
+
+/// All features with their state here.
+pub fn detect() -> Vec<Feature> {
+    let types = KernelTypes::read();
+    FeatureId::ALL.into_iter().map(|id| Feature { id, state: id.state(&types) }).collect()
+}
+
+/// The first feature that the latency anatomy needs and that is missing, as an error.
+pub fn require_anatomy() -> Result<(), ProbeError> {
+    let types = KernelTypes::read();
+    for feature in FeatureId::ALL {
+        let needed = feature == FeatureId::Architecture || feature.purpose() == Purpose::Anatomy;
+        if let (true, State::Missing { why, remedy }) = (needed, feature.state(&types)) {
+            return Err(ProbeError::Missing { feature, why, remedy });
+        }
+    }
+    Ok(())
+}
+
+const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
+
+/// The running kernel's type information, or why there is none.
+struct KernelTypes(Result<Btf<'static>, String>);
+
+impl KernelTypes {
+    fn read() -> Self {
+        if !Path::new(BTF_FILE).exists() {
+            return Self(Err(format!("{BTF_FILE} does not exist")));
+        }
+        Self(Btf::from_path(BTF_FILE).map_err(|error| format!("{BTF_FILE}: {error}")))
+    }
+
+    fn state(&self) -> State {
+        match &self.0 {
+            Ok(_) => State::Available(BTF_FILE.into()),
+            Err(why) => State::Missing {
+                why: why.clone(),
+                remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF (every large distribution's kernel since 2021), and let the container see /sys",
+            },
+        }
+    }
+
+    /// Asks the types; without them the answer is that they are missing.
+    fn require(&self, holds: impl FnOnce(&Btf<'_>) -> bool, what: &str, remedy: &'static str) -> State {
+        match &self.0 {
+            Ok(btf) if holds(btf) => State::Available(what.into()),
+            Ok(_) => State::Missing { why: format!("this kernel ({}) has no {what}", release()), remedy },
+            Err(_) => State::Missing { why: format!("cannot tell without {BTF_FILE}"), remedy },
+        }
+    }
+}
+
+fn has_member(btf: &Btf<'_>, structure: &str, member: &str) -> bool {
+    btf.type_by_name::<Composite<'_>>(structure)
+        .is_some_and(|found| found.iter().any(|field| field.name.is_some_and(|name| name == member)))
+}
+
+fn has_enumerator(btf: &Btf<'_>, enumeration: &str, name: &str) -> bool {
+    btf.type_by_name::<Enum<'_>>(enumeration)
+        .is_some_and(|found| found.iter().any(|value| value.name.is_some_and(|candidate| candidate == name)))
+}
+
+fn release() -> String {
+    read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown release".into())
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn architecture() -> State {
+    let here = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return State::Available(here);
+    }
+    State::Missing {
+        why: here,
+        remedy: "Tandem records on Linux on amd64; elsewhere woven programs run as plain ones do",
+    }
+}
+
+#[expect(unsafe_code, reason = "a system call that the standard library does not have")]
+fn memfd() -> State {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    // SAFETY: the name is a C string that outlives the call; the kernel only reads it.
+    let fd = unsafe { libc::memfd_create(c"tandem-doctor".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return State::Missing {
+            why: format!("memfd_create: {}", std::io::Error::last_os_error()),
+            remedy: "let the sandbox (seccomp profile) allow memfd_create; programs record nothing without it",
+        };
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    State::Available("memfd_create".into())
+}
+
+fn capabilities() -> State {
+    const CAP_SYS_ADMIN: u32 = 21;
+    const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+    const REMEDY: &str =
+        "run `tandem agent` or `tandem run` as root, or: setcap cap_bpf,cap_perfmon+ep $(command -v tandem)";
+    let effective = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            status.lines().find_map(|line| line.strip_prefix("CapEff:").map(str::trim).map(str::to_owned))
+        })
+        .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
+        .unwrap_or(0);
+    let has = |bit: u32| effective & (1 << bit) != 0 || effective & (1 << CAP_SYS_ADMIN) != 0;
+    let missing: Vec<_> = NEEDED.iter().filter(|(bit, _)| !has(*bit)).map(|(_, name)| *name).collect();
+    if !missing.is_empty() {
+        return State::Missing { why: format!("this process lacks {}", missing.join(" and ")), remedy: REMEDY };
+    }
+    if !in_initial_user_namespace() {
+        return State::Missing {
+            why: "its capabilities are those of a user namespace".into(),
+            remedy: "run the agent outside of rootless containers: the kernel half belongs to the whole machine",
+        };
+    }
+    State::Available(NEEDED.map(|(_, name)| name).join(", "))
+}
+
+fn in_initial_user_namespace() -> bool {
+    let whole = ["0", "0", "4294967295"];
+    read("/proc/self/uid_map").is_none_or(|map| map.split_whitespace().eq(whole))
+}
+
+fn pid_namespace() -> State {
+    /// The kernel gives the initial pid namespace this inode.
+    const INITIAL: &str = "pid:[4026531836]";
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(link) if link.as_os_str() == INITIAL => State::Available("process ids are the kernel's own".into()),
+        Ok(_) => State::Missing {
+            why: "the agent is in a pid namespace of its own".into(),
+            remedy: "run the agent with the host's pid namespace (docker run --pid=host, hostPID: true)",
+        },
+        Err(error) => State::Missing { why: format!("/proc/self/ns/pid: {error}"), remedy: "mount /proc" },
+    }
+}
+
+fn sched_info(types: &KernelTypes) -> State {
+    const REMEDY: &str =
+        "use a kernel with CONFIG_SCHED_INFO (CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT), 5.15 or newer";
+    let known = types.require(
+        |btf| has_member(btf, "sched_info", "last_queued") && has_member(btf, "sched_info", "run_delay"),
+        "sched_info.run_delay",
+        REMEDY,
+    );
+    // CPU time, run-queue time, times on a CPU. The fields may exist and yet not be kept: then all are 0.
+    let kept = read("/proc/self/schedstat")
+        .is_some_and(|line| line.split_whitespace().nth(2).is_some_and(|times_on_cpu| times_on_cpu != "0"));
+    match known {
+        State::Available(_) if !kept => State::Missing {
+            why: "/proc/self/schedstat is empty: the kernel does not keep them".into(),
+            remedy: REMEDY,
+        },
+        other => other,
+    }
+}
+
+fn lockdown() -> State {
+    match read("/sys/kernel/security/lockdown") {
+        // "none [integrity] confidentiality"
+        Some(modes) => {
+            let mode = modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
+            if mode == "confidentiality" {
+                return State::Missing {
+                    why: "mode confidentiality: the kernel may refuse probes".into(),
+                    remedy: "boot with lockdown=integrity or none (Secure Boot asks for integrity only)",
+                };
+            }
+            State::Available(format!("mode {mode}"))
+        }
+        None => State::Available("off, or not to be seen".into()),
+    }
+}
+
+fn mounted(kind: &str, remedy: &'static str) -> State {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let place = mounts.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, place, found) = (words.next()?, words.next()?, words.next()?);
+        (found == kind).then(|| place.to_owned())
+    });
+    match place {
+        Some(place) => State::Available(place),
+        None => State::Missing { why: "not mounted".into(), remedy },
+    }
+}
+
+fn setting(path: &str, remedy: &'static str) -> State {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match read(path) {
+        Some(value) => State::Available(format!("{name} = {value}")),
+        None => State::Missing { why: format!("{path} does not exist"), remedy },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every feature is listed once, and each that is missing says why and what to do.
+    #[test]
+    fn features_explain_themselves() {
+        let features = detect();
+        assert_eq!(features.len(), FeatureId::ALL.len());
+        for (index, feature) in features.iter().enumerate() {
+            assert!(!FeatureId::ALL[..index].contains(&feature.id), "{:?} twice", feature.id);
+            if let State::Missing { why, remedy } = &feature.state {
+                assert!(!why.is_empty() && !remedy.is_empty(), "{:?}", feature.id);
+            }
+        }
+    }
+
+    /// Without type information, what depends on it is missing for that reason instead of a guess.
+    #[test]
+    fn no_types_is_the_first_cause() {
+        let types = KernelTypes(Err("gone".into()));
+        assert!(matches!(FeatureId::Btf.state(&types), State::Missing { .. }));
+        assert!(matches!(FeatureId::SchedInfo.state(&types), State::Missing { .. }));
+    }
+}

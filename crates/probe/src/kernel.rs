@@ -1,0 +1,189 @@
+//! Loads the scheduler probe and tells it which processes to watch.
+//!
+//! A watched process has an entry in `processes` (how its goroutines are found) and an array of accounts in
+//! `accounts_of`. The array is frozen before anyone else holds its descriptor, so that user space can only read it, the
+//! process that maps it included. Its slots are cumulative and are never cleared.
+
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::slice;
+use std::sync::Mutex;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_sys};
+use record::HeaderFacts;
+use record::layout::{ACCOUNT, ACCOUNT_COUNT};
+
+use crate::error::ProbeError;
+use crate::features;
+use crate::skeleton::AnatomySkelBuilder;
+use crate::skeleton::types::{tandem_statistics, tandem_watched};
+use crate::syscalls;
+
+/// The kernel's accounts of one process: an array of `record::layout::ACCOUNT`.
+#[derive(Debug)]
+pub struct AccountMap {
+    /// Descriptor of the array; it can be mapped shared and read-only, and in no other way.
+    pub fd: OwnedFd,
+    /// Slots in it.
+    pub slots: u32,
+}
+
+/// What the probe has done so far, for watched processes only. Its cost follows `switches`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Times a thread left the CPU.
+    pub switches: u64,
+    /// Of these, on behalf of a goroutine with an account.
+    pub attributed: u64,
+    /// Of the attributed, those in which the thread was on its g0 or signal stack.
+    pub via_curg: u64,
+    /// User memory that could not be read; the time went to nobody.
+    pub failed_reads: u64,
+    /// Attributed, but the thread's state or the account had no room; the time went to nobody.
+    pub lost: u64,
+}
+
+/// The loaded scheduler probe. Dropping it, or dying, detaches it.
+#[derive(Debug)]
+pub struct Kernel {
+    _probe: Link,
+    processes: MapHandle,
+    accounts_of: MapHandle,
+    statistics: MapHandle,
+}
+
+impl Kernel {
+    /// Loads and attaches the probe; it watches nobody yet.
+    pub fn load() -> Result<Self, ProbeError> {
+        features::require_anatomy()?;
+        // libbpf's messages go to one printer for the whole process, so loads take turns.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        log_start();
+        let loaded = Self::load_with_log();
+        let log = log_end();
+        loaded.map_err(|(step, source)| ProbeError::Refused { step, source, log })
+    }
+
+    fn load_with_log() -> Result<Self, (&'static str, libbpf_rs::Error)> {
+        let mut storage = MaybeUninit::uninit();
+        let mut open = AnatomySkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
+        if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
+            constants.class_of_syscall = syscalls::classes();
+        }
+        let loaded = open.load().map_err(|error| ("loading it", error))?;
+        let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
+        // The link keeps the program, the program its maps: the rest of the object can go.
+        Ok(Self {
+            processes: handle(&loaded.maps.processes)?,
+            accounts_of: handle(&loaded.maps.accounts_of)?,
+            statistics: handle(&loaded.maps.statistics)?,
+            _probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
+        })
+    }
+
+    /// Begins to keep accounts for a process, named by its id in the agent's pid namespace (the initial one: `load`
+    /// checks that). Watching a process again replaces its accounts by new ones.
+    pub fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Result<AccountMap, ProbeError> {
+        if !facts.has_accounts() {
+            return Err(ProbeError::NoAccounts { pid });
+        }
+        let failed = |step| move |source| ProbeError::Watch { pid, step, source };
+        let accounts = new_account_map().map_err(failed("creating the account map"))?;
+        let map_id = accounts.as_fd().as_raw_fd().to_ne_bytes();
+        self.accounts_of
+            .update(&pid.to_ne_bytes(), &map_id, MapFlags::ANY)
+            .map_err(failed("adding the account map"))?;
+        let process = tandem_watched {
+            tls_g_offset: facts.tls_g_offset,
+            g0_address: facts.g0_address,
+            g_m_offset: facts.g_m_offset,
+            m_curg_offset: facts.m_curg_offset,
+            account_offset: facts.account_offset,
+            reserved: 0,
+        };
+        self.processes
+            .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .map_err(failed("adding the process"))?;
+        let fd = accounts
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| failed("duplicating its descriptor")(error.into()))?;
+        Ok(AccountMap { fd, slots: accounts.max_entries() })
+    }
+
+    /// Stops watching a process. What it has mapped stays readable to it and does not change any more.
+    pub fn unwatch(&mut self, pid: u32) {
+        // Both may be gone already: the probe itself forgets a process whose last thread ends.
+        let _ = self.processes.delete(&pid.to_ne_bytes());
+        let _ = self.accounts_of.delete(&pid.to_ne_bytes());
+    }
+
+    /// What the probe has done so far, summed over the processors.
+    pub fn statistics(&self) -> Result<Statistics, ProbeError> {
+        let per_processor = self
+            .statistics
+            .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(ProbeError::Statistics)?
+            .unwrap_or_default();
+        let mut sum = Statistics::default();
+        for bytes in per_processor {
+            let counts = statistics_from(&bytes);
+            sum.switches += counts.switches;
+            sum.attributed += counts.attributed;
+            sum.via_curg += counts.via_curg;
+            sum.failed_reads += counts.failed_reads;
+            sum.lost += counts.lost;
+        }
+        Ok(sum)
+    }
+}
+
+/// An array of accounts, zeroed, that user space can map only to read.
+fn new_account_map() -> Result<MapHandle, libbpf_rs::Error> {
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+        map_flags: libbpf_sys::BPF_F_MMAPABLE,
+        ..Default::default()
+    };
+    let map = MapHandle::create(
+        MapType::Array,
+        Some("tandem_accounts"),
+        size_of::<u32>() as u32,
+        ACCOUNT.size as u32,
+        ACCOUNT_COUNT as u32,
+        &options,
+    )?;
+    map.freeze()?;
+    Ok(map)
+}
+
+#[expect(unsafe_code, reason = "the kernel takes structures as bytes")]
+fn bytes_of(process: &tandem_watched) -> &[u8] {
+    // SAFETY: a `repr(C)` structure of integers without padding: every byte is initialised, and the slice lives as long
+    // as the reference.
+    unsafe { slice::from_raw_parts(std::ptr::from_ref(process).cast(), size_of::<tandem_watched>()) }
+}
+
+#[expect(unsafe_code, reason = "the kernel gives structures as bytes")]
+fn statistics_from(bytes: &[u8]) -> tandem_statistics {
+    assert!(bytes.len() >= size_of::<tandem_statistics>(), "the map's values are smaller than their type");
+    // SAFETY: long enough, checked above; a `repr(C)` structure of integers, so any bytes are a value of it.
+    unsafe { bytes.as_ptr().cast::<tandem_statistics>().read_unaligned() }
+}
+
+/// What libbpf said during the current load.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+fn log_start() {
+    fn keep(_: PrintLevel, message: String) {
+        LOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push_str(&message);
+    }
+    libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
+}
+
+fn log_end() -> String {
+    libbpf_rs::set_print(None);
+    mem::take(&mut *LOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
