@@ -1,9 +1,54 @@
 //! The header page: what a program says about itself, checked before anything is believed.
+//!
+//! A [`Header`] exists only when every region that it names lies inside the file.
 
-use crate::layout::HEADER_HAS_ACCOUNTS;
+use std::ops::RangeInclusive;
+
+use crate::layout::{
+    CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, KEY, LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
+};
+use crate::{MonotonicNanos, bytes};
+
+/// Layout versions that this reader understands: the current one and the two before it.
+pub const READABLE_VERSIONS: RangeInclusive<u32> =
+    if LAYOUT_VERSION > 3 { LAYOUT_VERSION - 2..=LAYOUT_VERSION } else { 1..=LAYOUT_VERSION };
+
+/// Sanity limits: far above what a program writes, far below what would hurt the reader.
+const DESCRIPTOR_LIMIT: u32 = 1 << 16;
+const KEY_LIMIT: u32 = 1 << 16;
+const RESOURCE_LIMIT: u32 = 1 << 20;
+const ENTRY_LIMIT: u32 = 1 << 18;
+const SERIES_LIMIT: u32 = 1 << 16;
+const PROCESSOR_LIMIT: u32 = 1 << 13;
+const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 30;
+
+/// Why a header is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// The file does not begin with the magic number.
+    #[error("it is not a tandem file")]
+    Magic,
+    /// The layout is too old or too new.
+    #[error("its layout is version {0}, this agent reads {first} to {last}", first = READABLE_VERSIONS.start(), last = READABLE_VERSIONS.end())]
+    Version(u32),
+    /// The file has another size than its header says.
+    #[error("its header says {said} bytes, the file has {actual}")]
+    Size {
+        /// What the header says.
+        said: u64,
+        /// What the file has.
+        actual: u64,
+    },
+    /// A number is beyond reason.
+    #[error("its header says {0} = {1}")]
+    Number(&'static str, u64),
+    /// A region does not lie inside the file.
+    #[error("its {0} lie outside the file")]
+    Region(&'static str),
+}
 
 /// How the kernel half finds the current goroutine's account in a process. The numbers are the program's own claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFacts {
     /// `header.flags`.
     pub flags: u32,
@@ -27,5 +72,136 @@ impl HeaderFacts {
     /// The program has accounts at all.
     pub fn has_accounts(&self) -> bool {
         self.flags & HEADER_HAS_ACCOUNTS != 0
+    }
+}
+
+/// A checked header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Layout version.
+    pub version: u32,
+    /// Process id as the program sees it (in its own PID namespace).
+    pub pid: u32,
+    /// When the program started.
+    pub start: MonotonicNanos,
+    /// What the kernel half needs.
+    pub facts: HeaderFacts,
+    /// `runtime.Version()`.
+    pub go_version: String,
+    /// Version of tandem that wove the program.
+    pub tandem_version: String,
+    /// Where things are.
+    pub(crate) geometry: Geometry,
+}
+
+/// Checked places: every region lies inside the file and is aligned to 8 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub control: usize,
+    pub descriptors: usize,
+    pub descriptor_count: u32,
+    pub keys: usize,
+    pub key_count: u32,
+    pub resource: usize,
+    pub resource_size: u32,
+    pub entries: usize,
+    pub entry_count: u32,
+    pub series: usize,
+    pub series_count: u32,
+    pub processor_count: u32,
+    pub ring_headers: usize,
+    pub rings: usize,
+    pub ring_size: u32,
+}
+
+impl Header {
+    /// Checks the first page of a file of `file_size` bytes.
+    pub fn parse(page: &[u8; PAGE], file_size: u64) -> Result<Self, HeaderError> {
+        let number = |name| bytes::u32_at(page, HEADER.at(name));
+        if bytes::u64_at(page, HEADER.at("magic")) != MAGIC {
+            return Err(HeaderError::Magic);
+        }
+        let version = number("layout_version");
+        if !READABLE_VERSIONS.contains(&version) {
+            return Err(HeaderError::Version(version));
+        }
+        let said = bytes::u64_at(page, HEADER.at("file_size"));
+        if said != file_size {
+            return Err(HeaderError::Size { said, actual: file_size });
+        }
+        Ok(Self {
+            version,
+            pid: number("pid"),
+            start: MonotonicNanos(bytes::u64_at(page, HEADER.at("start_monotonic"))),
+            facts: HeaderFacts {
+                flags: number("flags"),
+                accounts_size: number("accounts_size"),
+                tls_g_offset: bytes::u64_at(page, HEADER.at("tls_g_offset")).cast_signed(),
+                g_m_offset: number("g_m_offset"),
+                m_curg_offset: number("m_curg_offset"),
+                slot_offset: number("slot_offset"),
+                account_offset: number("account_offset"),
+                g0_address: bytes::u64_at(page, HEADER.at("g0_address")),
+            },
+            go_version: bytes::padded_text(&page[HEADER.at("go_version")..][..32]),
+            tandem_version: bytes::padded_text(&page[HEADER.at("tandem_version")..][..32]),
+            geometry: Geometry::parse(page, file_size)?,
+        })
+    }
+
+    /// Rings, one a processor.
+    pub fn processor_count(&self) -> u32 {
+        self.geometry.processor_count
+    }
+}
+
+impl Geometry {
+    fn parse(page: &[u8; PAGE], file_size: u64) -> Result<Self, HeaderError> {
+        let count = |name, limit: u32| match bytes::u32_at(page, HEADER.at(name)) {
+            number if number > limit => Err(HeaderError::Number(name, number.into())),
+            number => Ok(number),
+        };
+        // A region's offset, when the region lies between the header and the end of the file.
+        let region = |name, offset: u64, size: u64| {
+            let end = offset.checked_add(size).ok_or(HeaderError::Region(name))?;
+            if offset < PAGE as u64 || !offset.is_multiple_of(8) || end > file_size {
+                return Err(HeaderError::Region(name));
+            }
+            usize::try_from(offset).map_err(|_| HeaderError::Region(name))
+        };
+        let offset = |name| bytes::u64_at(page, HEADER.at(name));
+        let table = |entries: u32, size: usize| u64::from(entries) * size as u64;
+
+        let descriptor_count = count("descriptor_count", DESCRIPTOR_LIMIT)?;
+        let key_count = count("key_count", KEY_LIMIT)?;
+        let resource_size = count("resource_size", RESOURCE_LIMIT)?;
+        let entry_count = count("entry_count", ENTRY_LIMIT)?;
+        let series_count = count("series_count", SERIES_LIMIT)?;
+        let processor_count = count("processor_count", PROCESSOR_LIMIT)?;
+        let ring_size = count("ring_size", *RING_SIZES.end())?;
+        if !ring_size.is_power_of_two() || !RING_SIZES.contains(&ring_size) {
+            return Err(HeaderError::Number("ring_size", ring_size.into()));
+        }
+        let ring_headers = region("ring headers", offset("rings_offset"), table(processor_count, RING.size))?;
+        let rings_start = (ring_headers as u64 + table(processor_count, RING.size)).next_multiple_of(PAGE as u64);
+        Ok(Self {
+            control: region("control page", offset("control_offset"), CONTROL.size as u64)?,
+            descriptors: region("descriptors", offset("descriptors_offset"), table(descriptor_count, DESCRIPTOR.size))?,
+            descriptor_count,
+            keys: region("keys", offset("keys_offset"), table(key_count, KEY.size))?,
+            key_count,
+            resource: region("resource text", offset("resource_offset"), resource_size.into())?,
+            resource_size,
+            entries: region("in-flight entries", offset("entries_offset"), table(entry_count, ENTRY_SIZE))?,
+            entry_count,
+            series: region("counts", offset("series_offset"), {
+                table(processor_count, SERIES.size) * u64::from(series_count)
+            })?,
+            series_count,
+            processor_count,
+            ring_headers,
+            rings: region("rings", rings_start, u64::from(processor_count) * u64::from(ring_size))?,
+            ring_size,
+        })
     }
 }

@@ -1,9 +1,30 @@
 //! The shared-memory contract between a woven program (writer) and the agent (reader).
 //!
 //! [`layout`] is the specification; [`generate`] derives the Go and C sides from it. `docs/record.md` has the drawing.
+//! The rest is the reader: [`Memory`] opens a program's file, its [`Ring`]s hand over records, [`SpanRecord`] looks
+//! into one. A reader never trusts a writer.
 
+mod bytes;
+mod control;
 pub mod generate;
 pub mod header;
 pub mod layout;
+mod memory;
+mod parse;
+mod ring;
+mod series;
+mod tables;
+#[cfg(feature = "writer")]
+pub mod writer;
 
-pub use header::HeaderFacts;
+pub use control::{Control, ProgramCounters};
+pub use header::{Header, HeaderError, HeaderFacts};
+pub use memory::{Identity, Memory, OpenError};
+pub use parse::{Item, Items, RecordError, SpanRecord, Value};
+pub use ring::{Drained, Garbage, Ring};
+pub use series::{SeriesDelta, SeriesReader};
+pub use tables::{Descriptor, Tables};
+
+/// A moment by `CLOCK_MONOTONIC`, ns: the clock of all times in shared memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonotonicNanos(pub u64);

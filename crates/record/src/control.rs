@@ -1,0 +1,90 @@
+//! The control page: what the agent tells the program. Only its first half is ever written here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::MonotonicNanos;
+use crate::header::Geometry;
+use crate::layout::{CONTROL, CONTROL_PAUSED, CONTROL_SAMPLING, DESCRIPTOR_COUNT};
+use crate::memory::Mapping;
+
+/// Counters that the program keeps about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramCounters {
+    /// Spans that found the in-flight table full.
+    pub lost_entries: u64,
+    /// Attribute values cut or left out for want of room.
+    pub cut_attributes: u64,
+    /// Descriptors and keys that did not fit their tables.
+    pub lost_names: u64,
+}
+
+/// Writer of one program's control page.
+#[derive(Debug)]
+pub struct Control {
+    mapping: Arc<Mapping>,
+    page: usize,
+}
+
+impl Control {
+    pub(crate) fn new(mapping: Arc<Mapping>, geometry: &Geometry) -> Self {
+        Self { mapping, page: geometry.control }
+    }
+
+    /// Says that an agent is there.
+    pub fn beat(&self, now: MonotonicNanos) {
+        self.mapping.word64(self.page + CONTROL.at("heartbeat")).store(now.0, Ordering::Release);
+    }
+
+    /// Asks the program to connect (once).
+    pub fn raise_generation(&self) {
+        self.mapping.word32(self.page + CONTROL.at("generation")).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Replaces the program's own sampling ratio for new roots: those are rejected whose trace id's low 56 bits are
+    /// below the threshold. `None` leaves the decision to the program.
+    pub fn set_sampling_threshold(&self, threshold: Option<u64>) {
+        self.mapping
+            .word64(self.page + CONTROL.at("sampling_threshold"))
+            .store(threshold.unwrap_or(0), Ordering::Release);
+        self.set_flag(CONTROL_SAMPLING, threshold.is_some());
+    }
+
+    /// No spans at all for now.
+    pub fn set_paused(&self, paused: bool) {
+        self.set_flag(CONTROL_PAUSED, paused);
+    }
+
+    /// Switches a join point off or on again, by its operation's id. Ids that no program can have are ignored.
+    pub fn set_disabled(&self, descriptor: u32, disabled: bool) {
+        if descriptor as usize >= DESCRIPTOR_COUNT {
+            return;
+        }
+        let word = self.mapping.word64(self.page + CONTROL.at("disabled") + descriptor as usize / 64 * 8);
+        let bit = 1 << (descriptor % 64);
+        if disabled {
+            word.fetch_or(bit, Ordering::AcqRel);
+        } else {
+            word.fetch_and(!bit, Ordering::AcqRel);
+        }
+    }
+
+    /// What the program counts about itself.
+    pub fn counters(&self) -> ProgramCounters {
+        let counter = |name| self.mapping.word64(self.page + CONTROL.at(name)).load(Ordering::Relaxed);
+        ProgramCounters {
+            lost_entries: counter("lost_entries"),
+            cut_attributes: counter("cut_attributes"),
+            lost_names: counter("lost_names"),
+        }
+    }
+
+    fn set_flag(&self, flag: u32, on: bool) {
+        let flags = self.mapping.word32(self.page + CONTROL.at("flags"));
+        if on {
+            flags.fetch_or(flag, Ordering::AcqRel);
+        } else {
+            flags.fetch_and(!flag, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A span record, looked at in place. No allocation, no panic, no trust: every length is checked when it is used.
+
+use crate::bytes;
+use crate::layout::{ENTRY_SIZE, ITEM, PARTS, RECORD, RECORD_SPAN, item};
+use crate::{MonotonicNanos, layout};
+
+/// Why a record is not a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Too short for a head, or its size field says something else than there is.
+    #[error("its size is wrong")]
+    Size,
+    /// Not a span.
+    #[error("its kind is unknown")]
+    Kind,
+    /// The trace id or the span id is all zeros.
+    #[error("it has no id")]
+    Id,
+}
+
+/// A span record.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRecord<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> SpanRecord<'a> {
+    /// Looks at a copy of a record; bytes after the size that it claims are not part of it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        if bytes.len() < RECORD.size {
+            return Err(RecordError::Size);
+        }
+        let size = bytes::u32_at(bytes, RECORD.at("size")) as usize;
+        if !(RECORD.size..=ENTRY_SIZE.min(bytes.len())).contains(&size) {
+            return Err(RecordError::Size);
+        }
+        if bytes[RECORD.at("kind")] != RECORD_SPAN {
+            return Err(RecordError::Kind);
+        }
+        let record = Self { bytes: &bytes[..size] };
+        if record.trace_id() == [0; 16] || record.span_id() == [0; 8] {
+            return Err(RecordError::Id);
+        }
+        Ok(record)
+    }
+
+    /// W3C trace flags.
+    pub fn trace_flags(&self) -> u8 {
+        self.bytes[RECORD.at("trace_flags")]
+    }
+
+    /// Status code, as in OTLP; numbers that OTLP does not know are "unset".
+    pub fn status(&self) -> u8 {
+        match self.bytes[RECORD.at("status")] {
+            status @ 0..=2 => status,
+            _ => 0,
+        }
+    }
+
+    /// `RECORD_FLAG_*` bits.
+    pub fn flags(&self) -> u8 {
+        self.bytes[RECORD.at("flags")]
+    }
+
+    /// One of the flags is set.
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags() & flag != 0
+    }
+
+    /// Trace id, as on the wire.
+    pub fn trace_id(&self) -> [u8; 16] {
+        bytes::array_at(self.bytes, RECORD.at("trace_id"))
+    }
+
+    /// Span id, as on the wire.
+    pub fn span_id(&self) -> [u8; 8] {
+        bytes::array_at(self.bytes, RECORD.at("span_id"))
+    }
+
+    /// The parent's span id; zeros for a root.
+    pub fn parent_span_id(&self) -> [u8; 8] {
+        bytes::array_at(self.bytes, RECORD.at("parent_span_id"))
+    }
+
+    /// Start.
+    pub fn start(&self) -> MonotonicNanos {
+        MonotonicNanos(bytes::u64_at(self.bytes, RECORD.at("start")))
+    }
+
+    /// End; `None` while it runs.
+    pub fn end(&self) -> Option<MonotonicNanos> {
+        match bytes::u64_at(self.bytes, RECORD.at("end")) {
+            0 => None,
+            end => Some(MonotonicNanos(end)),
+        }
+    }
+
+    /// Id of its operation.
+    pub fn descriptor(&self) -> u32 {
+        bytes::u32_at(self.bytes, RECORD.at("descriptor"))
+    }
+
+    /// Its items.
+    pub fn items(&self) -> Items<'a> {
+        Items::new(&self.bytes[RECORD.size..])
+    }
+}
+
+/// One item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// An attribute; of an event between [`Item::Event`] and [`Item::EventEnd`], of the span elsewhere.
+    Attribute(u16, Value<'a>),
+    /// The span's name. Not necessarily UTF-8, like all text here.
+    Name(&'a [u8]),
+    /// Explanation of an error.
+    StatusMessage(&'a [u8]),
+    /// W3C tracestate.
+    Tracestate(&'a [u8]),
+    /// Another span that this one has to do with: trace id and span id.
+    Link([u8; 16], [u8; 8]),
+    /// An event begins; its name is the key with this id.
+    Event(u16, MonotonicNanos),
+    /// An event's attributes end.
+    EventEnd,
+    /// A part of the anatomy: index in [`PARTS`], nanoseconds.
+    Part(usize, u64),
+}
+
+/// Value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text, not necessarily UTF-8.
+    String(&'a [u8]),
+    /// Integer.
+    Int(i64),
+    /// Floating-point number.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+}
+
+/// Goes through items. Ends at the first one that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
+    rest: &'a [u8],
+    malformed: bool,
+}
+
+impl<'a> Items<'a> {
+    /// Items in these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, malformed: false }
+    }
+
+    /// An item could not be read; what came after it is lost.
+    pub fn malformed(&self) -> bool {
+        self.malformed
+    }
+
+    fn stop(&mut self, malformed: bool) -> Option<Item<'a>> {
+        self.malformed |= malformed;
+        self.rest = &[];
+        None
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        if self.rest.len() < ITEM.size {
+            return self.stop(!self.rest.is_empty());
+        }
+        let key = bytes::u16_at(self.rest, ITEM.at("key"));
+        let word = bytes::u16_at(self.rest, ITEM.at("type_and_size"));
+        if key == 0 && word == 0 {
+            return self.stop(false); // what pads a record to 8 bytes
+        }
+        let (kind, size) = (word >> 12, usize::from(word) & layout::ITEM_LIMIT);
+        let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
+        let item = match (kind, size) {
+            (item::STRING, _) => Item::Attribute(key, Value::String(data)),
+            (item::INT, 8) => Item::Attribute(key, Value::Int(bytes::u64_at(data, 0).cast_signed())),
+            (item::FLOAT, 8) => Item::Attribute(key, Value::Float(f64::from_bits(bytes::u64_at(data, 0)))),
+            (item::BOOL, 4) => Item::Attribute(key, Value::Bool(bytes::u32_at(data, 0) != 0)),
+            (item::NAME, _) => Item::Name(data),
+            (item::STATUS_MESSAGE, _) => Item::StatusMessage(data),
+            (item::TRACESTATE, _) => Item::Tracestate(data),
+            (item::LINK, 24) => Item::Link(bytes::array_at(data, 0), bytes::array_at(data, 16)),
+            (item::EVENT, 8) => Item::Event(key, MonotonicNanos(bytes::u64_at(data, 0))),
+            (item::EVENT_END, 0) => Item::EventEnd,
+            (item::PART, 8) if usize::from(key) < PARTS.len() => Item::Part(usize::from(key), bytes::u64_at(data, 0)),
+            _ => return self.stop(true),
+        };
+        let padded = ITEM.size + size.next_multiple_of(4);
+        self.rest = self.rest.get(padded..).unwrap_or(&[]);
+        Some(item)
+    }
+}

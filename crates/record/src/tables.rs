@@ -1,0 +1,88 @@
+//! The names behind the numbers in records: operations and keys that the program has registered.
+//!
+//! An entry is complete before the first record that refers to it is published, so that entries are simply looked up
+//! by id when a record asks for one.
+
+use std::sync::Arc;
+
+use crate::header::Geometry;
+use crate::layout::{DESCRIPTOR, FIRST_DYNAMIC_KEY, KEY};
+use crate::memory::Mapping;
+
+/// An operation: what the spans of one join point have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Kind of its spans, as in OTLP (1 to 5).
+    pub kind: u8,
+    /// The join point's id: `net/http.server`.
+    pub id: String,
+    /// Instrumentation scope: `tandem/net/http`.
+    pub scope: String,
+    /// Template of the span's name.
+    pub name: String,
+}
+
+/// Reader of both tables.
+#[derive(Debug)]
+pub struct Tables {
+    mapping: Arc<Mapping>,
+    descriptors: usize,
+    descriptor_count: u32,
+    keys: usize,
+    key_count: u32,
+}
+
+impl Tables {
+    pub(crate) fn new(mapping: Arc<Mapping>, geometry: &Geometry) -> Self {
+        Self {
+            mapping,
+            descriptors: geometry.descriptors,
+            descriptor_count: geometry.descriptor_count,
+            keys: geometry.keys,
+            key_count: geometry.key_count,
+        }
+    }
+
+    /// Largest descriptor id that the table has room for, and one more.
+    pub fn descriptor_limit(&self) -> u32 {
+        self.descriptor_count
+    }
+
+    /// Largest key id that the table has room for, and one more.
+    pub fn key_limit(&self) -> u32 {
+        u32::from(FIRST_DYNAMIC_KEY) + self.key_count
+    }
+
+    /// The operation with this id, if the program has registered it.
+    pub fn descriptor(&self, id: u32) -> Option<Descriptor> {
+        if id == 0 || id >= self.descriptor_count {
+            return None;
+        }
+        let mut entry = [0; DESCRIPTOR.size];
+        self.mapping.copy_out(self.descriptors + id as usize * DESCRIPTOR.size, &mut entry);
+        let text = |name: &str, size: &str, room: usize| {
+            let size = usize::from(entry[DESCRIPTOR.at(size)]).min(room);
+            String::from_utf8_lossy(&entry[DESCRIPTOR.at(name)..][..size]).into_owned()
+        };
+        let descriptor = Descriptor {
+            kind: entry[DESCRIPTOR.at("kind")],
+            id: text("id", "id_size", DESCRIPTOR.at("scope") - DESCRIPTOR.at("id")),
+            scope: text("scope", "scope_size", DESCRIPTOR.at("name") - DESCRIPTOR.at("scope")),
+            name: text("name", "name_size", DESCRIPTOR.size - DESCRIPTOR.at("name")),
+        };
+        (!descriptor.id.is_empty()).then_some(descriptor)
+    }
+
+    /// The key with this id, if the program has registered it.
+    pub fn key(&self, id: u16) -> Option<String> {
+        let index = id.checked_sub(FIRST_DYNAMIC_KEY)?;
+        if u32::from(index) >= self.key_count {
+            return None;
+        }
+        let mut entry = [0; KEY.size];
+        self.mapping.copy_out(self.keys + usize::from(index) * KEY.size, &mut entry);
+        let size = usize::from(entry[KEY.at("size")]).min(KEY.size - KEY.at("name"));
+        let name = String::from_utf8_lossy(&entry[KEY.at("name")..][..size]).into_owned();
+        (!name.is_empty()).then_some(name)
+    }
+}

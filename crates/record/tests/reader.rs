@@ -1,0 +1,341 @@
+//! The reader against files that are right, wrong, and hostile.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use proptest::prelude::*;
+use record::layout::{ENTRY_SIZE, HEADER, PAGE, item};
+use record::writer::{Options, RecordBuilder, Writer};
+use record::{Garbage, Header, HeaderError, Item, Items, Memory, MonotonicNanos, OpenError, SpanRecord, Value};
+
+/// The smallest ring that a reader accepts.
+const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
+
+fn open(writer: &Writer) -> Memory {
+    Memory::open(writer.descriptor_of_file()).expect("a good file opens")
+}
+
+fn span(number: u8) -> RecordBuilder {
+    RecordBuilder::span([number; 16], [number; 8], 1).times(1000, 2000)
+}
+
+/// What is written comes out: header, names, resource, every kind of item.
+#[test]
+fn a_span_comes_out_as_it_went_in() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let descriptor =
+        writer.descriptor("net/http.server", "tandem/net/http", 2, "{http.request.method}").expect("descriptor");
+    let key = writer.key("app.user").expect("key");
+    let record = span(7)
+        .parent([9; 8])
+        .status(2)
+        .text(1, "GET")
+        .int(3, -5)
+        .item(20, item::FLOAT, &1.5f64.to_le_bytes())
+        .item(21, item::BOOL, &1u32.to_le_bytes())
+        .text(key, "ann")
+        .item(0, item::NAME, b"hello")
+        .item(0, item::STATUS_MESSAGE, b"went wrong")
+        .item(0, item::TRACESTATE, b"a=b")
+        .item(0, item::LINK, &[3; 24])
+        .item(59, item::EVENT, &1500u64.to_le_bytes())
+        .text(56, "io.EOF")
+        .item(0, item::EVENT_END, b"")
+        .part(3, 400)
+        .build();
+    assert!(writer.push(1, &record).expect("push"));
+
+    let memory = open(&writer);
+    assert_eq!(memory.header().go_version, "go1.26.8");
+    assert_eq!(memory.resource(), "OTEL_SERVICE_NAME=test");
+    let tables = memory.tables();
+    let operation = tables.descriptor(descriptor).expect("registered");
+    assert_eq!((operation.id.as_str(), operation.kind), ("net/http.server", 2));
+    assert_eq!(tables.descriptor(descriptor + 1), None);
+    assert_eq!(tables.descriptor(u32::MAX), None);
+    assert_eq!(tables.key(key).as_deref(), Some("app.user"));
+    assert_eq!(tables.key(u16::MAX), None);
+
+    let mut seen = Vec::new();
+    for ring in &mut memory.rings() {
+        ring.drain(|record| seen.push(record.to_vec()));
+    }
+    assert_eq!(seen, [record]);
+    let span = SpanRecord::parse(&seen[0]).expect("a span");
+    assert_eq!(span.trace_id(), [7; 16]);
+    assert_eq!(span.parent_span_id(), [9; 8]);
+    assert_eq!((span.start(), span.end()), (MonotonicNanos(1000), Some(MonotonicNanos(2000))));
+    assert_eq!(span.status(), 2);
+    let mut items = span.items();
+    let expected = [
+        Item::Attribute(1, Value::String(b"GET")),
+        Item::Attribute(3, Value::Int(-5)),
+        Item::Attribute(20, Value::Float(1.5)),
+        Item::Attribute(21, Value::Bool(true)),
+        Item::Attribute(key, Value::String(b"ann")),
+        Item::Name(b"hello"),
+        Item::StatusMessage(b"went wrong"),
+        Item::Tracestate(b"a=b"),
+        Item::Link([3; 16], [3; 8]),
+        Item::Event(59, MonotonicNanos(1500)),
+        Item::Attribute(56, Value::String(b"io.EOF")),
+        Item::EventEnd,
+        Item::Part(3, 400),
+    ];
+    assert_eq!(items.by_ref().collect::<Vec<_>>(), expected);
+    assert!(!items.malformed());
+}
+
+/// Many times around the ring, records of many sizes: nothing is lost, nothing comes twice, order is kept.
+#[test]
+fn a_ring_goes_round() {
+    let mut writer =
+        Writer::create(Options { ring_size: SMALL_RING, processors: 1, ..Options::default() }).expect("create");
+    let memory = open(&writer);
+    let ring = &mut memory.rings()[0];
+    let (mut written, mut seen) = (0u64, 0u64);
+    for round in 0..2000u64 {
+        for _ in 0..round % 33 {
+            let text = "x".repeat((written * 7 % 900) as usize);
+            let record = span(1).times(written, 1).text(32, &text).build();
+            if !writer.push(0, &record).expect("push") {
+                break;
+            }
+            written += 1;
+        }
+        let drained = ring.drain(|bytes| {
+            let start = SpanRecord::parse(bytes).expect("a span").start();
+            assert_eq!(start, MonotonicNanos(seen));
+            seen += 1;
+        });
+        assert_eq!(drained.garbage, None);
+    }
+    assert_eq!(seen, written);
+    assert!(written > 10_000);
+}
+
+/// A full ring keeps what it has; the newest are dropped and counted.
+#[test]
+fn a_full_ring_counts_what_it_drops() {
+    let mut writer =
+        Writer::create(Options { ring_size: SMALL_RING, processors: 1, ..Options::default() }).expect("create");
+    let memory = open(&writer);
+    let ring = &mut memory.rings()[0];
+    let pushed = (0..500).filter(|_| writer.push(0, &span(1).build()).expect("push")).count() as u64;
+    assert_eq!(pushed, u64::from(SMALL_RING) / 64);
+    assert_eq!(ring.drain(|_| ()).records, pushed);
+    assert_eq!(ring.take_dropped(), 500 - pushed);
+    assert_eq!(ring.take_dropped(), 0);
+}
+
+/// Nonsense in a ring empties that ring, says why, and what is written afterwards is read again.
+#[test]
+fn garbage_costs_only_what_was_in_the_ring() {
+    let mut writer = Writer::create(Options { processors: 2, ..Options::default() }).expect("create");
+    let memory = open(&writer);
+    let mut rings = memory.rings();
+    type Vandal = fn(&mut Writer);
+    let cases: [(Garbage, Vandal); 6] = [
+        (Garbage::Position, |writer| writer.set_head(0, writer.head(0) + (1 << 20)).expect("head")),
+        (Garbage::Position, |writer| writer.set_head(0, 8).expect("head")),
+        (Garbage::Position, |writer| writer.set_head(0, writer.head(0) + 77).expect("head")),
+        (Garbage::Size, |writer| {
+            writer.scribble(0, writer.head(0), &[0xff; 64]).expect("write");
+            writer.set_head(0, writer.head(0) + 64).expect("head");
+        }),
+        (Garbage::Size, |writer| {
+            writer.scribble(0, writer.head(0), &[0; 64]).expect("write");
+            writer.set_head(0, writer.head(0) + 64).expect("head");
+        }),
+        (Garbage::Kind, |writer| {
+            let mut record = span(1).build();
+            record[4] = 77;
+            writer.push(0, &record).expect("push");
+        }),
+    ];
+    for (expected, vandalise) in cases {
+        writer.push(0, &span(1).build()).expect("push");
+        rings[0].drain(|_| ());
+        vandalise(&mut writer);
+        writer.push(1, &span(2).build()).expect("push");
+        assert_eq!(rings[0].drain(|_| ()).garbage, Some(expected));
+        assert_eq!(rings[1].drain(|_| ()).records, 1, "the other ring is not touched");
+        writer.set_head(0, 1 << 14).expect("head");
+        rings[0].drain(|_| ());
+    }
+    writer.push(0, &span(1).build()).expect("push");
+    assert_eq!(rings[0].drain(|_| ()).records, 1, "it is read again");
+}
+
+/// Unfinished spans are found in the table, finished ones are not.
+#[test]
+fn unfinished_spans_are_found() {
+    let writer = Writer::create(Options::default()).expect("create");
+    writer.begin(3, &span(3).build()).expect("begin");
+    writer.begin(5, &span(5).build()).expect("begin");
+    writer.begin(63, &span(63).build()).expect("begin");
+    writer.finish(5).expect("finish");
+    let mut found = Vec::new();
+    open(&writer).in_flight(|entry| found.push(SpanRecord::parse(entry).expect("a span").span_id()[0]));
+    assert_eq!(found, [3, 63]);
+}
+
+/// Counts come once each, summed over looks, and survive a writer that counts backwards.
+#[test]
+fn counts_come_once() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let memory = open(&writer);
+    let mut series = memory.series();
+    let labels = span(1).text(1, "GET").labels();
+    for duration in [50_000, 100_000, 100_001, 20_000_000_000] {
+        writer.count(1, 4, 1, 2, &labels, duration).expect("count");
+    }
+    let mut spans = 0;
+    series.take(&memory, |delta| {
+        spans += delta.buckets.iter().sum::<u64>();
+        assert_eq!((delta.descriptor, delta.status, delta.labels), (1, 2, labels.as_slice()));
+        assert_eq!((delta.buckets[0], delta.buckets[1], delta.buckets[19]), (2, 1, 1));
+        assert_eq!(delta.sum, 20_000_250_001);
+    });
+    series.take(&memory, |_| panic!("nothing new"));
+    writer.count(1, 4, 1, 2, &labels, 1).expect("count");
+    series.take(&memory, |delta| spans += delta.buckets.iter().sum::<u64>());
+    assert_eq!(spans, 5);
+}
+
+/// What the agent says arrives in the control page.
+#[test]
+fn the_control_page_is_written() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let memory = open(&writer);
+    let control = memory.control();
+    control.beat(MonotonicNanos(77));
+    control.raise_generation();
+    control.set_sampling_threshold(Some(123));
+    control.set_disabled(3, true);
+    control.set_disabled(u32::MAX, true);
+    assert_eq!(writer.control_u64("heartbeat").expect("read"), 77);
+    assert_eq!(writer.control_u32("generation").expect("read"), 1);
+    assert_eq!(writer.control_u64("sampling_threshold").expect("read"), 123);
+    assert_eq!(writer.control_u32("flags").expect("read"), 1);
+    assert_eq!(writer.control_u64("disabled").expect("read"), 8);
+    control.set_disabled(3, false);
+    control.set_sampling_threshold(None);
+    assert_eq!(writer.control_u64("disabled").expect("read"), 0);
+    assert_eq!(writer.control_u32("flags").expect("read"), 0);
+}
+
+/// A program cannot pull the file from under its reader: it is sealed, or it is not read.
+#[test]
+fn a_file_cannot_shrink_once_it_is_read() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let memory = open(&writer);
+    let file = File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone"));
+    assert!(file.set_len(0).is_err());
+    assert_eq!(memory.rings()[0].drain(|_| ()).records, 0);
+
+    let unsealable = Writer::create(Options { sealable: false, ..Options::default() }).expect("create");
+    assert!(matches!(Memory::open(unsealable.descriptor_of_file()), Err(OpenError::Unsealed)));
+}
+
+/// A truncated file, a file that is no memory file, no file at all: refused with the reason.
+#[test]
+fn wrong_files_are_refused() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let file = File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone"));
+    let size = file.metadata().expect("size").len();
+    file.set_len(size - 8192).expect("truncate");
+    assert!(matches!(Memory::open(file.as_fd()), Err(OpenError::Header(HeaderError::Size { .. }))));
+
+    let empty = Writer::create(Options::default()).expect("create");
+    let file = File::from(empty.descriptor_of_file().try_clone_to_owned().expect("clone"));
+    file.set_len(100).expect("truncate");
+    assert!(matches!(Memory::open(file.as_fd()), Err(OpenError::Size(100))));
+
+    let null = File::options().read(true).write(true).open("/dev/null").expect("open");
+    assert!(Memory::open(null.as_fd()).is_err());
+    let (pipe, _other) = std::io::pipe().expect("pipe");
+    assert!(Memory::open(OwnedFd::from(pipe).as_fd()).is_err());
+}
+
+/// One agent at a time; the next one takes over when the first has gone.
+#[test]
+fn one_reader_at_a_time() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let first = open(&writer);
+    assert!(matches!(Memory::open(writer.descriptor_of_file()), Err(OpenError::Busy)));
+    drop(first);
+    open(&writer);
+}
+
+fn good_page() -> ([u8; PAGE], u64) {
+    let writer = Writer::create(Options::default()).expect("create");
+    let file = File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone"));
+    let mut page = [0; PAGE];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut page, 0).expect("read");
+    (page, file.metadata().expect("size").len())
+}
+
+proptest! {
+    /// Any number in any field of the header: it is refused, or everything it says lies inside the file.
+    #[test]
+    fn any_header_is_refused_or_sound(field in 0..HEADER.fields.len(), number: u64) {
+        let (mut page, size) = good_page();
+        let field = HEADER.fields[field];
+        let bytes = number.to_le_bytes();
+        let width = field.ty.size().min(8);
+        page[field.offset..field.offset + width].copy_from_slice(&bytes[..width]);
+        let _ = Header::parse(&page, size);
+        // The same bytes in a real file: every reader works without fault.
+        let mut writer = Writer::create(Options::default()).expect("create");
+        writer.push(0, &span(1).build()).expect("push");
+        writer.vandalise(field.offset as u64, &bytes[..width]).expect("write");
+        if let Ok(memory) = Memory::open(writer.descriptor_of_file()) {
+            for ring in memory.rings().iter_mut().take(64) {
+                ring.drain(|record| { let _ = SpanRecord::parse(record); });
+            }
+            memory.in_flight(|_| ());
+            memory.series().take(&memory, |_| ());
+            memory.resource();
+            let tables = memory.tables();
+            (0..100).for_each(|id| { tables.descriptor(id); });
+            (0..500).for_each(|id| { tables.key(id); });
+            memory.control().beat(MonotonicNanos(1));
+        }
+    }
+
+    /// Any bytes: no panic, and items never reach beyond the record.
+    #[test]
+    fn any_bytes_are_parsed(bytes in proptest::collection::vec(any::<u8>(), 0..2 * ENTRY_SIZE)) {
+        if let Ok(span) = SpanRecord::parse(&bytes) {
+            let _ = (span.status(), span.flags(), span.start(), span.end(), span.descriptor());
+            prop_assert!(span.items().count() <= ENTRY_SIZE / 4);
+        }
+        prop_assert!(Items::new(&bytes).count() <= bytes.len() / 4);
+    }
+
+    /// Any bytes after a good head.
+    #[test]
+    fn any_items_are_parsed(items in proptest::collection::vec(any::<u8>(), 0..ENTRY_SIZE - 64)) {
+        let mut record = span(1).build();
+        record.extend(&items);
+        record.resize(record.len().next_multiple_of(8), 0);
+        let size = record.len() as u32;
+        record[..4].copy_from_slice(&size.to_le_bytes());
+        SpanRecord::parse(&record).expect("the head is good").items().for_each(drop);
+    }
+
+    /// Any content of a ring and any head: the drain ends, and the ring is usable afterwards.
+    #[test]
+    fn any_ring_is_drained(content in proptest::collection::vec(any::<u8>(), 0..SMALL_RING as usize), head: u64) {
+        let mut writer = Writer::create(Options { ring_size: SMALL_RING, processors: 1, ..Options::default() }).expect("create");
+        let memory = open(&writer);
+        let ring = &mut memory.rings()[0];
+        writer.scribble(0, 0, &content).expect("write");
+        writer.set_head(0, head % 20_000).expect("head");
+        ring.drain(|record| { let _ = SpanRecord::parse(record); });
+        writer.set_head(0, head).expect("head");
+        ring.drain(|record| { let _ = SpanRecord::parse(record); });
+        prop_assert_eq!(ring.drain(|_| ()).level, 0);
+    }
+}
