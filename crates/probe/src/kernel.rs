@@ -47,7 +47,7 @@ pub struct Statistics {
 /// The loaded scheduler probe. Dropping it, or dying, detaches it.
 #[derive(Debug)]
 pub struct Kernel {
-    _probe: Link,
+    probe: Link,
     processes: MapHandle,
     accounts_of: MapHandle,
     statistics: MapHandle,
@@ -79,7 +79,7 @@ impl Kernel {
             processes: handle(&loaded.maps.processes)?,
             accounts_of: handle(&loaded.maps.accounts_of)?,
             statistics: handle(&loaded.maps.statistics)?,
-            _probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
+            probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
     }
 
@@ -118,6 +118,16 @@ impl Kernel {
         // Both may be gone already: the probe itself forgets a process whose last thread ends.
         let _ = self.processes.delete(&pid.to_ne_bytes());
         let _ = self.accounts_of.delete(&pid.to_ne_bytes());
+    }
+
+    /// Whether the probe looks at a process. It forgets one by itself when the last thread ends.
+    pub fn watches(&self, pid: u32) -> bool {
+        self.processes.lookup(&pid.to_ne_bytes(), MapFlags::ANY).is_ok_and(|found| found.is_some())
+    }
+
+    /// The kernel's id of the loaded program, under which `bpftool prog` and its run-time statistics show it.
+    pub fn program_id(&self) -> Result<u32, ProbeError> {
+        self.probe.info().map(|info| info.prog_id).map_err(ProbeError::Statistics)
     }
 
     /// What the probe has done so far, summed over the processors.

@@ -119,7 +119,7 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 	away->run_delay = task->sched_info.run_delay;
 	away->account = account;
 	syscall = ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax;
-	if (preempted)
+	if (preempted || task->__state == 0) /* by an interrupt on its way back to user space, the latter */
 		away->class = TANDEM_CLASS_RUN_QUEUE;
 	else if (syscall < 0) /* entered the kernel by a fault */
 		away->class = TANDEM_CLASS_MAJOR_FAULT;

@@ -77,6 +77,7 @@ struct pt_regs {
 };
 
 struct task_struct {
+	unsigned int __state;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
