@@ -1,1 +1,84 @@
-//! The local store of traces and its queries.
+//! The local store: traces on disk, bounded by size and age, written by the agent while people read.
+//!
+//! [`Store`] writes, from a thread of its own; [`Reader`] answers queries, as many at once as are asked for. Both may be
+//! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
+//! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
+
+mod otlp;
+mod read;
+mod schema;
+mod wire;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+pub use read::{Found, Reader, Trace, TraceFilter};
+pub use schema::SCHEMA_VERSION;
+pub use write::{Limits, Store};
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be made or looked into.
+    #[error("cannot use the store's folder {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be opened.
+    #[error("cannot open the store {}: {source}", file.display())]
+    Open {
+        /// The database.
+        file: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A later Tandem made it.
+    #[error(
+        "the store {} has version {found}, this tandem knows up to {known}: use the newer tandem, or another folder with --store",
+        file.display()
+    )]
+    NewerVersion {
+        /// The database.
+        file: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The newest that is known.
+        known: i32,
+    },
+    /// Somebody else's database.
+    #[error("{} is not a store of tandem: choose another folder with --store", file.display())]
+    NotAStore {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A query failed.
+    #[error("cannot read the store: {0}")]
+    Query(#[from] rusqlite::Error),
+    /// The writer's thread cannot be started.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl StoreError {
+    fn open(file: &Path, source: rusqlite::Error) -> Self {
+        if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+            return Self::NotAStore { file: file.to_owned() };
+        }
+        Self::Open { file: file.to_owned(), source }
+    }
+}
+
+/// Where the store lies when nobody says otherwise: `$TANDEM_STORE`, else `tandem/store` in `$XDG_STATE_HOME` or
+/// `~/.local/state`, else below the system's temporary folder.
+pub fn default_folder() -> PathBuf {
+    let from_environment = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from_environment("TANDEM_STORE").unwrap_or_else(|| {
+        from_environment("XDG_STATE_HOME")
+            .or_else(|| from_environment("HOME").map(|home| home.join(".local/state")))
+            .unwrap_or_else(std::env::temp_dir)
+            .join("tandem/store")
+    })
+}

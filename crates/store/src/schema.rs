@@ -1,0 +1,181 @@
+//! The store on disk: one folder, in it an SQLite database in WAL mode.
+//!
+//! ```text
+//! store/spans.sqlite3        tables below
+//! store/spans.sqlite3-wal    what was committed last; survives the death of the writer
+//! store/spans.sqlite3-shm    where readers find their snapshot
+//! ```
+//!
+//! ```text
+//! trace ──< trace_operation >── operation      lists and filters need only these three
+//!   │
+//!   └─< span (id = trace.id · 2²⁴ + ordinal) ── resource
+//! ```
+//!
+//! A span's row id holds its trace's number, so the spans of a trace lie together and new ones are written at the end of
+//! the file, whatever the random trace ids are. The span itself is kept as the OTLP bytes that came in.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+
+use crate::{StoreError, otlp};
+
+/// Version of the tables. A reader or writer refuses newer ones.
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// Says "a Tandem store" in the file's header.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Tndm");
+
+/// Name of the database in the store's folder.
+pub const FILE_NAME: &str = "spans.sqlite3";
+
+/// Bits of a span's row id that number it within its trace.
+pub const ORDINAL_BITS: u32 = 24;
+
+/// Largest ordinal.
+pub const LAST_ORDINAL: i64 = (1 << ORDINAL_BITS) - 1;
+
+const TABLES: &str = "
+CREATE TABLE resource (
+    id        INTEGER PRIMARY KEY,
+    data      BLOB NOT NULL UNIQUE          -- OTLP Resource
+);
+CREATE TABLE operation (
+    id        INTEGER PRIMARY KEY,
+    service   TEXT NOT NULL,
+    name      TEXT NOT NULL,                -- of the span
+    route     TEXT NOT NULL,                -- http.route, or empty
+    kind      INTEGER NOT NULL,             -- as in OTLP
+    scope     TEXT NOT NULL,                -- instrumentation scope
+    UNIQUE (service, name, route, kind, scope)
+);
+CREATE TABLE trace (
+    id        INTEGER PRIMARY KEY,          -- in order of arrival
+    trace_id  BLOB NOT NULL UNIQUE,
+    start     INTEGER NOT NULL,             -- ns since 1970
+    end       INTEGER NOT NULL,
+    spans     INTEGER NOT NULL,
+    errors    INTEGER NOT NULL,
+    root      TEXT NOT NULL,                -- name of the root, or of the earliest span while there is none
+    root_start INTEGER NOT NULL,
+    has_root  INTEGER NOT NULL
+);
+CREATE INDEX trace_by_start ON trace (start);
+CREATE TABLE trace_operation (
+    trace     INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    errors    INTEGER NOT NULL,
+    PRIMARY KEY (trace, operation)
+) WITHOUT ROWID;
+CREATE TABLE span (
+    id        INTEGER PRIMARY KEY,          -- trace.id << 24 | ordinal
+    span_id   BLOB NOT NULL,
+    parent_id BLOB,
+    operation INTEGER NOT NULL,
+    resource  INTEGER NOT NULL,
+    start     INTEGER NOT NULL,             -- ns since 1970
+    duration  INTEGER NOT NULL,             -- ns
+    status    INTEGER NOT NULL,             -- 2: error
+    data      BLOB NOT NULL                 -- OTLP Span
+);
+";
+
+/// Opens the database for writing; makes folder and tables when they are not there.
+pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
+    std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })?;
+    let file = folder.join(FILE_NAME);
+    let connection = Connection::open(&file).map_err(|source| StoreError::open(&file, source))?;
+    prepare_for_writing(&connection).map_err(|source| StoreError::open(&file, source))?;
+    if check_version(&connection, &file)? == Content::Nothing {
+        create_tables(&connection).map_err(|source| StoreError::open(&file, source))?;
+        check_version(&connection, &file)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the database for queries only; `None` when there is none yet.
+pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError> {
+    let file = folder.join(FILE_NAME);
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(source) => return Err(StoreError::Folder { folder: folder.to_owned(), source }),
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&file, flags).map_err(|source| StoreError::open(&file, source))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| StoreError::open(&file, source))?;
+    if check_version(&connection, &file)? == Content::Nothing {
+        return Ok(None);
+    }
+    add_functions(&connection).map_err(|source| StoreError::open(&file, source))?;
+    Ok(Some(connection))
+}
+
+/// Two agents may share a store; each waits for the other's transaction, which takes milliseconds.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn prepare_for_writing(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // In WAL mode, NORMAL loses nothing when the process dies; a power cut may cost the last transactions.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    connection.pragma_update(None, "cache_size", -16 << 10)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    // Two writers may get here at once: the second one finds the tables.
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let created = (|| {
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 0 {
+            connection.execute_batch(TABLES)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        connection.execute_batch("COMMIT")
+    })();
+    if created.is_err() {
+        // The first error is the one to report.
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    created
+}
+
+#[derive(PartialEq, Eq)]
+enum Content {
+    Nothing,
+    Tables,
+}
+
+fn check_version(connection: &Connection, file: &Path) -> Result<Content, StoreError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let count_tables = || connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
+    let read = || Ok((pragma("application_id")?, pragma("user_version")?, count_tables()?));
+    let (application, version, tables) = read().map_err(|source| StoreError::open(file, source))?;
+    match (application, version, tables) {
+        (0, 0, 0) => Ok(Content::Nothing),
+        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(Content::Tables),
+        (APPLICATION_ID, found, _) => {
+            Err(StoreError::NewerVersion { file: file.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        _ => Err(StoreError::NotAStore { file: file.to_owned() }),
+    }
+}
+
+/// `span_has(data, key, value)` and `resource_has(data, key, value)`: an attribute compared by its text.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    for (name, attributes_field) in [("span_has", 9), ("resource_has", 1)] {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection.create_scalar_function(name, 3, flags, move |context| {
+            let message = context.get_raw(0).as_blob().unwrap_or_default();
+            let key = context.get_raw(1).as_str().unwrap_or_default();
+            let value = context.get_raw(2).as_str().unwrap_or_default();
+            Ok(otlp::has_attribute(message, attributes_field, key, value).unwrap_or(false))
+        })?;
+    }
+    Ok(())
+}

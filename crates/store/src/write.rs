@@ -1,0 +1,579 @@
+//! The way in: a bounded queue, a thread, transactions of many spans.
+//!
+//! Offering a batch never blocks: what does not fit is refused, and counted by its cause.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use deliver::{Batch, Refused, Sink, SinkReport};
+use model::TraceId;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use crate::StoreError;
+use crate::otlp::{self, SpanFacts};
+use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
+use crate::wire::{Malformed, text};
+
+/// How large and how old a store may grow. The oldest traces go first.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the database (its log beside it is bounded on its own).
+    pub bytes: u64,
+    /// Age of a trace's start.
+    pub age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 1 << 30, age: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    stored: AtomicU64,
+    malformed: AtomicU64,
+    queue_full: AtomicU64,
+    write_failed: AtomicU64,
+    problem: Mutex<Option<String>>,
+}
+
+impl Counts {
+    /// Keeps the last problem for the report, and says the first of a row of them aloud.
+    fn fail(&self, what: &str, error: &rusqlite::Error) {
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if problem.is_none() {
+            tracing::warn!(%error, "{what}");
+        }
+        *problem = Some(format!("{what}: {error}"));
+    }
+
+    fn recover(&self) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Batches that may wait for the writer.
+const QUEUE_BATCHES: usize = 256;
+/// Bytes that may wait for the writer.
+const QUEUE_BYTES: u64 = 64 << 20;
+/// Bytes of batches that one transaction takes.
+const TRANSACTION_BYTES: usize = 4 << 20;
+/// How often old traces are looked for.
+const AGE_CHECK: Duration = Duration::from_secs(60);
+/// Traces that one transaction removes: at most so many, and of a full store at most a sixteenth.
+const PRUNE_TRACES: i64 = 256;
+
+enum Message {
+    Batch(Arc<Batch>),
+    Flush(Sender<()>),
+}
+
+/// A store, open for writing: a sink of the agent. Dropping it writes what is queued.
+pub struct Store {
+    queue: Option<SyncSender<Message>>,
+    queued_bytes: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the store in a folder; makes it when it is not there.
+    pub fn open(folder: &Path, limits: Limits) -> Result<Self, StoreError> {
+        let connection = schema::open_for_writing(folder)?;
+        let (queue, receiver) = sync_channel(QUEUE_BATCHES);
+        let queued_bytes = Arc::<AtomicU64>::default();
+        let counts = Arc::<Counts>::default();
+        let mut writer = Writer {
+            connection,
+            limits,
+            counts: Arc::clone(&counts),
+            queued_bytes: Arc::clone(&queued_bytes),
+            known: Known::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("tandem-store".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(StoreError::Thread)?;
+        Ok(Self { queue: Some(queue), queued_bytes, counts, thread: Some(thread) })
+    }
+}
+
+impl Sink for Store {
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let size = batch.bytes.len() as u64;
+        let queued = self.queued_bytes.fetch_add(size, Ordering::Relaxed) + size;
+        // A batch that is larger than the queue still gets its turn when nothing else waits.
+        let refused = match &self.queue {
+            Some(queue) if queued <= QUEUE_BYTES || queued == size => {
+                match queue.try_send(Message::Batch(Arc::clone(batch))) {
+                    Ok(()) => return Ok(()),
+                    Err(TrySendError::Full(_)) => Refused::Full,
+                    Err(TrySendError::Disconnected(_)) => Refused::Stopped,
+                }
+            }
+            Some(_) => Refused::Full,
+            None => Refused::Stopped,
+        };
+        self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+        self.counts.queue_full.fetch_add(batch.spans.into(), Ordering::Relaxed);
+        Err(refused)
+    }
+
+    fn flush(&self, deadline: Instant) {
+        let Some(queue) = &self.queue else { return };
+        let (done, wait) = channel();
+        let mut message = Message::Flush(done);
+        loop {
+            match queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(unsent)) if Instant::now() < deadline => message = unsent,
+                Err(_) => return,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Done, too late, or the thread is gone: there is nothing left to wait for.
+        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+
+    fn report(&self) -> SinkReport {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let causes = [
+            ("queue_full", &self.counts.queue_full),
+            ("malformed", &self.counts.malformed),
+            ("write_failed", &self.counts.write_failed),
+        ];
+        SinkReport {
+            delivered: read(&self.counts.stored),
+            dropped: causes.into_iter().map(|(cause, count)| (cause, read(count))).filter(|drop| drop.1 > 0).collect(),
+            problem: self.counts.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread died");
+        }
+    }
+}
+
+/// Row ids that are known, so that they are not asked for again. Another process may remove rows: then all is forgotten.
+#[derive(Default)]
+struct Known {
+    data_version: i64,
+    resources: HashMap<Vec<u8>, KnownResource>,
+    operations: HashMap<OperationKey, i64>,
+}
+
+struct KnownResource {
+    id: i64,
+    service: Arc<str>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct OperationKey {
+    service: Arc<str>,
+    name: Vec<u8>,
+    route: Vec<u8>,
+    scope: Vec<u8>,
+    kind: i32,
+}
+
+/// More than this is not kept in memory: names that hold ids would fill it.
+const KNOWN_OPERATIONS: usize = 20_000;
+
+struct Writer {
+    connection: Connection,
+    limits: Limits,
+    counts: Arc<Counts>,
+    queued_bytes: Arc<AtomicU64>,
+    known: Known,
+}
+
+impl Writer {
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        let mut next_age_check = Instant::now();
+        loop {
+            if Instant::now() >= next_age_check {
+                self.prune_by_age();
+                next_age_check = Instant::now() + AGE_CHECK;
+            }
+            let first = match receiver.recv_timeout(AGE_CHECK) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut batches = Vec::new();
+            let mut size = 0;
+            let mut flushed = None;
+            let mut message = Some(first);
+            while let Some(next) = message {
+                match next {
+                    Message::Batch(batch) => {
+                        size += batch.bytes.len();
+                        batches.push(batch);
+                    }
+                    Message::Flush(done) => {
+                        flushed = Some(done);
+                        break;
+                    }
+                }
+                message = if size < TRANSACTION_BYTES { receiver.try_recv().ok() } else { None };
+            }
+            self.write(&batches);
+            self.queued_bytes.fetch_sub(size as u64, Ordering::Relaxed);
+            self.prune_by_size();
+            if let Some(done) = flushed {
+                // Nobody may wait any more.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn write(&mut self, batches: &[Arc<Batch>]) {
+        if batches.is_empty() {
+            return;
+        }
+        match write_batches(&mut self.connection, &mut self.known, batches) {
+            Ok(written) => {
+                self.counts.stored.fetch_add(written.stored, Ordering::Relaxed);
+                self.counts.malformed.fetch_add(written.malformed, Ordering::Relaxed);
+                self.counts.recover();
+            }
+            Err(error) => {
+                self.known = Known::default();
+                let spans = batches.iter().map(|batch| u64::from(batch.spans)).sum();
+                self.counts.write_failed.fetch_add(spans, Ordering::Relaxed);
+                self.counts.fail("traces cannot be written to the store and are dropped", &error);
+            }
+        }
+    }
+
+    fn prune_by_age(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let oldest = nanos(now.saturating_sub(self.limits.age).as_nanos());
+        self.prune_while(|connection| {
+            let first: Option<i64> = connection.query_row("SELECT min(start) FROM trace", [], |row| row.get(0))?;
+            Ok(first.is_some_and(|start| start < oldest).then_some(Doomed::StartedBefore(oldest)))
+        });
+        if let Err(error) = self.connection.execute_batch(FORGET_UNUSED) {
+            tracing::warn!(%error, "cannot tidy the store");
+        }
+        self.known = Known::default();
+    }
+
+    fn prune_by_size(&mut self) {
+        let limit = self.limits.bytes;
+        self.prune_while(|connection| {
+            let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            let used = (pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?;
+            Ok((used as u64 > limit).then_some(Doomed::Oldest))
+        });
+    }
+
+    /// Removes some traces at a time while `doomed` names some, so that readers and the queue never wait long.
+    fn prune_while(&mut self, doomed: impl Fn(&Connection) -> rusqlite::Result<Option<Doomed>>) {
+        let mut prune = || -> rusqlite::Result<()> {
+            while let Some(doomed) = doomed(&self.connection)? {
+                if remove(&mut self.connection, doomed)? == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = prune() {
+            self.counts.fail("old traces cannot be removed from the store", &error);
+        }
+    }
+}
+
+enum Doomed {
+    Oldest,
+    StartedBefore(i64),
+}
+
+const FORGET_UNUSED: &str = "
+BEGIN IMMEDIATE;
+DELETE FROM operation WHERE id NOT IN (SELECT operation FROM trace_operation);
+DELETE FROM resource WHERE id NOT IN (SELECT resource FROM span);
+COMMIT;
+";
+
+fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let ids: Vec<i64> = {
+        let (query, bound) = match doomed {
+            Doomed::Oldest => {
+                let kept: i64 =
+                    transaction.query_row("SELECT coalesce(max(id) - min(id), 0) FROM trace", [], |row| row.get(0))?;
+                let most = (kept / 16).clamp(1, PRUNE_TRACES);
+                ("SELECT id FROM trace ORDER BY id LIMIT ?1", most)
+            }
+            Doomed::StartedBefore(start) => ("SELECT id FROM trace WHERE start < ?1 LIMIT 256", start),
+        };
+        let mut statement = transaction.prepare_cached(query)?;
+        statement.query_map([bound], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+    };
+    for id in &ids {
+        let first = id << ORDINAL_BITS;
+        transaction
+            .prepare_cached("DELETE FROM span WHERE id BETWEEN ?1 AND ?2")?
+            .execute([first, first | LAST_ORDINAL])?;
+        transaction.prepare_cached("DELETE FROM trace_operation WHERE trace = ?1")?.execute([id])?;
+        transaction.prepare_cached("DELETE FROM trace WHERE id = ?1")?.execute([id])?;
+    }
+    transaction.commit()?;
+    Ok(ids.len())
+}
+
+#[derive(Default)]
+struct Written {
+    stored: u64,
+    malformed: u64,
+}
+
+/// A trace as this transaction finds and changes it.
+struct OpenTrace {
+    id: i64,
+    start: i64,
+    end: i64,
+    spans: i64,
+    errors: i64,
+    root: String,
+    root_start: i64,
+    has_root: bool,
+    /// Errors by operation.
+    operations: HashMap<i64, i64>,
+}
+
+fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<Batch>]) -> rusqlite::Result<Written> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let data_version = transaction.pragma_query_value(None, "data_version", |row| row.get(0))?;
+    if known.data_version != data_version {
+        *known = Known { data_version, ..Known::default() };
+    }
+    let mut traces = HashMap::new();
+    let mut written = Written::default();
+    for batch in batches {
+        let Ok(parts) = otlp::split_request(&batch.bytes) else {
+            written.malformed += u64::from(batch.spans);
+            continue;
+        };
+        for part in parts {
+            let Ok(resource) = known.resource(&transaction, part.resource)? else {
+                written.malformed += part.spans.len() as u64;
+                continue;
+            };
+            for bytes in part.spans {
+                let Ok(facts) = otlp::span_facts(bytes) else {
+                    written.malformed += 1;
+                    continue;
+                };
+                let operation = known.operation(&transaction, &resource.1, part.scope, &facts)?;
+                let trace = match traces.entry(facts.trace_id) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => entry.insert(open_trace(&transaction, facts.trace_id, &facts)?),
+                };
+                if trace.spans > LAST_ORDINAL {
+                    written.malformed += 1;
+                    continue;
+                }
+                insert_span(&transaction, trace, &facts, operation, resource.0, bytes)?;
+                written.stored += 1;
+            }
+        }
+    }
+    for trace in traces.values() {
+        close_trace(&transaction, trace)?;
+    }
+    transaction.commit()?;
+    Ok(written)
+}
+
+impl Known {
+    fn resource(
+        &mut self,
+        transaction: &Transaction<'_>,
+        bytes: &[u8],
+    ) -> rusqlite::Result<Result<(i64, Arc<str>), Malformed>> {
+        if let Some(known) = self.resources.get(bytes) {
+            return Ok(Ok((known.id, Arc::clone(&known.service))));
+        }
+        let resource = match otlp::resource(bytes) {
+            Ok(resource) => resource,
+            Err(malformed) => return Ok(Err(malformed)),
+        };
+        transaction.prepare_cached("INSERT OR IGNORE INTO resource (data) VALUES (?1)")?.execute([bytes])?;
+        let id = transaction
+            .prepare_cached("SELECT id FROM resource WHERE data = ?1")?
+            .query_row([bytes], |row| row.get(0))?;
+        let service: Arc<str> = resource.service().into();
+        self.resources.insert(bytes.to_vec(), KnownResource { id, service: Arc::clone(&service) });
+        Ok(Ok((id, service)))
+    }
+
+    fn operation(
+        &mut self,
+        transaction: &Transaction<'_>,
+        service: &Arc<str>,
+        scope: &[u8],
+        facts: &SpanFacts<'_>,
+    ) -> rusqlite::Result<i64> {
+        let key = OperationKey {
+            service: Arc::clone(service),
+            name: facts.name.to_vec(),
+            route: facts.route.to_vec(),
+            scope: scope.to_vec(),
+            kind: facts.kind,
+        };
+        if let Some(&id) = self.operations.get(&key) {
+            return Ok(id);
+        }
+        let columns = params![&**service, text(facts.name), text(facts.route), facts.kind, text(scope)];
+        transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO operation (service, name, route, kind, scope) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(columns)?;
+        let id = transaction
+            .prepare_cached(
+                "SELECT id FROM operation WHERE service = ?1 AND name = ?2 AND route = ?3 AND kind = ?4 AND scope = ?5",
+            )?
+            .query_row(columns, |row| row.get(0))?;
+        if self.operations.len() >= KNOWN_OPERATIONS {
+            self.operations.clear();
+        }
+        self.operations.insert(key, id);
+        Ok(id)
+    }
+}
+
+fn open_trace(transaction: &Transaction<'_>, trace_id: TraceId, facts: &SpanFacts<'_>) -> rusqlite::Result<OpenTrace> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT id, start, end, spans, errors, root, root_start, has_root FROM trace WHERE trace_id = ?1",
+        )?
+        .query_row([&trace_id.0], |row| {
+            Ok(OpenTrace {
+                id: row.get(0)?,
+                start: row.get(1)?,
+                end: row.get(2)?,
+                spans: row.get(3)?,
+                errors: row.get(4)?,
+                root: row.get(5)?,
+                root_start: row.get(6)?,
+                has_root: row.get(7)?,
+                operations: HashMap::new(),
+            })
+        })
+        .optional()?;
+    if let Some(trace) = found {
+        return Ok(trace);
+    }
+    let start = nanos(facts.start_unix_nano.into());
+    transaction
+        .prepare_cached(
+            "INSERT INTO trace (trace_id, start, end, spans, errors, root, root_start, has_root)
+             VALUES (?1, ?2, ?2, 0, 0, '', ?3, 0)",
+        )?
+        .execute(params![&trace_id.0, start, i64::MAX])?;
+    Ok(OpenTrace {
+        id: transaction.last_insert_rowid(),
+        start,
+        end: start,
+        spans: 0,
+        errors: 0,
+        root: String::new(),
+        root_start: i64::MAX,
+        has_root: false,
+        operations: HashMap::new(),
+    })
+}
+
+fn insert_span(
+    transaction: &Transaction<'_>,
+    trace: &mut OpenTrace,
+    facts: &SpanFacts<'_>,
+    operation: i64,
+    resource: i64,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    let start = nanos(facts.start_unix_nano.into());
+    let end = nanos(facts.end_unix_nano.max(facts.start_unix_nano).into());
+    transaction
+        .prepare_cached(
+            "INSERT INTO span (id, span_id, parent_id, operation, resource, start, duration, status, data)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            trace.id << ORDINAL_BITS | trace.spans,
+            &facts.span_id.0,
+            facts.parent_span_id.as_ref().map(|id| &id.0),
+            operation,
+            resource,
+            start,
+            end - start,
+            if facts.error { 2 } else { 0 },
+            bytes,
+        ])?;
+
+    let is_root = facts.parent_span_id.is_none();
+    if (is_root, std::cmp::Reverse(start)) > (trace.has_root, std::cmp::Reverse(trace.root_start)) {
+        trace.root = text(facts.name).into_owned();
+        trace.root_start = start;
+        trace.has_root = is_root;
+    }
+    trace.start = trace.start.min(start);
+    trace.end = trace.end.max(end);
+    trace.spans += 1;
+    trace.errors += i64::from(facts.error);
+    *trace.operations.entry(operation).or_default() += i64::from(facts.error);
+    Ok(())
+}
+
+fn close_trace(transaction: &Transaction<'_>, trace: &OpenTrace) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE trace SET start = ?2, end = ?3, spans = ?4, errors = ?5, root = ?6, root_start = ?7, has_root = ?8
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            trace.id,
+            trace.start,
+            trace.end,
+            trace.spans,
+            trace.errors,
+            trace.root,
+            trace.root_start,
+            trace.has_root
+        ])?;
+    for (operation, errors) in &trace.operations {
+        transaction
+            .prepare_cached(
+                "INSERT INTO trace_operation (trace, operation, errors) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET errors = errors + excluded.errors",
+            )?
+            .execute([trace.id, *operation, *errors])?;
+    }
+    Ok(())
+}
+
+/// SQLite's integers are signed; what does not fit is nobody's time.
+fn nanos(value: u128) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,507 @@
+//! What the store promises: what goes in comes out, filters find, limits hold, and the death of a writer costs nothing.
+
+mod fixture;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use deliver::{Batch, Refused, Sink};
+use fixture::{Details, START, batch_of, flush, resource, span, unlimited};
+use model::{Event, Kind, Link, Resource, Source, Span, SpanId, Status, StatusCode, TraceId, Value};
+use proptest::prelude::*;
+use store::{Found, Limits, Reader, Store, StoreError, TraceFilter};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    TempDir::new().expect("a temporary folder")
+}
+
+fn filter() -> TraceFilter {
+    TraceFilter { limit: 100, ..TraceFilter::default() }
+}
+
+/// Roots of the traces that a filter finds in the shop.
+fn roots(filter: TraceFilter) -> Vec<String> {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let found = reader.traces(&filter).expect("the query runs");
+    found.into_iter().map(|trace| trace.root).collect()
+}
+
+#[test]
+fn a_trace_comes_out_as_it_went_in() {
+    let folder = folder();
+    let shop = fixture::shop();
+    fixture::write(folder.path(), &shop);
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let mut expected: Vec<Span> = shop.iter().filter(|span| span.trace_id == shop[0].trace_id).cloned().collect();
+    expected.sort_by_key(|span| span.start_unix_nano);
+
+    let trace = reader.trace(shop[0].trace_id).expect("the query runs").expect("the trace is there");
+    assert_eq!(trace.spans, expected);
+    let summary = trace.summary;
+    assert_eq!((summary.root.as_str(), summary.span_count, summary.error_count), ("POST /checkout", 9, 0));
+    assert_eq!(summary.services, ["gateway", "inventory", "orders", "worker"]);
+    assert_eq!((summary.start_unix_nano, summary.duration_ns), (START, 182_400_000));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_empty_and_is_found_once_it_is() {
+    let folder = folder();
+    let reader = Reader::open(&folder.path().join("later")).expect("an absent store opens");
+    assert_eq!(reader.traces(&filter()).expect("the query runs"), []);
+    assert_eq!(reader.services().expect("the query runs"), Vec::<String>::new());
+    assert_eq!(reader.find("last").expect("the query runs"), Found::Nothing);
+    assert!(!folder.path().join("later").exists(), "reading makes nothing");
+
+    fixture::write(&folder.path().join("later"), &fixture::shop());
+    assert_eq!(reader.services().expect("the query runs"), ["gateway", "inventory", "lager", "orders", "worker"]);
+}
+
+#[test]
+fn lists_are_newest_first_and_limited() {
+    let found = roots(TraceFilter { limit: 32, ..filter() });
+    assert_eq!(found.len(), 32);
+    assert_eq!(found[29], "GET /products");
+    assert_eq!(found[30], "GET /artikel/寿司セット🍣/größe");
+    assert_eq!(found[31], "POST /jobs");
+}
+
+#[test]
+fn filters_find_by_service_route_error_duration_time_and_attribute() {
+    let text = |text: &str| Some(text.to_owned());
+    let attribute = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let millis = |millis: u64| Some(millis * 1_000_000);
+
+    assert_eq!(roots(TraceFilter { service: text("inventory"), ..filter() }), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { service: text("nobody"), ..filter() }), Vec::<String>::new());
+    assert_eq!(roots(TraceFilter { route: text("RESERVE"), ..filter() }), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { route: text("/checkout"), ..filter() }).len(), 2);
+    assert_eq!(roots(TraceFilter { errors: true, ..filter() }), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { errors: true, service: text("gateway"), ..filter() }), Vec::<String>::new());
+    assert_eq!(roots(TraceFilter { min_duration_ns: millis(100), ..filter() }), ["POST /jobs", "POST /checkout"]);
+    let between = TraceFilter { min_duration_ns: millis(20), max_duration_ns: millis(30), ..filter() };
+    assert_eq!(roots(between), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { until_unix_nano: Some(START), ..filter() }), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { since_unix_nano: Some(START + 9_900_000_000), ..filter() }), ["GET /products"]);
+    let status = TraceFilter { attributes: attribute("http.response.status_code", "402"), ..filter() };
+    assert_eq!(roots(status), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { attributes: attribute("process.pid", "4711"), ..filter() }).len(), 36);
+    let both = TraceFilter {
+        attributes: [attribute("error.type", "*orders.DeclinedError"), attribute("host.name", "kiosk")].concat(),
+        service: text("orders"),
+        errors: true,
+        ..filter()
+    };
+    assert_eq!(roots(both), ["POST /checkout"]);
+    let other_span =
+        TraceFilter { attributes: attribute("http.response.status_code", "402"), service: text("orders"), ..filter() };
+    assert_eq!(roots(other_span), Vec::<String>::new(), "service and attribute are looked for in one span");
+}
+
+#[test]
+fn ids_are_found_by_their_beginning() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let find = |beginning: &str| reader.find(beginning).expect("the query runs");
+    let id = |first: u8| {
+        let mut id = [0xab; 16];
+        id[0] = first;
+        TraceId(id)
+    };
+    assert_eq!(find("01a"), Found::One(id(1)));
+    assert_eq!(find("01AB"), Found::One(id(1)));
+    assert_eq!(find(&id(2).to_string()), Found::One(id(2)));
+    assert_eq!(find("last"), Found::One(id(39)));
+    assert_eq!(find("ff"), Found::Nothing);
+    assert_eq!(find("xyz"), Found::NotAnId);
+    assert_eq!(find(""), Found::NotAnId);
+    assert_eq!(find(&"0".repeat(33)), Found::NotAnId);
+    assert_eq!(find("é"), Found::NotAnId);
+    assert!(matches!(find("0"), Found::Several(ids) if ids.len() == 4));
+}
+
+#[test]
+fn a_trace_that_comes_in_pieces_and_backwards_is_one_trace() {
+    let folder = folder();
+    let store = Store::open(folder.path(), unlimited()).expect("the store opens");
+    let mut spans = fixture::shop();
+    spans.truncate(9);
+    spans.reverse();
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    for (index, span) in spans.iter().enumerate() {
+        store.offer(&batch_of(std::slice::from_ref(span))).expect("the queue has room");
+        flush(&store);
+        let traces = reader.traces(&filter()).expect("the query runs");
+        assert_eq!((traces.len(), traces[0].span_count), (1, index as u64 + 1));
+    }
+    let summary = &reader.traces(&filter()).expect("the query runs")[0];
+    assert_eq!((summary.root.as_str(), summary.services.len()), ("POST /checkout", 4));
+    assert_eq!((summary.start_unix_nano, summary.duration_ns), (START, 182_400_000));
+}
+
+#[test]
+fn without_a_root_the_earliest_span_names_the_trace() {
+    let folder = folder();
+    let late = span(1, 2, 9, "a", "late", 200, 10);
+    let early = span(1, 3, 9, "a", "early", 100, 10);
+    fixture::write(folder.path(), &[late, early]);
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    assert_eq!(reader.traces(&filter()).expect("the query runs")[0].root, "early");
+}
+
+#[test]
+fn garbage_costs_only_itself() {
+    let folder = folder();
+    let store = Store::open(folder.path(), unlimited()).expect("the store opens");
+    let garbage =
+        |bytes: &'static [u8]| Arc::new(Batch { resource: resource("x"), bytes: Bytes::from_static(bytes), spans: 7 });
+    store.offer(&garbage(b"\xff\xff\xff not protobuf")).expect("the queue has room");
+    let mut zero = span(1, 1, 0, "a", "no ids", 0, 1);
+    zero.span_id = SpanId([0; 8]);
+    store.offer(&batch_of(&[zero, span(2, 1, 0, "a", "sound", 0, 1)])).expect("the queue has room");
+    flush(&store);
+    let report = store.report();
+    assert_eq!((report.delivered, report.dropped), (1, BTreeMap::from([("malformed", 8)])));
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    assert_eq!(reader.traces(&filter()).expect("the query runs").len(), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_and_counts() {
+    let folder = folder();
+    let store = Store::open(folder.path(), unlimited()).expect("the store opens");
+    // Somebody else holds the write lock, so that nothing leaves the queue.
+    let other = rusqlite::Connection::open(folder.path().join("spans.sqlite3")).expect("the database opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
+    let batch = batch_of(&[span(1, 1, 0, "a", "one", 0, 1), span(1, 2, 1, "a", "two", 0, 1)]);
+    let mut taken = 0;
+    let started = Instant::now();
+    while store.offer(&batch).is_ok() {
+        taken += 2;
+        assert!(taken < 100_000, "the queue has no end");
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "offering waited");
+    assert_eq!(store.offer(&batch), Err(Refused::Full));
+    assert_eq!(store.report().dropped, BTreeMap::from([("queue_full", 4)]));
+    other.execute_batch("ROLLBACK").expect("the lock is given back");
+    flush(&store);
+    assert_eq!(store.report().delivered, taken);
+}
+
+#[test]
+fn the_store_stays_within_its_size_and_keeps_the_newest() {
+    let folder = folder();
+    let limits = Limits { bytes: 2 << 20, ..unlimited() };
+    let store = Store::open(folder.path(), limits).expect("the store opens");
+    let traces = 3000u64;
+    for index in 0..traces {
+        let mut spans: Vec<Span> = (1..=5u8)
+            .map(|id| span(0, id, id - 1, "a", "step", index * 1000, 500).with("filler", "x".repeat(400).as_str()))
+            .collect();
+        for span in &mut spans {
+            span.trace_id.0[8..].copy_from_slice(&(index + 1).to_be_bytes());
+        }
+        while store.offer(&batch_of(&spans)).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    flush(&store);
+    assert_eq!(store.report().delivered, traces * 5);
+    let size = |name: &str| std::fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
+    let database = size("spans.sqlite3");
+    // One transaction may go over before the oldest are removed.
+    assert!(database <= limits.bytes + (8 << 20), "{database} bytes");
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let kept = reader.traces(&TraceFilter { limit: 10_000, ..filter() }).expect("the query runs");
+    assert!(kept.len() > 100 && kept.len() < 1200, "{} traces", kept.len());
+    assert_eq!(kept[0].start_unix_nano, START + (traces - 1) * 1_000_000);
+    let contiguous = kept.windows(2).all(|pair| pair[0].start_unix_nano - pair[1].start_unix_nano == 1_000_000);
+    assert!(contiguous, "the oldest go, not others");
+}
+
+#[test]
+fn traces_that_are_too_old_go_and_their_services_with_them() {
+    let folder = folder();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let mut old = span(1, 1, 0, "old", "an hour ago", 0, 10);
+    old.start_unix_nano = now - 3600 * 1_000_000_000;
+    let mut fresh = span(2, 1, 0, "fresh", "now", 0, 10);
+    fresh.start_unix_nano = now;
+    fixture::write(folder.path(), &[old, fresh]);
+
+    let limits = Limits { age: Duration::from_secs(600), ..unlimited() };
+    let store = Store::open(folder.path(), limits).expect("the store opens");
+    flush(&store);
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let kept = reader.traces(&filter()).expect("the query runs");
+    assert_eq!(kept.iter().map(|trace| trace.root.as_str()).collect::<Vec<_>>(), ["now"]);
+    assert_eq!(reader.services().expect("the query runs"), ["fresh"]);
+}
+
+#[test]
+fn readers_see_whole_batches_while_two_writers_write() {
+    let folder = folder();
+    let writer = |number: u8| {
+        let folder = folder.path().to_owned();
+        std::thread::spawn(move || {
+            let store = Store::open(&folder, unlimited()).expect("the store opens");
+            for index in 1..=100u8 {
+                let batch: Vec<Span> =
+                    (1..=4).map(|id| span(number * 100 + index % 100, id, id - 1, "w", "step", 0, 1)).collect();
+                while store.offer(&batch_of(&batch)).is_err() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                if index % 10 == 0 {
+                    flush(&store);
+                }
+            }
+            flush(&store);
+            assert_eq!(store.report().delivered, 400, "{:?}", store.report());
+        })
+    };
+    let writers = [writer(0), writer(1)];
+    let reader = Arc::new(Reader::open(folder.path()).expect("the store opens"));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let reader = Arc::clone(&reader);
+            std::thread::spawn(move || {
+                let deadline = Instant::now() + Duration::from_secs(20);
+                loop {
+                    let traces = reader.traces(&TraceFilter { limit: 1000, ..filter() }).expect("the query runs");
+                    assert!(traces.iter().all(|trace| trace.span_count == 4), "half a batch was seen");
+                    if traces.len() == 200 || Instant::now() > deadline {
+                        break traces.len();
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().expect("the writer is sound");
+    }
+    for reader in readers {
+        assert_eq!(reader.join().expect("the reader is sound"), 200);
+    }
+}
+
+/// Not a test of its own: the program that [`what_was_flushed_survives_sigkill`] starts and kills.
+#[test]
+fn endless_writer() {
+    let Ok(folder) = std::env::var("TANDEM_TEST_ENDLESS_WRITER") else { return };
+    let store = Store::open(Path::new(&folder), unlimited()).expect("the store opens");
+    for index in 1u64.. {
+        let mut span = span(0, 1, 0, "victim", "work", index, 1);
+        span.trace_id.0[8..].copy_from_slice(&index.to_be_bytes());
+        store.offer(&batch_of(&[span])).expect("the queue has room");
+        flush(&store);
+        println!("flushed {index}");
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_sigkill() {
+    let folder = folder();
+    let mut flushed = 0;
+    for _ in 0..3 {
+        let mut child = Command::new(std::env::current_exe().expect("the test's own path"))
+            .args(["endless_writer", "--exact", "--nocapture", "--test-threads=1"])
+            .env("TANDEM_TEST_ENDLESS_WRITER", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the writer starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut seen = 0;
+        while seen < 200 {
+            let line = lines.next().expect("the writer lives").expect("text");
+            if let Some(number) = line.strip_prefix("flushed ") {
+                seen = number.parse().expect("a number");
+            }
+        }
+        child.kill().expect("SIGKILL");
+        child.wait().expect("it is gone");
+        for line in lines {
+            if let Some(number) = line.expect("text").strip_prefix("flushed ") {
+                seen = number.parse().unwrap_or(seen);
+            }
+        }
+        flushed = flushed.max(seen);
+
+        let reader = Reader::open(folder.path()).expect("the store opens");
+        let traces = reader.traces(&TraceFilter { limit: 1_000_000, ..filter() }).expect("the query runs");
+        assert!(traces.len() as u64 >= flushed, "{} of {flushed} traces", traces.len());
+        let trace = reader.trace(traces[0].trace_id).expect("the query runs").expect("it is there");
+        assert_eq!(trace.spans.len() as u64, trace.summary.span_count);
+    }
+    let database = rusqlite::Connection::open(folder.path().join("spans.sqlite3")).expect("the database opens");
+    let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("the check runs");
+    assert_eq!(verdict, "ok");
+}
+
+#[test]
+fn newer_versions_and_foreign_files_are_refused() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let file = folder.path().join("spans.sqlite3");
+    let database = rusqlite::Connection::open(&file).expect("the database opens");
+    database.pragma_update(None, "user_version", 99).expect("the version is written");
+    drop(database);
+    let message = |folder: &Path| {
+        let reading = Reader::open(folder).err().expect("refused").to_string();
+        let writing = Store::open(folder, unlimited()).err().expect("refused").to_string();
+        assert_eq!(reading, writing);
+        writing
+    };
+    let refused = message(folder.path());
+    assert!(refused.contains("has version 99, this tandem knows up to 1: use the newer tandem"), "{refused}");
+
+    let other = self::folder();
+    let file = other.path().join("spans.sqlite3");
+    std::fs::write(&file, "notes to myself, not a database, and longer than a header of a hundred bytes".repeat(3))
+        .expect("the file is written");
+    assert!(message(other.path()).contains("is not a store of tandem"));
+    std::fs::remove_file(&file).expect("the file goes");
+    let database = rusqlite::Connection::open(&file).expect("the database opens");
+    database.execute_batch("CREATE TABLE recipe (name TEXT)").expect("the table is made");
+    drop(database);
+    assert!(message(other.path()).contains("is not a store of tandem"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_says_so() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("the file is written");
+    let error = Store::open(&file.join("store"), unlimited()).err().expect("refused");
+    assert!(matches!(error, StoreError::Folder { .. }), "{error}");
+}
+
+#[test]
+fn writes_that_fail_cost_what_is_new_and_are_reported() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let store = Store::open(folder.path(), unlimited()).expect("the store opens");
+    // What SQLite refuses for a trigger's sake fails as it does on a full disk.
+    let file = folder.path().join("spans.sqlite3");
+    let tables = rusqlite::Connection::open(&file).expect("the database opens");
+    tables
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON span BEGIN SELECT raise(FAIL, 'disk full'); END")
+        .expect("made");
+    store.offer(&batch_of(&[span(200, 1, 0, "a", "lost", 0, 1)])).expect("the queue has room");
+    flush(&store);
+    let report = store.report();
+    assert_eq!(report.dropped, BTreeMap::from([("write_failed", 1)]));
+    assert!(report.problem.expect("a problem").contains("disk full"));
+
+    tables.execute_batch("DROP TRIGGER full").expect("dropped");
+    store.offer(&batch_of(&[span(201, 1, 0, "a", "kept", 0, 1)])).expect("the queue has room");
+    flush(&store);
+    let report = store.report();
+    assert_eq!((report.delivered, report.problem), (1, None));
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    assert_eq!(reader.traces(&TraceFilter { limit: 1000, ..filter() }).expect("the query runs").len(), 37);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        (-1e9..1e9f64).prop_map(Value::Float),
+        ".*".prop_map(Value::String),
+    ];
+    leaf.prop_recursive(3, 8, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::btree_map("[a-z.]{0,6}", inner, 0..4).prop_map(Value::Map),
+        ]
+    })
+}
+
+prop_compose! {
+    fn any_span()(
+        name in ".*",
+        parent in any::<Option<[u8; 8]>>(),
+        kind in 1..=5i32,
+        start in 0..1u64 << 62,
+        duration in 0..1u64 << 40,
+        attributes in prop::collection::btree_map("[a-z.é]{1,10}", any_value(), 0..6),
+        events in prop::collection::vec((".*", any::<u64>()), 0..3),
+        links in prop::collection::vec(any::<([u8; 16], [u8; 8])>(), 0..3),
+        code in 0..3u8,
+        message in ".*",
+        parts in prop::option::of(prop::collection::btree_map("[a-z_]{1,8}", 0..1u64 << 40, 1..5)),
+        source in 0..5usize,
+        unfinished in any::<bool>(),
+    ) -> Span {
+        let mut span = span(1, 1, 0, "any", &name, 0, 0);
+        span.parent_span_id = parent.filter(|id| *id != [0; 8]).map(SpanId);
+        span.kind = Kind::from_otlp(kind);
+        span.start_unix_nano = start;
+        span.duration_ns = duration;
+        span.attributes = attributes;
+        span.events = events
+            .into_iter()
+            .map(|(name, time_unix_nano)| Event { name, time_unix_nano, attributes: BTreeMap::new() })
+            .collect();
+        span.links = links
+            .into_iter()
+            .map(|(trace, id)| Link { trace_id: TraceId(trace), span_id: SpanId(id) })
+            .collect();
+        let code = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error][usize::from(code)];
+        span.status = Status { code, message };
+        span.anatomy = parts.map(|parts_ns| model::Anatomy { wall_ns: duration, parts_ns });
+        span.source = [Source::Woven, Source::Api, Source::Otlp, Source::Uprobe, Source::Socket][source];
+        span.unfinished = unfinished;
+        span
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a span holds, it comes out as it went in; here against the OTLP that `opentelemetry-proto` writes.
+    #[test]
+    fn any_span_comes_out_as_it_went_in(spans in prop::collection::vec(any_span(), 1..8)) {
+        let folder = folder();
+        let mut spans = spans;
+        for (index, span) in spans.iter_mut().enumerate() {
+            span.span_id.0[0] = index as u8 + 1;
+            span.resource = Arc::new(Resource { attributes: BTreeMap::from([("service.name".into(), Value::String("any".into()))]) });
+        }
+        fixture::write(folder.path(), &spans);
+        spans.sort_by_key(|span| span.start_unix_nano);
+        let reader = Reader::open(folder.path()).expect("the store opens");
+        let trace = reader.trace(spans[0].trace_id).expect("the query runs").expect("it is there");
+        prop_assert_eq!(trace.spans, spans);
+    }
+
+    /// Bytes that were cut or changed anywhere: nothing panics, and the writer goes on.
+    #[test]
+    fn damaged_batches_harm_nobody(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let folder = folder();
+        let store = Store::open(folder.path(), unlimited()).expect("the store opens");
+        let spans = fixture::shop();
+        let sound = batch_of(&spans[..2]);
+        let mut bytes = sound.bytes.to_vec();
+        let at = at.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        let damaged = Arc::new(Batch { resource: Arc::clone(&sound.resource), bytes: Bytes::from(bytes), spans: 2 });
+        store.offer(&damaged).expect("the queue has room");
+        store.offer(&batch_of(&[span(200, 1, 0, "a", "sound", 0, 1)])).expect("the queue has room");
+        flush(&store);
+        prop_assert!(!store.report().dropped.contains_key("write_failed"));
+        let reader = Reader::open(folder.path()).expect("the store opens");
+        let traces = reader.traces(&filter()).expect("the query runs");
+        prop_assert!(traces.iter().any(|trace| trace.root == "sound"));
+        for trace in traces {
+            reader.trace(trace.trace_id).expect("the query runs");
+        }
+    }
+}
