@@ -16,6 +16,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,14 @@ use probe::{AccountMap, Kernel};
 use record::HeaderFacts;
 use record::layout::{ACCOUNT, HEADER_HAS_ACCOUNTS};
 
-use support::{load_or_skip, skip};
+use support::skip;
+
+/// Loads the probe for one test at a time: they all watch this process, and would see each other's threads.
+fn load_or_skip(test: &str) -> Option<(Kernel, MutexGuard<'static, ()>)> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Some((support::load_or_skip(test)?, turn))
+}
 
 /// A g as the probe sees it.
 #[repr(C)]
@@ -106,19 +114,27 @@ impl Accounts {
 /// A scenario: what the thread does, and which part its wait belongs to.
 struct Wait {
     part: &'static str,
-    work: Box<dyn Fn()>,
+    /// Waits; returns how long the blocking call took by its own stamps.
+    work: Box<dyn Fn() -> Duration>,
 }
 
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Does `now` at once, and lets another thread do `later` after [`WAIT`].
-fn wakes_after(later: impl FnOnce() + Send + 'static, now: impl FnOnce()) {
+fn stamped<T>(work: impl FnOnce() -> T) -> Duration {
+    let started = Instant::now();
+    let _ = work();
+    started.elapsed()
+}
+
+/// Does `now` at once, and lets another thread do `later` after [`WAIT`]. Returns how long `now` took.
+fn wakes_after(later: impl FnOnce() + Send + 'static, now: impl FnOnce()) -> Duration {
     let waker = thread::spawn(move || {
         thread::sleep(WAIT);
         later();
     });
-    now();
+    let took = stamped(now);
     waker.join().expect("the waker does not panic");
+    took
 }
 
 fn timespec(duration: Duration) -> libc::timespec {
@@ -136,7 +152,7 @@ fn waits() -> Vec<Wait> {
             work: Box::new(|| {
                 let time = timespec(WAIT);
                 // SAFETY: the kernel reads `time` only.
-                unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) };
+                stamped(|| unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) })
             }),
         },
         Wait {
@@ -148,14 +164,14 @@ fn waits() -> Vec<Wait> {
                     || {
                         reader.read_exact(&mut [0]).expect("the writer is there");
                     },
-                );
+                )
             }),
         },
         Wait {
             part: "blocked_network",
             work: Box::new(|| {
                 // SAFETY: no descriptors are passed; the call only waits.
-                unsafe { libc::poll(ptr::null_mut(), 0, WAIT.as_millis() as i32) };
+                stamped(|| unsafe { libc::poll(ptr::null_mut(), 0, WAIT.as_millis() as i32) })
             }),
         },
         Wait {
@@ -164,7 +180,9 @@ fn waits() -> Vec<Wait> {
                 let word = AtomicU32::new(0);
                 let time = timespec(WAIT);
                 // SAFETY: the kernel compares `word` and waits for `time`; both outlive the call.
-                unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, &raw const time) };
+                stamped(|| unsafe {
+                    libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, &raw const time)
+                })
             }),
         },
         Wait {
@@ -172,19 +190,21 @@ fn waits() -> Vec<Wait> {
             work: Box::new(move || {
                 holder.lock().expect("nobody holds it");
                 let held = holder.try_clone().expect("a descriptor");
-                wakes_after(move || held.unlock().expect("we hold it"), || taker.lock().expect("it is unlocked"));
+                let took =
+                    wakes_after(move || held.unlock().expect("we hold it"), || taker.lock().expect("it is unlocked"));
                 taker.unlock().expect("we hold it");
+                took
             }),
         },
         Wait {
             part: "blocked_other",
             work: Box::new(|| {
-                // SAFETY: an empty signal set is waited for, for `time`; both outlive the call.
-                unsafe {
+                // SAFETY: a set of signals is plain data; empty, it is waited for, and it outlives the call.
+                stamped(|| unsafe {
                     let mut none = std::mem::zeroed();
                     libc::sigemptyset(&raw mut none);
-                    libc::sigtimedwait(&raw const none, ptr::null_mut(), &timespec(WAIT));
-                }
+                    libc::sigtimedwait(&raw const none, ptr::null_mut(), &timespec(WAIT))
+                })
             }),
         },
     ]
@@ -206,27 +226,46 @@ fn watch_self(kernel: &mut Kernel) -> Accounts {
     Accounts::map(&kernel.watch(std::process::id(), &facts()).expect("this process can be watched"))
 }
 
+/// A hypervisor may take the CPU away between our clocks and the kernel's, so a scenario has several attempts.
+const ATTEMPTS: u32 = 3;
+
+fn check(accounts: &Accounts, index: u32, Wait { part, work }: &Wait) -> Result<(), String> {
+    let g = goroutine(index, true);
+    let (mut wall, mut cpu, mut took) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    run_as(&g, || {
+        let cpu_before = thread_cpu();
+        wall = stamped(|| took = work());
+        cpu = thread_cpu() - cpu_before;
+    });
+    let [wall, cpu, took] = [wall, cpu, took].map(|time| time.as_nanos() as u64);
+    let parts = accounts.parts(index);
+    let (blocked, run_queue) = (accounts.read(index, part), accounts.read(index, "run_queue"));
+    let sum = cpu + parts.iter().map(|(_, time)| time).sum::<u64>();
+    println!("{part}: wall {wall}, call {took}, CPU {cpu}, {parts:?}");
+    if blocked < WAIT.as_nanos() as u64 * 19 / 20 || !close(blocked + run_queue, took) {
+        return Err(format!("{part}: the call took {took}, the account says {blocked} and {run_queue} queued"));
+    }
+    if !close(sum, wall) {
+        return Err(format!("{part}: parts and CPU time are {sum} of {wall}"));
+    }
+    Ok(())
+}
+
 /// Each class of system call has its part, and parts plus the thread's CPU clock make up the wall time.
 #[test]
 fn waits_go_to_their_parts() {
-    let Some(mut kernel) = load_or_skip("probe waits_go_to_their_parts") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe waits_go_to_their_parts") else { return };
     let accounts = watch_self(&mut kernel);
-    for (index, Wait { part, work }) in (1u32..).zip(waits()) {
-        let g = goroutine(index, true);
-        let (mut wall, mut cpu) = (Duration::ZERO, Duration::ZERO);
-        run_as(&g, || {
-            let (started, cpu_before) = (Instant::now(), thread_cpu());
-            work();
-            (wall, cpu) = (started.elapsed(), thread_cpu() - cpu_before);
+    for (scenario, wait) in (0u32..).zip(waits()) {
+        let mut attempts = (1..=ATTEMPTS).map(|attempt| check(&accounts, scenario * ATTEMPTS + attempt, &wait));
+        let first_good = attempts.find_map(|attempt| match attempt {
+            Ok(()) => Some(()),
+            Err(why) => {
+                println!("{why}");
+                None
+            }
         });
-        let parts = accounts.parts(index);
-        let off_cpu: u64 = parts.iter().map(|(_, time)| time).sum();
-        let of = |name: &str| parts.iter().find(|(found, _)| *found == name).expect("a part").1;
-        println!("{part}: wall {wall:?}, cpu {cpu:?}, {parts:?}");
-        let wall = wall.as_nanos() as u64;
-        assert!(close(of(part) + of("run_queue"), wall - cpu.as_nanos() as u64), "{part}: {parts:?}");
-        assert!(of(part) >= WAIT.as_nanos() as u64 * 19 / 20, "{part} is too short: {parts:?}");
-        assert!(close(off_cpu + cpu.as_nanos() as u64, wall), "{part}: parts and CPU do not make up {wall}: {parts:?}");
+        assert!(first_good.is_some(), "{} was wrong {ATTEMPTS} times", wait.part);
     }
     let statistics = kernel.statistics().expect("statistics can be read");
     assert!(statistics.attributed > 0 && statistics.attributed <= statistics.switches, "{statistics:?}");
@@ -236,7 +275,7 @@ fn waits_go_to_their_parts() {
 /// Waiting for a CPU that another thread hogs is run-queue time, also right after being blocked.
 #[test]
 fn a_busy_cpu_is_run_queue_time() {
-    let Some(mut kernel) = load_or_skip("probe a_busy_cpu_is_run_queue_time") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe a_busy_cpu_is_run_queue_time") else { return };
     let accounts = watch_self(&mut kernel);
     static STOP: AtomicBool = AtomicBool::new(false);
     let hog = thread::spawn(|| {
@@ -286,7 +325,9 @@ fn nap() {
 /// On a thread's g0 the time goes to m.curg, and to nobody when the scheduler runs or the account is off.
 #[test]
 fn time_goes_to_the_goroutine_behind_g0_or_to_nobody() {
-    let Some(mut kernel) = load_or_skip("probe time_goes_to_the_goroutine_behind_g0_or_to_nobody") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe time_goes_to_the_goroutine_behind_g0_or_to_nobody") else {
+        return;
+    };
     let g0 = goroutine(0, false);
     let facts = HeaderFacts { g0_address: ptr::from_ref(&*g0) as u64, ..facts() };
     let accounts = Accounts::map(&kernel.watch(std::process::id(), &facts).expect("this process can be watched"));
@@ -316,7 +357,7 @@ fn time_goes_to_the_goroutine_behind_g0_or_to_nobody() {
 /// A program's false claims cost nobody anything: what cannot be read or does not exist is counted.
 #[test]
 fn nonsense_is_counted() {
-    let Some(mut kernel) = load_or_skip("probe nonsense_is_counted") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe nonsense_is_counted") else { return };
     let accounts = watch_self(&mut kernel);
     let before = kernel.statistics().expect("statistics can be read");
     for address in [0x1000, u64::MAX - 7, 0xffff_8880_0000_0000, 0x7fff_ffff_f000] {
@@ -336,7 +377,7 @@ fn nonsense_is_counted() {
 /// Whoever holds an account map's descriptor can read it and do nothing else.
 #[test]
 fn accounts_are_read_only() {
-    let Some(mut kernel) = load_or_skip("probe accounts_are_read_only") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe accounts_are_read_only") else { return };
     let accounts = kernel.watch(std::process::id(), &facts()).expect("this process can be watched");
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping, which is refused.
@@ -361,7 +402,7 @@ fn accounts_are_read_only() {
 /// After `unwatch` an account stands still; watching again begins with a new map.
 #[test]
 fn unwatch_ends_it() {
-    let Some(mut kernel) = load_or_skip("probe unwatch_ends_it") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe unwatch_ends_it") else { return };
     let accounts = watch_self(&mut kernel);
     let g = goroutine(3, true);
     run_as(&g, nap);
@@ -380,7 +421,7 @@ fn unwatch_ends_it() {
 /// The probe itself forgets a process that dies, however late the agent notices: its id may be given out again.
 #[test]
 fn a_dead_process_is_forgotten() {
-    let Some(mut kernel) = load_or_skip("probe a_dead_process_is_forgotten") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe a_dead_process_is_forgotten") else { return };
     let mut child = Command::new("sleep").arg("60").spawn().expect("sleep starts");
     kernel.watch(child.id(), &facts()).expect("a living process can be watched");
     assert!(kernel.watches(child.id()));
@@ -396,7 +437,7 @@ fn a_dead_process_is_forgotten() {
 /// Threads that end do not end their process.
 #[test]
 fn a_thread_that_ends_is_not_the_process() {
-    let Some(mut kernel) = load_or_skip("probe a_thread_that_ends_is_not_the_process") else { return };
+    let Some((mut kernel, _turn)) = load_or_skip("probe a_thread_that_ends_is_not_the_process") else { return };
     watch_self(&mut kernel);
     for _ in 0..20 {
         thread::spawn(nap).join().expect("it does not panic");
@@ -417,7 +458,7 @@ fn nothing_outlives_a_killed_loader() {
         thread::sleep(Duration::from_secs(60));
         return;
     }
-    let Some(kernel) = load_or_skip("probe nothing_outlives_a_killed_loader") else { return };
+    let Some((kernel, _turn)) = load_or_skip("probe nothing_outlives_a_killed_loader") else { return };
     let exists = |id: u32| libbpf_rs::query::ProgInfoIter::default().any(|program| program.id == id);
     assert!(exists(kernel.program_id().expect("it has an id")), "programs cannot be listed");
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
