@@ -152,9 +152,13 @@ enum Content {
 }
 
 fn check_version(connection: &Connection, file: &Path) -> Result<Content, StoreError> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let count_tables = || connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
-    let read = || Ok((pragma("application_id")?, pragma("user_version")?, count_tables()?));
+    let read = || {
+        // One snapshot: another process may be making the tables just now.
+        let snapshot = connection.unchecked_transaction()?;
+        let pragma = |name| snapshot.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, tables))
+    };
     let (application, version, tables) = read().map_err(|source| StoreError::open(file, source))?;
     match (application, version, tables) {
         (0, 0, 0) => Ok(Content::Nothing),
