@@ -1,0 +1,49 @@
+// Package gateway is the HTTP API that customers see.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"example.com/shop/internal/inventoryapi"
+	pb "example.com/shop/internal/ordersv1"
+)
+
+type gateway struct {
+	inventory *inventoryapi.Client
+	orders    pb.OrdersClient
+	carts     *carts
+}
+
+// NewHandler returns the API. What it keeps in memory is tended until the
+// context ends.
+func NewHandler(ctx context.Context, inventory *inventoryapi.Client, orders pb.OrdersClient) http.Handler {
+	g := &gateway{inventory: inventory, orders: orders, carts: newCarts()}
+	go g.carts.expire(ctx)
+
+	gin.SetMode(gin.ReleaseMode)
+	router := gin.New()
+	router.Use(logRequests, gin.Recovery())
+	router.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
+	router.GET("/products", g.listProducts)
+	router.GET("/products/:id", g.getProduct)
+	router.POST("/cart/:user/items", g.addToCart)
+	router.POST("/checkout", g.checkout)
+	router.GET("/orders/:id", g.getOrder)
+	return router
+}
+
+// logRequests writes one line a request, when it has been answered.
+func logRequests(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	slog.InfoContext(c.Request.Context(), "request",
+		"method", c.Request.Method,
+		"route", c.FullPath(),
+		"status", c.Writer.Status(),
+		"duration", time.Since(start))
+}
