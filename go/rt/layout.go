@@ -8,7 +8,7 @@ const (
 	magic                  = 0x4d45444e4154
 	layoutVersion          = 0x1
 	page                   = 0x1000
-	entrySize              = 0x400
+	entrySize              = 0x800
 	entryCount             = 0x2000
 	ringSize               = 0x100000
 	descriptorCount        = 0x800

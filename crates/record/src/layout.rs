@@ -18,7 +18,7 @@ pub const MEMFD_NAME: &str = "tandem";
 /// Size of a page of the file's fixed head.
 pub const PAGE: usize = 4096;
 /// Bytes of one entry of the in-flight table: the largest record there is.
-pub const ENTRY_SIZE: usize = 1024;
+pub const ENTRY_SIZE: usize = 2048;
 /// Entries of the in-flight table (spans that may be unfinished at once and survive a crash).
 pub const ENTRY_COUNT: usize = 8192;
 /// Default size of one ring in bytes; a power of two.

@@ -1,0 +1,114 @@
+package rt
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// The anatomy of a span is the difference between two looks at its goroutine's account. The account has two halves: Go's,
+// behind g, which the woven runtime keeps, and the kernel's, which the agent's probe keeps in memory that is mapped here
+// read-only. Counters only grow; nothing is ever reset, so spans may nest and overlap.
+
+const (
+	goClasses     = 9
+	kernelClasses = 8
+)
+
+// goParts is the part of the anatomy that a class of Go's waits belongs to.
+var goParts = [goClasses]uint16{
+	partGoRunnable, partGoNetwork, partGoChannel, partGoSelect, partGoSync, partGoSleep, partGoGc, partGoOther, partGoCoroutine,
+}
+
+// kernelParts is the part that each of the first counters of an account slot belongs to.
+var kernelParts = [kernelClasses]uint16{
+	partRunQueue, partBlockedFile, partBlockedNetwork, partBlockedFutex, partBlockedLock, partBlockedSleep, partBlockedOther, partMajorFault,
+}
+
+// partsSize is the room that all parts together need in a record.
+const partsSize = (goClasses + kernelClasses) * 12
+
+var (
+	kernelAccounts     unsafe.Pointer // base of the account map; nil: no kernel half
+	kernelAccountCount uint32
+)
+
+// account is a snapshot.
+type account struct {
+	stamp  int64
+	ns     [goClasses]int64
+	kernel [kernelClasses]uint64
+}
+
+// activate makes the runtime add up this goroutine's waits, and gives it an account index for life.
+//
+//go:norace
+func (s *slot) activate() {
+	if s.index == 0 {
+		s.index = atomic.AddUint32(&control.accountCount, 1)
+	}
+	s.on = 1
+}
+
+// look takes a snapshot, and says whether it has a kernel half.
+//
+//go:norace
+func (a *account) look(s *slot) (hasKernel bool) {
+	a.stamp = s.stamp
+	a.ns = *(*[goClasses]int64)(unsafe.Pointer(&s.ns))
+	if kernel := kernelSlot(s.index); kernel != nil {
+		a.kernel = *kernel
+		return true
+	}
+	return false
+}
+
+// kernelSlot returns the kernel's counters of an account, or nil.
+//
+//go:norace
+func kernelSlot(index uint32) *[kernelClasses]uint64 {
+	if index >= atomic.LoadUint32(&kernelAccountCount) {
+		return nil
+	}
+	base := atomic.LoadPointer(&kernelAccounts)
+	return (*[kernelClasses]uint64)(unsafe.Add(base, uintptr(index)*unsafe.Sizeof(accountLayout{})))
+}
+
+// measure appends the parts to the span's record: what the account gained since the span started.
+//
+//go:norace
+func (s *Span) measure(at *slot) {
+	record := (*recordLayout)(s.entry)
+	record.flags |= recordFlagGoParts
+	// The stamp moves with every change of state: where it has not, the goroutine never left its thread in Go's eyes.
+	if at.stamp != s.account.stamp {
+		for class := range goParts {
+			if spent := at.ns[class] - s.account.ns[class]; spent > 0 {
+				s.part(goParts[class], uint64(spent))
+			}
+		}
+	}
+	if s.state&stateKernel == 0 {
+		return
+	}
+	kernel := kernelSlot(at.index)
+	if kernel == nil {
+		return
+	}
+	record.flags |= recordFlagKernelParts
+	for class := range kernelParts {
+		if now, before := kernel[class], s.account.kernel[class]; now > before {
+			s.part(kernelParts[class], now-before)
+		}
+	}
+}
+
+// part appends one part; its room is reserved.
+//
+//go:norace
+func (s *Span) part(part uint16, spent uint64) {
+	place := unsafe.Add(s.entry, s.used)
+	*(*uint32)(place) = uint32(part) | (itemPart<<12|8)<<16
+	*(*uint64)(unsafe.Add(place, 4)) = spent
+	*(*uint32)(unsafe.Add(place, 12)) = 0 // pads the record to 8 bytes
+	s.used += 12
+}

@@ -1,0 +1,277 @@
+package rt
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Span is a context record and the state of a running span. It begins with the record that is found through the slot:
+// the word that newproc1 sets, our flags, then the layout of OTEP 4947.
+//
+// Once captured, a record is never used again for another span. One that was not captured is reached from its own
+// goroutine only, and goes back to the free spans when it ends.
+type Span struct {
+	captured uint32 // not 0: held by another goroutine, a context, a struct; newproc1 stores 1
+	state    uint32 // state* bits; 0: ended
+
+	trace          [16]byte
+	id             [8]byte
+	valid          uint8
+	traceFlags     uint8 // W3C
+	attributesSize uint16
+
+	used     uint32         // bytes of the record so far
+	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
+	live     uint64         // the span's id while it runs, else 0: says whether a pair of pointer and id still means this span
+	root     *Span          // the first span of the trace in this process
+	rootLive uint64         // root.live as long as root runs
+	parent   *Span
+	parentID uint64
+	previous *Span   // what the slot held before
+	home     uintptr // the slot it was started on; 0: detached
+
+	tracestate string
+	lock       uint32 // guards a captured span's record
+	ownEntry   bool   // the entry lies on the heap
+	account    account
+}
+
+const (
+	stateLive       = 1 << iota // has not ended; metric keys are kept
+	stateSampled                // all attributes are kept
+	stateKernel                 // account has a kernel half
+	stateMeasured               // account was taken
+	statePreviousOn             // the account was on before
+	stateContext                // can be found through a context.Context although not captured
+	stateRemote                 // the parent is in another process
+)
+
+const sampledFlag = 1
+
+// muted is in the slot while Tandem itself is at work: nothing is traced.
+var muted Span
+
+// ContextKey asks a context.Context for the span it carries: ctx.Value(ContextKey).(*Span).
+var ContextKey any = new(contextKey)
+
+type contextKey struct{ _ byte }
+
+// FromContext returns the span that a context carries, or nil.
+func FromContext(ctx interface{ Value(any) any }) *Span {
+	if ctx == nil {
+		return nil
+	}
+	span, _ := ctx.Value(ContextKey).(*Span)
+	return span
+}
+
+// Current returns what the goroutine's slot holds, if a span started now would be its child; else nil.
+//
+//go:norace
+func Current() *Span {
+	span := (*Span)(here().context)
+	if span == nil || !span.rootRuns() {
+		return nil
+	}
+	return span
+}
+
+// Capture marks the record as held elsewhere: in a context, a struct, another goroutine. It is then never reused.
+//
+//go:norace
+func (s *Span) Capture() *Span {
+	if s != nil {
+		atomic.StoreUint32(&s.captured, 1)
+	}
+	return s
+}
+
+// Resume makes a span current on this goroutine: for workers that know whose job they do. Undo it with Restore.
+//
+//go:norace
+func Resume(s *Span) (previous *Span) {
+	at := here()
+	previous = (*Span)(at.context)
+	at.context = unsafe.Pointer(s.Capture())
+	return previous
+}
+
+// Restore puts back what Resume, Unset or Ignore returned.
+//
+//go:norace
+func Restore(previous *Span) { here().context = unsafe.Pointer(previous) }
+
+// Unset empties the slot, so that goroutines started next inherit nothing. Undo it with Restore.
+//
+//go:norace
+func Unset() (previous *Span) {
+	at := here()
+	previous = (*Span)(at.context)
+	at.context = nil
+	return previous
+}
+
+// Detach empties the slot for good: for the first line of goroutines that libraries start for themselves.
+//
+//go:norace
+func Detach() {
+	at := here()
+	at.context, at.on = nil, 0
+}
+
+// Ignore mutes this goroutine, and those it starts, until Restore.
+//
+//go:norace
+func Ignore() (previous *Span) {
+	at := here()
+	previous = (*Span)(at.context)
+	at.context = unsafe.Pointer(&muted)
+	return previous
+}
+
+// Muted says whether the goroutine is muted.
+//
+//go:norace
+func Muted() bool { return here().context == unsafe.Pointer(&muted) }
+
+// rootRuns says whether the span's local root has not ended; what a goroutine has inherited is valid as long.
+//
+//go:norace
+func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLive }
+
+//go:norace
+func (s *Span) number() uint64 { return *(*uint64)(unsafe.Pointer(&s.id)) }
+
+// chooseParent decides whose child a new span is. Explicit beats slot; but where the slot's span runs and descends from
+// the explicit one, it is the closer of the two. A slot whose local root has ended gives a link instead of a parent.
+//
+//go:norace
+func chooseParent(explicit, current *Span) (parent, link *Span) {
+	if explicit != nil {
+		if explicit != current && current != nil && current.live != 0 && current.descendsFrom(explicit) {
+			return current, nil
+		}
+		return explicit, nil
+	}
+	if current == nil {
+		return nil, nil
+	}
+	if current.rootRuns() {
+		return current, nil
+	}
+	return nil, current
+}
+
+// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk.
+//
+//go:norace
+func (s *Span) descendsFrom(ancestor *Span) bool {
+	wanted := ancestor.number()
+	for depth := 0; depth < 64; depth++ {
+		next, id := s.parent, s.parentID
+		if next == nil {
+			return false
+		}
+		if next == ancestor {
+			return id == wanted
+		}
+		if next.number() != id {
+			return false
+		}
+		s = next
+	}
+	return false
+}
+
+// inherit makes s a child of parent.
+//
+//go:norace
+func (s *Span) inherit(parent *Span) {
+	s.trace = parent.trace
+	s.traceFlags = parent.traceFlags
+	s.tracestate = parent.tracestate
+	s.parent, s.parentID = parent, parent.number()
+	if parent.rootRuns() {
+		s.root, s.rootLive = parent.root, parent.rootLive
+	} else {
+		s.root = s
+	}
+}
+
+// newTrace makes s the root of a new trace.
+//
+//go:norace
+func (s *Span) newTrace() {
+	trace := (*[2]uint64)(unsafe.Pointer(&s.trace))
+	trace[0], trace[1] = rand(), rand()
+	for trace[0]|trace[1] == 0 {
+		trace[0] = rand()
+	}
+	s.traceFlags = 0
+	if sampleRoot(&s.trace) {
+		s.traceFlags = sampledFlag
+	}
+	s.tracestate = ""
+	s.parent, s.parentID = nil, 0
+	s.root = s
+}
+
+// continueTrace makes s the local root of a trace that began elsewhere.
+//
+//go:norace
+func (s *Span) continueTrace(remote *parent, tracestate string) {
+	s.trace = remote.trace
+	s.traceFlags = remote.flags & 2 // "the trace id is random" travels on; what else may be there does not
+	if sampleRemote(&s.trace, remote.flags&sampledFlag != 0) {
+		s.traceFlags |= sampledFlag
+	}
+	s.tracestate = tracestate
+	s.parent, s.parentID = nil, *(*uint64)(unsafe.Pointer(&remote.span))
+	s.root = s
+}
+
+// enter makes s current on the goroutine and starts its account.
+//
+//go:norace
+func (s *Span) enter(at *slot) {
+	s.previous = (*Span)(at.context)
+	s.home = uintptr(unsafe.Pointer(at))
+	if at.on != 0 {
+		s.state |= statePreviousOn
+	}
+	at.activate()
+	(*recordLayout)(s.entry).account = at.index
+	if s.state&stateSampled != 0 {
+		s.state |= stateMeasured
+		if s.account.look(at) {
+			s.state |= stateKernel
+		}
+	}
+	at.context = unsafe.Pointer(s)
+}
+
+// leave gives the slot back what it held before, if s is still current here.
+//
+//go:norace
+func (s *Span) leave(at *slot, state uint32) {
+	if at.context != unsafe.Pointer(s) {
+		s.previous = s.stillRunning()
+		return
+	}
+	at.context = unsafe.Pointer(s.stillRunning())
+	s.previous = nil
+	if state&statePreviousOn == 0 {
+		at.on = 0
+	}
+}
+
+// stillRunning returns the nearest of the spans before s that did not end before their children did.
+//
+//go:norace
+func (s *Span) stillRunning() *Span {
+	previous := s.previous
+	for previous != nil && previous.live == 0 && previous.home == s.home && previous != &muted {
+		previous = previous.previous
+	}
+	return previous
+}

@@ -1,0 +1,293 @@
+package rt
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Attributes and what else a record holds are items, written straight into the span's entry. After each one the entry's
+// size is raised, so that a crash shows a complete record. A span that is not sampled keeps only the metric keys, for its
+// count, and its entry stays free.
+//
+// Items of a span that nobody captured are written by its own goroutine, without more ado. On a captured one a lock is
+// tried, which is held for some nanoseconds; should that fail, the attribute is lost and counted.
+
+const (
+	recordSize = uint32(unsafe.Sizeof(recordLayout{}))
+	// hardLimit leaves room for the anatomy and the word that pads a record to 8 bytes.
+	hardLimit = entrySize - partsSize - 4
+	// softLimit keeps room for what is often known only at the end: metric keys, numbers, the status.
+	softLimit = hardLimit - 256
+	// countLimit is where the labels of a span that is only counted end.
+	countLimit = recordSize + labelsLimit
+	// A tracestate that is longer is not recorded; it travels on all the same.
+	tracestateLimit = 512
+)
+
+// What open returns.
+const (
+	shut = iota
+	openAlone
+	openLocked
+)
+
+// Str sets a text attribute. The bytes are copied at once.
+//
+//go:norace
+func (s *Span) Str(k Key, v string) {
+	if how := s.open(k.keptBy()); how != shut {
+		s.text(itemString, k, v)
+		s.close(how)
+	}
+}
+
+// Int sets an integer attribute.
+//
+//go:norace
+func (s *Span) Int(k Key, v int64) {
+	if how := s.open(k.keptBy()); how != shut {
+		s.word(itemInt, k, uint64(v))
+		s.close(how)
+	}
+}
+
+// Float sets a floating-point attribute.
+//
+//go:norace
+func (s *Span) Float(k Key, v float64) {
+	if how := s.open(k.keptBy()); how != shut {
+		s.word(itemFloat, k, *(*uint64)(unsafe.Pointer(&v)))
+		s.close(how)
+	}
+}
+
+// Bool sets a boolean attribute.
+//
+//go:norace
+func (s *Span) Bool(k Key, v bool) {
+	if how := s.open(k.keptBy()); how != shut {
+		if place := s.reserve(itemBool, k, 4); place != nil {
+			*(*uint32)(place) = uint32(*(*uint8)(unsafe.Pointer(&v)))
+			s.publishSize()
+		}
+		s.close(how)
+	}
+}
+
+// SetName replaces the name that the operation gives the span.
+//
+//go:norace
+func (s *Span) SetName(name string) {
+	if how := s.open(stateSampled); how != shut {
+		s.text(itemName, 0, name)
+		s.close(how)
+	}
+}
+
+// SetError gives the span status error and says which. The message may be empty.
+//
+//go:norace
+func (s *Span) SetError(errorType, message string) {
+	how := s.open(stateLive)
+	if how == shut {
+		return
+	}
+	(*recordLayout)(s.entry).status = statusError
+	if errorType != "" {
+		s.text(itemString, KeyErrorType, errorType)
+	}
+	if message != "" && s.state&stateSampled != 0 {
+		s.text(itemStatusMessage, 0, message)
+	}
+	s.close(how)
+}
+
+// Event begins an event, now. Its attributes follow by EventStr, and EventEnd ends it.
+//
+//go:norace
+func (s *Span) Event(k Key) {
+	if how := s.open(stateSampled); how != shut {
+		s.word(itemEvent, k, uint64(nanotime()))
+		s.close(how)
+	}
+}
+
+// EventStr sets a text attribute of the event that was begun.
+//
+//go:norace
+func (s *Span) EventStr(k Key, v string) {
+	if how := s.open(stateSampled); how != shut {
+		s.text(itemString, k, v)
+		s.close(how)
+	}
+}
+
+// EventEnd ends the event that was begun.
+//
+//go:norace
+func (s *Span) EventEnd() {
+	if how := s.open(stateSampled); how != shut {
+		if s.reserve(itemEventEnd, 0, 0) != nil {
+			s.publishSize()
+		}
+		s.close(how)
+	}
+}
+
+// Link points to a span of another trace, or of another branch of this one.
+//
+//go:norace
+func (s *Span) Link(traceID *[16]byte, spanID *[8]byte) {
+	how := s.open(stateSampled)
+	if how == shut {
+		return
+	}
+	if place := s.reserve(itemLink, 0, 24); place != nil {
+		*(*[16]byte)(place) = *traceID
+		*(*[8]byte)(unsafe.Add(place, 16)) = *spanID
+		s.publishSize()
+	}
+	s.close(how)
+}
+
+// keptBy is the state that a span must have to keep the key.
+//
+//go:norace
+func (k Key) keptBy() uint32 {
+	if k < firstNonMetricKey {
+		return stateLive
+	}
+	return stateSampled
+}
+
+// open says whether items can be added.
+//
+//go:norace
+func (s *Span) open(kept uint32) int {
+	if s == nil || s.state&kept == 0 {
+		return shut
+	}
+	if s.captured == 0 {
+		return openAlone
+	}
+	return s.openCaptured(kept)
+}
+
+//go:norace
+func (s *Span) openCaptured(kept uint32) int {
+	if !acquireShortly(&s.lock) {
+		atomic.AddUint64(&control.cutAttributes, 1)
+		return shut
+	}
+	if s.state&kept == 0 { // ended in between
+		release(&s.lock)
+		return shut
+	}
+	return openLocked
+}
+
+//go:norace
+func (s *Span) close(how int) {
+	if how == openLocked {
+		release(&s.lock)
+	}
+}
+
+// text adds an item of text, cut where the room ends.
+//
+//go:norace
+func (s *Span) text(kind uint32, k Key, v string) {
+	limit := uint32(hardLimit)
+	if kind == itemString && k >= firstNonMetricKey {
+		limit = softLimit
+	}
+	if s.state&stateSampled == 0 {
+		limit = countLimit
+	}
+	at := s.used
+	end := at + 4 + (uint32(len(v))+3)&^3
+	if end > limit || len(v) > itemLimit {
+		v = s.cut(v, limit)
+		if v == "" {
+			return
+		}
+		end = at + 4 + (uint32(len(v))+3)&^3
+	}
+	if kind == itemString && k == 0 {
+		return // a key that found no room in the table
+	}
+	*(*uint64)(unsafe.Add(s.entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
+	*(*uint32)(unsafe.Add(s.entry, at)) = uint32(k) | (kind<<12|uint32(len(v)))<<16
+	copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at+4)), len(v)), v)
+	s.used = end
+	s.publishSize()
+}
+
+// cut shortens text to the room that is left, between two characters. A label is never cut: it would be another series.
+//
+//go:norace
+func (s *Span) cut(v string, limit uint32) string {
+	atomic.AddUint64(&control.cutAttributes, 1)
+	if s.state&stateSampled == 0 {
+		return ""
+	}
+	(*recordLayout)(s.entry).flags |= recordFlagCut
+	if s.used+8 > limit {
+		return ""
+	}
+	size := int(limit-s.used-4) &^ 3
+	if size > itemLimit {
+		size = itemLimit
+	}
+	if size > len(v) {
+		size = len(v)
+	}
+	for size > 0 && size < len(v) && v[size]&0xc0 == 0x80 {
+		size--
+	}
+	return v[:size]
+}
+
+// word adds an item of eight bytes.
+//
+//go:norace
+func (s *Span) word(kind uint32, k Key, v uint64) {
+	if place := s.reserve(kind, k, 8); place != nil {
+		*(*uint64)(place) = v
+		s.publishSize()
+	}
+}
+
+// reserve writes the head of an item of fixed size, and returns where its data go, or nil. publishSize must follow.
+//
+//go:norace
+func (s *Span) reserve(kind uint32, k Key, size uint32) unsafe.Pointer {
+	if k == 0 && kind <= itemBool {
+		return nil // a key that found no room in the table
+	}
+	limit := uint32(hardLimit)
+	if s.state&stateSampled == 0 {
+		limit = countLimit
+	}
+	at := s.used
+	end := at + 4 + size
+	if end > limit {
+		atomic.AddUint64(&control.cutAttributes, 1)
+		(*recordLayout)(s.entry).flags |= recordFlagCut
+		return nil
+	}
+	*(*uint32)(unsafe.Add(s.entry, at)) = uint32(k) | (kind<<12|size)<<16
+	*(*uint32)(unsafe.Add(s.entry, end)) = 0 // pads the record to 8 bytes
+	s.used = end
+	return unsafe.Add(s.entry, at+4)
+}
+
+// publishSize makes the item part of the record that a crash leaves. Entries are only read after the death of the
+// process, which sees stores in program order: a plain one is enough.
+//
+//go:norace
+func (s *Span) publishSize() {
+	if s.state&stateSampled != 0 {
+		(*recordLayout)(s.entry).size = (s.used + 7) &^ 7
+	}
+}

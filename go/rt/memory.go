@@ -1,0 +1,123 @@
+package rt
+
+import (
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// The file that program and agent share: header, control page, descriptors, keys, resource text, in-flight table, counts,
+// ring headers, rings, in this order. Sparse: what is not used costs nothing.
+const (
+	controlAt     = page
+	descriptorsAt = 2 * page
+	keysAt        = descriptorsAt + descriptorCount*unsafe.Sizeof(descriptorLayout{})
+	resourceAt    = keysAt + keyCount*unsafe.Sizeof(keyLayout{})
+	entriesAt     = (resourceAt + resourceSize + page - 1) &^ (page - 1)
+	seriesAt      = entriesAt + entryCount*entrySize
+	seriesBytes   = seriesCount * unsafe.Sizeof(seriesLayout{})
+)
+
+var (
+	// memory is the mapping; nil: everything is off. An initialiser, not an init function, makes it, so that operations
+	// and keys of this very package can be registered too.
+	memory = setUp()
+	// control is the control page, or one of our own while everything is off.
+	control = new(controlLayout)
+	// memoryFile is the memfd, memorySize its size.
+	memoryFile int
+	memorySize uintptr
+	// processors has one element a ring.
+	processors []processor
+)
+
+// processor is what one P writes to: its ring, its counts, its free spans. Only code that is pinned to the P touches it.
+type processor struct {
+	data   unsafe.Pointer // the ring
+	ring   *ringLayout
+	head   uint64 // = ring.head
+	tail   uint64 // ring.tail when last looked at
+	series unsafe.Pointer
+
+	freeCount int
+	free      [freeSpans]*Span
+	_         [64]byte // keeps the next P's head off our cache line
+}
+
+func setUp() unsafe.Pointer {
+	readEnvironment()
+	if settings.disabled {
+		return nil
+	}
+	count := 1
+	for count < runtime.NumCPU() || count < runtime.GOMAXPROCS(0) {
+		count *= 2
+	}
+	base := makeMemory(uint32(2 * count))
+	if base != nil {
+		greetAgent()
+	}
+	return base
+}
+
+// layOut fills the fresh mapping's header and points the processors at their places.
+func layOut(base unsafe.Pointer, count uint32) {
+	header := (*headerLayout)(base)
+	header.layoutVersion = layoutVersion
+	header.fileSize = uint64(memorySize)
+	header.pid = uint32(processID())
+	header.accountsSize = accountCount
+	header.startMonotonic, header.startRealtime = clockPair()
+	header.controlOffset = controlAt
+	header.descriptorsOffset = uint64(descriptorsAt)
+	header.keysOffset = uint64(keysAt)
+	header.resourceOffset = uint64(resourceAt)
+	header.entriesOffset = uint64(entriesAt)
+	header.seriesOffset = uint64(seriesAt)
+	header.ringsOffset = uint64(ringsAt(count))
+	header.descriptorCount = descriptorCount
+	header.keyCount = keyCount
+	header.entryCount = entryCount
+	header.seriesCount = seriesCount
+	header.processorCount = count
+	header.ringSize = ringSize
+	copy(header.goVersion[:], runtime.Version())
+	copy(header.tandemVersion[:], tandemVersion)
+	resource := unsafe.Slice((*byte)(unsafe.Add(base, resourceAt)), resourceSize)
+	header.resourceSize = uint32(copy(resource, resourceText()))
+	describeGoroutines(header)
+
+	processors = make([]processor, count)
+	for index := range processors {
+		target := &processors[index]
+		target.ring = (*ringLayout)(unsafe.Add(base, ringsAt(count)+uintptr(index)*unsafe.Sizeof(ringLayout{})))
+		target.data = unsafe.Add(base, ringDataAt(count)+uintptr(index)*ringSize)
+		target.series = unsafe.Add(base, seriesAt+uintptr(index)*seriesBytes)
+	}
+	control = (*controlLayout)(unsafe.Add(base, controlAt))
+	atomic.StoreUint64(&header.magic, magic)
+}
+
+func ringsAt(count uint32) uintptr {
+	return (seriesAt + uintptr(count)*seriesBytes + page - 1) &^ (page - 1)
+}
+
+func ringDataAt(count uint32) uintptr {
+	return (ringsAt(count) + uintptr(count)*unsafe.Sizeof(ringLayout{}) + page - 1) &^ (page - 1)
+}
+
+func fileSize(count uint32) uintptr { return ringDataAt(count) + uintptr(count)*ringSize }
+
+// describeGoroutines tells the kernel half where the account of the running goroutine is. Without that it stays off.
+func describeGoroutines(header *headerLayout) {
+	slotOffset, gm, _, curg, firstG0, _ := runtime_offsets()
+	header.gMOffset = uint32(gm)
+	header.mCurgOffset = uint32(curg)
+	header.slotOffset = uint32(slotOffset)
+	header.accountOffset = uint32(slotOffset + unsafe.Offsetof(slot{}.index))
+	header.g0Address = uint64(firstG0)
+	if offset, found := threadLocalG(slotOffset); found {
+		header.tlsGOffset = offset
+		header.flags |= headerHasAccounts
+	}
+}

@@ -1,0 +1,35 @@
+package rt
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// publish copies a finished record to the P's ring. It returns false, having counted the loss, when the agent has not made
+// room: the newest record goes, nobody waits. A record never wraps: a padding head fills the ring's end.
+//
+//go:norace
+func (own *processor) publish(record unsafe.Pointer, size uint64) bool {
+	place := own.head & (ringSize - 1)
+	padding := uint64(0)
+	if rest := ringSize - place; size > rest {
+		padding = rest
+	}
+	if own.head+padding+size-own.tail > ringSize {
+		own.tail = atomic.LoadUint64(&own.ring.tail)
+		// An agent that writes nonsense there must not make us overwrite what it has not read, or never write again.
+		if used := own.head - own.tail; used > ringSize || padding+size > ringSize-used {
+			atomic.AddUint64(&own.ring.dropped, 1)
+			return false
+		}
+	}
+	if padding != 0 {
+		head := (*recordLayout)(unsafe.Add(own.data, place))
+		head.size, head.kind = uint32(padding), recordPadding
+		place = 0
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Add(own.data, place)), size), unsafe.Slice((*byte)(record), size))
+	own.head += padding + size
+	atomic.StoreUint64(&own.ring.head, own.head)
+	return true
+}

@@ -1,0 +1,307 @@
+package rt
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Start begins a span and makes it current on this goroutine. It is a child of explicit, or of what the slot holds (see
+// chooseParent), or the root of a new trace. It returns nil when the operation is off.
+//
+//go:norace
+func Start(op *Op, explicit *Span) *Span {
+	if op == nil || !op.On() {
+		return nil
+	}
+	at := here()
+	current := (*Span)(at.context)
+	if current == &muted {
+		return nil
+	}
+	span, link := child(explicit, current)
+	span.prepare(op)
+	span.enter(at)
+	span.begin(link)
+	return span
+}
+
+// StartDetached is Start without making the span current: for streams and others that end on any goroutine. Such a span
+// has no anatomy.
+//
+//go:norace
+func StartDetached(op *Op, explicit *Span) *Span {
+	if op == nil || !op.On() {
+		return nil
+	}
+	current := (*Span)(here().context)
+	if current == &muted {
+		return nil
+	}
+	span, link := child(explicit, current)
+	span.prepare(op)
+	span.home = 0
+	span.begin(link)
+	return span
+}
+
+// StartRemote begins a span on the receiving side of a call: it continues the caller's trace, or makes a new one when the
+// traceparent says none. What the slot held does not matter, but is put back at the end.
+//
+//go:norace
+func StartRemote(op *Op, traceparent, tracestate string) *Span {
+	if op == nil || !op.On() {
+		return nil
+	}
+	at := here()
+	if at.context == unsafe.Pointer(&muted) {
+		return nil
+	}
+	span := takeSpan()
+	var remote parent
+	known := traceparent != "" && parseTraceparent(traceparent, &remote)
+	if known {
+		span.continueTrace(&remote, tracestate)
+	} else {
+		span.newTrace()
+	}
+	span.prepare(op)
+	if known {
+		(*recordLayout)(span.entry).flags = recordFlagRemoteParent
+	}
+	span.enter(at)
+	span.begin(nil)
+	return span
+}
+
+// child takes a span and gives it its parent, or the slot's stale context to link to.
+//
+//go:norace
+func child(explicit, current *Span) (span, link *Span) {
+	span = takeSpan()
+	parent, link := chooseParent(explicit, current)
+	if parent != nil {
+		span.inherit(parent)
+	} else {
+		span.newTrace()
+	}
+	return span, link
+}
+
+// prepare gives the span its id and writes the record's head, but not its size: the entry still counts as free.
+//
+//go:norace
+func (s *Span) prepare(op *Op) {
+	id := rand()
+	for id == 0 {
+		id = rand()
+	}
+	*(*uint64)(unsafe.Pointer(&s.id)) = id
+	s.live = id
+	if s.root == s {
+		s.rootLive = id
+	}
+	s.captured = 0
+	s.state = stateLive
+	if s.traceFlags&sampledFlag != 0 {
+		s.state = stateLive | stateSampled
+	}
+	s.valid = 1
+	s.used = uint32(unsafe.Sizeof(recordLayout{}))
+
+	record := (*recordLayout)(s.entry)
+	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
+	record.traceID = s.trace
+	record.spanID = s.id
+	*(*uint64)(unsafe.Pointer(&record.parentSpanID)) = s.parentID
+	record.end = 0
+	record.descriptor, record.account = op.id, 0
+}
+
+// begin takes the clock and makes the entry live.
+//
+//go:norace
+func (s *Span) begin(link *Span) {
+	record := (*recordLayout)(s.entry)
+	record.start = uint64(nanotime())
+	if s.state&stateSampled != 0 {
+		record.size = s.used
+	}
+	if link != nil {
+		s.Link(&link.trace, &link.id)
+	}
+	if size := len(s.tracestate); size != 0 && size <= tracestateLimit && s.state&stateSampled != 0 {
+		s.text(itemTracestate, 0, s.tracestate)
+	}
+	if answered != atomic.LoadUint32(&control.generation) {
+		answerAgent()
+	}
+}
+
+// answered is the control page's generation for which the program has connected.
+var answered uint32
+
+// answerAgent starts the goroutine that connects, once a generation. It must not inherit the span.
+func answerAgent() {
+	generation := atomic.LoadUint32(&control.generation)
+	if seen := atomic.LoadUint32(&answered); seen == generation || !atomic.CompareAndSwapUint32(&answered, seen, generation) {
+		return
+	}
+	previous := Unset()
+	go connectAgain()
+	Restore(previous)
+}
+
+// End takes the clock, leaves the record (or its count, when the span is not sampled), and gives the slot back what it
+// held before. A span ends once; it must not be used afterwards.
+//
+//go:norace
+func (s *Span) End() {
+	if s == nil || s.state&stateLive == 0 {
+		return
+	}
+	now := uint64(nanotime())
+	at := here()
+	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
+		(s.state&stateContext == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) {
+		s.finish(at, now)
+		s.parent, s.tracestate = nil, ""
+		number := procPin()
+		s.emit(number)
+		giveSpan(s, number)
+		procUnpin()
+		return
+	}
+	s.endCaptured(at, now)
+}
+
+// closed in place of captured: the record has ended and goes back, so it can no longer be captured.
+const closed = 2
+
+// endCaptured ends a span that others may be writing to. Its record stays theirs; its entry goes on to a new record.
+//
+//go:norace
+func (s *Span) endCaptured(at *slot, now uint64) {
+	next := new(Span)
+	locked := acquireShortly(&s.lock)
+	if s.state&stateLive == 0 { // ended by another goroutine in between
+		if locked {
+			release(&s.lock)
+		}
+		return
+	}
+	s.finish(at, now)
+	s.parent = nil
+	number := procPin()
+	s.emit(number)
+	next.entry, next.ownEntry = s.entry, s.ownEntry
+	s.entry = nil
+	if locked {
+		giveSpan(next, number)
+	} else { // somebody was stopped while writing to the entry, and may go on
+		atomic.AddUint64(&control.lostEntries, 1)
+	}
+	procUnpin()
+	if locked {
+		release(&s.lock)
+	}
+}
+
+// finish completes the record and leaves the slot.
+//
+//go:norace
+func (s *Span) finish(at *slot, now uint64) {
+	state := s.state
+	(*recordLayout)(s.entry).end = now
+	if state&stateMeasured != 0 && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
+		s.measure(at)
+	}
+	s.live = 0
+	s.valid = 0
+	s.leave(at, state)
+	s.state = state & stateSampled // for emit
+}
+
+// emit sends the record to the ring, or counts it, and frees the entry. The caller is pinned to P number.
+//
+//go:norace
+func (s *Span) emit(number int) {
+	record := (*recordLayout)(s.entry)
+	sampled := s.state&stateSampled != 0
+	s.state = 0
+	if number >= len(processors) {
+		atomic.AddUint64(&processors[0].ring.dropped, 1)
+		record.size = 0
+		return
+	}
+	own := &processors[number]
+	size := (s.used + 7) &^ 7
+	if !sampled {
+		own.count(record.descriptor, record.status, unsafe.Add(s.entry, unsafe.Sizeof(*record)), s.used-uint32(unsafe.Sizeof(*record)), record.end-record.start)
+		return
+	}
+	record.size = size
+	if !own.publish(s.entry, uint64(size)) {
+		own.countRecord(record, s.used)
+	}
+	record.size = 0
+}
+
+// Recording says whether attributes are kept. Spans that are not sampled still propagate and are counted.
+//
+//go:norace
+func (s *Span) Recording() bool { return s != nil && s.state&stateSampled != 0 }
+
+// Sampled says whether the trace is kept.
+//
+//go:norace
+func (s *Span) Sampled() bool { return s != nil && s.traceFlags&sampledFlag != 0 }
+
+// TraceID returns the trace's id, zero for a nil span.
+//
+//go:norace
+func (s *Span) TraceID() (id [16]byte) {
+	if s != nil {
+		id = s.trace
+	}
+	return id
+}
+
+// SpanID returns the span's id, zero for a nil span.
+//
+//go:norace
+func (s *Span) SpanID() (id [8]byte) {
+	if s != nil {
+		id = s.id
+	}
+	return id
+}
+
+// AppendTraceparent appends the W3C header for calls that this span makes.
+//
+//go:norace
+func (s *Span) AppendTraceparent(to []byte) []byte {
+	if s == nil {
+		return to
+	}
+	return appendTraceparent(to, &s.trace, &s.id, s.traceFlags)
+}
+
+// Traceparent returns the W3C header for calls that this span makes; it allocates.
+//
+//go:norace
+func (s *Span) Traceparent() string {
+	if s == nil {
+		return ""
+	}
+	return string(s.AppendTraceparent(make([]byte, 0, traceparentSize)))
+}
+
+// Tracestate returns what came with the trace.
+//
+//go:norace
+func (s *Span) Tracestate() string {
+	if s == nil {
+		return ""
+	}
+	return s.tracestate
+}
