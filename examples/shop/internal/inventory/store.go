@@ -126,17 +126,44 @@ func whyNotReserved(ctx context.Context, tx *sql.Tx, sku string) error {
 	return inventoryapi.ErrOutOfStock
 }
 
-// Release puts all that was reserved for the order back into the stock.
+// Release puts all that was reserved for the order back into the stock. It goes
+// by SKU, so that two releases lock the items in the same order.
 func (s *Store) Release(ctx context.Context, orderID string) error {
 	return database.InTx(ctx, s.db, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
-			UPDATE items SET stock = stock + r.quantity
-			FROM reservations r
-			WHERE r.sku = items.sku AND r.order_id = $1`, orderID)
+		reserved, err := reservedFor(ctx, tx, orderID)
 		if err != nil {
 			return err
+		}
+		for _, r := range reserved {
+			_, err := tx.ExecContext(ctx, `UPDATE items SET stock = stock + $1 WHERE sku = $2`, r.quantity, r.sku)
+			if err != nil {
+				return err
+			}
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM reservations WHERE order_id = $1`, orderID)
 		return err
 	})
+}
+
+type reserved struct {
+	sku      string
+	quantity int64
+}
+
+func reservedFor(ctx context.Context, tx *sql.Tx, orderID string) ([]reserved, error) {
+	rows, err := tx.QueryContext(ctx,
+		`SELECT sku, quantity FROM reservations WHERE order_id = $1 ORDER BY sku`, orderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []reserved
+	for rows.Next() {
+		var r reserved
+		if err := rows.Scan(&r.sku, &r.quantity); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
 }

@@ -1,0 +1,147 @@
+// Package launch runs the shop's services as child processes. Whatever happens,
+// none of them outlives the launcher.
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Services lists the shop's services in the order in which they start. They stop
+// in the reverse order, so that each can finish its work with those it calls.
+var Services = []string{"inventory", "orders", "worker", "gateway"}
+
+// startTimeout bounds how long the services may take to become healthy.
+const startTimeout = 30 * time.Second
+
+// Options say what to run.
+type Options struct {
+	// BinDir holds an executable for each service.
+	BinDir string
+	// DataDir is where the services keep their databases and files.
+	DataDir string
+	// LogDir receives a log for each service; when empty they all write to
+	// standard error.
+	LogDir string
+	// Addrs are host:port by service; port 0 means any that is free.
+	Addrs map[string]string
+}
+
+// Shop is the running services.
+type Shop struct {
+	Addrs     map[string]string
+	processes []*process
+	exited    chan *process
+}
+
+// Start starts all services and waits until they are healthy. When one does not
+// get there, those that were started are stopped again.
+func Start(ctx context.Context, options Options) (*Shop, error) {
+	addrs, err := resolve(options.Addrs)
+	if err != nil {
+		return nil, err
+	}
+	shop := &Shop{Addrs: addrs, exited: make(chan *process, len(Services))}
+	if err := shop.start(ctx, options); err != nil {
+		shop.Stop()
+		return nil, err
+	}
+	return shop, nil
+}
+
+func (s *Shop) start(ctx context.Context, options Options) error {
+	env := append(os.Environ(), "SHOP_DATA_DIR="+options.DataDir)
+	for service, addr := range s.Addrs {
+		env = append(env, AddrVariable(service)+"="+addr)
+	}
+	for _, service := range Services {
+		log, err := openLog(options.LogDir, service)
+		if err != nil {
+			return err
+		}
+		p, err := startProcess(service, filepath.Join(options.BinDir, service), env, log)
+		if err != nil {
+			return err
+		}
+		s.processes = append(s.processes, p)
+		go func() {
+			<-p.done
+			s.exited <- p
+		}()
+	}
+	return s.awaitHealth(ctx)
+}
+
+// AddrVariable is the environment variable that holds the service's address.
+func AddrVariable(service string) string {
+	return "SHOP_" + strings.ToUpper(service) + "_ADDR"
+}
+
+// openLog returns nil when the service shall write to standard error.
+func openLog(dir, service string) (*os.File, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.Create(filepath.Join(dir, service+".log"))
+}
+
+// resolve picks free ports where none is given. All are held at once, so that
+// they differ; they are let go for the services to take, which in the meantime
+// another program could do too: the service then says so, and the start fails.
+func resolve(addrs map[string]string) (map[string]string, error) {
+	resolved := make(map[string]string, len(Services))
+	var held []io.Closer
+	defer func() {
+		for _, listener := range held {
+			listener.Close()
+		}
+	}()
+	for _, service := range Services {
+		listener, err := net.Listen("tcp", addrs[service])
+		if err != nil {
+			return nil, fmt.Errorf("address of %s: %w", service, err)
+		}
+		held = append(held, listener)
+		resolved[service] = listener.Addr().String()
+	}
+	return resolved, nil
+}
+
+// Pids returns the process id of each service.
+func (s *Shop) Pids() map[string]int {
+	pids := make(map[string]int, len(s.processes))
+	for _, p := range s.processes {
+		pids[p.service] = p.cmd.Process.Pid
+	}
+	return pids
+}
+
+// Wait returns when the context ends, or with an error when a service does.
+func (s *Shop) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case p := <-s.exited:
+		return p.unexpected()
+	}
+}
+
+// Stop stops all services and returns what went wrong with those that still ran.
+func (s *Shop) Stop() error {
+	var failures []error
+	for _, p := range slices.Backward(s.processes) {
+		failures = append(failures, p.stop())
+	}
+	return errors.Join(failures...)
+}
