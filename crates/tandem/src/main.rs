@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod doctor;
 mod go;
 mod version;
 
@@ -23,6 +24,8 @@ enum Command {
     /// Run the go command; build, install, run, test and vet weave spans in.
     #[command(disable_help_flag = true)]
     Go(go::Go),
+    /// Say what this machine allows, and what to do about the rest.
+    Doctor(doctor::Doctor),
     /// Print versions.
     Version(version::Version),
 }
@@ -30,6 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Go(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -1,0 +1,263 @@
+//! `tandem doctor`: what this machine, Go version and privilege level allow, and what to do about the rest.
+//!
+//! Exit codes: 0 when programs can be woven and record spans here, 1 when something for that is missing. The kernel half
+//! and the outlook never change the code: without them spans lack parts of their anatomy, nothing more.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use probe::features::{self, Feature, FeatureId, Purpose, State};
+use serde_json::json;
+use weave::cache::Cache;
+use weave::go::{GoEnv, find_go};
+
+/// Say what this machine allows, and what to do about the rest.
+#[derive(Args)]
+pub struct Doctor {
+    /// One JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Newest Go that the packs and the runtime patch were made with. Newer ones are woven as far as they match.
+const NEWEST_GO: (u64, u64) = (1, 27);
+const OLDEST_GO: (u64, u64) = (1, 21);
+const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
+const WIDTH: usize = 80;
+const NAME_WIDTH: usize = 24;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Weaving,
+    Spans,
+    Anatomy,
+    Agent,
+    Outlook,
+}
+
+impl Group {
+    const ALL: [Self; 5] = [Self::Weaving, Self::Spans, Self::Anatomy, Self::Agent, Self::Outlook];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Weaving => "To weave programs (tandem go build)",
+            Self::Spans => "For woven programs to record spans",
+            Self::Anatomy => "For the kernel's half of the latency anatomy",
+            Self::Agent => "The agent of this machine",
+            Self::Outlook => "What else this kernel offers to probes",
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Weaving => "weaving",
+            Self::Spans => "spans",
+            Self::Anatomy => "anatomy",
+            Self::Agent => "agent",
+            Self::Outlook => "outlook",
+        }
+    }
+
+    /// Whether the woven half works without it.
+    fn required(self) -> bool {
+        matches!(self, Self::Weaving | Self::Spans)
+    }
+}
+
+struct Check {
+    group: Group,
+    name: &'static str,
+    state: State,
+}
+
+impl Check {
+    fn available(&self) -> bool {
+        matches!(self.state, State::Available(_))
+    }
+}
+
+impl Doctor {
+    pub fn run(self) -> ExitCode {
+        let checks = check_all();
+        let printed = if self.json { print_json(&checks) } else { print_table(&checks) };
+        // A reader that went away (`| head`) is no failure of the machine.
+        let _ = printed;
+        ExitCode::from(u8::from(checks.iter().any(|check| check.group.required() && !check.available())))
+    }
+}
+
+fn check_all() -> Vec<Check> {
+    let mut checks = go_checks();
+    checks.push(Check { group: Group::Weaving, name: "cache folder", state: cache_folder() });
+    let features = features::detect();
+    let probe_possible = features.iter().all(|Feature { id, state }| {
+        let needed = *id == FeatureId::Architecture || id.purpose() == Purpose::Anatomy;
+        !needed || matches!(state, State::Available(_))
+    });
+    checks.extend(features.into_iter().map(|Feature { id, state }| {
+        let group = match id.purpose() {
+            Purpose::Spans => Group::Spans,
+            Purpose::Anatomy => Group::Anatomy,
+            Purpose::Outlook => Group::Outlook,
+        };
+        Check { group, name: id.name(), state }
+    }));
+    if probe_possible {
+        checks.push(Check { group: Group::Anatomy, name: "scheduler probe", state: scheduler_probe() });
+    }
+    checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
+    checks
+}
+
+fn go_checks() -> Vec<Check> {
+    let check = |name, state| Check { group: Group::Weaving, name, state };
+    let missing = |why: String, remedy| State::Missing { why, remedy };
+    let go = match find_go() {
+        Ok(go) => go,
+        Err(error) => {
+            let remedy = "install Go 1.21 or newer (https://go.dev/dl) and put its bin folder into PATH";
+            return vec![check("go command", missing(error.to_string(), remedy))];
+        }
+    };
+    let version = GoEnv::read(&go, Path::new(".")).and_then(|env| env.real_go());
+    let state = match version {
+        Ok(real) if real.version.language() > NEWEST_GO => State::Available(format!(
+            "{}, newer than go{}.{} that the packs were made with: what does not match is not woven (tandem explain)",
+            real.version_text, NEWEST_GO.0, NEWEST_GO.1
+        )),
+        Ok(real) => State::Available(format!(
+            "{} ({}.{} to {}.{} are supported)",
+            real.version_text, OLDEST_GO.0, OLDEST_GO.1, NEWEST_GO.0, NEWEST_GO.1
+        )),
+        Err(error) => missing(error.to_string(), "install Go 1.21 or newer, or see what `go version` says in this folder"),
+    };
+    vec![check("go command", State::Available(go.display().to_string())), check("go version", state)]
+}
+
+fn cache_folder() -> State {
+    let remedy = "set TANDEM_CACHE to a folder that you may write, on a disk with some room";
+    let writable = Cache::open().map_err(|error| error.to_string()).and_then(|cache| {
+        tempfile::NamedTempFile::new_in(cache.root())
+            .and_then(|mut file| file.write_all(b"tandem"))
+            .map(|()| cache.root().display().to_string())
+            .map_err(|error| format!("cannot write to {}: {error}", cache.root().display()))
+    });
+    match writable {
+        Ok(folder) => State::Available(folder),
+        Err(why) => State::Missing { why, remedy },
+    }
+}
+
+/// Loads the probe for a moment: the only way to know that the kernel takes it.
+fn scheduler_probe() -> State {
+    match probe::Kernel::load() {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+fn agent_socket() -> State {
+    let path = std::env::var_os("TANDEM_SOCKET").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from);
+    let shown = path.display();
+    let missing = |why: String, remedy| State::Missing { why, remedy };
+    if fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let remedy = "`tandem run -- ./program` needs none; start `tandem agent` to follow every woven program";
+        return missing(format!("{shown} does not exist: no agent runs"), remedy);
+    }
+    // The agent speaks another kind of socket: being told so means that somebody listens, and disturbs nobody.
+    match UnixStream::connect(&path).map_err(|error| error.raw_os_error()) {
+        Err(Some(libc::EPROTOTYPE)) => State::Available(format!("{shown}: an agent listens")),
+        Err(Some(libc::EACCES)) => missing(format!("{shown} may not be used by you"), "ask for the right to write to it"),
+        _ => missing(format!("nobody listens at {shown}"), "start `tandem agent`; it replaces a socket that was left behind"),
+    }
+}
+
+fn print_json(checks: &[Check]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for check in checks {
+        let (detail, remedy) = match &check.state {
+            State::Available(detail) => (detail, None),
+            State::Missing { why, remedy } => (why, Some(remedy)),
+        };
+        let line = json!({
+            "group": check.group.key(), "name": check.name, "required": check.group.required(),
+            "available": check.available(), "detail": detail, "remedy": remedy,
+        });
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn print_table(checks: &[Check]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let painted = |text: &str, code: &str| if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
+    for group in Group::ALL {
+        writeln!(out, "{}", painted(group.title(), "1"))?;
+        for check in checks.iter().filter(|check| check.group == group) {
+            let mark = match (check.available(), group.required()) {
+                (true, _) => painted("ok", "32"),
+                (false, true) => painted("no", "31"),
+                (false, false) => painted("--", "33"),
+            };
+            let (detail, remedy) = match &check.state {
+                State::Available(detail) => (detail.as_str(), None),
+                State::Missing { why, remedy } => (why.as_str(), Some(*remedy)),
+            };
+            let mut lines = wrapped(detail, WIDTH - NAME_WIDTH - 6).into_iter();
+            let first = lines.next().unwrap_or_default();
+            writeln!(out, "  {mark}  {:NAME_WIDTH$}{first}", check.name)?;
+            for line in lines {
+                writeln!(out, "      {:NAME_WIDTH$}{line}", "")?;
+            }
+            for (index, line) in remedy.iter().flat_map(|remedy| wrapped(remedy, WIDTH - 10)).enumerate() {
+                writeln!(out, "      {}  {line}", if index == 0 { "→ " } else { "  " })?;
+            }
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", verdict(checks))
+}
+
+fn verdict(checks: &[Check]) -> &'static str {
+    let all = |group: Group| checks.iter().filter(|check| check.group == group).all(Check::available);
+    match (all(Group::Weaving), all(Group::Spans), all(Group::Anatomy)) {
+        (true, true, true) => "Everything works here: spans, and both halves of their latency anatomy.",
+        (true, true, false) => "Spans work here; their anatomy has Go's half only. The lines marked -- say why.",
+        (false, true, _) => "Programs cannot be woven here yet; programs woven elsewhere record spans.",
+        (_, false, _) => "Woven programs cannot record spans here; the lines marked no say why.",
+    }
+}
+
+/// Breaks text between words into lines of so many characters; a longer word has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is lost, and only a word that is too long by itself passes the border.
+    #[test]
+    fn wrapping_keeps_every_word() {
+        let text = "one two three averyveryverylongword four";
+        let lines = wrapped(text, 9);
+        assert_eq!(lines.join(" "), text);
+        assert_eq!(lines, ["one two", "three", "averyveryverylongword", "four"]);
+    }
+}
