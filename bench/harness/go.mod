@@ -1,0 +1,3 @@
+module example.com/bench/harness
+
+go 1.21

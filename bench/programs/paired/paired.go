@@ -1,0 +1,73 @@
+// Package paired measures cases that differ by nanoseconds: all of them in one process, again and again, in a new random
+// order each round, so that whatever the machine does meanwhile hits all of them alike. What it prints are the raw
+// figures, round by round; judging them is the harness's work.
+package paired
+
+import (
+	"encoding/json"
+	"io"
+	"math/rand"
+	"syscall"
+	"unsafe"
+)
+
+// Figures are what a program prints: for each case one figure a round, the rounds aligned.
+type Figures struct {
+	Unit   string               `json:"unit"`
+	Rounds map[string][]float64 `json:"rounds"`
+	// Counts are figures that noise does not touch: allocations, bytes, losses.
+	Counts map[string]float64 `json:"counts"`
+}
+
+// New makes an empty collection.
+func New(unit string) *Figures {
+	return &Figures{Unit: unit, Rounds: map[string][]float64{}, Counts: map[string]float64{}}
+}
+
+// Write prints the figures.
+func (f *Figures) Write(to io.Writer) error { return json.NewEncoder(to).Encode(f) }
+
+// Plan is a random order of cases, a new one each round.
+type Plan struct {
+	order []int
+	at    int
+	Round int // finished rounds
+}
+
+// NewPlan makes a plan for so many cases.
+func NewPlan(cases int) *Plan {
+	plan := &Plan{order: make([]int, cases)}
+	for index := range plan.order {
+		plan.order[index] = index
+	}
+	plan.shuffle()
+	return plan
+}
+
+// Now is the case whose turn it is.
+func (p *Plan) Now() int { return p.order[p.at] }
+
+// Next goes on to the next case.
+func (p *Plan) Next() {
+	if p.at++; p.at == len(p.order) {
+		p.at = 0
+		p.Round++
+		p.shuffle()
+	}
+}
+
+func (p *Plan) shuffle() {
+	rand.Shuffle(len(p.order), func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
+}
+
+// CPU is the CPU time that the process has used, in nanoseconds.
+func CPU() int64 { return clock(2) }
+
+// Monotonic is the time since the machine's start, in nanoseconds.
+func Monotonic() int64 { return clock(1) }
+
+func clock(id uintptr) int64 {
+	var now syscall.Timespec
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(&now)), 0)
+	return now.Nano()
+}

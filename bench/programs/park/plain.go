@@ -1,0 +1,7 @@
+//go:build !woven
+
+package main
+
+import "example.com/bench/programs/paired"
+
+func cases() []paired.Case { return []paired.Case{without()} }
