@@ -5,12 +5,14 @@
 //! nanoseconds for durations.
 
 mod tree;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use tree::{Node, Row, Tree};
+pub use units::{format_duration, parse_duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

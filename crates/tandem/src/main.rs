@@ -9,6 +9,9 @@ use clap::{Parser, Subcommand};
 
 mod doctor;
 mod go;
+mod terminal;
+mod trace;
+mod traces;
 mod version;
 
 /// Makes Go programs observable without touching their source.
@@ -26,6 +29,10 @@ enum Command {
     Go(go::Go),
     /// Say what this machine allows, and what to do about the rest.
     Doctor(doctor::Doctor),
+    /// List the traces in the store, newest first.
+    Traces(traces::Traces),
+    /// Show one trace: its spans as a tree, with times, errors and where the time went.
+    Trace(trace::Trace),
     /// Print versions.
     Version(version::Version),
 }
@@ -34,6 +41,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Go(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Traces(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -1,0 +1,177 @@
+//! `tandem traces`: the traces in the store, newest first.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use model::{TraceSummary, format_duration, parse_duration};
+use store::{Reader, TraceFilter};
+
+use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
+
+/// List the traces in the store, newest first.
+#[derive(Args)]
+pub struct Traces {
+    /// Only traces with a span of this service.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only traces with a span whose route or name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    route: Option<String>,
+    /// Only traces with an error (of that service and route, when given).
+    #[arg(long)]
+    errors: bool,
+    /// Only traces that took at least this long: 200ms, 1.5s.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    min_duration: Option<u64>,
+    /// Only traces that took at most this long.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    max_duration: Option<u64>,
+    /// Only traces that began within this time: 10m, 2h, 7d.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    since: Option<u64>,
+    /// Only traces that began before this time: 10m, 2h, 7d ago.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    until: Option<u64>,
+    /// Only traces with a span (or resource) that has this attribute; may be repeated.
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreFolder,
+}
+
+/// Which store.
+#[derive(Args)]
+pub struct StoreFolder {
+    /// Folder of the store [default: $TANDEM_STORE, else tandem/store in $XDG_STATE_HOME or ~/.local/state].
+    #[arg(long = "store", value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+impl StoreFolder {
+    /// The folder to use.
+    pub fn path(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(store::default_folder)
+    }
+}
+
+fn duration(text: &str) -> Result<u64, String> {
+    parse_duration(text).ok_or_else(|| "write a number and its unit: 200ms, 1.5s, 10m, 2h, 7d".to_owned())
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example http.route=/cart")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Traces {
+    pub fn run(self) -> ExitCode {
+        terminal::report(|out| {
+            let reader = Reader::open(&self.store.path())?;
+            let traces = reader.traces(&self.filter())?;
+            if self.json {
+                for trace in &traces {
+                    serde_json::to_writer(&mut *out, trace).map_err(std::io::Error::from)?;
+                    writeln!(out)?;
+                }
+            } else if traces.is_empty() {
+                explain_nothing(&reader)?;
+            } else {
+                print(out, &traces, Layout::of_stdout()).context("cannot write")?;
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
+    fn filter(&self) -> TraceFilter {
+        let ago = |nanos: u64| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            (now.as_nanos() as u64).saturating_sub(nanos)
+        };
+        TraceFilter {
+            service: self.service.clone(),
+            route: self.route.clone(),
+            errors: self.errors,
+            min_duration_ns: self.min_duration,
+            max_duration_ns: self.max_duration,
+            since_unix_nano: self.since.map(ago),
+            until_unix_nano: self.until.map(ago),
+            attributes: self.attributes.clone(),
+            limit: self.limit,
+        }
+    }
+}
+
+/// Says why there is nothing to see and what to do about it; on standard error, so that scripts get an empty list.
+pub fn explain_nothing(reader: &Reader) -> anyhow::Result<()> {
+    let any = !reader.traces(&TraceFilter { limit: 1, ..TraceFilter::default() })?.is_empty();
+    if any {
+        let services = reader.services()?;
+        eprintln!(
+            "no trace fits; the store has traces of {}",
+            services.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ")
+        );
+        eprintln!("  tandem traces            shows the newest of all");
+    } else {
+        eprintln!("no traces yet in {}", reader.folder().display());
+        eprintln!("  tandem go build -o app . && tandem run -- ./app     makes some: use the program meanwhile");
+        eprintln!("  tandem traces --store DIR                           looks elsewhere");
+    }
+    Ok(())
+}
+
+/// Shortest beginning of an id that is shown.
+const ID_DIGITS: usize = 8;
+
+fn print(out: &mut dyn Write, traces: &[TraceSummary], layout: Layout) -> std::io::Result<()> {
+    let header = format!(
+        "{:<14}  {:>9}  {:>5}  {:>3}  {:<ID_DIGITS$}  WHAT, WHERE",
+        "WHEN", "DURATION", "SPANS", "ERR", "TRACE"
+    );
+    writeln!(out, "{}", layout.paint(DIM, header))?;
+    for trace in traces {
+        let id = trace.trace_id.to_string();
+        let (errors, style) = match trace.error_count {
+            0 => ("·".to_owned(), DIM),
+            count => (count.to_string(), ERROR),
+        };
+        let before = format!(
+            "{:<14}  {:>9}  {:>5}  ",
+            moment(trace.start_unix_nano, "%m-%d %H:%M:%S"),
+            format_duration(trace.duration_ns),
+            trace.span_count
+        );
+        let left = layout.columns.saturating_sub(before.len() + 3 + 2 + ID_DIGITS + 2);
+        let services = trace.services.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+        // The name is what people look for; services take what it leaves, but at least a third.
+        let root = clean(&trace.root);
+        let for_services =
+            terminal::width(&services).min((left / 3).max(left.saturating_sub(terminal::width(&root) + 2)));
+        let root = fit(&root, left.saturating_sub(for_services + 2)).into_owned();
+        writeln!(
+            out,
+            "{before}{}  {}  {}  {}",
+            layout.paint(style, format_args!("{errors:>3}")),
+            layout.paint(DIM, &id[..ID_DIGITS]),
+            layout.paint(if trace.error_count > 0 { ERROR } else { BOLD }, root),
+            layout.paint(DIM, fit(&services, for_services)),
+        )?;
+    }
+    Ok(())
+}
+
+/// A moment in the person's time zone.
+pub fn moment(unix_nano: u64, format: &str) -> String {
+    let time = Timestamp::from_nanosecond(unix_nano.into()).unwrap_or(Timestamp::MAX);
+    time.to_zoned_datetime(TimeZone::system()).strftime(format).to_string()
+}

@@ -1,0 +1,184 @@
+//! What `tandem traces` and `tandem trace` print: command, exit code and both outputs, on 80 columns in UTC.
+
+#[path = "../../store/tests/fixture/mod.rs"]
+mod fixture;
+
+use std::path::Path;
+use std::process::Command;
+
+use fixture::Details;
+use insta::assert_snapshot;
+use model::{Span, SpanId, TraceSummary};
+use tempfile::TempDir;
+
+/// Runs tandem on a store; the store's folder is written as `[STORE]`.
+fn tandem(store: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(arguments)
+        .env_remove("COLUMNS")
+        .env("TZ", "UTC")
+        .env("TANDEM_STORE", store)
+        .envs(environment.iter().copied())
+        .output()
+        .expect("tandem runs");
+    let text = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).expect("text");
+        text.replace(&store.display().to_string(), "[STORE]")
+    };
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    let code = output.status.code().expect("an exit code");
+    format!(
+        "$ tandem {} → {code}\n{stdout}{}{stderr}",
+        arguments.join(" "),
+        if stderr.is_empty() { "" } else { "stderr:\n" }
+    )
+}
+
+fn store_of(spans: &[Span]) -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    fixture::write(folder.path(), spans);
+    folder
+}
+
+fn shop() -> TempDir {
+    store_of(&fixture::shop())
+}
+
+fn assert_lines_fit(output: &str, columns: usize) {
+    for line in output.lines().skip(1) {
+        let width = unicode_width::UnicodeWidthStr::width(line);
+        assert!(width <= columns, "{width} columns: {line}");
+    }
+}
+
+#[test]
+fn lists_the_newest_traces() {
+    let store = shop();
+    let output = tandem(store.path(), &["traces", "--limit", "3"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let output = tandem(store.path(), &["traces", "--min-duration", "3ms"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+}
+
+#[test]
+fn filters_are_those_of_the_store() {
+    let store = shop();
+    let count = |arguments: &[&str]| tandem(store.path(), arguments, &[]).lines().count().saturating_sub(2);
+    assert_eq!(count(&["traces"]), 20);
+    assert_eq!(count(&["traces", "--limit", "100"]), 36);
+    assert_eq!(count(&["traces", "--service", "inventory"]), 1);
+    assert_eq!(count(&["traces", "--route", "checkout"]), 2);
+    assert_eq!(count(&["traces", "--errors"]), 1);
+    assert_eq!(count(&["traces", "--attribute", "http.response.status_code=402"]), 1);
+    assert_eq!(count(&["traces", "--max-duration", "900us", "--limit", "100"]), 4);
+    assert!(tandem(store.path(), &["traces", "--until", "9000d"], &[]).contains("no trace fits"));
+}
+
+#[test]
+fn a_trace_is_a_tree_with_its_anatomy() {
+    let store = shop();
+    let output = tandem(store.path(), &["trace", "01"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let wide = tandem(store.path(), &["trace", "01"], &[("COLUMNS", "140")]);
+    assert_lines_fit(&wide, 140);
+    assert_snapshot!(wide);
+    let narrow = tandem(store.path(), &["trace", "01"], &[("COLUMNS", "50")]);
+    assert_lines_fit(&narrow, 50);
+    assert_snapshot!(narrow);
+}
+
+#[test]
+fn errors_missing_and_unfinished_spans_are_marked() {
+    let store = shop();
+    for id in ["02", "04", "05"] {
+        let output = tandem(store.path(), &["trace", id], &[]);
+        assert_lines_fit(&output, 80);
+        assert_snapshot!(output);
+    }
+}
+
+#[test]
+fn names_may_be_hostile_or_wide() {
+    let store = shop();
+    for id in ["03", "06"] {
+        let output = tandem(store.path(), &["trace", id], &[]);
+        assert_lines_fit(&output, 80);
+        assert!(!output.contains('\u{1b}'), "an escape sequence came through");
+        assert_snapshot!(output);
+    }
+}
+
+#[test]
+fn deep_traces_stay_within_the_page() {
+    let mut spans: Vec<Span> =
+        (1..=60u8).map(|id| fixture::span(1, id, id - 1, "deep", "step", u64::from(id), 100)).collect();
+    spans[59] = spans[59].clone().failed("at the bottom of it all");
+    let store = store_of(&spans);
+    let output = tandem(store.path(), &["trace", "last"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_eq!(output.lines().count(), 6 + 60 + 1);
+    assert!(output.contains("⋯59 └ ✗ step  deep  "), "{output}");
+}
+
+#[test]
+fn json_is_one_object_a_line_in_the_documented_form() {
+    let store = shop();
+    let output = tandem(store.path(), &["traces", "--json", "--limit", "100"], &[]);
+    let summaries: Vec<TraceSummary> =
+        output.lines().skip(1).map(|line| serde_json::from_str(line).expect("a summary")).collect();
+    assert_eq!(summaries.len(), 36);
+    assert_snapshot!(tandem(store.path(), &["traces", "--json", "--service", "inventory"], &[]));
+
+    let output = tandem(store.path(), &["trace", "01", "--json"], &[]);
+    let spans: Vec<Span> = output.lines().skip(1).map(|line| serde_json::from_str(line).expect("a span")).collect();
+    assert_eq!(spans.len(), 9);
+    assert_eq!(spans[2].anatomy.as_ref().expect("measured").parts_ns["go_network"], 92_000_000);
+    assert_snapshot!(tandem(store.path(), &["trace", "05", "--json"], &[]));
+}
+
+#[test]
+fn empty_states_say_what_to_do() {
+    let nowhere = TempDir::new().expect("a temporary folder");
+    assert_snapshot!(tandem(nowhere.path(), &["traces"], &[]));
+    assert_snapshot!(tandem(nowhere.path(), &["trace", "last"], &[]));
+    assert_snapshot!(tandem(nowhere.path(), &["traces", "--json"], &[]));
+    let store = shop();
+    assert_snapshot!(tandem(store.path(), &["traces", "--service", "nobody"], &[]));
+    for id in ["ff", "0", "xyz"] {
+        assert_snapshot!(tandem(store.path(), &["trace", id], &[]));
+    }
+}
+
+#[test]
+fn wrong_use_and_broken_stores_are_explained() {
+    let store = shop();
+    assert_snapshot!(tandem(store.path(), &["traces", "--since", "10"], &[]));
+    assert_snapshot!(tandem(store.path(), &["traces", "--attribute", "http.route"], &[]));
+    let foreign = TempDir::new().expect("a temporary folder");
+    std::fs::write(foreign.path().join("spans.sqlite3"), "my notes ".repeat(100)).expect("written");
+    assert_snapshot!(tandem(foreign.path(), &["traces"], &[]));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut spans = Vec::new();
+    for id in 1..=255u8 {
+        let mut span = fixture::span(1, 1, 0, "long", &"x".repeat(200), 0, 1).with("filler", "y".repeat(2000).as_str());
+        span.span_id = SpanId([id; 8]);
+        spans.push(span);
+    }
+    let store = store_of(&spans);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["trace", "last", "--json"])
+        .env("TANDEM_STORE", store.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("tandem runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
