@@ -1,7 +1,19 @@
 //! The agent: takes the records of woven programs out of shared memory and makes spans and metrics of them.
 //!
-//! The modules follow the way of the data.
+//! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
+//! become spans) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
+//! `deliver`. [`kernel`] is where the kernel half plugs in.
 
+pub mod assemble;
+pub mod clock;
 pub mod kernel;
+pub mod measure;
+pub mod pipeline;
+mod session;
+pub mod statistics;
+pub mod template;
 
 pub use kernel::{AccountMap, KernelHalf};
+pub use pipeline::{Agent, AgentError, Config};
+pub use session::handshake::ListenError;
+pub use statistics::Statistics;

@@ -70,12 +70,7 @@ fn value(value: AnyValue) -> Option<Value> {
         any_value::Value::IntValue(number) => Value::Int(number),
         any_value::Value::DoubleValue(number) => Value::Float(number),
         any_value::Value::ArrayValue(array) => Value::Array(array.values.into_iter().filter_map(self::value).collect()),
-        any_value::Value::KvlistValue(list) => Value::Array(
-            list.values
-                .into_iter()
-                .filter_map(|pair| Some(Value::Array(vec![Value::String(pair.key), self::value(pair.value?)?])))
-                .collect(),
-        ),
+        any_value::Value::KvlistValue(list) => Value::Map(attributes(list.values)),
         any_value::Value::BytesValue(bytes) => Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         _ => return None,
     })

@@ -1,0 +1,432 @@
+//! Records become spans: name from the operation's template, wall-clock times, anatomy, metric dimensions.
+//!
+//! One assembler a program. It believes nothing: a record that makes no sense is counted by cause and left out, an
+//! attribute whose key nobody registered is counted and left out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use deliver::Batch;
+use deliver::metrics::RedKey;
+use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
+use deliver::otlp::encode::{self, ClockOffset, KeyTable, Parts, SpanFacts};
+use foldhash::fast::RandomState;
+use model::Resource;
+use record::layout::{
+    FIRST_DYNAMIC_KEY, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
+};
+use record::{Item, Items, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
+
+use crate::measure::{self, Measure, SeriesIndex};
+use crate::template::Template;
+
+/// Attributes of one span that its name and its metrics can depend on; more than there are such keys.
+const NOTED_LIMIT: usize = 32;
+/// Different sets of dimensions that one program may have.
+const DIMENSIONS_LIMIT: usize = 4096;
+
+/// What was wrong with records, by cause.
+pub type Faults = BTreeMap<&'static str, u64>;
+
+/// When a span ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As its record says.
+    Recorded,
+    /// Its program ended first, which was noticed at this moment.
+    Noticed(MonotonicNanos),
+}
+
+/// Makes the spans of one program.
+#[derive(Debug)]
+pub struct Assembler {
+    names: Names,
+    builder: BatchBuilder,
+    service: Arc<str>,
+    series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
+    faults: Faults,
+    working: Working,
+}
+
+/// Names behind numbers, as far as they have come up.
+#[derive(Debug)]
+struct Names {
+    tables: Tables,
+    keys: KeyTable,
+    operations: Vec<Option<Arc<Operation>>>,
+    tandem_version: String,
+}
+
+#[derive(Debug)]
+struct Operation {
+    kind: u8,
+    id: String,
+    scope: ScopeIndex,
+    template: Template,
+}
+
+/// Working space, kept so that a span allocates nothing.
+#[derive(Debug, Default)]
+struct Working {
+    name: String,
+    series_key: Vec<u8>,
+    event: Vec<u8>,
+}
+
+impl Assembler {
+    /// For the spans of one program.
+    pub fn new(tables: Tables, resource: Arc<Resource>, tandem_version: &str) -> Self {
+        Self {
+            names: Names {
+                tables,
+                keys: KeyTable::default(),
+                operations: Vec::new(),
+                tandem_version: tandem_version.to_owned(),
+            },
+            service: Arc::from(resource.service()),
+            builder: BatchBuilder::new(resource),
+            series: HashMap::default(),
+            faults: Faults::new(),
+            working: Working::default(),
+        }
+    }
+
+    /// Takes one record. `Some` is the span's id, when it became a span.
+    pub fn record(
+        &mut self,
+        bytes: &[u8],
+        ending: Ending,
+        clock: ClockOffset,
+        measure: &mut Measure,
+    ) -> Option<[u8; 8]> {
+        let record = match SpanRecord::parse(bytes) {
+            Ok(record) => record,
+            Err(RecordError::Size) => return self.fault("record_size"),
+            Err(RecordError::Kind) => return self.fault("record_kind"),
+            Err(RecordError::Id) => return self.fault("record_id"),
+        };
+        let Some(operation) = self.names.operation(record.descriptor(), &mut self.builder) else {
+            return self.fault("unknown_operation");
+        };
+        let (end, unfinished) = match (record.end(), ending) {
+            (Some(end), _) => (end, false),
+            (None, Ending::Noticed(moment)) => (moment, true),
+            (None, Ending::Recorded) => return self.fault("no_end"),
+        };
+        let end = end.max(record.start());
+        let wall = end.0 - record.start().0;
+        let noted = Noted::gather(&record, wall, &operation.template, &mut self.names, &mut self.faults);
+
+        let Working { name, series_key, event } = &mut self.working;
+        let rendered = operation.template.render(name, |key| noted.value(key));
+        if !unfinished {
+            series_key.clear();
+            series_key.extend(record.descriptor().to_le_bytes());
+            series_key.push(record.status());
+            noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
+            let index = match self.series.get(series_key.as_slice()) {
+                Some(index) => *index,
+                None => {
+                    let name = if rendered { name.as_str() } else { &operation.id };
+                    let key = red_key(
+                        &self.service,
+                        name,
+                        operation.kind,
+                        record.status(),
+                        noted.dimensions(),
+                        &self.names.keys,
+                    );
+                    remember(&mut self.series, series_key, key, measure)
+                }
+            };
+            measure.span(index, wall);
+        }
+        let name = match noted.name {
+            Some(given) => {
+                name.clear();
+                name.push_str(&String::from_utf8_lossy(given));
+                name.as_str()
+            }
+            None if rendered => name.as_str(),
+            None => &operation.id,
+        };
+        let facts = SpanFacts {
+            name,
+            kind: operation.kind,
+            end,
+            unfinished,
+            status_message: noted.status_message,
+            tracestate: noted.tracestate,
+            parts: &noted.parts,
+        };
+        let keys = &self.names.keys;
+        self.builder.add(operation.scope, |out| encode::span(out, event, &record, &facts, keys, clock));
+        Some(record.span_id())
+    }
+
+    /// Takes what spans without a record have left.
+    pub fn counts(&mut self, delta: &SeriesDelta<'_>, measure: &mut Measure) {
+        let series_key = &mut self.working.series_key;
+        series_key.clear();
+        series_key.extend(delta.descriptor.to_le_bytes());
+        let status = if delta.status <= 2 { delta.status } else { 0 };
+        series_key.push(status);
+        let mut labels = Vec::new();
+        for item in Items::new(delta.labels) {
+            if let Item::Attribute(key, value) = item
+                && key < FIRST_NON_METRIC_KEY
+            {
+                append(series_key, key, &value);
+                labels.push((key, value));
+            }
+        }
+        let index = match self.series.get(series_key.as_slice()) {
+            Some(index) => *index,
+            None => {
+                let key = match self.names.operation(delta.descriptor, &mut self.builder) {
+                    Some(operation) => {
+                        let value =
+                            |wanted| labels.iter().rev().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+                        let rendered = operation.template.render(&mut self.working.name, value);
+                        let name = if rendered { &self.working.name } else { &operation.id };
+                        red_key(&self.service, name, operation.kind, status, labels.iter(), &self.names.keys)
+                    }
+                    // Series 0: what found no place in the program's table.
+                    None => measure::overflow(&red_key(&self.service, "", 0, 0, [].iter(), &self.names.keys)),
+                };
+                remember(&mut self.series, series_key, key, measure)
+            }
+        };
+        measure.counts(index, &delta.buckets, delta.sum);
+    }
+
+    /// Bytes of the spans that wait to become a batch.
+    pub fn waiting(&self) -> usize {
+        self.builder.size()
+    }
+
+    /// The spans assembled so far.
+    pub fn take(&mut self) -> Option<Batch> {
+        self.builder.take()
+    }
+
+    /// What was wrong since the last call.
+    pub fn take_faults(&mut self) -> Faults {
+        std::mem::take(&mut self.faults)
+    }
+
+    fn fault<T>(&mut self, cause: &'static str) -> Option<T> {
+        *self.faults.entry(cause).or_default() += 1;
+        None
+    }
+}
+
+impl Names {
+    fn operation(&mut self, id: u32, builder: &mut BatchBuilder) -> Option<Arc<Operation>> {
+        if let Some(Some(operation)) = self.operations.get(id as usize) {
+            return Some(Arc::clone(operation));
+        }
+        let descriptor = self.tables.descriptor(id)?;
+        let operation = Arc::new(Operation {
+            kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },
+            scope: builder.scope(&descriptor.scope, &self.tandem_version),
+            template: Template::parse(&descriptor.name, |name| self.key_number(name)),
+            id: descriptor.id,
+        });
+        let index = id as usize; // below the table's capacity, or the descriptor would not have been found
+        if index >= self.operations.len() {
+            self.operations.resize(index + 1, None);
+        }
+        self.operations[index] = Some(Arc::clone(&operation));
+        Some(operation)
+    }
+
+    fn key_number(&self, name: &str) -> Option<u16> {
+        if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+            return Some(key.id);
+        }
+        let dynamic = FIRST_DYNAMIC_KEY..u16::try_from(self.tables.key_limit()).unwrap_or(u16::MAX);
+        dynamic.map_while(|id| Some((id, self.tables.key(id)?))).find(|(_, key)| key == name).map(|(id, _)| id)
+    }
+
+    /// Makes sure that a key has a name.
+    #[inline]
+    fn know_key(&mut self, id: u16) -> bool {
+        if self.keys.knows(id) {
+            return true;
+        }
+        match self.tables.key(id) {
+            Some(name) => {
+                self.keys.insert(id, &name);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What the items of a record say about the span as a whole.
+struct Noted<'a> {
+    values: [(u16, Value<'a>); NOTED_LIMIT],
+    count: usize,
+    name: Option<&'a [u8]>,
+    status_message: &'a [u8],
+    tracestate: &'a [u8],
+    parts: Parts,
+}
+
+impl<'a> Noted<'a> {
+    fn gather(record: &SpanRecord<'a>, wall: u64, template: &Template, names: &mut Names, faults: &mut Faults) -> Self {
+        let mut noted = Self {
+            values: [(0, Value::Bool(false)); NOTED_LIMIT],
+            count: 0,
+            name: None,
+            status_message: &[],
+            tracestate: &[],
+            parts: measured_parts(record.flags()),
+        };
+        let mut fault = |cause| *faults.entry(cause).or_default() += 1;
+        let mut in_event = false;
+        let mut items = record.items();
+        for item in items.by_ref() {
+            match item {
+                Item::Attribute(key, value) => {
+                    if !names.know_key(key) {
+                        fault("unknown_key");
+                    } else if !in_event && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
+                        noted.note(key, value);
+                    }
+                }
+                Item::Name(name) => noted.name = Some(name),
+                Item::StatusMessage(message) => noted.status_message = message,
+                Item::Tracestate(tracestate) => noted.tracestate = tracestate,
+                Item::Part(part, nanoseconds) => noted.parts.set(part, nanoseconds.min(wall)),
+                Item::Event(key, _) => {
+                    names.know_key(key);
+                    in_event = true;
+                }
+                Item::EventEnd => in_event = false,
+                Item::Link(..) => {}
+            }
+        }
+        if items.malformed() {
+            fault("malformed_items");
+        }
+        // The rest of wall time was spent computing, but only when everything else was measured.
+        if record.has(RECORD_FLAG_GO_PARTS) && record.has(RECORD_FLAG_KERNEL_PARTS) {
+            noted.parts.set(ON_CPU, 0);
+            noted.parts.set(ON_CPU, wall.saturating_sub(noted.parts.sum()));
+        }
+        noted
+    }
+
+    #[inline]
+    fn note(&mut self, key: u16, value: Value<'a>) {
+        // Of a key that is given twice the last value counts.
+        let known = self.values[..self.count].iter_mut().find(|(known, _)| *known == key);
+        if let Some(known) = known {
+            known.1 = value;
+        } else if self.count < NOTED_LIMIT {
+            self.values[self.count] = (key, value);
+            self.count += 1;
+        }
+    }
+
+    #[inline]
+    fn value(&self, wanted: u16) -> Option<Value<'a>> {
+        self.values[..self.count].iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value)
+    }
+
+    fn dimensions(&self) -> impl Iterator<Item = &(u16, Value<'a>)> {
+        self.values[..self.count].iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
+    }
+}
+
+const ON_CPU: usize = 0;
+
+/// The parts of Go's half and of the kernel's half, a bit each.
+const GO_PARTS: u32 = parts_of(true);
+const KERNEL_PARTS: u32 = parts_of(false);
+
+const fn parts_of(go: bool) -> u32 {
+    let (mut mask, mut index) = (0, ON_CPU + 1);
+    while index < PARTS.len() {
+        let name = PARTS[index].as_bytes();
+        if (name[0] == b'g' && name[1] == b'o' && name[2] == b'_') == go {
+            mask |= 1 << index;
+        }
+        index += 1;
+    }
+    mask
+}
+
+/// Parts of the halves that were measured, as 0 until an item says more.
+fn measured_parts(flags: u8) -> Parts {
+    let go = if flags & RECORD_FLAG_GO_PARTS != 0 { GO_PARTS } else { 0 };
+    let kernel = if flags & RECORD_FLAG_KERNEL_PARTS != 0 { KERNEL_PARTS } else { 0 };
+    Parts::zeros(go | kernel)
+}
+
+/// Appends a dimension to a series' local key.
+#[inline]
+fn append(series_key: &mut Vec<u8>, key: u16, value: &Value<'_>) {
+    series_key.extend(key.to_le_bytes());
+    match value {
+        Value::String(bytes) => {
+            series_key.extend((bytes.len() as u16 | 0x8000).to_le_bytes()); // at most 4095
+            series_key.extend_from_slice(bytes);
+        }
+        Value::Int(number) => {
+            series_key.push(1);
+            series_key.extend(number.to_le_bytes());
+        }
+        Value::Float(number) => {
+            series_key.push(2);
+            series_key.extend(number.to_bits().to_le_bytes());
+        }
+        Value::Bool(flag) => series_key.extend([3, u8::from(*flag)]),
+    }
+}
+
+fn red_key<'a>(
+    service: &Arc<str>,
+    name: &str,
+    kind: u8,
+    status: u8,
+    dimensions: impl Iterator<Item = &'a (u16, Value<'a>)>,
+    keys: &KeyTable,
+) -> RedKey {
+    let dimensions: BTreeMap<String, model::Value> = dimensions
+        .filter_map(|(key, value)| {
+            let value = match *value {
+                Value::String(bytes) => model::Value::String(String::from_utf8_lossy(bytes).into_owned()),
+                Value::Int(number) => model::Value::Int(number),
+                Value::Float(number) => model::Value::Float(number),
+                Value::Bool(flag) => model::Value::Bool(flag),
+            };
+            Some((keys.name(*key)?.to_owned(), value))
+        })
+        .collect();
+    RedKey {
+        service: Arc::clone(service),
+        span_name: name.to_owned(),
+        kind,
+        status,
+        dimensions: dimensions.into_iter().collect(),
+        overflow: false,
+    }
+}
+
+fn remember(
+    series: &mut HashMap<Vec<u8>, SeriesIndex, RandomState>,
+    series_key: &[u8],
+    key: RedKey,
+    measure: &mut Measure,
+) -> SeriesIndex {
+    if series.len() >= DIMENSIONS_LIMIT {
+        return measure.series(measure::overflow(&key));
+    }
+    let index = measure.series(key);
+    series.insert(series_key.to_vec(), index);
+    index
+}

@@ -1,0 +1,508 @@
+//! The loop: programs come and go, rings are drained, spans are assembled, measured and handed to the sinks.
+//!
+//! One thread does all of this; nothing in it waits for a network or a disk. It sleeps by ring level: waking up costs
+//! more than a span does.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use deliver::metrics::Snapshot;
+use deliver::{Batch, Sink, SinkReport};
+use record::{Identity, MonotonicNanos, OpenError};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec};
+
+use crate::KernelHalf;
+use crate::clock::{self, Clock};
+use crate::measure::Measure;
+use crate::session::handshake::{self, Greeting, ListenError, Listener};
+use crate::session::{Session, Tools, process};
+use crate::statistics::Statistics;
+
+/// How long the loop sleeps while the rings are nearly empty, and how short it may get.
+const IDLE: Duration = Duration::from_millis(20);
+const BUSY: Duration = Duration::from_millis(1);
+/// How often counts of unsampled spans are taken, and running programs are looked for.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
+const SCAN_EVERY: Duration = Duration::from_secs(2);
+/// A program that has connected says hello within this time.
+const HELLO_TIME: Duration = Duration::from_secs(1);
+const CONNECTION_LIMIT: usize = 256;
+/// Programs that are read at once.
+const SESSION_LIMIT: usize = 4096;
+
+const LISTENER: u64 = 0;
+const WAKE: u64 = 1;
+const FIRST_TOKEN: u64 = 2;
+
+/// How an agent is set up.
+pub struct Config {
+    /// Where programs find it.
+    pub socket: PathBuf,
+    /// Look for programs that are already running.
+    pub scan: bool,
+    /// Where spans go.
+    pub sinks: Vec<Arc<dyn Sink>>,
+    /// The kernel half, where there is one.
+    pub kernel: Option<Box<dyn KernelHalf>>,
+}
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Its socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Something of the system.
+    #[error("cannot start the agent: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running agent. Dropped, it stops and takes what is left.
+#[derive(Debug)]
+pub struct Agent {
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What the loop and everybody else look at.
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    wake: OwnedFd,
+    sinks: Vec<Arc<dyn Sink>>,
+    start: Clock,
+    started: MonotonicNanos,
+}
+
+#[derive(Default)]
+struct State {
+    measure: Measure,
+    statistics: Statistics,
+    /// The loop shall look at everything at once; raised by who waits, answered in `rounds`.
+    hurry: u64,
+    rounds: u64,
+    stop: bool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a batch to all sinks. One that refuses it has counted it.
+    fn offer(&self, batch: &Arc<Batch>) {
+        for sink in &self.sinks {
+            let _ = sink.offer(batch);
+        }
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+impl Agent {
+    /// Starts the loop on a thread of its own.
+    pub fn start(config: Config) -> Result<Self, AgentError> {
+        let listener = Listener::bind(&config.socket)?;
+        let wake =
+            rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            wake,
+            sinks: config.sinks,
+            start: Clock::default(),
+            started: clock::now(),
+        });
+        let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, Arc::clone(&shared))?;
+        let thread = thread::Builder::new().name("tandem-agent".to_owned()).spawn(move || pipeline.run())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Numbers so far.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.state().statistics.clone()
+    }
+
+    /// What became of the spans, by sink.
+    pub fn reports(&self) -> BTreeMap<&'static str, SinkReport> {
+        deliver::queue::reports(&self.shared.sinks)
+    }
+
+    /// Who asks this gets all metrics at that moment.
+    pub fn metrics(&self) -> impl Fn() -> Snapshot + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let reports = deliver::queue::reports(&shared.sinks);
+            let state = look(&shared);
+            Snapshot {
+                start: shared.start.unix(shared.started),
+                now: shared.start.unix(clock::now()),
+                red: state.measure.snapshot(),
+                own: state.statistics.metrics(&reports),
+            }
+        }
+    }
+
+    /// Waits until no program is left, at most so long. `true`: none is left.
+    pub fn wait_for_programs(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut state = look(&self.shared);
+        while state.statistics.active > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Takes what is left, hands it over, and waits for the sinks, at most so long.
+    pub fn stop(mut self, limit: Duration) -> Statistics {
+        self.halt();
+        let deadline = Instant::now() + limit;
+        self.shared.sinks.iter().for_each(|sink| sink.flush(deadline));
+        self.statistics()
+    }
+
+    fn halt(&mut self) {
+        self.shared.state().stop = true;
+        self.shared.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// The state after one more round of the loop that takes everything there is.
+fn look(shared: &Shared) -> MutexGuard<'_, State> {
+    let mut state = shared.state();
+    state.hurry = state.rounds + 1;
+    shared.wake();
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while state.rounds < state.hurry && !state.stop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        state = shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    state
+}
+
+struct Connection {
+    socket: OwnedFd,
+    since: Instant,
+}
+
+struct Pipeline {
+    epoll: OwnedFd,
+    listener: Listener,
+    kernel: Option<Box<dyn KernelHalf>>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    next_token: u64,
+    connections: HashMap<u64, Connection>,
+    sessions: HashMap<u64, Session>,
+    /// Processes whose descriptors have been looked at, when looking for running programs.
+    looked_at: HashSet<u32>,
+    scan: bool,
+    scan_due: Instant,
+    counts_due: Instant,
+}
+
+impl Pipeline {
+    fn new(
+        listener: Listener,
+        scan: bool,
+        kernel: Option<Box<dyn KernelHalf>>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, listener.as_fd(), EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&epoll, &shared.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let now = Instant::now();
+        Ok(Self {
+            epoll,
+            listener,
+            kernel,
+            shared,
+            clock: Clock::default(),
+            next_token: FIRST_TOKEN,
+            connections: HashMap::new(),
+            sessions: HashMap::new(),
+            looked_at: HashSet::new(),
+            scan,
+            scan_due: now,
+            counts_due: now + COUNTS_EVERY,
+        })
+    }
+
+    fn run(&mut self) {
+        let mut pause = IDLE;
+        loop {
+            let (stop, hurry) = {
+                let state = self.shared.state();
+                (state.stop, state.hurry > state.rounds)
+            };
+            if stop {
+                return self.finish();
+            }
+            self.wait(if hurry { Duration::ZERO } else { self.pause(pause) });
+            if self.scan && self.scan_due <= Instant::now() {
+                self.find_running();
+                self.scan_due = Instant::now() + SCAN_EVERY;
+            }
+            let fullest = self.round(hurry);
+            // A ring that passed an eighth would have been full in eight times this pause, had nobody looked.
+            pause = if fullest > 0 { (pause / 2).max(BUSY) } else { (pause * 2).min(IDLE) };
+        }
+    }
+
+    /// How long to sleep when nothing happens.
+    fn pause(&self, pause: Duration) -> Duration {
+        if !self.sessions.is_empty() || !self.connections.is_empty() {
+            pause
+        } else if self.scan {
+            self.scan_due.saturating_duration_since(Instant::now())
+        } else {
+            Duration::from_secs(60)
+        }
+    }
+
+    /// Sleeps until something happens, and lets it happen.
+    fn wait(&mut self, pause: Duration) {
+        let pause = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: pause.subsec_nanos().into() };
+        let mut events: Vec<Event> = Vec::with_capacity(64);
+        // Interrupted or failed: the next round comes anyway.
+        let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&pause));
+        for event in events {
+            match event.data.u64() {
+                LISTENER => self.accept(),
+                WAKE => {
+                    let _ = rustix::io::read(&self.shared.wake, &mut [0; 8]);
+                }
+                token if self.connections.contains_key(&token) => self.greet(token),
+                token => self.end(token),
+            }
+        }
+        self.connections.retain(|_, connection| connection.since.elapsed() < HELLO_TIME);
+    }
+
+    /// One look at all programs. How full the fullest ring was, in eighths.
+    fn round(&mut self, hurry: bool) -> usize {
+        self.clock.refresh();
+        let now = clock::now();
+        let counts = hurry || self.counts_due <= Instant::now();
+        if counts {
+            self.counts_due = Instant::now() + COUNTS_EVERY;
+        }
+        let mut fullest = 0;
+        let mut state = self.shared.state();
+        let State { measure, statistics, .. } = &mut *state;
+        let mut tools = Tools { clock: &self.clock, measure, statistics };
+        for session in self.sessions.values_mut() {
+            session.beat(now);
+            fullest = fullest.max(session.drain(&mut tools));
+            if counts {
+                session.take_counts(&mut tools);
+            }
+            if let Some(batch) = session.due(hurry) {
+                self.shared.offer(&batch);
+            }
+        }
+        state.statistics.active = self.sessions.len() as u64;
+        if hurry {
+            state.rounds = state.hurry;
+        }
+        drop(state);
+        if hurry {
+            self.shared.changed.notify_all();
+        }
+        fullest
+    }
+
+    fn accept(&mut self) {
+        while let Some(socket) = self.listener.accept() {
+            if self.connections.len() >= CONNECTION_LIMIT {
+                self.fault("too_many_connections");
+                continue;
+            }
+            let token = self.token();
+            if epoll::add(&self.epoll, &socket, EventData::new_u64(token), EventFlags::IN).is_ok() {
+                self.connections.insert(token, Connection { socket, since: Instant::now() });
+                self.greet(token);
+            }
+        }
+    }
+
+    /// Reads what a connection has to say, if anything yet.
+    fn greet(&mut self, token: u64) {
+        let Some(connection) = self.connections.get(&token) else { return };
+        match handshake::receive(connection.socket.as_fd()) {
+            Greeting::Waiting => {}
+            Greeting::Over(cause) => {
+                self.connections.remove(&token);
+                self.fault(cause);
+            }
+            Greeting::Hello(memory) => {
+                if let Some(connection) = self.connections.remove(&token) {
+                    self.hello(&connection.socket, &memory);
+                }
+            }
+        }
+    }
+
+    fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd) {
+        let Some(pid) = handshake::peer(connection.as_fd()) else { return self.fault("foreign_pid_namespace") };
+        let known = Identity::of(memory.as_fd()).ok().and_then(|identity| self.session_of(identity));
+        let token = match known {
+            Some(token) => token,
+            None => match self.open(pid, memory) {
+                Some(token) => token,
+                None => return,
+            },
+        };
+        let Some(session) = self.sessions.get_mut(&token) else { return };
+        if let Some(kernel) = &mut self.kernel
+            && !session.watched
+            && session.memory().header().facts.has_accounts()
+        {
+            session.accounts = kernel.watch(session.pid(), &session.memory().header().facts);
+            session.watched = true;
+        }
+        session.beat(clock::now());
+        handshake::welcome(connection.as_fd(), session.accounts.as_ref());
+    }
+
+    fn session_of(&self, identity: Identity) -> Option<u64> {
+        self.sessions.iter().find(|(_, session)| session.identity() == identity).map(|(token, _)| *token)
+    }
+
+    fn open(&mut self, pid: u32, memory: &impl AsFd) -> Option<u64> {
+        if self.sessions.len() >= SESSION_LIMIT {
+            self.fault("too_many_programs");
+            return None;
+        }
+        let opened = process::watch(pid)
+            .map_err(|error| OpenError::System("watch its process", error))
+            .and_then(|pidfd| Session::open(pid, pidfd, memory.as_fd()));
+        let session = match opened {
+            Ok(session) => session,
+            Err(OpenError::Busy) => return None,
+            Err(error) => {
+                self.refuse(pid, &error);
+                return None;
+            }
+        };
+        let token = self.token();
+        if let Err(errno) = epoll::add(&self.epoll, session.pidfd(), EventData::new_u64(token), EventFlags::IN) {
+            self.refuse(pid, &OpenError::System("watch its process", errno.into()));
+            return None;
+        }
+        tracing::debug!(pid, "program connected");
+        self.sessions.insert(token, session);
+        let mut state = self.shared.state();
+        state.statistics.sessions += 1;
+        state.statistics.active = self.sessions.len() as u64;
+        Some(token)
+    }
+
+    fn refuse(&mut self, pid: u32, error: &OpenError) {
+        let mut state = self.shared.state();
+        state.statistics.fault("refused_programs", 1);
+        if state.statistics.refused.len() < 1000 && state.statistics.refused.insert(pid, error.to_string()).is_none() {
+            tracing::warn!("the memory of process {pid} is not read: {error}");
+        }
+    }
+
+    /// A program has ended.
+    fn end(&mut self, token: u64) {
+        let Some(mut session) = self.sessions.remove(&token) else { return };
+        let now = clock::now();
+        self.clock.refresh();
+        let mut state = self.shared.state();
+        let State { measure, statistics, .. } = &mut *state;
+        session.end(now, &mut Tools { clock: &self.clock, measure, statistics });
+        if let Some(batch) = session.due(true) {
+            self.shared.offer(&batch);
+        }
+        state.statistics.active = self.sessions.len() as u64;
+        drop(state);
+        self.shared.changed.notify_all();
+        self.looked_at.remove(&session.pid());
+        self.unwatch(&session);
+    }
+
+    fn unwatch(&mut self, session: &Session) {
+        if let Some(kernel) = &mut self.kernel
+            && session.watched
+        {
+            kernel.unwatch(session.pid());
+        }
+    }
+
+    /// Looks through `/proc` for programs that do not know about this agent.
+    fn find_running(&mut self) {
+        let processes = process::all();
+        let own: HashSet<u32> = self.sessions.values().map(Session::pid).collect();
+        for &pid in processes.iter().filter(|pid| !own.contains(pid)) {
+            let Some(memory) = process::find_memory(pid, self.looked_at.insert(pid)) else { continue };
+            if Identity::of(memory.as_fd()).is_ok_and(|identity| self.session_of(identity).is_some()) {
+                continue; // inherited by a child of the program
+            }
+            if let Some(token) = self.open(pid, &memory)
+                && let Some(session) = self.sessions.get(&token)
+            {
+                session.call();
+            }
+        }
+        let alive: HashSet<u32> = processes.into_iter().collect();
+        self.looked_at.retain(|pid| alive.contains(pid));
+    }
+
+    /// The agent stops: whoever has connected is heard, everything is taken, programs run on by themselves.
+    fn finish(&mut self) {
+        self.wait(Duration::ZERO);
+        self.accept();
+        let tokens: Vec<u64> = self.connections.keys().copied().collect();
+        tokens.into_iter().for_each(|token| self.greet(token));
+        self.wait(Duration::ZERO); // those that have ended
+        self.round(true);
+        for session in std::mem::take(&mut self.sessions).into_values() {
+            session.beat(MonotonicNanos(0));
+            self.unwatch(&session);
+        }
+        self.shared.state().statistics.active = 0;
+        self.shared.changed.notify_all();
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    fn fault(&mut self, cause: &'static str) {
+        self.shared.state().statistics.fault(cause, 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! The hand-shake: a program connects, sends its memory, and gets the kernel's accounts.
+
+use std::fs;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use record::layout::{HELLO, HELLO_MAGIC, LAYOUT_VERSION, WELCOME, WELCOME_MAGIC};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use crate::AccountMap;
+
+/// Why the agent's socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another agent answers there.
+    #[error("another agent listens at {0}; stop it, or choose another socket with --socket")]
+    InUse(PathBuf),
+    /// The folder or the socket cannot be made.
+    #[error("cannot listen at {path}: {source}{hint}", hint = hint(.source))]
+    System {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            " (run it as root, or choose a socket of your own with --socket and set TANDEM_SOCKET for the programs)"
+        }
+        ErrorKind::InvalidInput => " (the path is too long for a socket)",
+        _ => "",
+    }
+}
+
+/// The agent's socket. Removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Listens at a path; a socket that nobody listens at any more is replaced.
+    pub(crate) fn bind(path: &Path) -> Result<Self, ListenError> {
+        let failed = |source: io::Error| ListenError::System { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let address = SocketAddrUnix::new(path).map_err(|errno| failed(errno.into()))?;
+        let new = || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+                .map_err(|errno| failed(errno.into()))
+        };
+        let socket = new()?;
+        match rustix::net::bind(&socket, &address) {
+            Ok(()) => {}
+            Err(Errno::ADDRINUSE) => {
+                match rustix::net::connect(&new()?, &address) {
+                    Err(Errno::CONNREFUSED) => {}
+                    Err(Errno::PROTOTYPE | Errno::NOTSOCK) => {
+                        return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "something else is there")));
+                    }
+                    _ => return Err(ListenError::InUse(path.to_owned())),
+                }
+                fs::remove_file(path).map_err(failed)?;
+                rustix::net::bind(&socket, &address).map_err(|errno| failed(errno.into()))?;
+            }
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        let listener = Self { socket, path: path.to_owned() };
+        // Whoever may run a woven program may introduce it; the folder decides who reaches the socket.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+        rustix::net::listen(&listener.socket, 128).map_err(|errno| failed(errno.into()))?;
+        Ok(listener)
+    }
+
+    /// The next program that has connected, if any.
+    pub(crate) fn accept(&self) -> Option<OwnedFd> {
+        rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What came from a connection.
+#[derive(Debug)]
+pub(crate) enum Greeting {
+    /// Nothing yet.
+    Waiting,
+    /// The program's memory.
+    Hello(OwnedFd),
+    /// Nonsense, or the end.
+    Over(&'static str),
+}
+
+/// Reads the program's message.
+pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
+    let mut message = [0; HELLO.size];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = match rustix::net::recvmsg(connection, &mut [IoSliceMut::new(&mut message)], &mut control, flags) {
+        Ok(received) => received,
+        Err(Errno::AGAIN | Errno::INTR) => return Greeting::Waiting,
+        Err(_) => return Greeting::Over("hello_unreadable"),
+    };
+    let magic = &message[HELLO.at("magic")..][..4];
+    if received.bytes != HELLO.size || magic != HELLO_MAGIC.to_le_bytes() {
+        return Greeting::Over("hello_malformed");
+    }
+    let memory = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    memory.map_or(Greeting::Over("hello_without_memory"), Greeting::Hello)
+}
+
+/// Answers; a program that has gone away meanwhile is no concern.
+pub(crate) fn welcome(connection: BorrowedFd<'_>, accounts: Option<&AccountMap>) {
+    let mut message = [0; WELCOME.size];
+    let mut put = |name, number: u32| message[WELCOME.at(name)..][..4].copy_from_slice(&number.to_le_bytes());
+    put("magic", WELCOME_MAGIC);
+    put("layout_version", LAYOUT_VERSION);
+    put("account_count", accounts.map_or(0, |accounts| accounts.slots));
+    let descriptors: Vec<_> = accounts.iter().map(|accounts| accounts.fd.as_fd()).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let _ = rustix::net::sendmsg(connection, &[IoSlice::new(&message)], &mut control, flags);
+}
+
+/// Process id of the other end, as this process sees it; `None` when it cannot see it.
+#[expect(unsafe_code, reason = "the safe binding cannot express the process id 0 of a foreign PID namespace")]
+pub(crate) fn peer(connection: BorrowedFd<'_>) -> Option<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes, which is the structure's size, and all bytes are valid for it.
+    let outcome = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut size,
+        )
+    };
+    u32::try_from(credentials.pid).ok().filter(|&pid| outcome == 0 && pid != 0)
+}

@@ -1,0 +1,184 @@
+//! A session: one woven program, from its hand-shake to its end.
+
+pub(crate) mod handshake;
+pub(crate) mod process;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deliver::Batch;
+use record::{Control, Identity, Memory, MonotonicNanos, OpenError, Ring, SeriesReader};
+
+use crate::AccountMap;
+use crate::assemble::{Assembler, Ending};
+use crate::clock::Clock;
+use crate::measure::Measure;
+use crate::statistics::Statistics;
+
+/// A batch is handed on when it has so many bytes, or when its oldest span has waited so long.
+const BATCH_BYTES: usize = 128 * 1024;
+const BATCH_AGE: Duration = Duration::from_millis(200);
+/// So many of the last spans are remembered, to tell an entry that was just finished from one that was not.
+const RECENT: usize = 8192;
+
+/// One program.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pid: u32,
+    pidfd: OwnedFd,
+    memory: Memory,
+    control: Control,
+    rings: Vec<Ring>,
+    series: SeriesReader,
+    assembler: Assembler,
+    recent: Recent,
+    waiting_since: Option<Instant>,
+    /// The kernel's accounts; kept, for a program may connect again.
+    pub(crate) accounts: Option<AccountMap>,
+    /// The kernel half has been told about the process.
+    pub(crate) watched: bool,
+}
+
+/// What a session works with.
+pub(crate) struct Tools<'a> {
+    pub(crate) clock: &'a Clock,
+    pub(crate) measure: &'a mut Measure,
+    pub(crate) statistics: &'a mut Statistics,
+}
+
+impl Session {
+    /// Begins to read a program's memory.
+    pub(crate) fn open(pid: u32, pidfd: OwnedFd, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
+        let memory = Memory::open(memory)?;
+        let resource = Arc::new(process::resource(pid, memory.header(), &memory.resource()));
+        Ok(Self {
+            pid,
+            pidfd,
+            control: memory.control(),
+            rings: memory.rings(),
+            series: memory.series(),
+            assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version),
+            recent: Recent::default(),
+            waiting_since: None,
+            accounts: None,
+            watched: false,
+            memory,
+        })
+    }
+
+    /// Process id, as the agent sees it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Becomes readable when the process ends.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Its memory.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Which memory it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.memory.identity()
+    }
+
+    /// Asks the program to connect.
+    pub(crate) fn call(&self) {
+        self.control.raise_generation();
+    }
+
+    /// Says that the agent is there, or (at time 0) that it goes.
+    pub(crate) fn beat(&self, now: MonotonicNanos) {
+        self.control.beat(now);
+    }
+
+    /// Takes what is in the rings. How full the fullest was, in eighths.
+    pub(crate) fn drain(&mut self, tools: &mut Tools<'_>) -> usize {
+        let mut fullest = 0;
+        let offset = tools.clock.offset();
+        for ring in &mut self.rings {
+            let drained = ring.drain(|record| {
+                if let Some(span) = self.assembler.record(record, Ending::Recorded, offset, tools.measure) {
+                    self.recent.add(span);
+                    tools.statistics.spans += 1;
+                }
+            });
+            fullest = fullest.max(drained.level * 8 / ring.size());
+            tools.statistics.ring_full += ring.take_dropped();
+            if let Some(garbage) = drained.garbage {
+                tools.statistics.fault(garbage.name(), 1);
+            }
+        }
+        for (cause, count) in self.assembler.take_faults() {
+            tools.statistics.fault(cause, count);
+        }
+        if self.waiting_since.is_none() && self.assembler.waiting() > 0 {
+            self.waiting_since = Some(Instant::now());
+        }
+        fullest
+    }
+
+    /// Takes the counts of spans that left no record.
+    pub(crate) fn take_counts(&mut self, tools: &mut Tools<'_>) {
+        self.series.take(&self.memory, |delta| {
+            tools.statistics.counted += delta.buckets.iter().fold(0, |sum: u64, &more| sum.saturating_add(more));
+            self.assembler.counts(&delta, tools.measure);
+        });
+    }
+
+    /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.
+    pub(crate) fn end(&mut self, now: MonotonicNanos, tools: &mut Tools<'_>) {
+        self.drain(tools);
+        self.take_counts(tools);
+        let offset = tools.clock.offset();
+        self.memory.in_flight(|entry| {
+            // Killed between the copy to the ring and the freeing of the entry: the span is already there.
+            if record::SpanRecord::parse(entry).is_ok_and(|record| self.recent.contains(record.span_id())) {
+                return;
+            }
+            if self.assembler.record(entry, Ending::Noticed(now), offset, tools.measure).is_some() {
+                tools.statistics.spans += 1;
+                tools.statistics.unfinished += 1;
+            }
+        });
+        for (cause, count) in self.assembler.take_faults() {
+            tools.statistics.fault(cause, count);
+        }
+    }
+
+    /// A batch, when it is time for one.
+    pub(crate) fn due(&mut self, all: bool) -> Option<Arc<Batch>> {
+        let old = self.waiting_since.is_some_and(|since| since.elapsed() >= BATCH_AGE);
+        if !(all || old || self.assembler.waiting() >= BATCH_BYTES) {
+            return None;
+        }
+        self.waiting_since = None;
+        self.assembler.take().map(Arc::new)
+    }
+}
+
+/// The last spans that came from rings.
+#[derive(Debug, Default)]
+struct Recent {
+    order: VecDeque<[u8; 8]>,
+}
+
+impl Recent {
+    #[inline]
+    fn add(&mut self, span: [u8; 8]) {
+        if self.order.len() == RECENT {
+            self.order.pop_front();
+        }
+        self.order.push_back(span);
+    }
+
+    fn contains(&self, span: [u8; 8]) -> bool {
+        self.order.contains(&span)
+    }
+}

@@ -1,0 +1,130 @@
+//! What the system knows about a process: its end, its executable, and whether it holds tandem's memory.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use model::{Attributes, Resource, Value};
+use record::Header;
+use record::layout::MEMFD_NAME;
+use rustix::process::{Pid, PidfdFlags};
+
+/// A descriptor of the program's memory is at this number or little above (the program moves it there).
+const LIKELY_DESCRIPTORS: std::ops::RangeInclusive<u32> = 200..=201;
+
+/// A descriptor that becomes readable when the process has ended.
+pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Processes of this machine, other than ourselves.
+pub(crate) fn all() -> Vec<u32> {
+    let own = std::process::id();
+    let Ok(folder) = fs::read_dir("/proc") else { return Vec::new() };
+    folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|&pid| pid != own).collect()
+}
+
+/// The shared memory of a woven program; `thorough` looks at all its descriptors.
+pub(crate) fn find_memory(pid: u32, thorough: bool) -> Option<File> {
+    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+    let open = |path: &Path| {
+        let target = fs::read_link(path).ok()?;
+        if target.to_str()? != format!("/memfd:{MEMFD_NAME} (deleted)") {
+            return None;
+        }
+        File::options().read(true).write(true).open(path).ok()
+    };
+    if let Some(file) = LIKELY_DESCRIPTORS.into_iter().find_map(|number| open(&folder.join(number.to_string()))) {
+        return Some(file);
+    }
+    if !thorough {
+        return None;
+    }
+    fs::read_dir(&folder).ok()?.flatten().find_map(|entry| open(&entry.path()))
+}
+
+/// The process as OpenTelemetry's resource conventions describe it.
+pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    describe(&Process { pid, executable, host }, header, text)
+}
+
+struct Process {
+    pid: u32,
+    executable: Option<PathBuf>,
+    host: String,
+}
+
+fn describe(process: &Process, header: &Header, text: &str) -> Resource {
+    let mut attributes = Attributes::new();
+    let mut put = |key: &str, value: Value| drop(attributes.insert(key.to_owned(), value));
+    put("process.pid", Value::Int(process.pid.into()));
+    put("process.runtime.name", Value::String("go".to_owned()));
+    put("process.runtime.version", Value::String(header.go_version.clone()));
+    put("host.name", Value::String(process.host.clone()));
+    put("telemetry.sdk.name", Value::String("tandem".to_owned()));
+    put("telemetry.sdk.language", Value::String("go".to_owned()));
+    put("telemetry.sdk.version", Value::String(header.tandem_version.clone()));
+    let mut name = "unknown_service".to_owned();
+    if let Some(executable) = &process.executable {
+        // The kernel marks an executable that was replaced while it runs.
+        let path = executable.to_string_lossy();
+        let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
+        let base = path.rsplit('/').next().unwrap_or(path);
+        put("process.executable.path", Value::String(path.to_owned()));
+        put("process.executable.name", Value::String(base.to_owned()));
+        name = format!("unknown_service:{base}");
+    }
+    put("service.name", Value::String(name));
+    // The user's own words win, OTEL_SERVICE_NAME over everything.
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    for (key, value) in line("OTEL_RESOURCE_ATTRIBUTES").into_iter().flat_map(pairs) {
+        put(&key, Value::String(value));
+    }
+    if let Some(service) = line("OTEL_SERVICE_NAME").filter(|service| !service.is_empty()) {
+        put("service.name", Value::String(service.to_owned()));
+    }
+    Resource { attributes }
+}
+
+/// `key=value,key=value`, percent-encoded; pairs without a key are left out.
+fn pairs(list: &str) -> impl Iterator<Item = (String, String)> {
+    let decode = |text: &str| percent_encoding::percent_decode_str(text.trim()).decode_utf8_lossy().into_owned();
+    list.split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(move |(key, value)| (decode(key), decode(value)))
+        .filter(|(key, value)| !key.is_empty() && !(key == "service.name" && value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::Memory;
+    use record::writer::{Options, Writer};
+
+    fn described(text: &str, executable: Option<&str>) -> Resource {
+        let writer = Writer::create(Options::default()).expect("create");
+        let memory = Memory::open(writer.descriptor_of_file()).expect("open");
+        let process = Process { pid: 7, executable: executable.map(PathBuf::from), host: "here".to_owned() };
+        describe(&process, memory.header(), text)
+    }
+
+    /// OTEL_SERVICE_NAME, then OTEL_RESOURCE_ATTRIBUTES, then the executable's name.
+    #[test]
+    fn the_service_has_the_name_the_conventions_give_it() {
+        let exe = Some("/opt/shop/cart");
+        let attributes =
+            "OTEL_RESOURCE_ATTRIBUTES=service.name=from%20list,deployment.environment.name=test, team = a=b ,x,=y";
+        let named = described(&format!("OTEL_SERVICE_NAME=given\n{attributes}"), exe);
+        assert_eq!(named.service(), "given");
+        assert_eq!(named.attributes.get("deployment.environment.name"), Some(&Value::String("test".to_owned())));
+        assert_eq!(named.attributes.get("team"), Some(&Value::String("a=b".to_owned())));
+        assert_eq!(described(attributes, exe).service(), "from list");
+        assert_eq!(described("OTEL_SERVICE_NAME=", exe).service(), "unknown_service:cart");
+        assert_eq!(described("", Some("/opt/shop/cart (deleted)")).service(), "unknown_service:cart");
+        assert_eq!(described("", None).service(), "unknown_service");
+    }
+}

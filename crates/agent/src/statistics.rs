@@ -1,0 +1,72 @@
+//! What the agent says of itself.
+
+use std::collections::BTreeMap;
+
+use deliver::SinkReport;
+use deliver::metrics::{OwnKind, OwnMetric};
+
+/// Numbers since the agent started.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// Spans assembled.
+    pub spans: u64,
+    /// Of them, spans whose program ended first.
+    pub unfinished: u64,
+    /// Spans that left only their count (not sampled, or the ring was full).
+    pub counted: u64,
+    /// Records that found their ring full.
+    pub ring_full: u64,
+    /// Records, attributes, files and messages that made no sense, by cause.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Programs seen.
+    pub sessions: u64,
+    /// Programs that are running now.
+    pub active: u64,
+    /// Programs that were refused, and why.
+    pub refused: BTreeMap<u32, String>,
+}
+
+impl Statistics {
+    /// Counts something that made no sense.
+    pub fn fault(&mut self, cause: &'static str, count: u64) {
+        let counter = self.faults.entry(cause).or_default();
+        *counter = counter.saturating_add(count);
+    }
+
+    /// As metrics.
+    pub fn metrics(&self, sinks: &BTreeMap<&'static str, SinkReport>) -> Vec<OwnMetric> {
+        let one = |name, help, kind, number| OwnMetric {
+            name,
+            help,
+            kind,
+            label: None,
+            points: vec![(String::new(), number)],
+        };
+        let by =
+            |name, help, label, points| OwnMetric { name, help, kind: OwnKind::Counter, label: Some(label), points };
+        let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), self.ring_full)];
+        for (sink, report) in sinks {
+            dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
+        }
+        vec![
+            one("tandem_spans_total", "Spans taken from programs.", OwnKind::Counter, self.spans),
+            one("tandem_spans_unfinished_total", "Spans whose program ended first.", OwnKind::Counter, self.unfinished),
+            one("tandem_spans_counted_total", "Spans that left only their count.", OwnKind::Counter, self.counted),
+            by("tandem_spans_dropped_total", "Spans that were lost, by cause.", "cause", dropped),
+            by(
+                "tandem_spans_delivered_total",
+                "Spans handed over, by destination.",
+                "sink",
+                sinks.iter().map(|(sink, report)| ((*sink).to_owned(), report.delivered)).collect(),
+            ),
+            by(
+                "tandem_faults_total",
+                "Records, attributes and messages that made no sense, by cause.",
+                "cause",
+                self.faults.iter().map(|(cause, &count)| ((*cause).to_owned(), count)).collect(),
+            ),
+            one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
+            one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),
+        ]
+    }
+}

@@ -1,0 +1,258 @@
+//! The agent against programs made of a Rust writer: they send spans, die, and write nonsense.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agent::{Agent, Config};
+use deliver::{Batch, Refused, Sink, SinkReport};
+use model::Span;
+use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
+use record::writer::{Options, RecordBuilder, Writer, now};
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Keep(Mutex<Vec<Span>>);
+
+impl Keep {
+    fn spans(&self) -> Vec<Span> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Sink for Keep {
+    fn name(&self) -> &'static str {
+        "keep"
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let spans = deliver::otlp::decode::spans(&batch.bytes).expect("batches are readable");
+        assert_eq!(spans.len(), batch.spans as usize);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(spans);
+        Ok(())
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport::default()
+    }
+}
+
+struct Rig {
+    agent: Agent,
+    keep: Arc<Keep>,
+    socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().expect("folder");
+    let socket = folder.path().join("agent.sock");
+    let keep = Arc::new(Keep::default());
+    let sink: Arc<dyn Sink> = Arc::clone(&keep) as _;
+    let config = Config { socket: socket.clone(), scan: false, sinks: vec![sink], kernel: None };
+    Rig { agent: Agent::start(config).expect("start"), keep, socket, _folder: folder }
+}
+
+const ROUTE: &str = "{http.request.method} {http.route}|{http.request.method}";
+
+fn server(writer: &mut Writer) -> u32 {
+    writer.descriptor("net/http.server", "tandem/net/http", 2, ROUTE).expect("descriptor")
+}
+
+fn request(number: u8, operation: u32, start: u64, duration: u64) -> RecordBuilder {
+    RecordBuilder::span([number; 16], [number; 8], operation)
+        .times(start, start + duration)
+        .text(1, "GET")
+        .text(2, "/a")
+}
+
+/// Everything that a record says is in the span that comes out.
+#[test]
+fn a_span_arrives_whole() {
+    let rig = rig();
+    let mut writer = Writer::create(Options {
+        resource: "OTEL_SERVICE_NAME=shop\nOTEL_RESOURCE_ATTRIBUTES=team=red".to_owned(),
+        ..Options::default()
+    })
+    .expect("create");
+    let operation = server(&mut writer);
+    let key = writer.key("app.user").expect("key");
+    let welcome = writer.connect(&rig.socket).expect("welcome");
+    assert_eq!(welcome.account_count, 0);
+
+    let start = now().0;
+    let wall_clock =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let record = request(7, operation, start, 1_000_000)
+        .parent([9; 8])
+        .status(2)
+        .flags(RECORD_FLAG_GO_PARTS | RECORD_FLAG_KERNEL_PARTS)
+        .int(3, 500)
+        .text(key, "ann")
+        .item(32, record::layout::item::STRING, &[0x2f, 0xff])
+        .item(0, record::layout::item::STATUS_MESSAGE, b"went wrong")
+        .item(0, record::layout::item::LINK, &[3; 24])
+        .item(59, record::layout::item::EVENT, &(start + 10).to_le_bytes())
+        .text(56, "io.EOF")
+        .item(0, record::layout::item::EVENT_END, b"")
+        .part(1, 100_000)
+        .part(3, 400_000)
+        .build();
+    writer.push(1, &record).expect("push");
+    rig.agent.stop(Duration::from_secs(5));
+
+    let [span] = <[Span; 1]>::try_from(rig.keep.spans()).expect("one span");
+    assert_eq!(span.name, "GET /a");
+    assert_eq!((span.service.as_str(), span.scope.as_str()), ("shop", "tandem/net/http"));
+    assert_eq!(span.trace_id.0, [7; 16]);
+    assert_eq!(span.parent_span_id.map(|id| id.0), Some([9; 8]));
+    assert_eq!(span.duration_ns, 1_000_000);
+    assert!(span.start_unix_nano.abs_diff(wall_clock) < 50_000_000);
+    assert_eq!(span.status.message, "went wrong");
+    let attributes = serde_json::to_value(&span.attributes).expect("json");
+    assert_eq!(
+        attributes,
+        serde_json::json!({
+            "app.user": "ann", "http.request.method": "GET", "http.response.status_code": 500, "http.route": "/a",
+            "url.path": "/\u{fffd}",
+        })
+    );
+    assert_eq!((span.events[0].name.as_str(), span.events[0].time_unix_nano), ("exception", span.start_unix_nano + 10));
+    assert_eq!(span.links[0].span_id.0, [3; 8]);
+    let anatomy = span.anatomy.expect("measured");
+    assert_eq!(anatomy.parts_ns.len(), PARTS.len());
+    assert_eq!((anatomy.parts_ns["run_queue"], anatomy.parts_ns["go_network"]), (100_000, 400_000));
+    assert_eq!((anatomy.parts_ns["on_cpu"], anatomy.parts_ns["go_sleep"]), (500_000, 0));
+    let resource = serde_json::to_value(&span.resource.attributes).expect("json");
+    assert_eq!((&resource["team"], &resource["telemetry.sdk.language"]), (&"red".into(), &"go".into()));
+    assert_eq!(resource["process.pid"], std::process::id());
+}
+
+/// A half that was not measured has no parts, and without both there is no rest.
+#[test]
+fn what_was_not_measured_is_absent() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    writer.connect(&rig.socket).expect("welcome");
+    let start = now().0;
+    writer.push(0, &request(1, operation, start, 1000).build()).expect("push");
+    let half = request(2, operation, start, 1000).flags(RECORD_FLAG_GO_PARTS).part(3, 400);
+    writer.push(0, &half.build()).expect("push");
+    rig.agent.stop(Duration::from_secs(5));
+    let spans = rig.keep.spans();
+    assert_eq!(spans[0].anatomy, None);
+    let parts = &spans[1].anatomy.as_ref().expect("measured").parts_ns;
+    assert!(parts.keys().all(|part| part.starts_with("go_")));
+    assert_eq!((parts.len(), parts["go_network"], parts["go_gc"]), (9, 400, 0));
+}
+
+/// Garbage in one program's ring costs that program's spans only, and is counted by cause.
+#[test]
+fn garbage_costs_only_its_own_spans() {
+    let rig = rig();
+    let mut good = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut good);
+    good.connect(&rig.socket).expect("welcome");
+    let mut bad = Writer::create(Options::default()).expect("create");
+    bad.connect(&rig.socket).expect("welcome");
+    for number in 1..=50 {
+        bad.scribble(0, bad.head(0), &[0xa5; 512]).expect("scribble");
+        bad.set_head(0, bad.head(0) + 512).expect("head");
+        bad.push(1, &request(number, 3, 5, 5).build()).expect("push");
+        good.push(0, &request(number, operation, now().0, 10).build()).expect("push");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bad.set_head(0, u64::MAX).expect("head");
+    let statistics = rig.agent.stop(Duration::from_secs(5));
+    assert_eq!(rig.keep.spans().len(), 50);
+    assert_eq!(statistics.spans, 50);
+    assert_eq!(statistics.faults["unknown_operation"], 50);
+    assert!(statistics.faults["record_size"] > 0);
+}
+
+/// Nonsense on the socket, and files that are none: refused, and the next program is served.
+#[test]
+fn nonsense_on_the_socket_is_refused() {
+    let rig = rig();
+    let writer = Writer::create(Options::default()).expect("create");
+    assert!(record::writer::exchange(&rig.socket, b"what?", None).is_err());
+    assert!(record::writer::exchange(&rig.socket, &[0; 24], Some(writer.descriptor_of_file())).is_err());
+    let unsealable = Writer::create(Options { sealable: false, ..Options::default() }).expect("create");
+    assert!(unsealable.connect(&rig.socket).is_err());
+    writer.vandalise(16, &[9; 8]).expect("write");
+    assert!(writer.connect(&rig.socket).is_err());
+    let good = Writer::create(Options::default()).expect("create");
+    good.connect(&rig.socket).expect("welcome");
+    let statistics = rig.agent.stop(Duration::from_secs(5));
+    assert_eq!(statistics.faults["hello_malformed"], 2);
+    assert_eq!(statistics.faults["refused_programs"], 2);
+}
+
+/// A program that connects again gets its answer, and is still one program.
+#[test]
+fn connecting_again_is_no_second_session() {
+    let rig = rig();
+    let writer = Writer::create(Options::default()).expect("create");
+    writer.connect(&rig.socket).expect("welcome");
+    writer.connect(&rig.socket).expect("welcome");
+    assert_eq!(rig.agent.stop(Duration::from_secs(5)).sessions, 1);
+}
+
+/// Two agents cannot have one socket; a socket that was left behind is taken over.
+#[test]
+fn one_agent_a_socket() {
+    let rig = rig();
+    let config = || Config { socket: rig.socket.clone(), scan: false, sinks: Vec::new(), kernel: None };
+    let error = Agent::start(config()).expect_err("in use").to_string();
+    assert!(error.contains("another agent listens"), "{error}");
+    rig.agent.stop(Duration::from_secs(5));
+    assert!(!rig.socket.exists());
+    let foreign = std::os::unix::net::UnixListener::bind(&rig.socket).expect("bind");
+    let error = Agent::start(config()).expect_err("somebody else's").to_string();
+    assert!(error.contains("something else is there"), "{error}");
+    drop(foreign); // its file stays, and nobody listens any more
+    drop(Agent::start(config()).expect("taken over"));
+}
+
+/// Rates, errors and durations are exact with one of ten spans sampled: those that were, plus the counts of the others.
+#[test]
+fn red_is_exact_at_any_sampling_rate() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    writer.connect(&rig.socket).expect("welcome");
+    let mut expected: BTreeMap<(bool, usize), u64> = BTreeMap::new();
+    let mut total = 0;
+    for number in 0..1000u64 {
+        let duration = number * number * 1000;
+        let failed = number % 7 == 0;
+        let status = if failed { 2 } else { 0 };
+        *expected.entry((failed, agent::measure::bucket(duration))).or_default() += 1;
+        total += duration;
+        let record = request(1 + (number % 255) as u8, operation, now().0, duration).status(status).text(32, "/a/1");
+        if number % 10 == 0 {
+            assert!(writer.push((number / 10 % 2) as u32, &record.build()).expect("push"));
+        } else {
+            let labels = RecordBuilder::span([1; 16], [1; 8], 0).text(1, "GET").text(2, "/a").labels();
+            let index = if failed { 4 } else { 5 };
+            writer.count((number % 2) as u32, index, operation, status, &labels, duration).expect("count");
+        }
+    }
+    let metrics = rig.agent.metrics()();
+    let statistics = rig.agent.stop(Duration::from_secs(5));
+    assert_eq!((statistics.spans, statistics.counted), (100, 900));
+    assert_eq!(metrics.red.len(), 2);
+    let mut found = BTreeMap::new();
+    for series in &metrics.red {
+        assert_eq!((series.key.span_name.as_str(), series.key.kind), ("GET /a", 2));
+        for (bucket, &count) in series.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            found.insert((series.key.status == 2, bucket), count);
+        }
+    }
+    assert_eq!(found, expected);
+    assert_eq!(metrics.red.iter().map(|series| series.sum_ns).sum::<u64>(), total);
+}

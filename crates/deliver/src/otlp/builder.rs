@@ -1,0 +1,131 @@
+//! Gathers the spans of one process into batches.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Resource, Value};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value,
+};
+use opentelemetry_proto::tonic::resource::v1 as proto;
+use prost::Message;
+
+use super::encode::{text, varint, varint_size};
+use crate::Batch;
+
+/// Which instrumentation scope a span belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeIndex(usize);
+
+/// Spans of one process, waiting to become a batch.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    resource: Arc<Resource>,
+    /// Field 1 of `ResourceSpans`.
+    resource_field: Vec<u8>,
+    scopes: Vec<Scope>,
+    bytes: usize,
+    spans: u32,
+}
+
+#[derive(Debug)]
+struct Scope {
+    name: String,
+    /// Field 1 of `ScopeSpans`.
+    scope_field: Vec<u8>,
+    /// Fields 2 of `ScopeSpans`.
+    spans: Vec<u8>,
+}
+
+impl BatchBuilder {
+    /// For spans of this resource.
+    pub fn new(resource: Arc<Resource>) -> Self {
+        let message = proto::Resource { attributes: attributes(&resource), ..Default::default() };
+        let mut resource_field = Vec::new();
+        text(&mut resource_field, 0x0a, &message.encode_to_vec());
+        Self { resource, resource_field, scopes: Vec::new(), bytes: 0, spans: 0 }
+    }
+
+    /// What the spans come from.
+    pub fn resource(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+
+    /// Finds or makes an instrumentation scope.
+    pub fn scope(&mut self, name: &str, version: &str) -> ScopeIndex {
+        if let Some(index) = self.scopes.iter().position(|scope| scope.name == name) {
+            return ScopeIndex(index);
+        }
+        let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
+        let mut scope_field = Vec::new();
+        text(&mut scope_field, 0x0a, &message.encode_to_vec());
+        self.scopes.push(Scope { name: name.to_owned(), scope_field, spans: Vec::new() });
+        ScopeIndex(self.scopes.len() - 1)
+    }
+
+    /// Lets `write` append one span to a scope.
+    #[inline]
+    pub fn add(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>)) {
+        let spans = &mut self.scopes[scope.0].spans;
+        let before = spans.len();
+        write(spans);
+        self.bytes += spans.len() - before;
+        self.spans += 1;
+    }
+
+    /// Bytes of the spans that wait.
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// What has been gathered; `None` when there is nothing.
+    pub fn take(&mut self) -> Option<Batch> {
+        if self.spans == 0 {
+            return None;
+        }
+        let used = || self.scopes.iter().filter(|scope| !scope.spans.is_empty());
+        let scope_size = |scope: &Scope| scope.scope_field.len() + scope.spans.len();
+        let field_size = |size: usize| 1 + varint_size(size as u64) + size;
+        let size = self.resource_field.len() + used().map(|scope| field_size(scope_size(scope))).sum::<usize>();
+        let mut bytes = Vec::with_capacity(field_size(size));
+        bytes.push(0x0a);
+        varint(&mut bytes, size as u64);
+        bytes.extend_from_slice(&self.resource_field);
+        for scope in used() {
+            bytes.push(0x12);
+            varint(&mut bytes, scope_size(scope) as u64);
+            bytes.extend_from_slice(&scope.scope_field);
+            bytes.extend_from_slice(&scope.spans);
+        }
+        self.scopes.iter_mut().for_each(|scope| scope.spans.clear());
+        self.bytes = 0;
+        let spans = std::mem::take(&mut self.spans);
+        Some(Batch { resource: Arc::clone(&self.resource), bytes: Bytes::from(bytes), spans })
+    }
+}
+
+/// A resource's attributes in OTLP's form.
+pub fn attributes(resource: &Resource) -> Vec<KeyValue> {
+    key_values(&resource.attributes)
+}
+
+fn key_values<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Vec<KeyValue> {
+    pairs
+        .into_iter()
+        .map(|(key, value)| KeyValue { key: key.clone(), value: Some(any_value(value)), ..Default::default() })
+        .collect()
+}
+
+fn any_value(value: &Value) -> AnyValue {
+    let value = match value {
+        Value::Bool(flag) => any_value::Value::BoolValue(*flag),
+        Value::Int(number) => any_value::Value::IntValue(*number),
+        Value::Float(number) => any_value::Value::DoubleValue(*number),
+        Value::String(text) => any_value::Value::StringValue(text.clone()),
+        Value::Array(values) => {
+            any_value::Value::ArrayValue(ArrayValue { values: values.iter().map(any_value).collect() })
+        }
+        Value::Map(values) => any_value::Value::KvlistValue(KeyValueList { values: key_values(values) }),
+    };
+    AnyValue { value: Some(value) }
+}

@@ -1,0 +1,182 @@
+//! A bounded queue in front of something slow, with a thread of its own: how a [`Sink`] keeps its promise not to block.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::{Batch, Refused, Sink, SinkReport};
+
+/// Delivers batches; may take its time.
+pub trait Worker: Send + 'static {
+    /// Delivers these batches, or says for which cause their spans are lost.
+    fn deliver(&mut self, batches: &[Arc<Batch>]) -> Result<(), Loss>;
+
+    /// How many bytes it wants in one delivery.
+    fn preferred_bytes(&self) -> usize {
+        512 * 1024
+    }
+}
+
+/// Why spans were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Name of the cause in counts: `unreachable`, `rejected`…
+    pub cause: &'static str,
+    /// Of how many spans; `None`: of all.
+    pub spans: Option<u64>,
+    /// What happened, in one line for a person.
+    pub problem: String,
+}
+
+/// A sink that hands its batches to a [`Worker`] on another thread.
+#[derive(Debug)]
+pub struct QueuedSink {
+    name: &'static str,
+    limit_bytes: usize,
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Arc<Batch>>,
+    bytes: usize,
+    delivering: bool,
+    stopped: bool,
+    report: SinkReport,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueuedSink {
+    /// Starts the thread. At most `limit_bytes` wait.
+    pub fn start(name: &'static str, limit_bytes: usize, mut worker: impl Worker) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread =
+            thread::Builder::new().name(format!("tandem-{name}")).spawn(move || run(name, &theirs, &mut worker))?;
+        Ok(Self { name, limit_bytes, shared, thread: Some(thread) })
+    }
+}
+
+fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
+    loop {
+        let mut state = shared.state();
+        while state.queue.is_empty() && !state.stopped {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.queue.is_empty() {
+            return;
+        }
+        let mut batches: Vec<Arc<Batch>> = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = state.queue.front() {
+            if !batches.is_empty() && bytes + batch.bytes.len() > worker.preferred_bytes() {
+                break;
+            }
+            bytes += batch.bytes.len();
+            batches.extend(state.queue.pop_front());
+        }
+        state.bytes -= bytes;
+        state.delivering = true;
+        drop(state);
+
+        let outcome = worker.deliver(&batches);
+        let spans: u64 = batches.iter().map(|batch| u64::from(batch.spans)).sum();
+        let mut state = shared.state();
+        let lost = match outcome {
+            Ok(()) => 0,
+            Err(loss) => {
+                let lost = loss.spans.unwrap_or(spans).min(spans);
+                *state.report.dropped.entry(loss.cause).or_default() += lost;
+                if state.report.problem.is_none() {
+                    tracing::warn!("{name}: {}", loss.problem);
+                }
+                state.report.problem = Some(loss.problem);
+                lost
+            }
+        };
+        state.report.delivered += spans - lost;
+        state.delivering = false;
+        drop(state);
+        shared.changed.notify_all();
+    }
+}
+
+impl Sink for QueuedSink {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let mut state = self.shared.state();
+        let refused = if state.stopped {
+            Some((Refused::Stopped, "stopped"))
+        } else if state.bytes + batch.bytes.len() > self.limit_bytes && !state.queue.is_empty() {
+            Some((Refused::Full, "queue_full"))
+        } else {
+            None
+        };
+        if let Some((refused, cause)) = refused {
+            *state.report.dropped.entry(cause).or_default() += u64::from(batch.spans);
+            return Err(refused);
+        }
+        state.bytes += batch.bytes.len();
+        state.queue.push_back(Arc::clone(batch));
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    fn flush(&self, deadline: Instant) {
+        let mut state = self.shared.state();
+        while !state.queue.is_empty() || state.delivering {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn report(&self) -> SinkReport {
+        self.shared.state().report.clone()
+    }
+}
+
+impl Drop for QueuedSink {
+    /// What still waits is given up, and counted; a delivery that is under way is not waited for.
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.stopped = true;
+        state.bytes = 0;
+        let given_up: u64 = std::mem::take(&mut state.queue).iter().map(|batch| u64::from(batch.spans)).sum();
+        if given_up > 0 {
+            *state.report.dropped.entry("stopped").or_default() += given_up;
+        }
+        let busy = state.delivering;
+        drop(state);
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && !busy
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sum of what several sinks report, by sink.
+pub fn reports<'a>(sinks: impl IntoIterator<Item = &'a Arc<dyn Sink>>) -> BTreeMap<&'static str, SinkReport> {
+    sinks.into_iter().map(|sink| (sink.name(), sink.report())).collect()
+}
