@@ -20,6 +20,8 @@ type Span struct {
 	traceFlags     uint8 // W3C
 	attributesSize uint16
 
+	kind Kind
+
 	used     uint32         // bytes of the record so far
 	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
 	live     uint64         // the span's id while it runs, else 0: says whether a pair of pointer and id still means this span
@@ -42,7 +44,7 @@ const (
 	stateKernel                 // account has a kernel half
 	stateMeasured               // account was taken
 	statePreviousOn             // the account was on before
-	stateContext                // can be found through a context.Context although not captured
+	stateShared                 // other goroutines can find the record although it is not captured; see Share
 	stateRemote                 // the parent is in another process
 )
 
@@ -84,6 +86,63 @@ func (s *Span) Capture() *Span {
 		atomic.StoreUint32(&s.captured, 1)
 	}
 	return s
+}
+
+// LocalRoot returns the span through which the current trace came into this process, if it runs and is of that kind: for
+// hooks that learn something about it, such as the route. It is nil when that span cannot safely be written to from here.
+//
+//go:norace
+func LocalRoot(kind Kind) *Span {
+	at := here()
+	current := (*Span)(at.context)
+	if current == nil || !current.rootRuns() {
+		return nil
+	}
+	root := current.root
+	if root.kind != kind {
+		return nil
+	}
+	if root.home != uintptr(unsafe.Pointer(at)) && (!root.Share() || !current.rootRuns()) {
+		return nil
+	}
+	return root
+}
+
+// Share captures a span that another goroutine may be ending right now. It returns false when the record is already
+// going back. True says only that the record is not reused from here on: afterwards the caller must look again whether
+// what told it of the span still does, or it may have captured the record's next span (which does no harm).
+//
+//go:norace
+func (s *Span) Share() bool {
+	if s.captured == 1 {
+		return true
+	}
+	return s.state&stateShared != 0 && atomic.CompareAndSwapUint32(&s.captured, 0, 1)
+}
+
+// Withdraw is for a span's owner, before End: true says that nobody holds the record and nobody can capture it any more;
+// the owner must drop its own references, as the record is reused after End.
+//
+//go:norace
+func (s *Span) Withdraw() bool {
+	return here().context == unsafe.Pointer(s) && atomic.CompareAndSwapUint32(&s.captured, 0, closed)
+}
+
+// Home says whether the span was started on this goroutine and is current here.
+//
+//go:norace
+func (s *Span) Home() bool {
+	at := here()
+	return s.home == uintptr(unsafe.Pointer(at)) && at.context == unsafe.Pointer(s)
+}
+
+// Ended stands for a span that has ended, for contexts that outlive it: as a parent, and to be asked for its ids.
+func Ended(traceID [16]byte, spanID [8]byte, sampled bool) *Span {
+	span := &Span{captured: 1, trace: traceID, id: spanID}
+	if sampled {
+		span.traceFlags = sampledFlag
+	}
+	return span
 }
 
 // Resume makes a span current on this goroutine: for workers that know whose job they do. Undo it with Restore.

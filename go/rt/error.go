@@ -14,6 +14,24 @@ func (s *Span) EndError(err error) {
 	s.End()
 }
 
+// EndPanic is End for an operation that did not return: value is what recover gave, nil for runtime.Goexit.
+func (s *Span) EndPanic(value any) {
+	if s == nil {
+		return
+	}
+	switch value := value.(type) {
+	case nil:
+		s.SetError("runtime.Goexit", "")
+	case error:
+		s.setError(value)
+	case string:
+		s.SetError("panic", value)
+	default:
+		s.SetError(reflectlite.TypeOf(value).String(), "")
+	}
+	s.End()
+}
+
 func (s *Span) setError(err error) {
 	s.SetError(reflectlite.TypeOf(err).String(), message(err))
 }

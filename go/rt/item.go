@@ -22,6 +22,8 @@ const (
 	countLimit = recordSize + labelsLimit
 	// A tracestate that is longer is not recorded; it travels on all the same.
 	tracestateLimit = 512
+	// Joined text is cut here at the latest.
+	joinLimit = entrySize
 )
 
 // What open returns.
@@ -39,6 +41,59 @@ func (s *Span) Str(k Key, v string) {
 		s.text(itemString, k, v)
 		s.close(how)
 	}
+}
+
+// Replace sets a text attribute, in place of one with the same key that was set before.
+//
+//go:norace
+func (s *Span) Replace(k Key, v string) {
+	if how := s.open(k.keptBy()); how != shut {
+		s.remove(k)
+		s.text(itemString, k, v)
+		s.close(how)
+	}
+}
+
+// Join sets a text attribute from its pieces.
+//
+//go:norace
+func (s *Span) Join(k Key, pieces ...string) {
+	how := s.open(k.keptBy())
+	if how == shut {
+		return
+	}
+	size := uint32(0)
+	for index := range pieces {
+		size += uint32(len(pieces[index]))
+	}
+	end := s.used + 4 + (size+3)&^3
+	if s.state&stateSampled == 0 || end > softLimit || size > softLimit || k == 0 {
+		s.joinCut(k, pieces)
+		s.close(how)
+		return
+	}
+	*(*uint64)(unsafe.Add(s.entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
+	*(*uint32)(unsafe.Add(s.entry, s.used)) = uint32(k) | (itemString<<12|size)<<16
+	place := unsafe.Slice((*byte)(unsafe.Add(s.entry, s.used+4)), size)
+	for index := range pieces {
+		place = place[copy(place, pieces[index]):]
+	}
+	s.used = end
+	s.publishSize()
+	s.close(how)
+}
+
+// joinCut is for joined text that may not fit.
+//
+//go:norace
+//go:noinline
+func (s *Span) joinCut(k Key, pieces []string) {
+	var room [joinLimit]byte
+	size := 0
+	for index := range pieces {
+		size += copy(room[size:], pieces[index])
+	}
+	s.text(itemString, k, unsafe.String(&room[0], size))
 }
 
 // Int sets an integer attribute.
@@ -221,6 +276,25 @@ func (s *Span) text(kind uint32, k Key, v string) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at+4)), len(v)), v)
 	s.used = end
 	s.publishSize()
+}
+
+// remove takes the attribute with key k out of the record. In between the record ends before it, should the process die.
+//
+//go:norace
+func (s *Span) remove(k Key) {
+	for at := recordSize; at < s.used; {
+		head := *(*uint32)(unsafe.Add(s.entry, at))
+		size := 4 + (head>>16&itemLimit+3)&^3
+		if head&0xffff == uint32(k) && head>>28 <= itemBool {
+			rest := s.used - at - size
+			s.used = at
+			s.publishSize()
+			copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at)), rest), unsafe.Slice((*byte)(unsafe.Add(s.entry, at+size)), rest))
+			s.used = at + rest
+			return
+		}
+		at += size
+	}
 }
 
 // cut shortens text to the room that is left, between two characters. A label is never cut: it would be another series.

@@ -65,6 +65,7 @@ func StartRemote(op *Op, traceparent, tracestate string) *Span {
 		span.newTrace()
 	}
 	span.prepare(op)
+	span.state |= stateShared
 	if known {
 		(*recordLayout)(span.entry).flags = recordFlagRemoteParent
 	}
@@ -105,7 +106,7 @@ func (s *Span) prepare(op *Op) {
 	if s.traceFlags&sampledFlag != 0 {
 		s.state = stateLive | stateSampled
 	}
-	s.valid = 1
+	s.valid, s.kind = 1, op.kind
 	s.used = uint32(unsafe.Sizeof(recordLayout{}))
 
 	record := (*recordLayout)(s.entry)
@@ -162,7 +163,7 @@ func (s *Span) End() {
 	now := uint64(nanotime())
 	at := here()
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
-		(s.state&stateContext == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) {
+		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
 		s.finish(at, now)
 		s.parent, s.tracestate = nil, ""
 		number := procPin()

@@ -1,0 +1,120 @@
+package http
+
+import (
+	"strings"
+
+	tandem_rt "tandem/rt"
+)
+
+// The server half of Tandem's net/http pack: one span a request, from the first line read to the last byte written.
+//
+// One goroutine serves an HTTP/1 connection, so what belongs to the running request is kept with the connection. The
+// handler's ResponseWriter is not wrapped: the status is read from the response when it is done.
+
+var tandemServerOp = tandem_rt.NewOp("net/http.server", "tandem/net/http", tandem_rt.KindServer,
+	"{http.request.method} {http.route}|{http.request.method}")
+
+// tandemConn is what a conn carries for the request that it serves.
+type tandemConn struct {
+	span          *tandem_rt.Span
+	headers       tandemHeaders
+	clientAddress string // from remoteAddr, once a connection
+}
+
+// tandemHeaders are the request headers that a span needs.
+type tandemHeaders struct {
+	traceparent, tracestate, userAgent string
+}
+
+// catch looks at one header of the request.
+func (c *tandemConn) catch(key string, values []string) {
+	if len(key) == len("Traceparent") || len(key) == len("User-Agent") {
+		c.headers.catch(key, values)
+	}
+}
+
+func (h *tandemHeaders) catch(key string, values []string) {
+	switch {
+	case len(values) == 0:
+	case key == "User-Agent":
+		h.userAgent = values[0]
+	case key == "Traceparent" && len(values) == 1: // more than one: none is to be trusted
+		h.traceparent = values[0]
+	case key == "Tracestate" && len(values) == 1:
+		h.tracestate = values[0]
+	case key == "Tracestate":
+		h.tracestate = strings.Join(values, ",")
+	}
+}
+
+// tandemServerStart begins the span of the request that c is about to hand to the handler.
+func tandemServerStart(c *conn, w *response) {
+	headers := c.tandem.headers
+	c.tandem.headers = tandemHeaders{}
+	span := tandem_rt.StartRemote(tandemServerOp, headers.traceparent, headers.tracestate)
+	if span == nil {
+		return
+	}
+	c.tandem.span = span
+	if c.tandem.clientAddress == "" {
+		c.tandem.clientAddress, _ = tandemSplitHost(c.remoteAddr)
+	}
+	version := "1.1"
+	if w.req.ProtoMinor == 0 {
+		version = "1.0"
+	}
+	tandemServerAttributes(span, w.req, c.tandem.clientAddress, headers.userAgent, version)
+}
+
+// tandemServerEnd ends the span of a request that was answered.
+func tandemServerEnd(c *conn, w *response) {
+	span := c.tandem.span
+	if span == nil {
+		return
+	}
+	c.tandem.span = nil
+	tandemServerStatus(span, w.status)
+	span.End()
+}
+
+// tandemServerHijacked ends the span of a request whose connection the handler has taken over. What became of it only
+// the handler knows.
+func tandemServerHijacked(c *conn, w *response) {
+	span := c.tandem.span
+	if span == nil {
+		return
+	}
+	c.tandem.span = nil
+	if w.wroteHeader {
+		tandemServerStatus(span, w.status)
+	}
+	span.End()
+}
+
+// tandemServerPanic ends the span of a request whose handler panicked or called runtime.Goexit; value is what recover
+// gave. There is no status: no answer may have been sent.
+func tandemServerPanic(c *conn, value any) any {
+	if span := c.tandem.span; span != nil {
+		c.tandem.span = nil
+		span.EndPanic(value)
+	}
+	return value
+}
+
+// tandemRoute gives the running request's span the route that a multiplexer has matched. The innermost one wins.
+func tandemRoute(pattern string) {
+	if pattern == "" {
+		return
+	}
+	if span := tandem_rt.LocalRoot(tandem_rt.KindServer); span != nil {
+		span.Replace(tandem_rt.KeyHTTPRoute, tandemRouteOf(pattern))
+	}
+}
+
+// tandemRouteOf is a pattern's path: "GET example.com/items/{id}" gives "/items/{id}".
+func tandemRouteOf(pattern string) string {
+	if slash := strings.IndexByte(pattern, '/'); slash >= 0 {
+		return pattern[slash:]
+	}
+	return pattern
+}

@@ -1,0 +1,3 @@
+module example.com/tandem/nethttp
+
+go 1.21
