@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmark: bench/run.sh TANDEM [--quick] [PART…]. README.md says what is measured and how.
 set -euo pipefail
-tandem=$(realpath "${1:?the tandem binary}")
+tandem=$(realpath -s "${1:?the tandem binary}")
 shift
 quick=()
 if [ "${1:-}" = --quick ]; then quick=(-quick); shift; fi

@@ -85,7 +85,7 @@ func difference(base, value series) (difference, noiseOf, medianOf float64) {
 func interval(values []float64) float64 {
 	quantiles := []float64{0, 12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26}
 	if len(values) < 2 {
-		return math.NaN()
+		return 0
 	}
 	center, squares := mean(values), 0.0
 	for _, value := range values {
