@@ -78,8 +78,8 @@ static __always_inline u32 account_of(struct task_struct *task, const struct tan
 	if (g != process->g0_address) {
 		if (!read_user(&word, g + process->account_offset, counts))
 			return 0;
-		if (word >> 32)
-			return (u32)word;
+		if (word) /* an index, for life: an ordinary goroutine, in a span or not */
+			return word >> 32 ? (u32)word : 0;
 	}
 	/* On its g0 or gsignal the thread works for m.curg; the scheduler, which works for nobody, has cleared that. */
 	if (!read_user(&m, g + process->g_m_offset, counts) || !m)
