@@ -1,9 +1,12 @@
 //! `tandem go …`: the go command on woven sources.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 
 use clap::Args;
+
+use crate::failure;
 
 /// All arguments belong to the go command.
 #[derive(Args)]
@@ -14,13 +17,14 @@ pub struct Go {
 
 impl Go {
     pub fn run(self) -> ExitCode {
-        match weave::go::run(&self.arguments) {
-            Ok(status) => ExitCode::from(status.code().unwrap_or(1) as u8),
-            Err(error) => {
-                let code = error.exit_code();
-                eprintln!("{:?}", miette::Report::new(error));
-                ExitCode::from(code)
-            }
+        let status = match weave::go::run(&self.arguments) {
+            Ok(status) => status,
+            Err(error) => return failure::weave(error),
+        };
+        if let Some(signal) = status.signal() {
+            // Whoever waits for us must see what they would have seen of go. Returns only for signals that do not end.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
+        ExitCode::from(status.code().unwrap_or(1) as u8)
     }
 }

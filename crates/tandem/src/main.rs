@@ -8,6 +8,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod doctor;
+mod at_terminal;
+mod explain;
+mod failure;
 mod go;
 mod terminal;
 mod trace;
@@ -33,16 +36,26 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    /// Say for every rule of every pack where it matched, or why it did not.
+    Explain(explain::Explain),
     /// Print versions.
     Version(version::Version),
+    /// Run a program with the terminal as standard error.
+    #[command(hide = true, disable_help_flag = true)]
+    AtTerminal(at_terminal::AtTerminal),
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = weave::tool::run_as_tool() {
+        return code;
+    }
     match Arguments::parse().command {
         Command::Go(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::AtTerminal(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use miette::Diagnostic;
+use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
-use crate::pack::PackError;
+use crate::pack::{self, PackError};
 
 /// Every way in which `tandem go` and `tandem explain` can fail by themselves (the go command's failures are its own).
 #[derive(Debug, Error, Diagnostic)]
@@ -61,6 +61,12 @@ pub enum WeaveError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+        /// The file's text.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// Where in the text.
+        #[label("here")]
+        span: SourceSpan,
     },
     /// Neither environment variable gives a cache folder.
     #[error("there is no place for the cache: HOME is not set")]
@@ -91,6 +97,12 @@ fn file_help(source: &io::Error) -> &'static str {
 }
 
 impl WeaveError {
+    pub(crate) fn configuration(path: &Path, text: String, error: &serde_saphyr::Error) -> WeaveError {
+        let (span, problem) = (pack::error_span(&text, error), pack::plain_problem(error));
+        let source_code = NamedSource::new(path.display().to_string(), text);
+        WeaveError::Configuration { path: path.to_owned(), problem, source_code, span }
+    }
+
     /// Go's own code where the go command refused, 130 after Ctrl-C, else 3: the weave could not be done.
     pub fn exit_code(&self) -> u8 {
         match self {

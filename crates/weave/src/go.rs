@@ -2,15 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::Cache;
-use crate::error::WeaveError;
-use crate::goroot::{RealGo, ShadowRoot};
-use crate::pack::PackSet;
+use rustix::process::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+
+use crate::arguments::Arguments;
+use crate::cache::{INTERRUPTED, check_interrupted};
+use crate::error::{WeaveError, at};
+use crate::goroot::RealGo;
+use crate::output::{self, PathFilter};
+use crate::plan::{self, PLAN_VARIABLE, Plan};
+use crate::tool;
 use crate::version::ReleaseVersion;
-use crate::weave::RuleReport;
+
+/// The oldest Go with the runtime and the coverage tool that the weave knows.
+const OLDEST_GO: (u64, u64) = (1, 21);
 
 /// Sub-commands that run on woven sources.
 const WOVEN_COMMANDS: [&str; 5] = ["build", "install", "run", "test", "vet"];
@@ -30,14 +43,18 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// What `go env -json` says.
+/// What `go env -json` says of the variables that matter here (all of them would make it run a C compiler).
 pub struct GoEnv(BTreeMap<String, String>);
 
+const VARIABLES: [&str; 10] =
+    ["GOROOT", "GOVERSION", "GOTOOLDIR", "GOMOD", "GOWORK", "GOFLAGS", "GOMODCACHE", "GOPATH", "GOEXPERIMENT", "GO111MODULE"];
+
 impl GoEnv {
-    /// Asks.
+    /// Asks; a newer toolchain that go.mod wants is found, or downloaded, by this.
     pub fn read(go: &Path, dir: &Path) -> Result<GoEnv, WeaveError> {
         let broken = |problem: String| WeaveError::GoBroken { command: format!("{} env -json", go.display()), problem };
-        let output = Command::new(go).args(["env", "-json"]).current_dir(dir).output().map_err(|error| broken(error.to_string()))?;
+        let output = Command::new(go).args(["env", "-json"]).args(VARIABLES).current_dir(dir).output();
+        let output = output.map_err(|error| broken(error.to_string()))?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
             return Err(WeaveError::GoRefused { message, code: output.status.code().unwrap_or(1) as u8 });
@@ -56,35 +73,147 @@ impl GoEnv {
         let version_text = self.get("GOVERSION").to_owned();
         let too_old = || WeaveError::GoTooOld { version: version_text.clone(), goroot: root.clone() };
         let version = ReleaseVersion::parse(&version_text).ok_or_else(too_old)?;
-        if version.language() < (1, 21) {
+        if version.language() < OLDEST_GO {
             return Err(too_old());
         }
         Ok(RealGo { root, version_text, version, tool_dir: PathBuf::from(self.get("GOTOOLDIR")) })
     }
 }
 
-/// `tandem go <arguments>`.
+/// `tandem go <arguments>`; gives back how the go command ended.
 pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     let go = find_go()?;
     let command = arguments.first().map(|first| first.to_string_lossy().into_owned()).unwrap_or_default();
+    let signals = Signals::watch();
     if !WOVEN_COMMANDS.contains(&command.as_str()) {
-        return start(Command::new(go).args(arguments));
+        return signals.run(Command::new(go).args(arguments), None);
     }
-    let env = GoEnv::read(&go, Path::new("."))?;
-    let real = env.real_go()?;
-    let cache = Cache::open()?;
-    let folders = std::env::var_os("TANDEM_PACKS").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&folders).filter(|folder| !folder.as_os_str().is_empty()).collect();
-    let set = PackSet::load(&folders)?;
-    let own = std::env::current_exe().map_err(crate::error::at("find", Path::new("tandem")))?;
-    let shadow = ShadowRoot::get(&cache, &real, &set, &own)?;
-    for warning in shadow.description.reports.iter().filter_map(RuleReport::warning) {
+    let (plan, arguments, dir) = plan(&go, arguments)?;
+    for warning in &plan.warnings {
         eprintln!("tandem: warning: {warning}");
     }
-    start(Command::new(shadow.dir.join("bin/go")).args(arguments).env("GOROOT", &shadow.dir).env("GOTOOLCHAIN", "local"))
+    let mut woven = Command::new(plan.mapping.shadow_root.join("bin/go"));
+    woven.arg(&arguments.command);
+    woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
+    woven.args(&plan.flags).args(exec_flag(&arguments)).args(&arguments.rest);
+    woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
+    woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
+    let filter = PathFilter::new(&plan.mapping, &dir, arguments.json);
+    let streams = match arguments.command.as_str() {
+        // The program that `go run` starts owns the output; only the go command's own messages go to standard error.
+        "run" => Streams::ErrorOnly,
+        _ => Streams::Both,
+    };
+    signals.run(&mut woven, Some((filter, streams)))
 }
 
-fn start(command: &mut Command) -> Result<ExitStatus, WeaveError> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.status().map_err(|error| WeaveError::GoBroken { command: name, problem: error.to_string() })
+/// The plan of a command line, the parsed command line, and the folder in which the go command works.
+pub fn plan(go: &Path, arguments: &[OsString]) -> Result<(Plan, Arguments, PathBuf), WeaveError> {
+    let mut arguments = Arguments::read(arguments);
+    let current = current_dir()?;
+    let dir = arguments.working_dir(&current);
+    if !dir.is_dir() {
+        let message = format!("go: chdir {}: no such file or directory", arguments.change_dir.unwrap_or(dir).display());
+        return Err(WeaveError::GoRefused { message, code: 1 });
+    }
+    let env = GoEnv::read(go, &dir)?;
+    arguments.add_defaults(env.get("GOFLAGS"));
+    let plan = plan::make(go, &arguments, &env, &dir)?;
+    Ok((plan, arguments, dir))
+}
+
+/// As the go command sees it: by the name in `PWD` when that is right.
+fn current_dir() -> Result<PathBuf, WeaveError> {
+    let real = std::env::current_dir().map_err(at("find", Path::new(".")))?;
+    let named = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let is_same = |path: &PathBuf| path.canonicalize().is_ok_and(|path| Some(path) == real.canonicalize().ok());
+    Ok(named.filter(is_same).unwrap_or(real))
+}
+
+/// `go run` at a terminal: the program gets the terminal itself as standard error, not the pipe of our filter.
+fn exec_flag(arguments: &Arguments) -> Option<OsString> {
+    let own = std::env::current_exe().ok()?;
+    let users = arguments.exec.as_ref();
+    if arguments.command != "run" || !std::io::stderr().is_terminal() {
+        return users.map(|users| format!("-exec={users}").into());
+    }
+    let users = users.map_or(String::new(), |users| format!(" {users}"));
+    let terminal = format!("/proc/{}/fd/2", std::process::id());
+    Some(format!("-exec='{}' {} {terminal}{users}", own.display(), tool::AT_TERMINAL).into())
+}
+
+/// Which streams of the go command are filtered; standard input never is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    Both,
+    ErrorOnly,
+}
+
+/// Ctrl-C and its like. At a terminal the go command gets them by itself; those sent to us alone are handed on.
+struct Signals {
+    child: Arc<Mutex<Option<Pid>>>,
+}
+
+impl Signals {
+    fn watch() -> Signals {
+        let child: Arc<Mutex<Option<Pid>>> = Arc::default();
+        let watched = child.clone();
+        if let Ok(mut signals) = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) {
+            std::thread::spawn(move || {
+                for origin in &mut signals {
+                    INTERRUPTED.store(true, Ordering::Relaxed);
+                    let from_terminal = origin.process.is_none();
+                    let child = *watched.lock().unwrap_or_else(PoisonError::into_inner);
+                    let signal = rustix::process::Signal::from_named_raw(origin.signal);
+                    if let (Some(pid), Some(signal), false) = (child, signal, from_terminal) {
+                        // The child may just have ended; then there is nobody to tell.
+                        let _ = rustix::process::kill_process(pid, signal);
+                    }
+                }
+            });
+        }
+        Signals { child }
+    }
+
+    fn set_child(&self, pid: Option<Pid>) {
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+    }
+
+    fn run(&self, command: &mut Command, filter: Option<(PathFilter, Streams)>) -> Result<ExitStatus, WeaveError> {
+        check_interrupted()?;
+        let name = command.get_program().to_string_lossy().into_owned();
+        let broken = |error: std::io::Error| WeaveError::GoBroken { command: name.clone(), problem: error.to_string() };
+        let status = match filter {
+            None => self.wait(command.spawn().map_err(broken)?).map_err(broken)?,
+            Some((filter, streams)) => {
+                let error_pipe = filter.pipe(std::io::stderr()).map_err(broken)?;
+                command.stderr(error_pipe.writer().map_err(broken)?);
+                let mut pipes = vec![error_pipe];
+                if streams == Streams::Both {
+                    if output::same_file(std::io::stdout(), std::io::stderr()) {
+                        // One pipe for both keeps the order of their lines.
+                        command.stdout(pipes[0].writer().map_err(broken)?);
+                    } else {
+                        let pipe = filter.pipe(std::io::stdout()).map_err(broken)?;
+                        command.stdout(pipe.writer().map_err(broken)?);
+                        pipes.push(pipe);
+                    }
+                }
+                let child = command.spawn().map_err(broken)?;
+                // The command's own ends of the pipes must be closed, or the filters wait for ever.
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                let status = self.wait(child).map_err(broken)?;
+                pipes.into_iter().for_each(output::Pipe::finish);
+                status
+            }
+        };
+        Ok(status)
+    }
+
+    fn wait(&self, mut child: Child) -> std::io::Result<ExitStatus> {
+        self.set_child(Pid::from_raw(child.id().cast_signed()));
+        let status = child.wait();
+        self.set_child(None);
+        status
+    }
 }

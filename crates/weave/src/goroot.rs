@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::embedded;
 use crate::error::{WeaveError, at};
-use crate::pack::PackSet;
 use crate::runtime_patch;
 use crate::splice::Edit;
 use crate::version::ReleaseVersion;
@@ -19,6 +18,9 @@ use crate::weave::{self, Input, Outcome, PackageSource, RuleOf, RuleReport};
 
 /// Name of the description at the root of the shadow tree.
 pub const DESCRIPTION: &str = "tandem.json";
+
+/// Tools in whose place the shadow tree has a link to the tandem binary.
+pub const WRAPPED_TOOLS: [&str; 3] = ["compile", "cover", "link"];
 
 /// The Go installation that is shadowed.
 #[derive(Debug, Clone)]
@@ -55,12 +57,6 @@ pub struct ShadowRoot {
     pub description: Description,
 }
 
-/// Rules of `set` whose target is in the standard library.
-pub fn standard_rules(set: &PackSet) -> Vec<RuleOf<'_>> {
-    let of_pack = |pack| move |rule| RuleOf { pack, rule };
-    let packs = set.packs.iter().filter(|pack| pack.module.is_none());
-    packs.flat_map(|pack| pack.rules.iter().map(of_pack(pack))).filter(|of| is_standard(&of.rule.target)).collect()
-}
 
 /// Whether an import path belongs to the standard library: its first element has no dot.
 pub fn is_standard(import_path: &str) -> bool {
@@ -69,14 +65,15 @@ pub fn is_standard(import_path: &str) -> bool {
 
 impl ShadowRoot {
     /// The tree for this Go and these packs; made if it is not in the cache.
-    pub fn get(cache: &Cache, go: &RealGo, set: &PackSet, wrapper: &Path) -> Result<ShadowRoot, WeaveError> {
+    /// `rules` are those whose target is in the standard library.
+    pub fn get(cache: &Cache, go: &RealGo, rules: &[RuleOf<'_>], wrapper: &Path) -> Result<ShadowRoot, WeaveError> {
         let version_file = go.root.join("VERSION");
-        let mut key = Key::new("goroot").text(&go.root).text(&go.version_text).text(&set.digest).text(wrapper);
-        key = key.bytes(&fs::read(&version_file).unwrap_or_default());
-        for target in targets(set) {
+        let mut key = Key::new("goroot").text(&go.root).text(&go.version_text).text(wrapper);
+        key = weave::rules_state(key.bytes(&fs::read(&version_file).unwrap_or_default()), rules);
+        for target in targets(rules) {
             key = folder_state(key, &go.root.join("src").join(target));
         }
-        let dir = cache.entry("goroot", &key.name(), |work| make(work, go, set, wrapper))?;
+        let dir = cache.entry("goroot", &key.name(), |work| make(work, go, rules, wrapper))?;
         let path = dir.join(DESCRIPTION);
         let text = fs::read(&path).map_err(at("read", &path))?;
         let description = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
@@ -84,8 +81,8 @@ impl ShadowRoot {
     }
 }
 
-fn targets(set: &PackSet) -> Vec<&str> {
-    let mut targets: Vec<&str> = standard_rules(set).iter().map(|of| of.rule.target.as_str()).collect();
+fn targets<'a>(rules: &[RuleOf<'a>]) -> Vec<&'a str> {
+    let mut targets: Vec<&str> = rules.iter().map(|of| of.rule.target.as_str()).collect();
     targets.push("runtime");
     targets.sort_unstable();
     targets.dedup();
@@ -110,12 +107,12 @@ fn folder_state(mut key: Key, dir: &Path) -> Key {
     key
 }
 
-fn make(work: &Path, go: &RealGo, set: &PackSet, wrapper: &Path) -> Result<(), WeaveError> {
+fn make(work: &Path, go: &RealGo, standard_rules: &[RuleOf<'_>], wrapper: &Path) -> Result<(), WeaveError> {
     let runtime2 = go.root.join("src/runtime/runtime2.go");
     let runtime2 = fs::read_to_string(&runtime2).map_err(at("read", &runtime2))?;
     let patch = runtime_patch::pack(&runtime2, &go.version)?;
     let mut rules: Vec<RuleOf<'_>> = patch.rules.iter().map(|rule| RuleOf { pack: &patch, rule }).collect();
-    rules.extend(standard_rules(set));
+    rules.extend_from_slice(standard_rules);
     let source = |target: &str| {
         let dir = go.root.join("src").join(target);
         dir.is_dir().then(|| (target.to_owned(), PackageSource { dir, ..PackageSource::default() }))
@@ -212,14 +209,15 @@ fn link_sources(real: &Path, shadow: &Path, below: &Path, woven: &[PathBuf]) -> 
     Ok(())
 }
 
-/// The host's tools: links, and wrappers under the names in `tool::WRAPPED`.
+/// The host's tools: links, and wrappers under the names in `WRAPPED_TOOLS`.
 fn link_tools(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), WeaveError> {
     let relative = go.tool_dir.strip_prefix(&go.root).unwrap_or(Path::new("pkg/tool"));
     let dir = shadow.join(relative);
     fs::create_dir_all(&dir).map_err(at("create", &dir))?;
-    let _ = wrapper;
     for name in names(&go.tool_dir)? {
-        link(&go.tool_dir.join(&name), &dir.join(&name))?;
+        let is_wrapped = WRAPPED_TOOLS.iter().any(|tool| name == *tool);
+        let target = if is_wrapped { wrapper.to_owned() } else { go.tool_dir.join(&name) };
+        link(&target, &dir.join(&name))?;
     }
     Ok(())
 }

@@ -1,21 +1,33 @@
 //! The build half of Tandem: weaves spans into Go source and runs the go command on the result.
 //!
-//! `pack` (what to weave) → `find`, `splice`, `weave` (into which bytes) → `goroot` (where go finds it) → `go` (run).
+//! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
+//! which bytes) → `goroot`, `modules`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
+//! (what its tools record).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
+pub mod arguments;
 pub mod cache;
-mod directive;
+mod cover;
+pub mod directive;
 mod embedded;
 pub mod error;
+pub mod explain;
 pub mod find;
 pub mod go;
 pub mod goroot;
+pub mod modfile;
+pub mod modules;
+pub mod output;
+pub mod overlay;
 pub mod pack;
 pub mod parse;
+pub mod plan;
+pub mod project;
 pub mod runtime_patch;
 pub mod signature;
 pub mod splice;
 pub mod token;
+pub mod tool;
 pub mod version;
 pub mod weave;
 

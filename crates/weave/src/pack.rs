@@ -269,21 +269,18 @@ struct PackText {
 impl Pack {
     /// Reads one pack; `name` is how messages call the file.
     pub fn parse(name: &str, yaml: &str, hooks: BTreeMap<String, String>) -> Result<Pack, PackError> {
-        let malformed = |problem: String, offset: usize, length: usize| PackError::Malformed {
+        let malformed = |problem: String, span: SourceSpan| PackError::Malformed {
             name: name.to_owned(),
             problem,
             source_code: NamedSource::new(name, yaml.to_owned()),
-            span: (offset, length).into(),
+            span,
         };
-        let text: PackText = serde_saphyr::from_str(yaml).map_err(|error| {
-            let (offset, length) = error.location().map_or((0, 0), |at| line_span(yaml, at.line() as usize, at.column() as usize));
-            malformed(plain_problem(&error), offset, length)
-        })?;
+        let text: PackText = serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
         for rule in &text.rules {
             for file in &rule.add_files {
                 if !hooks.contains_key(file) {
                     let offset = yaml.find(file.as_str()).unwrap_or(0);
-                    return Err(malformed(format!("rule {}: there is no hooks/{file}", rule.id), offset, file.len()));
+                    return Err(malformed(format!("rule {}: there is no hooks/{file}", rule.id), (offset, file.len()).into()));
                 }
             }
         }
@@ -314,10 +311,16 @@ impl Pack {
 }
 
 /// The error's own sentence, without the place and the source lines that `miette` shows better.
-fn plain_problem(error: &serde_saphyr::Error) -> String {
+pub(crate) fn plain_problem(error: &serde_saphyr::Error) -> String {
     let full = error.to_string();
-    let first = full.lines().next().unwrap_or_default();
-    first.trim_start_matches("error: ").to_owned()
+    let first = full.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let sentence = first.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(first, |(_, sentence)| sentence);
+    sentence.to_owned()
+}
+
+/// From where YAML went wrong to the end of that line.
+pub(crate) fn error_span(text: &str, error: &serde_saphyr::Error) -> SourceSpan {
+    error.location().map_or((0, 0), |at| line_span(text, at.line() as usize, at.column() as usize)).into()
 }
 
 fn line_span(text: &str, line: usize, column: usize) -> (usize, usize) {
@@ -332,8 +335,6 @@ fn line_span(text: &str, line: usize, column: usize) -> (usize, usize) {
 pub struct PackSet {
     /// Unique by name.
     pub packs: Vec<Pack>,
-    /// Changes when any byte of any pack does.
-    pub digest: String,
 }
 
 impl PackSet {
@@ -352,8 +353,6 @@ impl PackSet {
         for folder in folders {
             set.add(Pack::load(folder)?);
         }
-        // The Debug text holds every field of every pack, and nothing else.
-        set.digest = blake3::hash(format!("{:?}", set.packs).as_bytes()).to_hex()[..32].to_owned();
         Ok(set)
     }
 
@@ -366,13 +365,9 @@ impl PackSet {
 
     /// Takes out packs and rules by name.
     pub fn disable(&mut self, names: &[String]) {
-        if names.is_empty() {
-            return;
-        }
         self.packs.retain(|pack| !names.contains(&pack.name));
         for pack in &mut self.packs {
             pack.rules.retain(|rule| !names.contains(&rule.id));
         }
-        self.digest = blake3::hash(format!("{} without {names:?}", self.digest).as_bytes()).to_hex()[..32].to_owned();
     }
 }

@@ -4,6 +4,15 @@
 use crate::parse::{Function, ParameterList};
 use crate::splice::Edit;
 
+const RECEIVER: &str = "tandemRecv";
+const PARAMETER: &str = "tandemP";
+const RESULT: &str = "tandemR";
+
+/// Whether an inserted text is a name that a `Namer` gave.
+pub fn is_name(text: &str) -> bool {
+    text.strip_suffix(' ').is_some_and(|name| [RECEIVER, PARAMETER, RESULT].iter().any(|prefix| name.starts_with(prefix)))
+}
+
 /// Gives names and collects the edits that this needs.
 pub struct Namer<'a> {
     text: &'a str,
@@ -20,17 +29,17 @@ impl<'a> Namer<'a> {
 
     /// The receiver's name.
     pub fn receiver(&mut self) -> Option<String> {
-        self.name(&self.function.receiver, "tandemRecv", 0)
+        self.name(&self.function.receiver, RECEIVER, 0)
     }
 
     /// The name of the parameter at `index`.
     pub fn parameter(&mut self, index: usize) -> Option<String> {
-        self.name(&self.function.parameters, "tandemP", index)
+        self.name(&self.function.parameters, PARAMETER, index)
     }
 
     /// The name of the result at `index`.
     pub fn result(&mut self, index: usize) -> Option<String> {
-        self.name(&self.function.results, "tandemR", index)
+        self.name(&self.function.results, RESULT, index)
     }
 
     fn name(&mut self, list: &ParameterList, prefix: &str, index: usize) -> Option<String> {

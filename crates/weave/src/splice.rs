@@ -26,15 +26,15 @@ impl Edit {
     }
 }
 
-/// Brings edits into the order in which `apply` needs them, first given first at one position; equal replacements and
-/// equal names given twice become one. Gives back an edit that overlaps another as the error.
+/// Brings edits into the order in which `apply` needs them, first given first at one position. The same replacement or
+/// the same name in a signature, asked for twice, becomes one. The error is an edit that overlaps another.
 pub fn merge(edits: Vec<Edit>) -> Result<Vec<Edit>, Edit> {
     let mut merged: Vec<Edit> = Vec::with_capacity(edits.len());
     for edit in edits {
-        if merged.contains(&edit) && !edit.range.is_empty() {
-            continue;
+        let may_be_shared = !edit.range.is_empty() || crate::signature::is_name(&edit.text);
+        if !(may_be_shared && merged.contains(&edit)) {
+            merged.push(edit);
         }
-        merged.push(edit);
     }
     merged.sort_by_key(|edit| (edit.range.start, edit.range.end));
     match merged.windows(2).find(|pair| pair[1].range.start < pair[0].range.end) {

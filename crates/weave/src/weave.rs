@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Key;
 use crate::find::{self, Scope};
 use crate::pack::{self, Action, Pack, Rule};
 use crate::parse::GoFile;
@@ -26,6 +27,11 @@ pub enum Outcome {
     },
     /// It is not meant for this Go or module version.
     OutOfRange {
+        /// A sentence fragment for people.
+        reason: String,
+    },
+    /// The program does not use its target.
+    NotUsed {
         /// A sentence fragment for people.
         reason: String,
     },
@@ -75,8 +81,10 @@ pub struct RuleOf<'a> {
 pub struct WovenFile {
     /// The original's text.
     pub plain: String,
-    /// In order, not overlapping.
+    /// In order, not overlapping; with the import that they need.
     pub edits: Vec<Edit>,
+    /// As the rules gave them.
+    pub rule_edits: Vec<Edit>,
 }
 
 impl WovenFile {
@@ -136,7 +144,7 @@ pub fn weave(input: &Input<'_>) -> Woven {
         let attempt = attempt(input, &refused);
         let newly_refused = attempt.newly_refused(input);
         if newly_refused.is_empty() {
-            return attempt.finish(input, &refused);
+            return attempt.finish(input);
         }
         refused.extend(newly_refused);
     }
@@ -220,7 +228,7 @@ impl Attempt {
         self.outcomes.iter().zip(&input.rules).enumerate().filter(move |(_, (outcome, _))| is_matched(outcome)).map(|(index, (_, of))| (index, of.rule))
     }
 
-    fn finish(self, input: &Input<'_>, _refused: &BTreeMap<String, String>) -> Woven {
+    fn finish(self, input: &Input<'_>) -> Woven {
         let mut packages: BTreeMap<String, WovenPackage> = BTreeMap::new();
         for (index, rule) in self.matched(input) {
             let package = packages.entry(rule.target.clone()).or_default();
@@ -231,7 +239,8 @@ impl Attempt {
         for (path, files) in &self.packages {
             for file in files.iter().filter(|file| !file.edits.is_empty()) {
                 let edits = spliced(file, |_| true).expect("conflicts were refused before");
-                let woven = WovenFile { plain: file.plain.clone(), edits };
+                let rule_edits = file.edits.iter().map(|(_, edit)| edit.clone()).collect();
+                let woven = WovenFile { plain: file.plain.clone(), edits, rule_edits };
                 packages.entry(path.clone()).or_default().files.insert(file.name.clone(), woven);
             }
         }
@@ -272,6 +281,20 @@ fn read_package(source: &PackageSource) -> Vec<FileWork> {
             Some(FileWork { name, plain, edits: Vec::new() })
         })
         .collect()
+}
+
+/// Adds all that decides what rules do to a key.
+pub fn rules_state(key: Key, rules: &[RuleOf<'_>]) -> Key {
+    rules.iter().fold(key, |key, of| {
+        let hooks = of.rule.add_files.iter().map(|name| &of.pack.hooks[name]);
+        // The Debug text of a rule holds every field of it, and nothing else.
+        hooks.fold(key.text(&of.pack.name).text(format!("{:?}", of.rule)), |key, text| key.text(text))
+    })
+}
+
+/// Adds the texts of a package's files to a key.
+pub fn package_state(key: Key, source: &PackageSource) -> Key {
+    read_package(source).into_iter().fold(key, |key, file| key.text(file.name).text(file.plain))
 }
 
 fn read_text(path: &Path) -> Option<String> {
@@ -405,14 +428,8 @@ fn add_fields(structure: tree_sitter::Node<'_>, text: &str) -> Result<Edit, Stri
 /// The merged edits of the rules that `wanted` lets through, with the import that they need; `None` when they overlap
 /// or the result does not parse although the original did.
 fn spliced(file: &FileWork, wanted: impl Fn(usize) -> bool) -> Option<Vec<Edit>> {
-    let mut edits: Vec<Edit> = Vec::new();
-    for (_, edit) in file.edits.iter().filter(|(index, _)| wanted(*index)) {
-        let is_name = edit.text.starts_with("tandemP") || edit.text.starts_with("tandemR");
-        if !(is_name && edits.contains(edit)) {
-            edits.push(edit.clone());
-        }
-    }
-    finish_edits(&file.plain, edits)
+    let edits = file.edits.iter().filter(|(index, _)| wanted(*index)).map(|(_, edit)| edit.clone());
+    finish_edits(&file.plain, edits.collect())
 }
 
 /// Adds the import, merges, and checks that the result parses.
@@ -423,6 +440,10 @@ pub fn finish_edits(plain: &str, mut edits: Vec<Edit>) -> Option<Vec<Edit>> {
         edits.insert(0, Edit::insert(at, "; import tandem_rt \"tandem/rt\""));
     }
     let merged = splice::merge(edits).ok()?;
-    let parses = !GoFile::parse_leniently(&splice::apply(plain, &merged)).root().has_error();
-    (parses || original.root().has_error()).then_some(merged)
+    (parses(&splice::apply(plain, &merged)) || original.root().has_error()).then_some(merged)
+}
+
+/// Whether a text is free of syntax errors.
+pub fn parses(text: &str) -> bool {
+    !GoFile::parse_leniently(text).root().has_error()
 }

@@ -1,0 +1,188 @@
+//! The go command's arguments, as far as the weave must know them: everything is passed on, but the values of a few
+//! flags (`-C`, `-mod`, `-modfile`, `-overlay`, `-exec`) decide where sources come from.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// Flags of build, install, run, test and vet that take a value, which may be the next argument.
+const VALUE_FLAGS: [&str; 52] = [
+    "C", "asmflags", "bench", "benchtime", "blockprofile", "blockprofilerate", "buildmode", "compiler", "count", "covermode",
+    "coverpkg", "coverprofile", "cpu", "cpuprofile", "debug-actiongraph", "debug-runtime-trace", "debug-trace", "exec", "fixtool",
+    "fuzz", "fuzzcachedir", "fuzzminimizetime", "fuzztime", "gccgoflags", "gcflags", "gocoverdir", "installsuffix", "ldflags", "list",
+    "memprofile", "memprofilerate", "mod", "modfile", "mutexprofile", "mutexprofilefraction", "o", "outputdir",
+    "overlay", "p", "parallel", "pgo", "pkgdir", "run", "shuffle", "skip", "tags", "testlogfile", "timeout", "toolexec", "trace",
+    "vet", "vettool",
+];
+
+/// A command line of the go command.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    /// `build`, `test` …
+    pub command: String,
+    /// Everything after the sub-command, with the flags that the weave sets itself taken out.
+    pub rest: Vec<OsString>,
+    /// `-C`.
+    pub change_dir: Option<PathBuf>,
+    /// `-mod`.
+    pub module_mode: Option<String>,
+    /// `-modfile`.
+    pub module_file: Option<PathBuf>,
+    /// `-overlay`.
+    pub overlay: Option<PathBuf>,
+    /// `-exec`.
+    pub exec: Option<String>,
+    /// `-json`.
+    pub json: bool,
+    /// Packages and files, without the arguments of a program that is run.
+    pub packages: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads a command line; flags in `GOFLAGS` come before it. `-C`, `-modfile`, `-overlay` and `-exec` are taken out
+    /// of `rest`.
+    pub fn read(arguments: &[OsString]) -> Arguments {
+        let mut found = Arguments { command: text(arguments.first().map_or(OsStr::new(""), OsString::as_os_str)), ..Arguments::default() };
+        let mut at = 1;
+        while at < arguments.len() {
+            let argument = &arguments[at];
+            let word = text(argument);
+            let Some(flag) = flag_name(&word) else {
+                let is_first = found.packages.is_empty();
+                let ends_list = found.command == "run" && !word.ends_with(".go");
+                if is_first || !ends_list {
+                    found.packages.push(word);
+                }
+                if ends_list {
+                    break; // one package or some files, then the program's own arguments
+                }
+                found.rest.push(argument.clone());
+                at += 1;
+                continue;
+            };
+            if flag == "args" || flag.is_empty() {
+                break;
+            }
+            let (name, inline) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
+            let takes_next = inline.is_none() && VALUE_FLAGS.contains(&name) && at + 1 < arguments.len();
+            let value = inline.or_else(|| takes_next.then(|| text(&arguments[at + 1])));
+            let words = &arguments[at..at + 1 + usize::from(takes_next)];
+            if !found.take(name, value) {
+                found.rest.extend_from_slice(words);
+            }
+            at += words.len();
+        }
+        found.rest.extend_from_slice(&arguments[at.min(arguments.len())..]);
+        found
+    }
+
+    /// Keeps what the weave must know; true when the flag is not passed on as it stands.
+    fn take(&mut self, name: &str, value: Option<String>) -> bool {
+        match (name, value) {
+            ("C", Some(value)) => self.change_dir = Some(value.into()),
+            ("modfile", Some(value)) => self.module_file = Some(value.into()),
+            ("overlay", Some(value)) => self.overlay = Some(value.into()),
+            ("exec", Some(value)) if self.command == "run" => self.exec = Some(value),
+            ("mod", value) => {
+                self.module_mode = value;
+                return false;
+            }
+            ("json", value) => {
+                self.json = value.is_none_or(|value| value != "false");
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Adds what `GOFLAGS` says where the command line is silent.
+    pub fn add_defaults(&mut self, goflags: &str) {
+        let words: Vec<OsString> = std::iter::once("".to_owned()).chain(split_quoted(goflags)).map(OsString::from).collect();
+        let defaults = Arguments::read(&words);
+        self.module_mode = self.module_mode.take().or(defaults.module_mode);
+        self.module_file = self.module_file.take().or(defaults.module_file);
+        self.overlay = self.overlay.take().or(defaults.overlay);
+        self.json |= defaults.json;
+    }
+
+    /// The folder in which the go command works.
+    pub fn working_dir(&self, current: &Path) -> PathBuf {
+        self.change_dir.as_ref().map_or_else(|| current.to_owned(), |dir| current.join(dir))
+    }
+
+    /// `go install example.com/cmd@latest`: the module graph is that package's own.
+    pub fn is_outside_module(&self) -> bool {
+        self.packages.iter().any(|package| package.contains('@') && !Path::new(package).exists())
+    }
+}
+
+fn text(argument: &OsStr) -> String {
+    argument.to_string_lossy().into_owned()
+}
+
+/// The flag without its dashes.
+fn flag_name(word: &str) -> Option<&str> {
+    let name = word.strip_prefix('-')?;
+    (!name.is_empty()).then(|| name.strip_prefix('-').unwrap_or(name))
+}
+
+/// Splits as the go command splits `GOFLAGS`: at white space, with whole fields in single or double quotes.
+pub fn split_quoted(text: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (field, after) = match first {
+            '\'' | '"' => rest[1..].split_once(first).unwrap_or((&rest[1..], "")),
+            _ => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
+        };
+        fields.push(field.to_owned());
+        rest = after.trim_start();
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Arguments {
+        Arguments::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn takes_out_only_what_the_weave_sets() {
+        let arguments = read("build -C dir -o out -overlay=o.json -mod vendor -tags a,b ./... x");
+        assert_eq!(arguments.rest, ["-o", "out", "-mod", "vendor", "-tags", "a,b", "./...", "x"]);
+        assert_eq!(arguments.change_dir.as_deref(), Some(Path::new("dir")));
+        assert_eq!(arguments.overlay.as_deref(), Some(Path::new("o.json")));
+        assert_eq!(arguments.module_mode.as_deref(), Some("vendor"));
+        assert_eq!(arguments.packages, ["./...", "x"]);
+    }
+
+    #[test]
+    fn leaves_the_programs_arguments_alone() {
+        let arguments = read("run -race ./cmd -overlay x");
+        assert_eq!((arguments.overlay, arguments.rest.len(), arguments.packages.len()), (None, 4, 1));
+        let arguments = read("run a.go b.go x.json -mod=mod");
+        assert_eq!((arguments.module_mode, arguments.packages.len()), (None, 2));
+        let arguments = read("test ./... -run X -overlay o -args -overlay p -C q");
+        assert_eq!(arguments.overlay.as_deref(), Some(Path::new("o")));
+        assert_eq!(arguments.change_dir, None);
+        assert_eq!(arguments.rest, ["./...", "-run", "X", "-args", "-overlay", "p", "-C", "q"]);
+    }
+
+    #[test]
+    fn the_command_line_beats_goflags() {
+        let mut arguments = read("build --modfile=a.mod");
+        arguments.add_defaults("-modfile=b.mod '-overlay=my o.json' -mod=mod");
+        assert_eq!(arguments.module_file.as_deref(), Some(Path::new("a.mod")));
+        assert_eq!(arguments.overlay.as_deref(), Some(Path::new("my o.json")));
+        assert_eq!(arguments.module_mode.as_deref(), Some("mod"));
+    }
+
+    #[test]
+    fn versions_leave_the_module() {
+        assert!(read("install example.com/a@latest").is_outside_module());
+        assert!(!read("install ./...").is_outside_module());
+    }
+}

@@ -1,0 +1,115 @@
+//! Third-party modules from the module cache: a copy of each module that is woven, with hard links to what is not
+//! changed. The go command finds it by a `replace` line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
+use crate::error::{WeaveError, at};
+use crate::goroot::{DESCRIPTION, write_new};
+use crate::pack::PackSet;
+use crate::project::Module;
+use crate::splice::Edit;
+use crate::version::ReleaseVersion;
+use crate::weave::{self, Input, PackageSource, RuleOf, RuleReport, Woven};
+
+/// A module and its woven copy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShadowModule {
+    /// The module.
+    pub module: Module,
+    /// Where the woven copy lies; `None` when no rule matched.
+    pub dir: Option<PathBuf>,
+    /// Edits of each woven file, by path below the module; `None` is an added file.
+    pub files: BTreeMap<PathBuf, Option<Vec<Edit>>>,
+    /// What became of the rules.
+    pub reports: Vec<RuleReport>,
+}
+
+/// The rules for one module, of all packs.
+pub fn rules_for<'a>(set: &'a PackSet, module: &str) -> Vec<RuleOf<'a>> {
+    let packs = set.packs.iter().filter(|pack| pack.module.as_deref() == Some(module));
+    packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule })).collect()
+}
+
+/// Weaves the target packages of a module; `source` says where a package below the module lies.
+pub fn weave_module(set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>, source: impl Fn(&str) -> Option<PackageSource>) -> Woven {
+    let rules = rules_for(set, &module.path);
+    let targets: BTreeSet<&str> = rules.iter().map(|of| of.rule.target.as_str()).collect();
+    let sources = targets.into_iter().filter_map(|target| Some((target.to_owned(), source(target)?))).collect();
+    weave::weave(&Input {
+        rules,
+        sources,
+        go,
+        version_label: format!("{} {}", module.path, module.effective_version()),
+        module_version: ReleaseVersion::parse(module.effective_version()).or_else(|| ReleaseVersion::parse(&module.version)),
+        matched_elsewhere: matched.clone(),
+    })
+}
+
+/// The folder of a package below its module's folder.
+pub fn package_dir(module: &Module, import_path: &str) -> Option<PathBuf> {
+    let below = import_path.strip_prefix(module.path.as_str())?;
+    let dir = module.dir.join(below.trim_start_matches('/'));
+    (below.is_empty() || below.starts_with('/')).then_some(dir).filter(|dir| dir.is_dir())
+}
+
+impl ShadowModule {
+    /// The woven copy of a module from the module cache.
+    pub fn get(cache: &Cache, set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>) -> Result<ShadowModule, WeaveError> {
+        let key = Key::new("module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
+        let key = weave::rules_state(key, &rules_for(set, &module.path));
+        let entry = cache.entry("module", &key.name(), |work| make(work, set, module, go, matched))?;
+        let path = entry.join(DESCRIPTION);
+        let text = fs::read(&path).map_err(at("read", &path))?;
+        let mut shadow: ShadowModule = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
+        shadow.dir = shadow.dir.map(|dir| entry.join(dir));
+        Ok(shadow)
+    }
+}
+
+fn make(work: &Path, set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>) -> Result<(), WeaveError> {
+    let source = |target: &str| package_dir(module, target).map(|dir| PackageSource { dir, ..PackageSource::default() });
+    let woven = weave_module(set, module, go, matched, source);
+    let mut shadow = ShadowModule { module: module.clone(), dir: None, files: BTreeMap::new(), reports: woven.reports };
+    if !woven.packages.is_empty() {
+        // The folder's own name, as the module cache has it: messages and profiles show it.
+        let name = PathBuf::from(module.dir.file_name().unwrap_or_default());
+        link_module(&module.dir, &work.join(&name))?;
+        for (import_path, package) in &woven.packages {
+            let below = PathBuf::from(import_path[module.path.len()..].trim_start_matches('/'));
+            for (file_name, file) in &package.files {
+                write_new(&work.join(&name).join(&below).join(file_name), file.text().as_bytes())?;
+                shadow.files.insert(below.join(file_name), Some(file.edits.clone()));
+            }
+            for (file_name, text) in &package.added {
+                write_new(&work.join(&name).join(&below).join(file_name), text.as_bytes())?;
+                shadow.files.insert(below.join(file_name), None);
+            }
+        }
+        let manifest = work.join(&name).join("go.mod");
+        if !manifest.exists() {
+            write_new(&manifest, format!("module {}\n", module.path).as_bytes())?;
+        }
+        shadow.dir = Some(name);
+    }
+    write_new(&work.join(DESCRIPTION), &serde_json::to_vec(&shadow).expect("plain data"))
+}
+
+fn link_module(from: &Path, to: &Path) -> Result<(), WeaveError> {
+    check_interrupted()?;
+    fs::create_dir_all(to).map_err(at("create", to))?;
+    for entry in fs::read_dir(from).map_err(at("read", from))?.flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(at("read", &from))?;
+        if kind.is_dir() {
+            link_module(&from, &to)?;
+        } else if kind.is_file() {
+            link_or_copy(&from, &to).map_err(at("create", &to))?;
+        }
+    }
+    Ok(())
+}

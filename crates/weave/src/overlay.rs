@@ -1,0 +1,294 @@
+//! Woven files that stand for files of the user's tree: own packages, vendored modules, folders that replace modules.
+//!
+//! Each woven file lies under its original base name in a folder named by its content, and the go command's `-overlay`
+//! puts it in place. A file whose content is known is not parsed again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Key, check_interrupted};
+use crate::directive;
+use crate::error::{WeaveError, at};
+use crate::goroot::{DESCRIPTION, write_new};
+use crate::parse::GoFile;
+use crate::splice::{self, Edit};
+use crate::weave::{self, PackageSource, RuleReport, Woven};
+
+/// The folder in an entry that holds the woven file.
+const KIND: &str = "file";
+
+/// A woven file that stands for another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OverlayFile {
+    /// Where it lies.
+    pub woven: PathBuf,
+    /// How it came from the plain text; `None` is an added file.
+    pub edits: Option<Vec<Edit>>,
+    /// Hash of the plain text.
+    pub plain_hash: String,
+}
+
+/// What an entry of kind `file` says about itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct FileDescription {
+    edits: Vec<Edit>,
+    warnings: Vec<(usize, String)>,
+    spans: Vec<(usize, String)>,
+}
+
+/// All overlay files of a build, by the path they stand for.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    /// By plain path.
+    pub files: BTreeMap<PathBuf, OverlayFile>,
+    /// `path:line: text`.
+    pub warnings: Vec<String>,
+    /// `path`, line, name of each span that a directive asks for.
+    pub spans: Vec<(PathBuf, usize, String)>,
+}
+
+/// The user's own `-overlay`: what stands for which path; an empty path takes the file away.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct UserOverlay {
+    /// Absolute plain paths.
+    #[serde(rename = "Replace", default)]
+    pub replace: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl UserOverlay {
+    /// Reads the file; a broken one is the go command's to refuse.
+    pub fn read(file: &Path, dir: &Path) -> Option<UserOverlay> {
+        let overlay: UserOverlay = serde_json::from_slice(&fs::read(dir.join(file)).ok()?).ok()?;
+        let absolute = |path: PathBuf| if path.as_os_str().is_empty() { path } else { crate::modfile::clean(&dir.join(path)) };
+        Some(UserOverlay { replace: overlay.replace.into_iter().map(|(plain, instead)| (absolute(plain), absolute(instead))).collect() })
+    }
+
+    /// The text that the go command would see at `path`.
+    pub fn text(&self, path: &Path) -> Option<String> {
+        let actual = self.replace.get(path).map_or(path, PathBuf::as_path);
+        String::from_utf8(fs::read(actual).ok()?).ok()
+    }
+
+    /// The package in `dir`, as the go command would see it.
+    pub fn package(&self, dir: &Path) -> PackageSource {
+        let inside = self.replace.keys().filter(|path| path.parent() == Some(dir));
+        let instead = inside.filter_map(|path| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            Some((name, Some(self.text(path)).filter(|_| !self.replace[path].as_os_str().is_empty()).flatten()))
+        });
+        PackageSource { dir: dir.to_owned(), instead: instead.collect() }
+    }
+}
+
+/// Edits that rules make in the packages of the user's tree, by plain path.
+#[derive(Debug, Default)]
+pub struct RuleEdits {
+    /// Edits of files.
+    pub edits: BTreeMap<PathBuf, Vec<Edit>>,
+    /// Added files.
+    pub added: BTreeMap<PathBuf, String>,
+}
+
+/// A package weave as it is kept in the cache.
+#[derive(Serialize, Deserialize)]
+struct KeptWeave {
+    edits: BTreeMap<String, BTreeMap<String, Vec<Edit>>>,
+    added: BTreeMap<String, BTreeMap<String, String>>,
+    reports: Vec<RuleReport>,
+}
+
+impl RuleEdits {
+    /// Adds what `make` weaves in the packages of `sources`, from the cache when neither they nor the rules have changed.
+    pub fn add(&mut self, cache: &Cache, rules: Key, sources: &BTreeMap<String, PackageSource>, make: impl FnOnce() -> Woven) -> Result<Vec<RuleReport>, WeaveError> {
+        let mut key = rules;
+        for (import_path, source) in sources {
+            key = weave::package_state(key.text(import_path), source);
+        }
+        let place = cache.root().join("package").join(format!("{}.json", key.name()));
+        let kept = fs::read(&place).ok().and_then(|text| serde_json::from_slice::<KeptWeave>(&text).ok());
+        let kept = match kept {
+            Some(kept) => kept,
+            None => {
+                let kept = KeptWeave::from(make());
+                cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+                kept
+            }
+        };
+        for (import_path, source) in sources {
+            let files = kept.edits.get(import_path).into_iter().flatten();
+            self.edits.extend(files.map(|(name, edits)| (source.dir.join(name), edits.clone())));
+            let added = kept.added.get(import_path).into_iter().flatten();
+            self.added.extend(added.map(|(name, text)| (source.dir.join(name), text.clone())));
+        }
+        Ok(kept.reports)
+    }
+}
+
+impl From<Woven> for KeptWeave {
+    fn from(woven: Woven) -> KeptWeave {
+        let mut kept = KeptWeave { edits: BTreeMap::new(), added: BTreeMap::new(), reports: woven.reports };
+        for (path, package) in woven.packages {
+            let edits = package.files.into_iter().map(|(name, file)| (name, file.rule_edits)).collect();
+            kept.edits.insert(path.clone(), edits);
+            kept.added.insert(path, package.added);
+        }
+        kept
+    }
+}
+
+impl Overlay {
+    /// Weaves the user's tree: `rule_edits`, and the directives in the folders of `modules` (import path and folder).
+    pub fn build(cache: &Cache, user: &UserOverlay, modules: &[(String, PathBuf)], rule_edits: &RuleEdits) -> Result<Overlay, WeaveError> {
+        let mut overlay = Overlay::default();
+        let mut files: BTreeMap<PathBuf, String> = BTreeMap::new(); // plain path to import path
+        for (module, dir) in modules {
+            for file in files_with_directives(cache, user, dir)? {
+                let below = file.parent().and_then(|parent| parent.strip_prefix(dir).ok()).unwrap_or(Path::new(""));
+                let import_path = if below.as_os_str().is_empty() { module.clone() } else { format!("{module}/{}", below.display()) };
+                files.insert(file, import_path);
+            }
+        }
+        let ignored = ignored_packages(user, files.keys());
+        for path in rule_edits.edits.keys() {
+            files.entry(path.clone()).or_default();
+        }
+        for (path, import_path) in &files {
+            check_interrupted()?;
+            let is_ignored = path.parent().is_some_and(|dir| ignored.contains(dir));
+            if !is_ignored {
+                let edits = rule_edits.edits.get(path).map_or(&[][..], Vec::as_slice);
+                overlay.add_file(cache, user, path, import_path, edits)?;
+            }
+        }
+        for (path, text) in &rule_edits.added {
+            let name = path.file_name().unwrap_or_default();
+            let key = Key::new("added").text(name).text(text);
+            let entry = cache.entry(KIND, &key.name(), |work| write_new(&work.join(name), text.as_bytes()))?;
+            let file = OverlayFile { woven: entry.join(name), edits: None, plain_hash: String::new() };
+            overlay.files.insert(path.clone(), file);
+        }
+        Ok(overlay)
+    }
+
+    fn add_file(&mut self, cache: &Cache, user: &UserOverlay, path: &Path, import_path: &str, rule_edits: &[Edit]) -> Result<(), WeaveError> {
+        let Some(plain) = user.text(path) else { return Ok(()) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let edits_text = serde_json::to_vec(rule_edits).expect("plain data");
+        let key = Key::new("file").text(&name).text(import_path).text(&plain).bytes(&edits_text);
+        let entry = cache.entry(KIND, &key.name(), |work| make_file(work, &name, import_path, &plain, rule_edits))?;
+        let description = entry.join(DESCRIPTION);
+        let text = fs::read(&description).map_err(at("read", &description))?;
+        let description: FileDescription = serde_json::from_slice(&text).map_err(|error| at("read", &description)(error.into()))?;
+        self.warnings.extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
+        self.spans.extend(description.spans.into_iter().map(|(line, name)| (path.to_owned(), line, name)));
+        if !description.edits.is_empty() {
+            let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();
+            self.files.insert(path.to_owned(), OverlayFile { woven: entry.join(&name), edits: Some(description.edits), plain_hash });
+        }
+        Ok(())
+    }
+}
+
+fn make_file(work: &Path, name: &str, import_path: &str, plain: &str, rule_edits: &[Edit]) -> Result<(), WeaveError> {
+    let mut description = FileDescription::default();
+    let mut edits = rule_edits.to_vec();
+    // A file that does not parse is not woven: the go command says best what is wrong with it.
+    if let Some(file) = GoFile::parse(plain) {
+        if !import_path.is_empty() {
+            let directives = directive::spans(&file, name, import_path);
+            description = FileDescription { edits: Vec::new(), warnings: directives.warnings, spans: directives.spans };
+            edits.extend(directives.edits);
+        }
+        if !edits.is_empty() {
+            match weave::finish_edits(plain, edits) {
+                Some(edits) => description.edits = edits,
+                None => {
+                    description.spans.clear();
+                    description.warnings.push((1, "the spans asked for do not fit together; the file is not woven".into()));
+                }
+            }
+        }
+    }
+    if !description.edits.is_empty() {
+        write_new(&work.join(name), splice::apply(plain, &description.edits).as_bytes())?;
+    }
+    write_new(&work.join(DESCRIPTION), &serde_json::to_vec(&description).expect("plain data"))
+}
+
+/// Folders of which a file says `//tandem:ignore package`.
+fn ignored_packages<'a>(user: &UserOverlay, files: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    files
+        .filter(|path| {
+            let text = user.text(path).unwrap_or_default();
+            // The clause is looked for only in files that contain the words.
+            text.contains("//tandem:ignore package") && directive::package_is_ignored(&GoFile::parse_leniently(&text))
+        })
+        .filter_map(|path| path.parent().map(Path::to_owned))
+        .collect()
+}
+
+/// What is known of a file: change time and size, and whether it has a directive.
+type Known = (u128, u64, bool);
+
+/// The files of a module that contain a directive; files that have not changed since the last build are not read.
+fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<Vec<PathBuf>, WeaveError> {
+    let place = cache.root().join("index").join(format!("{}.json", Key::new("index").text(module_dir).name()));
+    let known: BTreeMap<String, Known> = fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let mut seen: BTreeMap<String, Known> = BTreeMap::new();
+    walk(module_dir, module_dir, &known, &mut seen);
+    if seen != known {
+        // A file written a moment ago may be written again within the same tick of the clock.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let settled = now.saturating_sub(Duration::from_secs(2)).as_nanos();
+        let mut kept = seen.clone();
+        kept.retain(|_, (modified, _, _)| *modified < settled);
+        cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+    }
+    let mut found: BTreeSet<PathBuf> = seen.into_iter().filter(|(_, (_, _, has))| *has).map(|(name, _)| module_dir.join(name)).collect();
+    for path in user.replace.keys().filter(|path| path.starts_with(module_dir) && is_go_file(path)) {
+        let has_directive = user.text(path).is_some_and(|text| text.contains("//tandem:"));
+        let _changed = if has_directive { found.insert(path.clone()) } else { found.remove(path) };
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn is_go_file(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "go")
+}
+
+fn walk(root: &Path, dir: &Path, known: &BTreeMap<String, Known>, seen: &mut BTreeMap<String, Known>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if kind.is_dir() {
+            let is_skipped = name == "testdata" || name == "vendor" || path.join("go.mod").exists();
+            if !is_skipped {
+                walk(root, &path, known, seen);
+            }
+            continue;
+        }
+        let Some(metadata) = is_go_file(&path).then(|| fs::metadata(&path).ok()).flatten() else { continue };
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let (modified, size) = (modified.as_nanos(), metadata.len());
+        let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+        let has_directive = match known.get(&relative) {
+            Some((known_time, known_size, has)) if *known_time == modified && *known_size == size => *has,
+            _ => fs::read(&path).is_ok_and(|text| contains(&text, b"//tandem:")),
+        };
+        seen.insert(relative, (modified, size, has_directive));
+    }
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}

@@ -1,0 +1,304 @@
+//! From a command line to everything that a woven run of the go command needs: the shadow GOROOT, woven modules, the
+//! overlay, and the flags that point the go command at them.
+//!
+//! The plan is written into the cache too; the wrapped tools read it there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::Arguments;
+use crate::cache::{Cache, Key};
+use crate::error::{WeaveError, at};
+use crate::go::GoEnv;
+use crate::goroot::{self, RealGo, ShadowRoot, write_new};
+use crate::modfile::{self, Replacement};
+use crate::modules::{self, ShadowModule};
+use crate::overlay::{Overlay, OverlayFile, RuleEdits, UserOverlay};
+use crate::pack::PackSet;
+use crate::project::{Layout, Module, Project};
+use crate::version::ReleaseVersion;
+use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
+
+/// The environment variable by which the wrapped tools find the plan.
+pub const PLAN_VARIABLE: &str = "TANDEM_PLAN";
+/// The newest Go whose runtime and standard library the packs were made for.
+const NEWEST_KNOWN_GO: (u64, u64) = (1, 27);
+
+/// What the wrapped tools and the output filter must know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mapping {
+    /// The real GOROOT.
+    pub real_root: PathBuf,
+    /// The shadow GOROOT.
+    pub shadow_root: PathBuf,
+    /// The cache folder.
+    pub cache_root: PathBuf,
+    /// Woven modules.
+    pub modules: Vec<ShadowModule>,
+    /// Overlay files by the path they stand for.
+    pub overlay: BTreeMap<PathBuf, OverlayFile>,
+    /// Copies of go.mod and go.work, and what they stand for.
+    pub manifests: BTreeMap<PathBuf, PathBuf>,
+    /// Rules that matched: id and target package.
+    pub join_points: Vec<(String, String)>,
+}
+
+/// Everything for one run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Paths and their meaning.
+    pub mapping: Mapping,
+    /// Where `mapping` is written.
+    pub file: PathBuf,
+    /// Flags that come first after the sub-command.
+    pub flags: Vec<OsString>,
+    /// `GOWORK`, where it is not the user's.
+    pub work_file: Option<PathBuf>,
+    /// One line each, without `tandem: warning: `.
+    pub warnings: Vec<String>,
+    /// All rules and what became of them.
+    pub reports: Vec<RuleReport>,
+    /// File, line and name of the user's own spans.
+    pub spans: Vec<(PathBuf, usize, String)>,
+    /// Removed when the run is over: manifests that the go command may write.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+/// What `tandem.yaml` says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configuration {
+    /// Folders of packs, relative to the file.
+    #[serde(default)]
+    packs: Vec<PathBuf>,
+    /// Packs and rules that are left out.
+    #[serde(default)]
+    disable: Vec<String>,
+}
+
+impl Configuration {
+    fn read(root: &Path) -> Result<Configuration, WeaveError> {
+        let path = root.join("tandem.yaml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Configuration::default()),
+            Err(error) => return Err(at("read", &path)(error)),
+        };
+        let mut configuration: Configuration = if text.trim().is_empty() {
+            Configuration::default()
+        } else {
+            serde_saphyr::from_str(&text).map_err(|error| WeaveError::configuration(&path, text.clone(), &error))?
+        };
+        configuration.packs = configuration.packs.iter().map(|folder| root.join(folder)).collect();
+        Ok(configuration)
+    }
+}
+
+/// Folders in `$TANDEM_PACKS`, separated as in `PATH`.
+fn packs_in_environment() -> Vec<PathBuf> {
+    let folders = std::env::var_os("TANDEM_PACKS").unwrap_or_default();
+    std::env::split_paths(&folders).filter(|folder| !folder.as_os_str().is_empty()).collect()
+}
+
+/// Makes the plan for `arguments`, run in `dir`.
+pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -> Result<Plan, WeaveError> {
+    let go = env.real_go()?;
+    let cache = Cache::open()?;
+    let project = Project::read(env, arguments, dir);
+    let configuration = Configuration::read(&project.root)?;
+    let mut folders = packs_in_environment();
+    folders.extend(configuration.packs);
+    let mut set = PackSet::load(&folders)?;
+    set.disable(&configuration.disable);
+
+    let wrapper = std::env::current_exe().map_err(at("find", Path::new("tandem")))?;
+    let (own_rules, standard_rules) = rules_without_module(&set, &project);
+    let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &wrapper)?;
+    let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
+
+    let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
+    let found = project.modules(go_command, env, &cache, &wanted, dir)?;
+    let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
+    for module in &found {
+        draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
+    }
+    let missing = wanted.iter().filter(|path| !found.iter().any(|module| module.path == **path));
+    for of in missing.flat_map(|path| modules::rules_for(&set, path)) {
+        let reason = format!("{} is not needed by this program", of.pack.module.as_deref().unwrap_or_default());
+        draft.reports.push(weave::report(of, Outcome::NotUsed { reason }));
+    }
+    draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
+
+    let mut walked = project.own_modules.clone();
+    walked.extend(found.iter().filter(|module| module.is_local()).map(|module| (module.path.clone(), module.dir.clone())));
+    let overlay = Overlay::build(&cache, &user, &walked, &draft.rule_edits)?;
+    draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
+}
+
+/// Rules of packs without `module:` — for the user's own packages, and for the standard library.
+fn rules_without_module<'a>(set: &'a PackSet, project: &Project) -> (Vec<RuleOf<'a>>, Vec<RuleOf<'a>>) {
+    let packs = set.packs.iter().filter(|pack| pack.module.is_none());
+    let rules = packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule }));
+    rules.partition(|of| own_package_dir(project, &of.rule.target).is_some() || !goroot::is_standard(&of.rule.target))
+}
+
+fn own_package_dir(project: &Project, import_path: &str) -> Option<PathBuf> {
+    project.own_modules.iter().find_map(|(module, dir)| {
+        let below = import_path.strip_prefix(module.as_str())?;
+        (below.is_empty() || below.starts_with('/')).then(|| dir.join(below.trim_start_matches('/')))
+    })
+}
+
+/// What is collected before the flags are known.
+#[derive(Default)]
+struct Draft {
+    reports: Vec<RuleReport>,
+    shadow_modules: Vec<ShadowModule>,
+    rule_edits: RuleEdits,
+}
+
+impl Draft {
+    fn matched(&self) -> BTreeSet<String> {
+        let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
+        self.reports.iter().filter(is_matched).map(|report| report.rule.clone()).collect()
+    }
+
+    fn add_module(&mut self, cache: &Cache, set: &PackSet, go: &ReleaseVersion, project: &Project, user: &UserOverlay, module: &Module) -> Result<(), WeaveError> {
+        let matched = self.matched();
+        if !module.is_local() && !matches!(project.layout, Layout::Vendor(_)) {
+            let shadow = ShadowModule::get(cache, set, module, go, &matched)?;
+            self.reports.extend(shadow.reports.iter().cloned());
+            self.shadow_modules.push(shadow);
+            return Ok(());
+        }
+        let rules = modules::rules_for(set, &module.path);
+        let source = |target: &str| modules::package_dir(module, target).map(|dir| user.package(&dir));
+        let sources = rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
+        let key = Key::new("overlaid module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
+        let key = weave::rules_state(key, &rules);
+        let make = || modules::weave_module(set, module, go, &matched, source);
+        self.reports.extend(self.rule_edits.add(cache, key, &sources, make)?);
+        Ok(())
+    }
+
+    fn add_own_packages(&mut self, cache: &Cache, go: &ReleaseVersion, project: &Project, user: &UserOverlay, rules: Vec<RuleOf<'_>>) -> Result<(), WeaveError> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let source = |target: &str| own_package_dir(project, target).filter(|dir| dir.is_dir()).map(|dir| user.package(&dir));
+        let sources: BTreeMap<_, _> = rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
+        let matched_elsewhere = self.matched();
+        let key = Key::new("own packages").text(go.to_string()).text(format!("{matched_elsewhere:?}"));
+        let key = weave::rules_state(key, &rules);
+        let input = Input { rules, sources: sources.clone(), go, version_label: "this module".into(), module_version: None, matched_elsewhere };
+        self.reports.extend(self.rule_edits.add(cache, key, &sources, || weave::weave(&input))?);
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the end of the pipeline: every earlier result goes in once")]
+    fn finish(self, cache: &Cache, go: &RealGo, project: &Project, arguments: &Arguments, user: UserOverlay, overlay: Overlay, shadow: ShadowRoot) -> Result<Plan, WeaveError> {
+        let mut warnings: Vec<String> = self.reports.iter().filter_map(RuleReport::warning).collect();
+        warnings.extend(overlay.warnings);
+        if go.version.language() > NEWEST_KNOWN_GO {
+            let (major, minor) = NEWEST_KNOWN_GO;
+            warnings.push(format!("{} is newer than go{major}.{minor}, the newest that this tandem was tested with", go.version_text));
+        }
+        let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
+        let join_points = self.reports.iter().filter(is_matched).map(|report| (report.rule.clone(), report.target.clone())).collect();
+        let mut plan = Plan {
+            mapping: Mapping {
+                real_root: go.root.clone(),
+                shadow_root: shadow.dir,
+                cache_root: cache.root().to_owned(),
+                modules: self.shadow_modules,
+                overlay: overlay.files,
+                manifests: BTreeMap::new(),
+                join_points,
+            },
+            file: PathBuf::new(),
+            flags: Vec::new(),
+            work_file: None,
+            warnings,
+            reports: self.reports,
+            spans: overlay.spans,
+            _scratch: None,
+        };
+        plan.point_at_modules(cache, project, arguments)?;
+        plan.point_at_overlay(cache, arguments, user)?;
+        let text = serde_json::to_vec(&plan.mapping).expect("plain data");
+        let key = Key::new("plan").bytes(&text);
+        plan.file = cache.entry("plan", &key.name(), |work| write_new(&work.join("plan.json"), &text))?.join("plan.json");
+        Ok(plan)
+    }
+}
+
+impl Plan {
+    /// A go.mod or go.work that replaces the woven modules.
+    fn point_at_modules(&mut self, cache: &Cache, project: &Project, arguments: &Arguments) -> Result<(), WeaveError> {
+        let woven = self.mapping.modules.iter().filter_map(|shadow| Some((shadow, shadow.dir.clone()?)));
+        let replacements: Vec<Replacement> = woven.map(|(shadow, dir)| (shadow.module.path.clone(), shadow.module.version.clone(), dir)).collect();
+        let users_file = arguments.module_file.as_ref().map(|_| project.module_file.clone());
+        if replacements.is_empty() && arguments.module_mode.as_deref() != Some("mod") {
+            self.flags.extend(users_file.map(|file| flag("modfile", &file)));
+            return Ok(());
+        }
+        let write = |dir: &Path| match &project.layout {
+            Layout::Workspace => modfile::copy_work_file(project.work_file.as_deref().unwrap_or(Path::new("go.work")), &dir.join("go.work"), &replacements),
+            _ => modfile::copy_module_file(&project.module_file, dir, &replacements),
+        };
+        let dir = match &project.layout {
+            Layout::NoModule | Layout::Vendor(_) => {
+                self.flags.extend(users_file.map(|file| flag("modfile", &file)));
+                return Ok(());
+            }
+            // With -mod=mod the go command writes what it finds out: into a copy that nobody else sees.
+            Layout::Module if arguments.module_mode.as_deref() == Some("mod") => {
+                let scratch = tempfile::TempDir::new_in(cache.root().join("unfinished")).map_err(at("write to", cache.root()))?;
+                write(scratch.path())?;
+                let dir = scratch.path().to_owned();
+                self._scratch = Some(scratch);
+                dir
+            }
+            _ => {
+                let mut files = vec![project.module_file.clone(), project.module_file.with_extension("sum")];
+                files.extend(project.work_file.iter().flat_map(|file| [file.clone(), file.with_extension("work.sum")]));
+                let key = files.iter().fold(Key::new("manifest").text(format!("{replacements:?}")), |key, file| key.text(file).bytes(&fs::read(file).unwrap_or_default()));
+                cache.entry("manifest", &key.name(), write)?
+            }
+        };
+        if project.layout == Layout::Workspace {
+            let file = dir.join("go.work");
+            self.mapping.manifests.insert(file.clone(), project.work_file.clone().unwrap_or_default());
+            self.work_file = Some(file);
+        } else {
+            self.mapping.manifests.insert(dir.join("go.mod"), project.module_file.clone());
+            self.mapping.manifests.insert(dir.join("go.sum"), project.module_file.with_extension("sum"));
+            self.flags.push(flag("modfile", &dir.join("go.mod")));
+        }
+        Ok(())
+    }
+
+    /// The user's overlay and ours in one.
+    fn point_at_overlay(&mut self, cache: &Cache, arguments: &Arguments, mut user: UserOverlay) -> Result<(), WeaveError> {
+        if self.mapping.overlay.is_empty() {
+            self.flags.extend(arguments.overlay.as_ref().map(|file| flag("overlay", file)));
+            return Ok(());
+        }
+        user.replace.extend(self.mapping.overlay.iter().map(|(plain, file)| (plain.clone(), file.woven.clone())));
+        let text = serde_json::to_vec(&user).expect("plain data");
+        let key = Key::new("overlay").bytes(&text);
+        let dir = cache.entry("overlay", &key.name(), |work| write_new(&work.join("overlay.json"), &text))?;
+        self.flags.push(flag("overlay", &dir.join("overlay.json")));
+        Ok(())
+    }
+}
+
+fn flag(name: &str, value: &Path) -> OsString {
+    let mut flag = OsString::from(format!("-{name}="));
+    flag.push(value);
+    flag
+}

@@ -1,0 +1,304 @@
+//! The compiler, the linker and the coverage tool as the go command finds them in the shadow tree: links to the tandem
+//! binary that run the real tool with small changes, so that what they write speaks of real paths.
+//!
+//! * `compile`: a woven module's files are recorded under the module's real folder;
+//! * `link`: the real GOROOT, modules without our replacements, and the mark that the binary is woven;
+//! * `cover`: runs on the plain files, and our edits are put into what it made: figures equal a plain build's.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::cover;
+use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
+use crate::modules::ShadowModule;
+use crate::plan::{Mapping, PLAN_VARIABLE};
+
+/// The hidden sub-command that gives a program the terminal as its standard error.
+pub const AT_TERMINAL: &str = "at-terminal";
+
+/// If the binary was started as a tool of a shadow tree, does that tool's work.
+pub fn run_as_tool() -> Option<ExitCode> {
+    let program = PathBuf::from(std::env::args_os().next()?);
+    let name = WRAPPED_TOOLS.into_iter().find(|tool| program.file_name() == Some(OsStr::new(tool)))?;
+    let root = program.ancestors().find(|dir| dir.join(DESCRIPTION).is_file())?;
+    let tool = Tool { name, arguments: std::env::args_os().skip(1).collect(), root: root.to_owned() };
+    Some(tool.run().unwrap_or_else(|error| {
+        eprintln!("tandem: {name}: {error}");
+        ExitCode::FAILURE
+    }))
+}
+
+/// `tandem at-terminal TERMINAL PROGRAM …`: runs a program with the terminal as standard error. Returns only when that
+/// fails.
+pub fn run_at_terminal(arguments: &[OsString]) -> io::Error {
+    let [terminal, name, arguments @ ..] = arguments else { return io::Error::from(io::ErrorKind::InvalidInput) };
+    let mut command = Command::new(name);
+    if let Ok(terminal) = fs::OpenOptions::new().read(true).write(true).open(terminal) {
+        command.stderr(terminal);
+    }
+    command.args(arguments).exec()
+}
+
+struct Tool {
+    name: &'static str,
+    arguments: Vec<OsString>,
+    root: PathBuf,
+}
+
+impl Tool {
+    fn run(self) -> io::Result<ExitCode> {
+        let description: Description = serde_json::from_slice(&fs::read(self.root.join(DESCRIPTION))?)?;
+        let program = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+        let below = program.strip_prefix(&self.root).unwrap_or(&program);
+        let real = description.real_root.join(below);
+        if self.arguments.first().is_some_and(|argument| argument == "-V=full") {
+            return self.version(&real);
+        }
+        let mapping = match std::env::var_os(PLAN_VARIABLE) {
+            Some(file) => Some(serde_json::from_slice::<Mapping>(&fs::read(file)?)?),
+            None => None, // a go command that was not started by us, on our tree
+        };
+        match (self.name, mapping) {
+            ("compile", Some(mapping)) => self.compile(&real, &mapping),
+            ("link", mapping) => self.link(&real, &description, mapping.as_ref()),
+            ("cover", mapping) => cover::run(&real, &self.arguments, &self.root, &description, mapping.as_ref()),
+            _ => Err(Command::new(real).args(self.arguments).exec()),
+        }
+    }
+
+    /// What the go command takes for the tool's identity: other than the plain tool's where the output is.
+    fn version(self, real: &Path) -> io::Result<ExitCode> {
+        if self.name == "compile" {
+            return Err(Command::new(real).args(self.arguments).exec());
+        }
+        let output = Command::new(real).args(&self.arguments).output()?;
+        let line = String::from_utf8_lossy(&output.stdout);
+        // A development version is known by the build id at the line's end: there the mark goes in before it.
+        let (head, tail) = line.trim_end().rsplit_once(" buildID=").unwrap_or((line.trim_end(), ""));
+        let tail = if tail.is_empty() { String::new() } else { format!(" buildID={tail}-tandem-{}", crate::weave_version()) };
+        println!("{head} tandem:{}{tail}", crate::weave_version());
+        Ok(ExitCode::from(output.status.code().unwrap_or(1) as u8))
+    }
+
+    fn compile(self, real: &Path, mapping: &Mapping) -> io::Result<ExitCode> {
+        let in_cache = |argument: &OsString| find(argument, &mapping.cache_root);
+        let mut arguments = Expanded::read(self.arguments)?;
+        let module = mapping.modules.iter().find(|shadow| {
+            let dir = shadow.dir.as_deref();
+            dir.is_some_and(|dir| arguments.words.iter().rev().take_while(|word| ends_in_go(word)).any(|file| Path::new(file).starts_with(dir)))
+        });
+        if let Some(ShadowModule { module, dir: Some(dir), .. }) = module.filter(|_| arguments.words.iter().any(in_cache)) {
+            // Rewrites are tried in order: with -trimpath go's own come first and win.
+            if let Some(at) = arguments.words.iter().position(|word| word == "-trimpath") {
+                if let Some(rewrites) = arguments.words.get_mut(at + 1) {
+                    rewrites.push(format!(";{}=>{}", dir.display(), module.dir.display()));
+                    arguments.changed = true;
+                }
+            }
+        }
+        Err(Command::new(real).args(arguments.into_arguments()?).exec())
+    }
+
+    fn link(self, real: &Path, description: &Description, mapping: Option<&Mapping>) -> io::Result<ExitCode> {
+        let mut arguments = Expanded::read(self.arguments)?;
+        let at = arguments.words.iter().position(|word| word == "-importcfg");
+        if let (Some(mapping), Some(config)) = (mapping, at.and_then(|at| arguments.words.get_mut(at + 1))) {
+            let text = fs::read_to_string(&*config)?;
+            let changed = PathBuf::from(&*config).with_extension("tandem.link");
+            fs::write(&changed, link_config(&text, mapping))?;
+            *config = changed.into_os_string();
+            arguments.changed = true;
+        }
+        let mut command = Command::new(real);
+        // Empty under -trimpath; otherwise what runtime.GOROOT and stack traces show.
+        if std::env::var_os("GOROOT").is_some_and(|root| !root.is_empty()) {
+            command.env("GOROOT", &description.real_root);
+        }
+        Err(command.args(arguments.into_arguments()?).exec())
+    }
+}
+
+fn find(argument: &OsStr, path: &Path) -> bool {
+    let wanted = path.as_os_str().as_encoded_bytes();
+    argument.as_encoded_bytes().windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn ends_in_go(word: &OsStr) -> bool {
+    word.as_encoded_bytes().ends_with(b".go")
+}
+
+/// Arguments, taken out of a response file where the go command used one (`@file`).
+pub(crate) struct Expanded {
+    pub(crate) words: Vec<OsString>,
+    /// Whether they differ from what was given.
+    pub(crate) changed: bool,
+    response_file: Option<OsString>,
+}
+
+impl Expanded {
+    pub(crate) fn read(arguments: Vec<OsString>) -> io::Result<Expanded> {
+        let file = match arguments.as_slice() {
+            [only] => only.as_encoded_bytes().strip_prefix(b"@").map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned())),
+            _ => None,
+        };
+        match file {
+            None => Ok(Expanded { words: arguments, changed: false, response_file: None }),
+            Some(file) => {
+                let words = fs::read_to_string(file)?.lines().map(|line| OsString::from(decode(line))).collect();
+                Ok(Expanded { words, changed: false, response_file: arguments.into_iter().next() })
+            }
+        }
+    }
+
+    pub(crate) fn into_arguments(self) -> io::Result<Vec<OsString>> {
+        let Some(given) = self.response_file else { return Ok(self.words) };
+        if self.changed {
+            let file = String::from_utf8_lossy(&given.as_encoded_bytes()[1..]).into_owned();
+            let text: String = self.words.iter().map(|word| encode(&word.to_string_lossy()) + "\n").collect();
+            // The go command made the file for this one run and removes it afterwards.
+            fs::write(file, text)?;
+        }
+        Ok(vec![given])
+    }
+}
+
+fn decode(line: &str) -> String {
+    let mut decoded = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match (c, characters.clone().next()) {
+            ('\\', Some('n')) => {
+                decoded.push('\n');
+                characters.next();
+            }
+            ('\\', Some('\\')) => {
+                decoded.push('\\');
+                characters.next();
+            }
+            _ => decoded.push(c),
+        }
+    }
+    decoded
+}
+
+fn encode(word: &str) -> String {
+    word.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+/// The linker's configuration with our replacements taken out of the module information and our mark put in.
+fn link_config(text: &str, mapping: &Mapping) -> String {
+    let linked: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("packagefile ")?.split_once('=')).map(|(package, _)| package).collect();
+    let rules: Vec<&str> =
+        mapping.join_points.iter().filter(|(_, target)| linked.contains(&target.as_str())).map(|(rule, _)| rule.as_str()).collect();
+    let mut output = String::with_capacity(text.len() + 256);
+    for line in text.lines() {
+        match line.strip_prefix("modinfo ").and_then(unquote) {
+            Some(information) => output.push_str(&format!("modinfo {}", quote(&module_information(&information, mapping, &rules)))),
+            None => output.push_str(line),
+        }
+        output.push('\n');
+    }
+    output
+}
+
+/// Length of the marks that the go command puts around the module information.
+const MARK_LENGTH: usize = 16;
+
+fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> Vec<u8> {
+    let Some(text) = information.get(MARK_LENGTH..information.len().saturating_sub(MARK_LENGTH)).and_then(|text| std::str::from_utf8(text).ok()) else {
+        return information.to_vec();
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let replaced_by = line.strip_prefix("=>\t").and_then(|rest| rest.split('\t').next());
+        let shadow = replaced_by.and_then(|dir| mapping.modules.iter().find(|shadow| shadow.dir.as_deref() == Some(Path::new(dir))));
+        match (shadow, lines.last_mut()) {
+            (Some(shadow), Some(last)) => match &shadow.module.replacement {
+                Some((path, version)) => lines.push(format!("=>\t{path}\t{version}\t{}", shadow.module.sum)),
+                None => *last = format!("{}\t{}", last.trim_end_matches('\t'), shadow.module.sum),
+            },
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    let first_setting = lines.iter().position(|line| line.starts_with("build\t")).unwrap_or(lines.len());
+    let mark = [format!("build\t-tandem={}", env!("CARGO_PKG_VERSION")), format!("build\t-tandem.joinpoints={}", rules.join(","))];
+    lines.splice(first_setting..first_setting, mark);
+    let mut output = information[..MARK_LENGTH].to_vec();
+    output.extend(lines.iter().flat_map(|line| line.bytes().chain([b'\n'])));
+    output.extend_from_slice(&information[information.len() - MARK_LENGTH..]);
+    output
+}
+
+/// Reads a Go string literal in double quotes.
+fn unquote(text: &str) -> Option<Vec<u8>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
+    let mut output = Vec::with_capacity(inner.len());
+    let mut at = 0;
+    while at < inner.len() {
+        if inner[at] != b'\\' {
+            output.push(inner[at]);
+            at += 1;
+            continue;
+        }
+        let digits = |from: usize, count: usize| inner.get(from..from + count).and_then(|digits| std::str::from_utf8(digits).ok());
+        let (byte, length) = match inner.get(at + 1)? {
+            b'n' => (b'\n', 2),
+            b't' => (b'\t', 2),
+            b'r' => (b'\r', 2),
+            b'a' => (7, 2),
+            b'b' => (8, 2),
+            b'f' => (12, 2),
+            b'v' => (11, 2),
+            b'x' => (u8::from_str_radix(digits(at + 2, 2)?, 16).ok()?, 4),
+            b'u' => {
+                let c = char::from_u32(u32::from_str_radix(digits(at + 2, 4)?, 16).ok()?)?;
+                output.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                at += 6;
+                continue;
+            }
+            other => (*other, 2),
+        };
+        output.push(byte);
+        at += length;
+    }
+    Some(output)
+}
+
+/// Writes a Go string literal; every byte that is not plain ASCII is given by number.
+fn quote(bytes: &[u8]) -> String {
+    let mut output = String::from("\"");
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => output.extend(['\\', *byte as char]),
+            b'\n' => output.push_str("\\n"),
+            b'\t' => output.push_str("\\t"),
+            0x20..0x7f => output.push(*byte as char),
+            _ => output.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    output + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_strings_survive() {
+        let bytes = b"0w\xaf\x0c\x92t\x08\x02A\xe1\xc1\x07\xe6\xd6\x18\xe6path\t\"x\"\\\n";
+        assert_eq!(unquote(&quote(bytes)).as_deref(), Some(&bytes[..]));
+        assert_eq!(unquote(r#""é\u00e9\v""#).as_deref(), Some("éé\x0b".as_bytes()));
+    }
+
+    #[test]
+    fn response_files_survive() {
+        for word in ["a\\nb", "a\nb", "a\\\\", "plain"] {
+            assert_eq!(decode(&encode(word)), word);
+        }
+    }
+}
