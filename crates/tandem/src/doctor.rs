@@ -133,7 +133,9 @@ fn go_checks() -> Vec<Check> {
             "{} ({}.{} to {}.{} are supported)",
             real.version_text, OLDEST_GO.0, OLDEST_GO.1, NEWEST_GO.0, NEWEST_GO.1
         )),
-        Err(error) => missing(error.to_string(), "install Go 1.21 or newer, or see what `go version` says in this folder"),
+        Err(error) => {
+            missing(error.to_string(), "install Go 1.21 or newer, or see what `go version` says in this folder")
+        }
     };
     vec![check("go command", State::Available(go.display().to_string())), check("go version", state)]
 }
@@ -171,8 +173,13 @@ fn agent_socket() -> State {
     // The agent speaks another kind of socket: being told so means that somebody listens, and disturbs nobody.
     match UnixStream::connect(&path).map_err(|error| error.raw_os_error()) {
         Err(Some(libc::EPROTOTYPE)) => State::Available(format!("{shown}: an agent listens")),
-        Err(Some(libc::EACCES)) => missing(format!("{shown} may not be used by you"), "ask for the right to write to it"),
-        _ => missing(format!("nobody listens at {shown}"), "start `tandem agent`; it replaces a socket that was left behind"),
+        Err(Some(libc::EACCES)) => {
+            missing(format!("{shown} may not be used by you"), "ask for the right to write to it")
+        }
+        _ => missing(
+            format!("nobody listens at {shown}"),
+            "start `tandem agent`; it replaces a socket that was left behind",
+        ),
     }
 }
 
