@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"net"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	tandem_rt "tandem/rt"
+)
+
+// This file carries the trace over the wire: out in createHeaderFields, in in operateHeaders. It is exported only as far
+// as package grpc needs it.
+
+// TandemPeer is the other end of a connection. It is written once, before the connection serves a call.
+type TandemPeer struct {
+	Address string
+	Port    int64
+	known   bool
+}
+
+func (p *TandemPeer) set(conn net.Conn) {
+	p.known = true
+	switch address := conn.RemoteAddr().(type) {
+	case nil:
+	case *net.TCPAddr:
+		p.Address, p.Port = address.IP.String(), int64(address.Port)
+		if address.Zone != "" {
+			p.Address += "%" + address.Zone
+		}
+	case *net.UnixAddr:
+		p.Address = address.Name
+	}
+}
+
+// Describe says on a span who the peer is.
+func (p *TandemPeer) Describe(span *tandem_rt.Span) {
+	if p == nil || p.Address == "" || !span.Recording() {
+		return
+	}
+	span.Str(tandem_rt.KeyNetworkPeerAddress, p.Address)
+	if p.Port != 0 {
+		span.Int(tandem_rt.KeyNetworkPeerPort, p.Port)
+	}
+}
+
+// TandemCall is the part of a CallHdr that takes the trace to the wire.
+type TandemCall struct {
+	Span *tandem_rt.Span // whose trace goes out with the call; nil: none
+
+	// The header's text lies here since it is written out later, by another goroutine, and the CallHdr lives on the heap
+	// anyway. It never changes once made: another attempt may find it in use.
+	text [55]byte
+	made bool
+}
+
+// tandemHeaders appends traceparent and tracestate, unless the program sends a traceparent of its own.
+func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPeer) []hpack.HeaderField {
+	if call.Span == nil {
+		return fields
+	}
+	for i := range fields {
+		if fields[i].Name == "traceparent" {
+			return fields
+		}
+	}
+	if !call.made {
+		if len(call.Span.AppendTraceparent(call.text[:0])) != len(call.text) {
+			return fields
+		}
+		call.made = true
+		peer.Describe(call.Span)
+	}
+	// "Sensitive" keeps the encoder from indexing what never comes again: that would push out what does.
+	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: unsafe.String(&call.text[0], len(call.text)), Sensitive: true})
+	if state := call.Span.Tracestate(); state != "" {
+		fields = append(fields, hpack.HeaderField{Name: "tracestate", Value: state, Sensitive: true})
+	}
+	return fields
+}
+
+// TandemStream is what a stream knows of its call on the server's side.
+type TandemStream struct {
+	metadata metadata.MD
+	Peer     *TandemPeer
+	answered uint32 // 1 + the status code that was sent; 0: none
+	Known    bool   // the method is one of the server's
+}
+
+// tandemIncoming notes where a call comes from. It runs on the connection's only reader, before the stream is handed on.
+func tandemIncoming(stream *TandemStream, mdata metadata.MD, peer *TandemPeer, conn net.Conn) {
+	if !peer.known {
+		peer.set(conn)
+	}
+	stream.metadata, stream.Peer = mdata, peer
+}
+
+// Header returns the value of a header that came with the call, or nothing unless it came exactly once.
+func (s *TandemStream) Header(name string) string {
+	if values := s.metadata[name]; len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
+// answer notes the first status that is sent: it ends the call.
+func (s *TandemStream) answer(st *status.Status) {
+	atomic.CompareAndSwapUint32(&s.answered, 0, 1+uint32(st.Code()))
+}
+
+// Answered returns the status code that was sent, if one was.
+func (s *TandemStream) Answered() (code uint32, sent bool) {
+	answered := atomic.LoadUint32(&s.answered)
+	return answered - 1, answered != 0
+}
