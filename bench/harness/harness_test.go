@@ -48,7 +48,9 @@ func TestDifferenceWithstandsDisturbance(t *testing.T) {
 
 // The sink counts the spans of all scopes of all resources, and stops quietly where a message is broken.
 func TestCountSpans(t *testing.T) {
-	field := func(number byte, content string) string { return string([]byte{number<<3 | 2, byte(len(content))}) + content }
+	field := func(number byte, content string) string {
+		return string([]byte{number<<3 | 2, byte(len(content))}) + content
+	}
 	span := field(2, "\x39\x01\x02\x03\x04\x05\x06\x07\x08") // a span with a fixed64 field
 	scope := field(2, field(1, "scope")+span+span)
 	resource := field(1, field(1, "resource")+scope+scope)
