@@ -105,23 +105,24 @@ func use(ctx context.Context, shop *launch.Shop, command []string) (code int, er
 		}
 		return 0, nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	commandCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	died := make(chan error, 1)
 	go func() {
-		died <- shop.Wait(ctx)
+		died <- shop.Wait(commandCtx)
 		cancel()
 	}()
-	err = runCommand(ctx, command, launch.AddrVariable("gateway")+"="+shop.Addrs["gateway"])
+	err = runCommand(commandCtx, command, launch.AddrVariable("gateway")+"="+shop.Addrs["gateway"])
 	cancel()
-	if failure := <-died; failure != nil {
-		return 1, failure
-	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
+	switch failure := <-died; {
+	case failure != nil:
+		return 1, failure
+	case ctx.Err() != nil:
+		return 1, errors.New("interrupted")
+	case errors.As(err, &exit) && exit.Exited():
 		return exit.ExitCode(), nil // The command has said why.
-	}
-	if err != nil {
+	case err != nil:
 		return 1, err
 	}
 	return 0, nil
