@@ -13,15 +13,15 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::{StoreError, otlp};
 
-/// Which traces to list. Service, route, error and attributes are looked for in one and the same span; times and
-/// durations are those of the trace.
+/// Which traces to list. Service, route and attributes are looked for in one and the same span; errors, times and durations
+/// are those of the trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceFilter {
     /// `service.name`, exactly.
     pub service: Option<String>,
     /// Part of a span's name or route, without regard to case.
     pub route: Option<String>,
-    /// Only spans with an error.
+    /// Only traces with an error.
     pub errors: bool,
     /// Shortest duration, ns.
     pub min_duration_ns: Option<u64>,
@@ -259,10 +259,8 @@ fn conditions(filter: &TraceFilter) -> (String, Vec<Value>) {
         .then(|| format!("operation IN (SELECT id FROM operation WHERE {})", of_operation.join(" AND ")));
 
     if let Some(operations) = &operations {
-        let errors = if filter.errors { " AND o.errors > 0" } else { "" };
-        conditions.push(format!(
-            "EXISTS (SELECT 1 FROM trace_operation AS o WHERE o.trace = trace.id AND o.{operations}{errors})"
-        ));
+        conditions
+            .push(format!("EXISTS (SELECT 1 FROM trace_operation AS o WHERE o.trace = trace.id AND o.{operations})"));
         values.extend(operation_values.clone());
     }
     if !filter.attributes.is_empty() {
@@ -271,9 +269,6 @@ fn conditions(filter: &TraceFilter) -> (String, Vec<Value>) {
         if let Some(operations) = operations {
             of_span.push(format!("s.{operations}"));
             values.extend(operation_values);
-        }
-        if filter.errors {
-            of_span.push("s.status = 2".to_owned());
         }
         for (key, value) in &filter.attributes {
             of_span.push(

@@ -65,7 +65,6 @@ CREATE INDEX trace_by_start ON trace (start);
 CREATE TABLE trace_operation (
     trace     INTEGER NOT NULL,
     operation INTEGER NOT NULL,
-    errors    INTEGER NOT NULL,
     PRIMARY KEY (trace, operation)
 ) WITHOUT ROWID;
 CREATE TABLE span (

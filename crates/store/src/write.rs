@@ -2,8 +2,8 @@
 //!
 //! Offering a batch never blocks: what does not fit is refused, and counted by its cause.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
@@ -357,8 +357,8 @@ struct OpenTrace {
     root: String,
     root_start: i64,
     has_root: bool,
-    /// Errors by operation.
-    operations: HashMap<i64, i64>,
+    /// Those of the spans of this transaction.
+    operations: HashSet<i64>,
 }
 
 fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<Batch>]) -> rusqlite::Result<Written> {
@@ -478,7 +478,7 @@ fn open_trace(transaction: &Transaction<'_>, trace_id: TraceId, facts: &SpanFact
                 root: row.get(5)?,
                 root_start: row.get(6)?,
                 has_root: row.get(7)?,
-                operations: HashMap::new(),
+                operations: HashSet::new(),
             })
         })
         .optional()?;
@@ -501,7 +501,7 @@ fn open_trace(transaction: &Transaction<'_>, trace_id: TraceId, facts: &SpanFact
         root: String::new(),
         root_start: i64::MAX,
         has_root: false,
-        operations: HashMap::new(),
+        operations: HashSet::new(),
     })
 }
 
@@ -542,7 +542,7 @@ fn insert_span(
     trace.end = trace.end.max(end);
     trace.spans += 1;
     trace.errors += i64::from(facts.error);
-    *trace.operations.entry(operation).or_default() += i64::from(facts.error);
+    trace.operations.insert(operation);
     Ok(())
 }
 
@@ -562,13 +562,10 @@ fn close_trace(transaction: &Transaction<'_>, trace: &OpenTrace) -> rusqlite::Re
             trace.root_start,
             trace.has_root
         ])?;
-    for (operation, errors) in &trace.operations {
+    for operation in &trace.operations {
         transaction
-            .prepare_cached(
-                "INSERT INTO trace_operation (trace, operation, errors) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET errors = errors + excluded.errors",
-            )?
-            .execute([trace.id, *operation, *errors])?;
+            .prepare_cached("INSERT OR IGNORE INTO trace_operation (trace, operation) VALUES (?1, ?2)")?
+            .execute([trace.id, *operation])?;
     }
     Ok(())
 }

@@ -84,7 +84,8 @@ fn filters_find_by_service_route_error_duration_time_and_attribute() {
     assert_eq!(roots(TraceFilter { route: text("RESERVE"), ..filter() }), ["POST /checkout"]);
     assert_eq!(roots(TraceFilter { route: text("/checkout"), ..filter() }).len(), 2);
     assert_eq!(roots(TraceFilter { errors: true, ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { errors: true, service: text("gateway"), ..filter() }), Vec::<String>::new());
+    assert_eq!(roots(TraceFilter { errors: true, service: text("gateway"), ..filter() }), ["POST /checkout"]);
+    assert_eq!(roots(TraceFilter { errors: true, service: text("inventory"), ..filter() }), Vec::<String>::new());
     assert_eq!(roots(TraceFilter { min_duration_ns: millis(100), ..filter() }), ["POST /jobs", "POST /checkout"]);
     let between = TraceFilter { min_duration_ns: millis(20), max_duration_ns: millis(30), ..filter() };
     assert_eq!(roots(between), ["POST /checkout"]);

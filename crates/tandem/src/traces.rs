@@ -22,7 +22,7 @@ pub struct Traces {
     /// Only traces with a span whose route or name contains this text.
     #[arg(long, value_name = "TEXT")]
     route: Option<String>,
-    /// Only traces with an error (of that service and route, when given).
+    /// Only traces with an error.
     #[arg(long)]
     errors: bool,
     /// Only traces that took at least this long: 200ms, 1.5s.

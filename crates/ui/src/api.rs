@@ -1,0 +1,212 @@
+//! The JSON API. Spans and summaries have the forms that `--json` prints; a trace comes with the rows of its drawing.
+//!
+//! ```text
+//! GET /api/traces?service=&route=&errors=1&min_duration=200ms&max_duration=&since=10m&attribute=key=value&limit=100
+//!     {"traces": [summary …]}
+//! GET /api/traces/ID         a beginning that is unique, or `last`, is enough
+//!     {"summary": …, "rows": [row …], "spans": [span …], "resources": [attributes …]}
+//! GET /api/services
+//!     {"services": [name …]}
+//! ```
+//!
+//! What is wrong is told as `{"error": "…"}` with a status of 400, 404 or 500.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use model::{Attributes, Node, Resource, Span, SpanId, TraceSummary, Tree, parse_duration};
+use serde::Serialize;
+use store::{Found, Reader, StoreError, Trace, TraceFilter};
+
+/// Traces in a list when the query does not say.
+const USUAL_LIMIT: usize = 100;
+/// No list is longer.
+const LARGEST_LIMIT: usize = 1000;
+
+/// Why a request has no answer.
+pub enum ApiError {
+    BadRequest(String),
+    NotFound(String),
+    Store(StoreError),
+    /// The query's thread ended early.
+    Aborted,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::BadRequest(error) => (StatusCode::BAD_REQUEST, error),
+            Self::NotFound(error) => (StatusCode::NOT_FOUND, error),
+            Self::Store(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            Self::Aborted => (StatusCode::INTERNAL_SERVER_ERROR, "the query was aborted".to_owned()),
+        };
+        (status, Json(serde_json::json!({ "error": error }))).into_response()
+    }
+}
+
+/// Runs a query beside the event loop.
+async fn ask<T: Send + 'static>(
+    reader: Arc<Reader>,
+    query: impl FnOnce(&Reader) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(move || query(&reader)).await.map_err(|_| ApiError::Aborted)?
+}
+
+#[derive(Serialize)]
+pub struct Traces {
+    traces: Vec<TraceSummary>,
+}
+
+/// `GET /api/traces`
+pub async fn traces(
+    State(reader): State<Arc<Reader>>,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Json<Traces>, ApiError> {
+    let filter = filter(parameters).map_err(ApiError::BadRequest)?;
+    let traces = ask(reader, move |reader| reader.traces(&filter).map_err(ApiError::Store)).await?;
+    Ok(Json(Traces { traces }))
+}
+
+fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
+    let duration = |name: &str, value: &str| {
+        parse_duration(value)
+            .map(Some)
+            .ok_or_else(|| format!("{name}: {value} is not a duration: write a number and its unit, like 200ms or 10m"))
+    };
+    let ago = |duration: u64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        (now as u64).saturating_sub(duration)
+    };
+    let mut filter = TraceFilter { limit: USUAL_LIMIT, ..TraceFilter::default() };
+    for (name, value) in parameters {
+        if value.is_empty() {
+            continue;
+        }
+        match name.as_str() {
+            "service" => filter.service = Some(value),
+            "route" => filter.route = Some(value),
+            "errors" => filter.errors = value != "0" && value != "false",
+            "min_duration" => filter.min_duration_ns = duration(&name, &value)?,
+            "max_duration" => filter.max_duration_ns = duration(&name, &value)?,
+            "since" => filter.since_unix_nano = duration(&name, &value)?.map(ago),
+            "until" => filter.until_unix_nano = duration(&name, &value)?.map(ago),
+            "attribute" => {
+                let (key, value) = value
+                    .split_once('=')
+                    .ok_or_else(|| format!("attribute: {value} lacks a value: write key=value"))?;
+                filter.attributes.push((key.trim().to_owned(), value.trim().to_owned()));
+            }
+            "limit" => {
+                let limit: usize = value.parse().map_err(|_| format!("limit: {value} is not a number"))?;
+                filter.limit = limit.min(LARGEST_LIMIT);
+            }
+            _ => return Err(format!("{name} is not a filter")),
+        }
+    }
+    Ok(filter)
+}
+
+#[derive(Serialize)]
+pub struct WholeTrace {
+    summary: TraceSummary,
+    rows: Vec<DrawnRow>,
+    spans: Vec<Span>,
+    /// Attributes of the resources that the rows name.
+    resources: Vec<Attributes>,
+}
+
+/// A row of the drawing; its times are small enough for JavaScript's numbers.
+#[derive(Serialize)]
+struct DrawnRow {
+    /// Index of the span, or nothing when it is missing.
+    span: Option<usize>,
+    missing: Option<SpanId>,
+    parent: Option<usize>,
+    depth: usize,
+    children: usize,
+    /// Start, ns after the trace's.
+    offset_ns: u64,
+    duration_ns: u64,
+    /// Index of the resource of the span.
+    resource: Option<usize>,
+}
+
+/// `GET /api/traces/ID`
+pub async fn trace(
+    State(reader): State<Arc<Reader>>,
+    Path(beginning): Path<String>,
+) -> Result<Json<WholeTrace>, ApiError> {
+    let trace = ask(reader, move |reader| {
+        match reader.find(&beginning).map_err(ApiError::Store)? {
+            Found::One(id) => reader.trace(id).map_err(ApiError::Store)?,
+            Found::Nothing => None,
+            Found::NotAnId => {
+                return Err(ApiError::BadRequest(format!("{beginning} is not the beginning of a trace's id")));
+            }
+            Found::Several(_) => {
+                return Err(ApiError::BadRequest(format!("several traces begin with {beginning}: say more of the id")));
+            }
+        }
+        .ok_or_else(|| ApiError::NotFound(format!("no trace begins with {beginning}")))
+    })
+    .await?;
+    Ok(Json(draw(trace)))
+}
+
+fn draw(trace: Trace) -> WholeTrace {
+    let Trace { summary, spans } = trace;
+    let tree = Tree::new(&spans);
+    let mut resources = Vec::new();
+    let mut known: HashMap<*const Resource, usize> = HashMap::new();
+    let mut resource_of = |span: &Span| {
+        *known.entry(Arc::as_ptr(&span.resource)).or_insert_with(|| {
+            resources.push(span.resource.attributes.clone());
+            resources.len() - 1
+        })
+    };
+    let rows = tree
+        .rows
+        .iter()
+        .map(|row| DrawnRow {
+            span: match row.node {
+                Node::Span(index) => Some(index),
+                Node::Missing(_) => None,
+            },
+            missing: match row.node {
+                Node::Span(_) => None,
+                Node::Missing(id) => Some(id),
+            },
+            parent: row.parent,
+            depth: row.depth,
+            children: row.children,
+            offset_ns: row.start_unix_nano - tree.start_unix_nano,
+            duration_ns: row.duration_ns,
+            resource: match row.node {
+                Node::Span(index) => Some(resource_of(&spans[index])),
+                Node::Missing(_) => None,
+            },
+        })
+        .collect();
+    WholeTrace { summary, rows, spans, resources }
+}
+
+#[derive(Serialize)]
+pub struct Services {
+    services: Vec<String>,
+}
+
+/// `GET /api/services`
+pub async fn services(State(reader): State<Arc<Reader>>) -> Result<Json<Services>, ApiError> {
+    let services = ask(reader, |reader| reader.services().map_err(ApiError::Store)).await?;
+    Ok(Json(Services { services }))
+}
+
+/// Any other address below `/api`.
+pub async fn unknown() -> ApiError {
+    ApiError::NotFound("there is no such part of the API".to_owned())
+}

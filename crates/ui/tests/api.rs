@@ -1,0 +1,194 @@
+//! What the HTTP side promises: the API's answers, the page's files, and who is refused.
+
+#[path = "../../store/tests/fixture/mod.rs"]
+mod fixture;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use model::{Span, TraceSummary};
+use serde_json::{Value, json};
+use store::Reader;
+use tempfile::TempDir;
+use ui::{Server, UiError, parse_address, serve};
+
+struct Answer {
+    status: u16,
+    headers: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert!(self.headers.contains("content-type: application/json"), "{}", self.headers);
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+}
+
+/// One request, spelled out, so that nothing between it and the server is polite.
+fn send(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (headers, body) = answer.split_once("\r\n\r\n").expect("headers and body");
+    let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Answer { status, headers: headers.to_lowercase(), body: body.to_owned() }
+}
+
+fn request(server: &Server, method: &str, path: &str, host: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    send(server.address(), &request)
+}
+
+fn get(server: &Server, path: &str) -> Answer {
+    request(server, "GET", path, &server.address().to_string())
+}
+
+fn any_port() -> SocketAddr {
+    parse_address("0").expect("an address")
+}
+
+fn shop() -> (TempDir, Server) {
+    let folder = TempDir::new().expect("a temporary folder");
+    fixture::write(folder.path(), &fixture::shop());
+    let server = serve(Reader::open(folder.path()).expect("the store opens"), any_port()).expect("it serves");
+    (folder, server)
+}
+
+#[test]
+fn traces_are_listed_by_the_filters_of_the_query() {
+    let (_folder, server) = shop();
+    let list = |query: &str| -> Vec<TraceSummary> {
+        let answer = get(&server, &format!("/api/traces{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        serde_json::from_value(answer.json()["traces"].clone()).expect("summaries")
+    };
+    assert_eq!(list("").len(), 36);
+    assert_eq!(list("?limit=3").len(), 3);
+    assert_eq!(list("?service=&route=").len(), 36, "empty filters are none");
+    assert_eq!(list("?service=inventory")[0].span_count, 9);
+    assert_eq!(list("?route=%2Fcheckout&errors=1")[0].error_count, 1);
+    assert_eq!(list("?min_duration=100ms&max_duration=1s").len(), 1);
+    assert_eq!(list("?attribute=http.response.status_code%3D402&attribute=host.name%3Dkiosk").len(), 1);
+    assert_eq!(list("?until=9000d").len(), 0);
+}
+
+#[test]
+fn a_trace_comes_with_its_drawing() {
+    let (_folder, server) = shop();
+    let trace = get(&server, "/api/traces/01").json();
+    let spans: Vec<Span> = serde_json::from_value(trace["spans"].clone()).expect("spans");
+    assert_eq!((spans.len(), trace["rows"].as_array().map(Vec::len)), (9, Some(9)));
+    assert_eq!(trace["summary"]["root"], "POST /checkout");
+    let sql = &trace["rows"][5];
+    assert_eq!(spans[sql["span"].as_u64().expect("an index") as usize].name, "SELECT stock");
+    assert_eq!((&sql["depth"], &sql["parent"], &sql["children"]), (&json!(5), &json!(4), &json!(0)));
+    assert_eq!((&sql["offset_ns"], &sql["duration_ns"]), (&json!(66_000_000), &json!(33_500_000)));
+    let resource = &trace["resources"][sql["resource"].as_u64().expect("an index") as usize];
+    assert_eq!(resource["service.name"], "inventory");
+
+    let orphans = get(&server, "/api/traces/04").json();
+    assert_eq!(orphans["rows"][0]["missing"], "5a00000000000409");
+    assert_eq!(
+        get(&server, "/api/traces/last").json()["summary"]["trace_id"],
+        get(&server, "/api/traces?limit=1").json()["traces"][0]["trace_id"]
+    );
+    assert_eq!(
+        get(&server, "/api/services").json(),
+        json!({ "services": ["gateway", "inventory", "lager", "orders", "worker"] })
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (folder, server) = shop();
+    let error = |path: &str| {
+        let answer = get(&server, path);
+        (answer.status, answer.json()["error"].as_str().expect("a message").to_owned())
+    };
+    assert_eq!(error("/api/traces?min_duration=soon").0, 400);
+    assert!(error("/api/traces?min_duration=soon").1.starts_with("min_duration: soon is not a duration"));
+    assert_eq!(error("/api/traces?attribute=route").1, "attribute: route lacks a value: write key=value");
+    assert_eq!(error("/api/traces?sort=up").1, "sort is not a filter");
+    assert_eq!(error("/api/traces/ff"), (404, "no trace begins with ff".into()));
+    assert_eq!(error("/api/traces/0").0, 400);
+    assert_eq!(error("/api/traces/%3Cscript%3E").0, 400);
+    assert_eq!(error("/api/metrics").0, 404);
+    assert_eq!(get(&server, "/nowhere").status, 404);
+    assert_eq!(get(&server, "/../Cargo.toml").status, 404);
+
+    std::fs::remove_file(folder.path().join("spans.sqlite3")).expect("the file goes");
+    std::fs::write(folder.path().join("spans.sqlite3"), "no store ".repeat(100)).expect("written");
+    let fresh = serve(Reader::open(&folder.path().join("none")).expect("absent is empty"), any_port()).expect("serves");
+    assert_eq!(get(&fresh, "/api/traces").json(), json!({ "traces": [] }));
+}
+
+#[test]
+fn every_answer_carries_the_headers_that_keep_others_out() {
+    let (_folder, server) = shop();
+    for path in ["/", "/trace/01", "/api/traces", "/api/traces/ff", "/nowhere", "/icon.svg"] {
+        let headers = get(&server, path).headers;
+        for header in [
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';",
+            "x-content-type-options: nosniff",
+            "x-frame-options: deny",
+            "referrer-policy: no-referrer",
+            "cross-origin-resource-policy: same-origin",
+            "cache-control: ",
+        ] {
+            assert!(headers.contains(header), "{path} lacks {header}:\n{headers}");
+        }
+        assert!(!headers.contains("unsafe-inline") && !headers.contains("access-control-allow"), "{headers}");
+    }
+}
+
+#[test]
+fn foreign_names_and_writes_are_refused() {
+    let (_folder, server) = shop();
+    let port = server.address().port();
+    for host in ["evil.example", &format!("evil.example:{port}"), ""] {
+        let answer = request(&server, "GET", "/api/traces", host);
+        assert_eq!(answer.status, 421, "{host}");
+        assert!(!answer.body.contains("trace_id"));
+    }
+    let none = send(server.address(), "GET /api/traces HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_eq!(none.status, 421);
+    assert_eq!(request(&server, "GET", "/api/traces", &format!("localhost:{port}")).status, 200);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        assert_eq!(request(&server, method, "/api/traces", "localhost").status, 405, "{method}");
+    }
+    assert_eq!(request(&server, "HEAD", "/", "localhost").body, "");
+}
+
+#[test]
+fn the_page_and_its_files_are_embedded() {
+    let (_folder, server) = shop();
+    let page = get(&server, "/");
+    assert_eq!(page.status, 200);
+    assert!(page.headers.contains("content-type: text/html; charset=utf-8"));
+    assert_eq!(page.body, get(&server, "/trace/01ab").body, "the page reads its address itself");
+    let script = page.body.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
+    let answer = get(&server, script);
+    assert_eq!(answer.status, 200);
+    assert!(answer.headers.contains("content-type: text/javascript"));
+    assert!(answer.headers.contains("immutable"));
+    assert!(!page.body.contains("<style") && !page.body.contains("<script>"), "nothing inline");
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_says_so_and_stopping_frees_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let reader = || Reader::open(std::path::Path::new("/nonexistent/store")).expect("absent is empty");
+    let error = serve(reader(), address).expect_err("the port is taken");
+    assert!(matches!(error, UiError::Listen { .. }));
+    assert!(error.to_string().contains(&format!("cannot show the page at {address}")), "{error}");
+    drop(taken);
+
+    let server = serve(reader(), address).expect("the port is free");
+    assert!(!server.is_exposed());
+    assert_eq!(server.url(), format!("http://{address}/"));
+    drop(server);
+    drop(serve(reader(), address).expect("the port is free again"));
+}

@@ -1,0 +1,55 @@
+// The parts of the anatomy, in the order in which a bar shows them; names as in crates/record/src/layout.rs.
+import type { Anatomy } from './api';
+
+export interface Group {
+  name: string;
+  meaning: string;
+  parts: string[];
+}
+
+export const GROUPS: Group[] = [
+  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu'] },
+  { name: 'kernel run queue', meaning: 'its thread could run, and waited for a CPU', parts: ['run_queue'] },
+  { name: 'Go runnable', meaning: 'the goroutine could run, and waited for a thread', parts: ['go_runnable'] },
+  {
+    name: 'Go waits',
+    meaning: 'the goroutine was parked: for the network, a channel, a lock, a timer …',
+    parts: ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+  },
+  {
+    name: 'blocked in the kernel',
+    meaning: 'its thread was in a system call or waited for a page',
+    parts: ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'major_fault'],
+  },
+];
+
+const ORDER = new Map(GROUPS.flatMap((group) => group.parts).map((part, index) => [part, index]));
+
+export interface Part {
+  name: string;
+  ns: number;
+}
+
+/** Measured parts that are not 0, in the order of the groups; unknown ones last. */
+export function parts(anatomy: Anatomy): Part[] {
+  return Object.entries(anatomy.parts_ns)
+    .map(([name, ns]) => ({ name, ns }))
+    .filter((part) => part.ns > 0)
+    .sort((a, b) => (ORDER.get(a.name) ?? 99) - (ORDER.get(b.name) ?? 99) || a.name.localeCompare(b.name));
+}
+
+/** Class of a part's colour. */
+export function colour(part: string): string {
+  return ORDER.has(part) ? `part-${part}` : 'part-unknown';
+}
+
+/** What is missing: halves of the anatomy that nobody measured. */
+export function unmeasured(anatomy: Anatomy): string | null {
+  const names = Object.keys(anatomy.parts_ns);
+  const go = names.some((name) => name.startsWith('go_'));
+  const kernel = names.some((name) => name === 'run_queue' || name.startsWith('blocked_') || name === 'major_fault');
+  if (names.includes('on_cpu') || (go && kernel)) return null;
+  if (go) return 'The kernel half was not measured: run tandem doctor to see why.';
+  if (kernel) return 'The Go half was not measured: the program was not woven.';
+  return null;
+}

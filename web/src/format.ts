@@ -1,0 +1,46 @@
+// Times and values as people read them; durations as the terminal writes them (crates/model/src/units.rs).
+import type { Value } from './api';
+
+export function duration(ns: number): string {
+  if (ns < 1000) return `${ns} ns`;
+  const seconds = Math.floor(ns / 1e9);
+  if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`;
+  if (seconds >= 600) return `${Math.floor(seconds / 60)} m ${seconds % 60} s`;
+  const units: [number, string][] = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs']];
+  const [size, unit] = units.find(([size]) => ns / size >= 0.9995) ?? [1e3, 'µs'];
+  const value = ns / size;
+  return `${value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)} ${unit}`;
+}
+
+export function percent(part: number, whole: number): string {
+  const share = whole > 0 ? (part / whole) * 100 : 0;
+  return share > 0 && share < 1 ? '< 1 %' : `${share.toFixed(0)} %`;
+}
+
+function date(unixNano: number | string): Date {
+  return new Date(Number(unixNano) / 1e6);
+}
+
+const two = (value: number): string => String(value).padStart(2, '0');
+
+/** `16:00:07`, with the day in front when it is not today. */
+export function moment(unixNano: number | string): string {
+  const time = date(unixNano);
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  const today = new Date().toDateString() === time.toDateString();
+  return today ? clock : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
+}
+
+export function momentInFull(unixNano: number | string): string {
+  const time = date(unixNano);
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`;
+}
+
+/** ns from one moment to another. Both may be text: they are too large for numbers. */
+export function between(from: number | string, to: number | string): number {
+  return Number(BigInt(to) - BigInt(from));
+}
+
+export function text(value: Value): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
