@@ -66,7 +66,8 @@ impl Arguments {
             let takes_next = inline.is_none() && VALUE_FLAGS.contains(&name) && at + 1 < arguments.len();
             let value = inline.or_else(|| takes_next.then(|| text(&arguments[at + 1])));
             let words = &arguments[at..at + 1 + usize::from(takes_next)];
-            if !found.take(name, value) {
+            let is_misplaced = name == "C" && at != 1; // the go command says so itself
+            if is_misplaced || !found.take(name, value) {
                 found.rest.extend_from_slice(words);
             }
             at += words.len();
@@ -168,6 +169,7 @@ mod tests {
         let arguments = read("test ./... -run X -overlay o -args -overlay p -C q");
         assert_eq!(arguments.overlay.as_deref(), Some(Path::new("o")));
         assert_eq!(arguments.change_dir, None);
+        assert_eq!(read("build -v -C x").rest, ["-v", "-C", "x"]);
         assert_eq!(arguments.rest, ["./...", "-run", "X", "-args", "-overlay", "p", "-C", "q"]);
     }
 

@@ -96,9 +96,10 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     woven.arg(&arguments.command);
     woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
     woven.args(&plan.flags).args(exec_flag(&arguments)).args(&arguments.rest);
+    woven.env(tool::OUTSIDE_VARIABLE, tool::Outside::now().text());
     woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
     woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
-    let filter = PathFilter::new(&plan.mapping, &dir, arguments.json);
+    let filter = PathFilter::new(&plan.mapping, &dir, arguments.command == "vet" && arguments.json);
     let streams = match arguments.command.as_str() {
         // The program that `go run` starts owns the output; only the go command's own messages go to standard error.
         "run" => Streams::ErrorOnly,
@@ -130,16 +131,14 @@ fn current_dir() -> Result<PathBuf, WeaveError> {
     Ok(named.filter(is_same).unwrap_or(real))
 }
 
-/// `go run` at a terminal: the program gets the terminal itself as standard error, not the pipe of our filter.
+/// `go run` starts the program through `tandem program`, which gives it the person's own environment and terminal.
 fn exec_flag(arguments: &Arguments) -> Option<OsString> {
-    let own = std::env::current_exe().ok()?;
     let users = arguments.exec.as_ref();
-    if arguments.command != "run" || !std::io::stderr().is_terminal() {
-        return users.map(|users| format!("-exec={users}").into());
+    let own = std::env::current_exe().ok().filter(|_| arguments.command == "run");
+    match own {
+        Some(own) => Some(format!("-exec='{}' {} {}", own.display(), tool::PROGRAM, users.map_or("", String::as_str)).into()),
+        None => users.map(|users| format!("-exec={users}").into()),
     }
-    let users = users.map_or(String::new(), |users| format!(" {users}"));
-    let terminal = format!("/proc/{}/fd/2", std::process::id());
-    Some(format!("-exec='{}' {} {terminal}{users}", own.display(), tool::AT_TERMINAL).into())
 }
 
 /// Which streams of the go command are filtered; standard input never is.

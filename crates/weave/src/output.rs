@@ -23,7 +23,7 @@ struct Table {
     entries: BTreeMap<String, Entry>,
     cache_root: PathBuf,
     working_dir: PathBuf,
-    /// All paths stay absolute (`-json`).
+    /// All paths stay absolute (`go vet -json`).
     absolute: bool,
 }
 

@@ -5,20 +5,69 @@
 //! * `link`: the real GOROOT, modules without our replacements, and the mark that the binary is woven;
 //! * `cover`: runs on the plain files, and our edits are put into what it made: figures equal a plain build's.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+
+use serde::{Deserialize, Serialize};
 
 use crate::cover;
 use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
 use crate::modules::ShadowModule;
 use crate::plan::{Mapping, PLAN_VARIABLE};
 
-/// The hidden sub-command that gives a program the terminal as its standard error.
-pub const AT_TERMINAL: &str = "at-terminal";
+/// The hidden sub-command through which `go run` starts programs.
+pub const PROGRAM: &str = "program";
+/// The variable that carries `Outside` to it.
+pub const OUTSIDE_VARIABLE: &str = "TANDEM_OUTSIDE";
+/// Variables that a woven run of the go command sets.
+const SET_VARIABLES: [&str; 5] = ["GOROOT", "GOTOOLCHAIN", "GOWORK", PLAN_VARIABLE, OUTSIDE_VARIABLE];
+
+/// What a program that `go run` starts would have found without us.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Outside {
+    /// Values of variables that we set; `None` was not set.
+    variables: BTreeMap<String, Option<String>>,
+    /// The terminal that is standard error; our filter's pipe is none.
+    terminal: Option<PathBuf>,
+}
+
+impl Outside {
+    /// As it is now, in the process that the person started.
+    pub fn now() -> Outside {
+        let value = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let terminal = io::stderr().is_terminal().then(|| PathBuf::from(format!("/proc/{}/fd/2", std::process::id())));
+        Outside { variables: SET_VARIABLES.iter().map(|name| ((*name).to_owned(), value(name))).collect(), terminal }
+    }
+
+    /// For the variable.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+}
+
+/// `tandem program NAME …`: runs a program as if it had been started without us. Returns only when that fails.
+pub fn run_program(arguments: &[OsString]) -> io::Error {
+    let Some((name, arguments)) = arguments.split_first() else { return io::Error::from(io::ErrorKind::InvalidInput) };
+    let text = std::env::var(OUTSIDE_VARIABLE).unwrap_or_default();
+    let outside: Outside = serde_json::from_str(&text).unwrap_or_default();
+    let mut command = Command::new(name);
+    for (name, value) in &outside.variables {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let terminal = outside.terminal.and_then(|path| fs::OpenOptions::new().read(true).write(true).open(path).ok());
+    if let Some(terminal) = terminal {
+        command.stderr(terminal);
+    }
+    command.args(arguments).exec()
+}
 
 /// If the binary was started as a tool of a shadow tree, does that tool's work.
 pub fn run_as_tool() -> Option<ExitCode> {
@@ -30,17 +79,6 @@ pub fn run_as_tool() -> Option<ExitCode> {
         eprintln!("tandem: {name}: {error}");
         ExitCode::FAILURE
     }))
-}
-
-/// `tandem at-terminal TERMINAL PROGRAM …`: runs a program with the terminal as standard error. Returns only when that
-/// fails.
-pub fn run_at_terminal(arguments: &[OsString]) -> io::Error {
-    let [terminal, name, arguments @ ..] = arguments else { return io::Error::from(io::ErrorKind::InvalidInput) };
-    let mut command = Command::new(name);
-    if let Ok(terminal) = fs::OpenOptions::new().read(true).write(true).open(terminal) {
-        command.stderr(terminal);
-    }
-    command.args(arguments).exec()
 }
 
 struct Tool {

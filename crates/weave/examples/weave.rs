@@ -1,0 +1,42 @@
+//! The weave without the rest of tandem: `weave go …`, `weave explain …`. The integration tests run it, so that they need
+//! neither the agent nor a BPF compiler.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitCode;
+
+use weave::WeaveError;
+
+fn main() -> ExitCode {
+    if let Some(code) = weave::tool::run_as_tool() {
+        return code;
+    }
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Some((command, arguments)) = arguments.split_first() else { return ExitCode::from(2) };
+    let done = match command.to_string_lossy().as_ref() {
+        "go" => weave::go::run(arguments).map(|status| {
+            if let Some(signal) = status.signal() {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+            ExitCode::from(status.code().unwrap_or(1) as u8)
+        }),
+        "explain" => weave::explain::explain(arguments).map(|lines| {
+            lines.iter().for_each(|line| println!("{}", line.text()));
+            ExitCode::SUCCESS
+        }),
+        weave::tool::PROGRAM => {
+            eprintln!("{}", weave::tool::run_program(arguments));
+            Ok(ExitCode::FAILURE)
+        }
+        _ => Ok(ExitCode::from(2)),
+    };
+    done.unwrap_or_else(|error| {
+        let code = error.exit_code();
+        match error {
+            WeaveError::GoRefused { message, .. } => eprintln!("{message}"),
+            WeaveError::Interrupted => {}
+            other => eprintln!("tandem: {:?}", miette::Report::new(other)),
+        }
+        ExitCode::from(code)
+    })
+}
