@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/internal/transport"
 	"google.golang.org/grpc/status"
 	tandem_rt "tandem/rt"
 )
@@ -94,26 +95,67 @@ func (s *tandemStream) end(err error) {
 	}
 }
 
-// tandemOption takes the stream's span from newClientStream to the clientStream, past whatever lies between.
+// tandemCallInfo is what a call's callInfo knows of its span. It gets there by options, past interceptors and whatever
+// else lies between; the span of a unary call without interceptors is simply the current one.
+type tandemCallInfo struct {
+	stream *tandemStream
+	span   *tandem_rt.Span       // the call's own, of a stream or unary; nil: not traced
+	peer   *transport.TandemPeer // whom the last attempt went to
+}
+
+// tandemOption hands over a stream.
 type tandemOption struct{ stream *tandemStream }
 
 func (o tandemOption) before(c *callInfo) error {
-	c.tandem = o.stream
+	if o.stream != nil {
+		c.tandem.stream, c.tandem.span = o.stream, o.stream.span
+	}
 	return nil
 }
 
 func (o tandemOption) after(*callInfo, *csAttempt) {}
 
-// tandemCarried returns the span whose trace goes out with a call: the call's own, or the caller's when calls are not
-// traced.
-func tandemCarried(ctx context.Context, stream *tandemStream) *tandem_rt.Span {
-	if stream != nil {
-		return stream.span
+// tandemUnaryOption hands over the span of a unary call.
+type tandemUnaryOption struct{ span *tandem_rt.Span }
+
+func (o tandemUnaryOption) before(c *callInfo) error {
+	c.tandem.span = o.span
+	return nil
+}
+
+func (o tandemUnaryOption) after(*callInfo, *csAttempt) {}
+
+// tandemWith adds the call's span to its options, for interceptors to pass on.
+func tandemWith(opts []CallOption, span *tandem_rt.Span) []CallOption {
+	if span == nil {
+		return opts
 	}
-	if span := tandem_rt.Current(); span != nil {
-		return span
+	return append(opts[:len(opts):len(opts)], tandemUnaryOption{span})
+}
+
+// tandemSend tells the transport what goes out with the call: its own trace, or the caller's when the call is not traced.
+func tandemSend(ctx context.Context, cs *clientStream) {
+	info := &cs.callInfo.tandem
+	if info.span == nil && cs.desc == unaryStreamDesc && tandemUnary.On() {
+		if span := tandem_rt.Current(); span != nil && span.Home() {
+			info.span = span
+		}
 	}
-	return tandem_rt.FromContext(ctx)
+	call := &cs.callHdr.Tandem
+	if call.Span = info.span; call.Span != nil {
+		call.Peer = &info.peer
+		return
+	}
+	if call.Span = tandem_rt.FromContext(ctx); call.Span == nil {
+		call.Span = tandem_rt.Current()
+	}
+}
+
+// tandemFinished is called when a call's stream has finished, once.
+func tandemFinished(cs *clientStream, err error) {
+	info := &cs.callInfo.tandem
+	info.peer.Describe(info.span)
+	info.stream.end(err)
 }
 
 // tandemTarget is a ClientConn's target as spans show it, found out at its first call.

@@ -3,6 +3,7 @@ package grpc
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/internal/transport"
@@ -14,16 +15,33 @@ import (
 
 var tandemServer = tandem_rt.NewOp("grpc.server", "tandem/google.golang.org/grpc", tandem_rt.KindServer, tandemName)
 
+// tandemServed is a call that is being served, and at once the context that its handler gets: it holds the server, as
+// contextWithServer's does, and the call's span, in one allocation. A context may be kept longer than the call, but the
+// span's record goes back when the call ends; so the context lends it out only as long as it can tell.
+type tandemServed struct {
+	context.Context
+	server *Server
+	span   atomic.Pointer[tandem_rt.Span] // nil: has ended, and these were its ids:
+
+	trace   [16]byte
+	id      [8]byte
+	sampled bool
+}
+
 // tandemServe begins the span of a call that came in.
-func tandemServe(stream *transport.TandemStream, method string) *tandem_rt.Span {
+func tandemServe(stream *transport.TandemStream) *tandemServed {
 	if !tandemServer.On() {
 		return nil
 	}
 	var span *tandem_rt.Span
 	if stream.Peer == nil && tandem_rt.Current() != nil {
-		span = tandem_rt.Start(tandemServer, nil) // served by net/http, whose span continues the trace already
+		// Served by net/http, whose span continues the trace already.
+		span = tandem_rt.Start(tandemServer, nil).Capture()
 	} else {
 		span = tandem_rt.StartRemote(tandemServer, stream.Header("traceparent"), stream.Header("tracestate"))
+	}
+	if span == nil {
+		return nil
 	}
 	tandemDescribe(span)
 	if span.Recording() {
@@ -32,8 +50,42 @@ func tandemServe(stream *transport.TandemStream, method string) *tandem_rt.Span 
 		}
 		stream.Peer.Describe(span)
 	}
-	return span
+	served := new(tandemServed)
+	served.span.Store(span)
+	return served
 }
+
+// context stands in for contextWithServer.
+func (c *tandemServed) context(ctx context.Context, server *Server) context.Context {
+	if c == nil {
+		return contextWithServer(ctx, server)
+	}
+	c.Context, c.server = ctx, server
+	return c
+}
+
+// Value answers for the span and the server.
+func (c *tandemServed) Value(key any) any {
+	if key == tandem_rt.ContextKey {
+		return c.lend()
+	}
+	if _, ok := key.(serverKey); ok {
+		return c.server
+	}
+	return c.Context.Value(key)
+}
+
+// lend returns the span, captured if it is not the one who serves the call that asks.
+func (c *tandemServed) lend() *tandem_rt.Span {
+	span := c.span.Load()
+	if span != nil && (span.Home() || span.Share() && c.span.Load() == span) {
+		return span
+	}
+	return tandem_rt.Ended(c.trace, c.id, c.sampled)
+}
+
+// String keeps fmt from looking into the span.
+func (c *tandemServed) String() string { return "grpc.tandemServed" }
 
 // tandemHost writes what the caller calls this server.
 func tandemHost(span *tandem_rt.Span, authority string) {
@@ -54,19 +106,20 @@ func tandemHost(span *tandem_rt.Span, authority string) {
 	span.Str(tandem_rt.KeyServerAddress, authority)
 }
 
-// tandemKnown is called when the method turned out to be one of the server's.
-func tandemKnown(span *tandem_rt.Span, stream *transport.TandemStream, method string) {
-	if span != nil {
+// known is called when the method turned out to be one of the server's.
+func (c *tandemServed) known(stream *transport.TandemStream, method string) {
+	if c != nil {
 		stream.Known = true
-		span.Str(tandem_rt.KeyRPCMethod, method)
+		c.span.Load().Str(tandem_rt.KeyRPCMethod, method)
 	}
 }
 
-// tandemServed ends the span when handleStream returns.
-func tandemServed(span *tandem_rt.Span, stream *transport.TandemStream, method string, ctx context.Context) {
-	if span == nil {
+// end ends the span when handleStream returns. ctx is the stream's.
+func (c *tandemServed) end(stream *transport.TandemStream, method string, ctx context.Context) {
+	if c == nil {
 		return
 	}
+	span := c.span.Load()
 	if !stream.Known {
 		// Anybody can ask for any method: its name is no label, and no name of a span.
 		span.SetName("grpc")
@@ -82,34 +135,9 @@ func tandemServed(span *tandem_rt.Span, stream *transport.TandemStream, method s
 	if tandemServerFault(code) {
 		span.SetError(name, "")
 	}
+	c.trace, c.id, c.sampled = span.TraceID(), span.SpanID(), span.Sampled()
+	if span.Withdraw() {
+		c.span.Store(nil)
+	}
 	span.End()
 }
-
-// tandemServerContext is a context that holds the server, as contextWithServer's does, and the call's span: one
-// allocation for both.
-type tandemServerContext struct {
-	context.Context
-	server *Server
-	span   *tandem_rt.Span
-}
-
-// tandemContext stands in for contextWithServer.
-func tandemContext(ctx context.Context, server *Server, span *tandem_rt.Span) context.Context {
-	if span == nil {
-		return contextWithServer(ctx, server)
-	}
-	return &tandemServerContext{ctx, server, span.Capture()}
-}
-
-func (c *tandemServerContext) Value(key any) any {
-	if key == tandem_rt.ContextKey {
-		return c.span
-	}
-	if _, ok := key.(serverKey); ok {
-		return c.server
-	}
-	return c.Context.Value(key)
-}
-
-// String keeps fmt from looking into the span.
-func (c *tandemServerContext) String() string { return "grpc.tandemServerContext" }

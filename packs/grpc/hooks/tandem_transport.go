@@ -49,6 +49,7 @@ func (p *TandemPeer) Describe(span *tandem_rt.Span) {
 // TandemCall is the part of a CallHdr that takes the trace to the wire.
 type TandemCall struct {
 	Span *tandem_rt.Span // whose trace goes out with the call; nil: none
+	Peer **TandemPeer    // where to note who the call goes to; nil: nobody asks
 
 	// The header's text lies here since it is written out later, by another goroutine, and the CallHdr lives on the heap
 	// anyway. It never changes once made: another attempt may find it in use.
@@ -58,6 +59,9 @@ type TandemCall struct {
 
 // tandemHeaders appends traceparent and tracestate, unless the program sends a traceparent of its own.
 func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPeer) []hpack.HeaderField {
+	if call.Peer != nil {
+		*call.Peer = peer
+	}
 	if call.Span == nil {
 		return fields
 	}
@@ -67,11 +71,10 @@ func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPee
 		}
 	}
 	if !call.made {
-		if len(call.Span.AppendTraceparent(call.text[:0])) != len(call.text) {
+		call.made = len(call.Span.AppendTraceparent(call.text[:0])) == len(call.text)
+		if !call.made {
 			return fields
 		}
-		call.made = true
-		peer.Describe(call.Span)
 	}
 	// "Sensitive" keeps the encoder from indexing what never comes again: that would push out what does.
 	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: unsafe.String(&call.text[0], len(call.text)), Sensitive: true})
