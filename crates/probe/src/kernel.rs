@@ -40,7 +40,7 @@ pub struct Statistics {
     pub via_curg: u64,
     /// User memory that could not be read; the time went to nobody.
     pub failed_reads: u64,
-    /// Attributed, but the thread's state or the account had no room; the time went to nobody.
+    /// Attributed, but the thread's state or the account had no room, or its return was not seen; the time went to nobody.
     pub lost: u64,
 }
 

@@ -106,11 +106,17 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 	if (!counts)
 		return;
 	counts->switches++;
+	away = bpf_task_storage_get(&away_tasks, task, 0, 0);
+	if (away && away->account) { /* its return was not seen: how long it was away is not known */
+		counts->lost++;
+		away->account = 0;
+	}
 	account = account_of(task, process, counts);
 	if (!account)
 		return;
 	counts->attributed++;
-	away = bpf_task_storage_get(&away_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!away)
+		away = bpf_task_storage_get(&away_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!away) {
 		counts->lost++;
 		return;

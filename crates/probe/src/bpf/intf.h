@@ -50,7 +50,7 @@ struct tandem_statistics {
 	unsigned long long attributed; /* of these: on behalf of a goroutine with an account */
 	unsigned long long via_curg; /* of these: the thread was on its g0 or gsignal */
 	unsigned long long failed_reads; /* user memory that could not be read */
-	unsigned long long lost; /* attributed, but no memory for the thread's state or no such account */
+	unsigned long long lost; /* attributed, but no memory for the thread's state, no such account, or no return */
 };
 
 #define TANDEM_CLASS_IS(class, field) \
