@@ -37,6 +37,17 @@ pub enum Ending {
     Noticed(MonotonicNanos),
 }
 
+/// A record has become a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assembled {
+    /// Its id.
+    pub span_id: [u8; 8],
+    /// It has no parent.
+    pub root: bool,
+    /// Its program ended first.
+    pub unfinished: bool,
+}
+
 /// Makes the spans of one program.
 #[derive(Debug)]
 pub struct Assembler {
@@ -91,14 +102,14 @@ impl Assembler {
         }
     }
 
-    /// Takes one record. `Some` is the span's id, when it became a span.
+    /// Takes one record. `None`: it makes no sense, and that has been counted.
     pub fn record(
         &mut self,
         bytes: &[u8],
         ending: Ending,
         clock: ClockOffset,
         measure: &mut Measure,
-    ) -> Option<[u8; 8]> {
+    ) -> Option<Assembled> {
         let record = match SpanRecord::parse(bytes) {
             Ok(record) => record,
             Err(RecordError::Size) => return self.fault("record_size"),
@@ -161,7 +172,7 @@ impl Assembler {
         };
         let keys = &self.names.keys;
         self.builder.add(operation.scope, |out| encode::span(out, event, &record, &facts, keys, clock));
-        Some(record.span_id())
+        Some(Assembled { span_id: record.span_id(), root: record.parent_span_id() == [0; 8], unfinished })
     }
 
     /// Takes what spans without a record have left.

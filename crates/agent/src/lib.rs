@@ -14,6 +14,6 @@ pub mod statistics;
 pub mod template;
 
 pub use kernel::{AccountMap, KernelHalf};
-pub use pipeline::{Agent, AgentError, Config};
+pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use session::handshake::ListenError;
 pub use statistics::Statistics;

@@ -63,6 +63,15 @@ pub enum AgentError {
     System(#[from] io::Error),
 }
 
+/// What an agent has done in its life.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its numbers.
+    pub statistics: Statistics,
+    /// What became of the spans, by sink.
+    pub sinks: BTreeMap<&'static str, SinkReport>,
+}
+
 /// A running agent. Dropped, it stops and takes what is left.
 #[derive(Debug)]
 pub struct Agent {
@@ -137,11 +146,6 @@ impl Agent {
         self.shared.state().statistics.clone()
     }
 
-    /// What became of the spans, by sink.
-    pub fn reports(&self) -> BTreeMap<&'static str, SinkReport> {
-        deliver::queue::reports(&self.shared.sinks)
-    }
-
     /// Who asks this gets all metrics at that moment.
     pub fn metrics(&self) -> impl Fn() -> Snapshot + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
@@ -149,6 +153,7 @@ impl Agent {
             let reports = deliver::queue::reports(&shared.sinks);
             let state = look(&shared);
             Snapshot {
+                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 start: shared.start.unix(shared.started),
                 now: shared.start.unix(clock::now()),
                 red: state.measure.snapshot(),
@@ -172,11 +177,11 @@ impl Agent {
     }
 
     /// Takes what is left, hands it over, and waits for the sinks, at most so long.
-    pub fn stop(mut self, limit: Duration) -> Statistics {
+    pub fn stop(mut self, limit: Duration) -> Outcome {
         self.halt();
         let deadline = Instant::now() + limit;
         self.shared.sinks.iter().for_each(|sink| sink.flush(deadline));
-        self.statistics()
+        Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&self.shared.sinks) }
     }
 
     fn halt(&mut self) {

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use deliver::SinkReport;
 use deliver::metrics::{OwnKind, OwnMetric};
 
+use crate::assemble::Assembled;
+
 /// Numbers since the agent started.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics {
     /// Spans assembled.
     pub spans: u64,
+    /// Of them, spans without a parent: the beginnings of traces.
+    pub roots: u64,
     /// Of them, spans whose program ended first.
     pub unfinished: u64,
     /// Spans that left only their count (not sampled, or the ring was full).
@@ -27,6 +31,14 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Counts a span.
+    #[inline]
+    pub(crate) fn count(&mut self, span: Assembled) {
+        self.spans += 1;
+        self.roots += u64::from(span.root);
+        self.unfinished += u64::from(span.unfinished);
+    }
+
     /// Counts something that made no sense.
     pub fn fault(&mut self, cause: &'static str, count: u64) {
         let counter = self.faults.entry(cause).or_default();

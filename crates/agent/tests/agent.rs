@@ -167,7 +167,7 @@ fn garbage_costs_only_its_own_spans() {
         std::thread::sleep(Duration::from_millis(1));
     }
     bad.set_head(0, u64::MAX).expect("head");
-    let statistics = rig.agent.stop(Duration::from_secs(5));
+    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
     assert_eq!(rig.keep.spans().len(), 50);
     assert_eq!(statistics.spans, 50);
     assert_eq!(statistics.faults["unknown_operation"], 50);
@@ -187,7 +187,7 @@ fn nonsense_on_the_socket_is_refused() {
     assert!(writer.connect(&rig.socket).is_err());
     let good = Writer::create(Options::default()).expect("create");
     good.connect(&rig.socket).expect("welcome");
-    let statistics = rig.agent.stop(Duration::from_secs(5));
+    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
     assert_eq!(statistics.faults["hello_malformed"], 2);
     assert_eq!(statistics.faults["refused_programs"], 2);
 }
@@ -199,7 +199,7 @@ fn connecting_again_is_no_second_session() {
     let writer = Writer::create(Options::default()).expect("create");
     writer.connect(&rig.socket).expect("welcome");
     writer.connect(&rig.socket).expect("welcome");
-    assert_eq!(rig.agent.stop(Duration::from_secs(5)).sessions, 1);
+    assert_eq!(rig.agent.stop(Duration::from_secs(5)).statistics.sessions, 1);
 }
 
 /// Two agents cannot have one socket; a socket that was left behind is taken over.
@@ -243,7 +243,7 @@ fn red_is_exact_at_any_sampling_rate() {
         }
     }
     let metrics = rig.agent.metrics()();
-    let statistics = rig.agent.stop(Duration::from_secs(5));
+    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
     assert_eq!((statistics.spans, statistics.counted), (100, 900));
     assert_eq!(metrics.red.len(), 2);
     let mut found = BTreeMap::new();

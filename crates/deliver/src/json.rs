@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::Batch;
 use crate::otlp::decode;
@@ -21,7 +22,7 @@ impl<W: Write + Send + 'static> JsonLines<W> {
 }
 
 impl<W: Write + Send + 'static> Worker for JsonLines<W> {
-    fn deliver(&mut self, batches: &[Arc<Batch>]) -> Result<(), Loss> {
+    fn deliver(&mut self, batches: &[Arc<Batch>], _hurry: &AtomicBool) -> Result<(), Loss> {
         let loss = |cause, problem| Loss { cause, spans: None, problem };
         let mut lines = Vec::new();
         for batch in batches {

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod json;
 pub mod metrics;
 pub mod otlp;
+pub mod prometheus;
 pub mod queue;
 pub mod sink;
 

@@ -10,6 +10,8 @@ use crate::otlp::encode::UnixNanos;
 /// All metrics at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// This machine's name.
+    pub host: String,
     /// When counting began.
     pub start: UnixNanos,
     /// Now.
@@ -46,6 +48,13 @@ pub struct RedSeries {
     pub buckets: [u64; BUCKET_COUNT],
     /// All durations, ns.
     pub sum_ns: u64,
+}
+
+impl RedSeries {
+    /// Spans in it.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().fold(0, |sum: u64, &more| sum.saturating_add(more))
+    }
 }
 
 /// Whether a number only rises.

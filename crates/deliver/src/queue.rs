@@ -1,6 +1,7 @@
 //! A bounded queue in front of something slow, with a thread of its own: how a [`Sink`] keeps its promise not to block.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -9,8 +10,9 @@ use crate::{Batch, Refused, Sink, SinkReport};
 
 /// Delivers batches; may take its time.
 pub trait Worker: Send + 'static {
-    /// Delivers these batches, or says for which cause their spans are lost.
-    fn deliver(&mut self, batches: &[Arc<Batch>]) -> Result<(), Loss>;
+    /// Delivers these batches, or says for which cause their spans are lost. Once `hurry` is set somebody waits for the
+    /// end: no more patience with a receiver that does not answer.
+    fn deliver(&mut self, batches: &[Arc<Batch>], hurry: &AtomicBool) -> Result<(), Loss>;
 
     /// How many bytes it wants in one delivery.
     fn preferred_bytes(&self) -> usize {
@@ -42,15 +44,29 @@ pub struct QueuedSink {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    hurry: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Batch>>,
     bytes: usize,
-    delivering: bool,
+    /// Spans that the worker has in hand.
+    delivering: u64,
     stopped: bool,
     report: SinkReport,
+}
+
+impl State {
+    /// Counts what was not delivered as lost.
+    fn give_up(&mut self, cause: &'static str) {
+        let waiting: u64 = self.queue.drain(..).map(|batch| u64::from(batch.spans)).sum();
+        self.bytes = 0;
+        let lost = waiting + std::mem::take(&mut self.delivering);
+        if lost > 0 {
+            *self.report.dropped.entry(cause).or_default() += lost;
+        }
+    }
 }
 
 impl Shared {
@@ -89,12 +105,15 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
             batches.extend(state.queue.pop_front());
         }
         state.bytes -= bytes;
-        state.delivering = true;
+        let spans: u64 = batches.iter().map(|batch| u64::from(batch.spans)).sum();
+        state.delivering = spans;
         drop(state);
 
-        let outcome = worker.deliver(&batches);
-        let spans: u64 = batches.iter().map(|batch| u64::from(batch.spans)).sum();
+        let outcome = worker.deliver(&batches, &shared.hurry);
         let mut state = shared.state();
+        if state.delivering == 0 {
+            continue; // given up meanwhile, and counted
+        }
         let lost = match outcome {
             Ok(()) => 0,
             Err(loss) => {
@@ -108,7 +127,7 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
             }
         };
         state.report.delivered += spans - lost;
-        state.delivering = false;
+        state.delivering = 0;
         drop(state);
         shared.changed.notify_all();
     }
@@ -140,14 +159,18 @@ impl Sink for QueuedSink {
     }
 
     fn flush(&self, deadline: Instant) {
+        self.shared.hurry.store(true, Ordering::Relaxed);
         let mut state = self.shared.state();
-        while !state.queue.is_empty() || state.delivering {
+        while !state.queue.is_empty() || state.delivering > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                break;
             }
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.give_up("too_late");
+        drop(state);
+        self.shared.hurry.store(false, Ordering::Relaxed);
     }
 
     fn report(&self) -> SinkReport {
@@ -156,16 +179,12 @@ impl Sink for QueuedSink {
 }
 
 impl Drop for QueuedSink {
-    /// What still waits is given up, and counted; a delivery that is under way is not waited for.
+    /// What still waits is given up; a delivery that is under way is not waited for.
     fn drop(&mut self) {
         let mut state = self.shared.state();
+        let busy = state.delivering > 0;
         state.stopped = true;
-        state.bytes = 0;
-        let given_up: u64 = std::mem::take(&mut state.queue).iter().map(|batch| u64::from(batch.spans)).sum();
-        if given_up > 0 {
-            *state.report.dropped.entry("stopped").or_default() += given_up;
-        }
-        let busy = state.delivering;
+        state.give_up("stopped");
         drop(state);
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take()

@@ -105,8 +105,8 @@ impl Session {
         for ring in &mut self.rings {
             let drained = ring.drain(|record| {
                 if let Some(span) = self.assembler.record(record, Ending::Recorded, offset, tools.measure) {
-                    self.recent.add(span);
-                    tools.statistics.spans += 1;
+                    self.recent.add(span.span_id);
+                    tools.statistics.count(span);
                 }
             });
             fullest = fullest.max(drained.level * 8 / ring.size());
@@ -142,9 +142,8 @@ impl Session {
             if record::SpanRecord::parse(entry).is_ok_and(|record| self.recent.contains(record.span_id())) {
                 return;
             }
-            if self.assembler.record(entry, Ending::Noticed(now), offset, tools.measure).is_some() {
-                tools.statistics.spans += 1;
-                tools.statistics.unfinished += 1;
+            if let Some(span) = self.assembler.record(entry, Ending::Noticed(now), offset, tools.measure) {
+                tools.statistics.count(span);
             }
         });
         for (cause, count) in self.assembler.take_faults() {

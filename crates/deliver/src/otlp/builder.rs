@@ -116,7 +116,8 @@ fn key_values<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a Value)>) -> V
         .collect()
 }
 
-fn any_value(value: &Value) -> AnyValue {
+/// A value in OTLP's form.
+pub fn any_value(value: &Value) -> AnyValue {
     let value = match value {
         Value::Bool(flag) => any_value::Value::BoolValue(*flag),
         Value::Int(number) => any_value::Value::IntValue(*number),

@@ -1,5 +1,12 @@
-//! OTLP: the protobuf form of spans.
+//! OTLP: spans and metrics in protobuf form, and the way to a receiver.
+//!
+//! [`encode`] and [`builder`] make the bytes of spans on the hot path; [`decode`] reads them where people look;
+//! [`config`] → [`client`] → [`export`] carry them away.
 
 pub mod builder;
+pub mod client;
+pub mod config;
 pub mod decode;
 pub mod encode;
+pub mod export;
+pub mod metrics;

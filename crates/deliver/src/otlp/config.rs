@@ -1,0 +1,289 @@
+//! Where OTLP goes, by OpenTelemetry's own environment variables (`OTEL_EXPORTER_OTLP_*`).
+//!
+//! No endpoint, no traffic: without `OTEL_EXPORTER_OTLP_ENDPOINT` (or the one of a signal) nothing leaves the machine.
+//! A value that cannot be used is named in a warning and ignored, as the specification asks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::percent_decode_str;
+
+/// What the environment asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ExportConfig {
+    /// Where spans go.
+    pub traces: Option<Endpoint>,
+    /// Where metrics go.
+    pub metrics: Option<Endpoint>,
+    /// Spans are also printed.
+    pub console: bool,
+    /// How often metrics are sent.
+    pub metrics_interval: Duration,
+    /// What could not be used, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// How OTLP travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf over HTTP.
+    HttpProtobuf,
+}
+
+/// Where one signal goes.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The whole address that is posted to.
+    pub uri: Uri,
+    /// How.
+    pub protocol: Protocol,
+    /// Headers to send along.
+    pub headers: HeaderMap,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Bodies are compressed.
+    pub gzip: bool,
+    /// PEM file with the certificates to trust, instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// PEM files of our own certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// One of OTLP's signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES",
+            Self::Metrics => "METRICS",
+        }
+    }
+
+    fn http_path(self) -> &'static str {
+        match self {
+            Self::Traces => "v1/traces",
+            Self::Metrics => "v1/metrics",
+        }
+    }
+
+    fn grpc_path(self) -> &'static str {
+        match self {
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        }
+    }
+}
+
+impl ExportConfig {
+    /// Of this process's environment.
+    pub fn from_environment() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Of any environment. Empty values count as absent.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut reader = Reader { variable: |name: &str| variable(name).filter(|value| !value.trim().is_empty()), warnings: Vec::new() };
+        let (traces, console) = reader.signal(Signal::Traces);
+        let (metrics, _) = reader.signal(Signal::Metrics);
+        let metrics_interval = reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60));
+        Self { traces, metrics, console, metrics_interval, warnings: reader.warnings }
+    }
+}
+
+struct Reader<V> {
+    variable: V,
+    warnings: Vec<String>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    /// A signal's endpoint, and whether it shall be printed.
+    fn signal(&mut self, signal: Signal) -> (Option<Endpoint>, bool) {
+        let name = format!("OTEL_{}_EXPORTER", signal.word());
+        let exporters = (self.variable)(&name).unwrap_or_else(|| "otlp".to_owned());
+        let (mut otlp, mut console) = (false, false);
+        for exporter in exporters.split(',').map(str::trim) {
+            match exporter {
+                "otlp" => otlp = true,
+                "console" if signal == Signal::Traces => console = true,
+                "none" => {}
+                other => self.warnings.push(format!("{name}: there is no exporter {other:?}; use otlp, console or none")),
+            }
+        }
+        (if otlp { self.endpoint(signal) } else { None }, console)
+    }
+
+    fn endpoint(&mut self, signal: Signal) -> Option<Endpoint> {
+        let own_name = format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.word());
+        let (name, address, own) = match ((self.variable)(&own_name), (self.variable)("OTEL_EXPORTER_OTLP_ENDPOINT")) {
+            (Some(address), _) => (own_name, address, true),
+            (None, Some(address)) => ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), address, false),
+            (None, None) => return None,
+        };
+        let protocol = self.protocol(signal, &address);
+        let Some(uri) = self.uri(signal, protocol, address.trim(), own) else {
+            self.warnings.push(format!("{name}={address:?} is not an http or https address; {} are not sent", signal.word().to_lowercase()));
+            return None;
+        };
+        let mut headers = HeaderMap::new();
+        self.headers("OTEL_EXPORTER_OTLP_HEADERS", &mut headers);
+        self.headers(&format!("OTEL_EXPORTER_OTLP_{}_HEADERS", signal.word()), &mut headers);
+        let general = self.milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", Duration::from_secs(10));
+        let timeout = self.milliseconds(&format!("OTEL_EXPORTER_OTLP_{}_TIMEOUT", signal.word()), general);
+        let gzip = match self.either(signal, "COMPRESSION") {
+            Some((_, value)) if value == "gzip" => true,
+            Some((name, value)) if value != "none" => {
+                self.warnings.push(format!("{name}: there is no compression {value:?}; use gzip or none"));
+                false
+            }
+            _ => false,
+        };
+        let file = |what| self.either(signal, what).map(|(_, path)| PathBuf::from(path));
+        let certificate = file("CERTIFICATE");
+        let client = file("CLIENT_CERTIFICATE").zip(file("CLIENT_KEY"));
+        Some(Endpoint { uri, protocol, headers, timeout, gzip, certificate, client })
+    }
+
+    /// The specification's default is HTTP; port 4317 is gRPC's own, so nothing else can be meant there.
+    fn protocol(&mut self, signal: Signal, address: &str) -> Protocol {
+        match self.either(signal, "PROTOCOL") {
+            Some((_, value)) if value == "grpc" => Protocol::Grpc,
+            Some((_, value)) if value == "http/protobuf" => Protocol::HttpProtobuf,
+            Some((name, value)) => {
+                self.warnings.push(format!("{name}: {value:?} is not supported; http/protobuf is used (grpc is supported, too)"));
+                Protocol::HttpProtobuf
+            }
+            None if address.trim_end_matches('/').ends_with(":4317") => Protocol::Grpc,
+            None => Protocol::HttpProtobuf,
+        }
+    }
+
+    fn uri(&self, signal: Signal, protocol: Protocol, address: &str, own: bool) -> Option<Uri> {
+        let insecure = self.either(signal, "INSECURE").is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
+        let address = match address.split_once("://") {
+            Some(_) => address.to_owned(),
+            None if protocol == Protocol::Grpc && !insecure => format!("https://{address}"),
+            None => format!("http://{address}"),
+        };
+        let mut parts = address.parse::<Uri>().ok()?.into_parts();
+        if !matches!(&parts.scheme, Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) {
+            return None;
+        }
+        parts.path_and_query = Some(match (protocol, &parts.path_and_query) {
+            (Protocol::Grpc, _) => PathAndQuery::from_static(signal.grpc_path()),
+            (Protocol::HttpProtobuf, Some(path)) if own => path.clone(),
+            (Protocol::HttpProtobuf, path) => {
+                let path = path.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/');
+                format!("{path}/{}", signal.http_path()).parse().ok()?
+            }
+        });
+        Uri::from_parts(parts).ok()
+    }
+
+    /// The signal's own variable, else the general one.
+    fn either(&self, signal: Signal, what: &str) -> Option<(String, String)> {
+        [format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.word()), format!("OTEL_EXPORTER_OTLP_{what}")]
+            .into_iter()
+            .find_map(|name| (self.variable)(&name).map(|value| (name, value.trim().to_owned())))
+    }
+
+    fn headers(&mut self, name: &str, headers: &mut HeaderMap) {
+        let Some(list) = (self.variable)(name) else { return };
+        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let header = pair.split_once('=').and_then(|(key, value)| {
+                let value = percent_decode_str(value.trim()).collect::<Vec<u8>>();
+                let mut value = HeaderValue::from_bytes(&value).ok()?;
+                value.set_sensitive(true);
+                Some((key.trim().parse::<HeaderName>().ok()?, value))
+            });
+            match header {
+                Some((key, value)) => drop(headers.insert(key, value)),
+                // Not the value: it may be a secret.
+                None => self.warnings.push(format!("{name}: one of its headers is not of the form key=value")),
+            }
+        }
+    }
+
+    fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
+        match (self.variable)(name).map(|value| value.trim().parse::<u64>().map_err(|_| value)) {
+            Some(Ok(milliseconds)) if milliseconds > 0 => Duration::from_millis(milliseconds),
+            Some(Ok(_)) | None => default,
+            Some(Err(value)) => {
+                self.warnings.push(format!("{name}={value:?} is not a number of milliseconds"));
+                default
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> ExportConfig {
+        ExportConfig::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn traces(pairs: &[(&str, &str)]) -> Option<String> {
+        read(pairs).traces.map(|endpoint| endpoint.uri.to_string())
+    }
+
+    /// Nothing set: nothing is sent anywhere.
+    #[test]
+    fn no_endpoint_no_traffic() {
+        let config = read(&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]);
+        assert!(config.traces.is_none() && config.metrics.is_none() && config.warnings.is_empty());
+    }
+
+    /// The paths are those of the specification.
+    #[test]
+    fn addresses_are_what_the_specification_says() {
+        const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        const OWN: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+        assert_eq!(traces(&[(GENERAL, "http://c:4318")]).as_deref(), Some("http://c:4318/v1/traces"));
+        assert_eq!(traces(&[(GENERAL, "https://c/base/")]).as_deref(), Some("https://c/base/v1/traces"));
+        assert_eq!(traces(&[(GENERAL, "http://c"), (OWN, "http://t/x?y=1")]).as_deref(), Some("http://t/x?y=1"));
+        let grpc = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        assert_eq!(traces(&[(GENERAL, "http://c:4317")]), Some(format!("http://c:4317{grpc}")));
+        assert_eq!(traces(&[(GENERAL, "c:9"), (PROTOCOL, "grpc")]), Some(format!("https://c:9{grpc}")));
+        let insecure = [(GENERAL, "c:9"), (PROTOCOL, "grpc"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
+        assert_eq!(traces(&insecure), Some(format!("http://c:9{grpc}")));
+        assert_eq!(traces(&[(GENERAL, "http://c:4317"), (PROTOCOL, "http/protobuf")]).as_deref(), Some("http://c:4317/v1/traces"));
+        assert_eq!(traces(&[(GENERAL, "http://c"), ("OTEL_TRACES_EXPORTER", "none")]), None);
+        assert_eq!(traces(&[(GENERAL, "ftp://c")]), None);
+        assert_eq!(traces(&[(GENERAL, "http://c d")]), None);
+    }
+
+    /// A signal's own values win; what cannot be used is said once each, without secrets.
+    #[test]
+    fn other_values() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,authorization=Basic%20x, broken"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=2"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "soon"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zip"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+            ("OTEL_TRACES_EXPORTER", "otlp,console,zipkin"),
+        ]);
+        let traces = config.traces.expect("set");
+        assert_eq!(traces.headers["a"], "2");
+        assert_eq!(traces.headers["authorization"], "Basic x");
+        assert_eq!((traces.timeout, traces.gzip), (Duration::from_millis(250), true));
+        assert_eq!(traces.certificate, Some(PathBuf::from("/ca.pem")));
+        assert!(config.console);
+        assert!(!config.metrics.expect("set").gzip);
+        assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
+    }
+}

@@ -1,0 +1,255 @@
+//! What `tandem run` and `tandem agent` share: the agent, and where its spans and metrics go.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Agent, Config, Outcome};
+use anyhow::Context;
+use clap::Args;
+use deliver::Sink;
+use deliver::json::JsonLines;
+use deliver::otlp::config::ExportConfig;
+use deliver::otlp::export::MetricsExporter;
+use deliver::queue::QueuedSink;
+use deliver::{otlp, prometheus};
+use store::{Limits, Reader, Store};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use ui::UiError;
+
+use crate::kernel;
+
+/// Bytes of spans that may wait for a slow reader of JSON lines.
+const JSON_QUEUE: usize = 64 << 20;
+/// How long the end waits for the last spans to be delivered.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Where spans and metrics go.
+#[derive(Args)]
+pub struct Destinations {
+    /// Folder of the store [default: $TANDEM_STORE, else tandem/store in $XDG_STATE_HOME or ~/.local/state].
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Print spans as JSON lines to standard output, or append them to a file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    json: Option<PathBuf>,
+    /// Serve Prometheus metrics at this address (port 0: any free one).
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
+    /// Show the traces on a page at this address [default: 127.0.0.1:8317, or any free port where that one is taken].
+    #[arg(long, value_name = "ADDRESS", value_parser = ui::parse_address)]
+    ui: Option<SocketAddr>,
+    /// Do without the page.
+    #[arg(long, conflicts_with = "ui")]
+    no_ui: bool,
+    /// Do without the kernel half.
+    #[arg(long)]
+    no_kernel: bool,
+}
+
+/// An agent with everything around it.
+pub struct Observer {
+    agent: Agent,
+    page: Option<ui::Server>,
+    prometheus: Option<prometheus::Server>,
+    otlp_metrics: Option<MetricsExporter>,
+    /// What a person has to type to see this store.
+    traces_command: String,
+}
+
+impl Destinations {
+    /// Starts the agent. Nothing has been started when this fails.
+    pub fn start(self, socket: PathBuf, scan: bool) -> anyhow::Result<Observer> {
+        say_warnings();
+        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        let traces_command = match &self.store {
+            Some(folder) => format!("tandem traces --store {}", folder.display()),
+            None => "tandem traces".to_owned(),
+        };
+        let store = self.store.unwrap_or_else(store::default_folder);
+        sinks.push(Arc::new(Store::open(&store, Limits::default())?));
+        let export = ExportConfig::from_environment();
+        export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
+        if let Some(file) = self.json.or(export.console.then(|| PathBuf::from("-"))) {
+            sinks.push(Arc::new(json_lines(&file)?));
+        }
+        if let Some(endpoint) = export.traces {
+            sinks.push(Arc::new(otlp::export::spans(endpoint)?));
+        }
+        let kernel = if self.no_kernel { None } else { kernel::load().map_err(|why| eprintln!("tandem: {why}")).ok() };
+        let agent = Agent::start(Config { socket, scan, sinks, kernel })?;
+        let page = if self.no_ui { None } else { Some(page(&store, self.ui)?) };
+        if let Some(page) = &page {
+            eprintln!("tandem: page at {}", page.url());
+        }
+        let prometheus = match &self.metrics {
+            Some(address) => {
+                let server = prometheus::Server::start(address, agent.metrics())?;
+                eprintln!("tandem: metrics at http://{}/metrics", server.address());
+                Some(server)
+            }
+            None => None,
+        };
+        let otlp_metrics = match export.metrics {
+            Some(endpoint) => Some(MetricsExporter::start(endpoint, export.metrics_interval, agent.metrics())?),
+            None => None,
+        };
+        Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command })
+    }
+}
+
+/// What the libraries have to say goes to standard error, a line each.
+fn say_warnings() {
+    let level = if std::env::var_os("TANDEM_DEBUG").is_some() { Level::DEBUG } else { Level::WARN };
+    // Fails when it has been done before.
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(io::stderr)
+            .event_format(Line)
+            .finish(),
+    );
+}
+
+/// `tandem: warning: …`
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let word = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            _ => "debug",
+        };
+        write!(out, "tandem: {word}: ")?;
+        context.field_format().format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
+}
+
+/// The page. Where nobody has chosen its place, a port that is taken is no reason to fail.
+fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
+    let reader = || Reader::open(store);
+    match address {
+        Some(address) => Ok(ui::serve(reader()?, address)?),
+        None => match ui::serve(reader()?, ui::DEFAULT_ADDRESS) {
+            Err(UiError::Listen { .. }) => Ok(ui::serve(reader()?, SocketAddr::new(ui::DEFAULT_ADDRESS.ip(), 0))?),
+            served => Ok(served?),
+        },
+    }
+}
+
+fn json_lines(file: &Path) -> anyhow::Result<QueuedSink> {
+    let queued = if file == Path::new("-") {
+        QueuedSink::start("json", JSON_QUEUE, JsonLines::new(io::stdout()))
+    } else {
+        let out = File::options().create(true).append(true).open(file);
+        let out = out.with_context(|| format!("cannot write spans to {}", file.display()))?;
+        QueuedSink::start("json", JSON_QUEUE, JsonLines::new(out))
+    };
+    queued.context("cannot start a thread")
+}
+
+impl Observer {
+    /// The agent itself.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Takes and delivers what is left, and says what there was.
+    pub fn finish(self) {
+        drop(self.otlp_metrics); // sends them once more
+        drop(self.prometheus);
+        drop(self.page);
+        let outcome = self.agent.stop(LAST_WORDS);
+        for line in summary(&outcome, &self.traces_command) {
+            eprintln!("tandem: {line}");
+        }
+    }
+}
+
+/// What there was, in a line, and in a line each what was lost and why.
+fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
+    let statistics = &outcome.statistics;
+    if statistics.sessions == 0 {
+        let mut lines = vec!["no woven program has connected; build it with `tandem go build`".to_owned()];
+        lines.extend(refusals(outcome));
+        return lines;
+    }
+    let programs = plural(statistics.sessions, "program");
+    let spans = plural(statistics.spans, "span");
+    let traces = if statistics.roots > 0 { format!(" in {}", plural(statistics.roots, "trace")) } else { String::new() };
+    let mut lines = match statistics.spans {
+        0 if statistics.counted > 0 => vec![format!("{programs}, {} counted, none sampled", plural(statistics.counted, "span"))],
+        0 => vec![format!("{programs}, no spans")],
+        _ => vec![format!("{spans}{traces} from {programs}; see them with: {traces_command}")],
+    };
+    if statistics.unfinished > 0 {
+        lines.push(format!("{} unfinished when the program ended", plural(statistics.unfinished, "span")));
+    }
+    if statistics.ring_full > 0 {
+        lines.push(format!("warning: {} lost: the program made them faster than they could be taken", plural(statistics.ring_full, "span")));
+    }
+    for (sink, report) in &outcome.sinks {
+        let lost: u64 = report.dropped.values().sum();
+        if lost > 0 {
+            let causes: Vec<_> = report.dropped.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+            let problem = report.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
+            lines.push(format!("warning: {sink}: {} lost ({}){problem}", plural(lost, "span"), causes.join(", ")));
+        }
+    }
+    lines.extend(refusals(outcome));
+    lines
+}
+
+/// What made no sense, where anything did.
+fn refusals(outcome: &Outcome) -> Option<String> {
+    let faults: Vec<_> = outcome.statistics.faults.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    (!faults.is_empty()).then(|| format!("warning: some of what programs wrote made no sense: {}", faults.join(", ")))
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent::Statistics;
+    use deliver::SinkReport;
+
+    fn outcome(statistics: Statistics) -> Outcome {
+        Outcome { statistics, sinks: Default::default() }
+    }
+
+    /// The usual end is one line; what was lost is said with its cause.
+    #[test]
+    fn the_summary_is_short_and_hides_nothing() {
+        let nothing = summary(&outcome(Statistics::default()), "tandem traces");
+        assert_eq!(nothing, ["no woven program has connected; build it with `tandem go build`"]);
+        let good = Statistics { spans: 12, roots: 1, sessions: 2, ..Statistics::default() };
+        assert_eq!(summary(&outcome(good.clone()), "tandem traces"), ["12 spans in 1 trace from 2 programs; see them with: tandem traces"]);
+        let mut bad = outcome(Statistics { unfinished: 1, ring_full: 3, ..good });
+        let report = SinkReport { delivered: 2, dropped: [("unreachable", 10)].into(), problem: Some("connection refused".to_owned()) };
+        bad.sinks.insert("otlp", report);
+        assert_eq!(
+            summary(&bad, "tandem traces")[1..],
+            [
+                "1 span unfinished when the program ended",
+                "warning: 3 spans lost: the program made them faster than they could be taken",
+                "warning: otlp: 10 spans lost (unreachable 10): connection refused",
+            ]
+        );
+    }
+}
