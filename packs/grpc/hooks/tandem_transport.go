@@ -77,11 +77,17 @@ func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPee
 		}
 	}
 	// "Sensitive" keeps the encoder from indexing what never comes again: that would push out what does.
-	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: unsafe.String(&call.text[0], len(call.text)), Sensitive: true})
+	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: call.header(), Sensitive: true})
 	if state := call.Span.Tracestate(); state != "" {
 		fields = append(fields, hpack.HeaderField{Name: "tracestate", Value: state, Sensitive: true})
 	}
 	return fields
+}
+
+// header is the text as a string, not copied. (unsafe.String is newer than the Go of grpc before 1.63.)
+func (c *TandemCall) header() string {
+	text := c.text[:]
+	return *(*string)(unsafe.Pointer(&text))
 }
 
 // TandemStream is what a stream knows of its call on the server's side.

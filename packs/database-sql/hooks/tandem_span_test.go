@@ -1,0 +1,120 @@
+package sql
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	tandem_rt "tandem/rt"
+)
+
+// These tests run woven: DB has its tandem field, and tandem/rt exists.
+
+type testConnector struct{ err error }
+
+type testConnection struct{ err error }
+
+func (c testConnector) Connect(context.Context) (driver.Conn, error) {
+	return &testConnection{c.err}, nil
+}
+func (c testConnector) Driver() driver.Driver { panic("nobody asked for the driver before") }
+
+func (c *testConnection) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrSkip }
+func (c *testConnection) Close() error                        { return nil }
+func (c *testConnection) Begin() (driver.Tx, error)           { return c, c.err }
+func (c *testConnection) Commit() error                       { return c.err }
+func (c *testConnection) Rollback() error                     { return c.err }
+func (c *testConnection) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	return driver.RowsAffected(1), c.err
+}
+
+// Describing an operation costs no allocation, nor does ending it well.
+func TestSpanAllocatesNothing(t *testing.T) {
+	db := OpenDB(testConnector{})
+	defer db.Close()
+	db.tandem = tandemSource{system: "postgresql", namespace: "shop", address: "db.example", port: 5433, dialect: testPostgres}
+	ctx := context.Background()
+	var failed error
+	if span := tandemStart(tandemPing, db, ctx, "PING"); !span.Recording() {
+		t.Skip("nothing is recorded here")
+	} else {
+		tandemEnd(span, &failed)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		span := tandemStartQuery(tandemExec, db, ctx, "", "SELECT id, name FROM products WHERE id IN ($1, $2) AND name = 'x'")
+		tandemEnd(span, &failed)
+	}); n != 0 {
+		t.Errorf("a query's span: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		tandemEnd(tandemStart(tandemBegin, db, ctx, "BEGIN"), &failed)
+	}); n != 0 {
+		t.Errorf("BEGIN's span: %v allocations", n)
+	}
+}
+
+// A connector is not asked for its driver, and an operation that fails leaves nothing current behind.
+func TestOperationsLeaveTheSlotAsItWas(t *testing.T) {
+	before := tandem_rt.Unset()
+	defer tandem_rt.Restore(before)
+	for _, err := range []error{nil, errors.New("no"), driver.ErrBadConn, io.EOF} {
+		db := OpenDB(testConnector{err})
+		if db.tandem.system != tandemUnknownSystem {
+			t.Errorf("system is %q", db.tandem.system)
+		}
+		db.Exec("DELETE FROM t")
+		db.Query("SELECT 1")
+		db.Ping()
+		db.Prepare("SELECT 1")
+		if tx, _ := db.Begin(); tx != nil {
+			tx.Rollback()
+			tx.Rollback()
+		}
+		db.Close()
+		db.Exec("DELETE FROM t")
+		if tandem_rt.Current() != nil {
+			t.Fatalf("after %v a span is still current", err)
+		}
+	}
+	(&Stmt{stickyErr: io.EOF}).Exec()
+}
+
+type testStateError struct{ state string }
+
+func (e *testStateError) Error() string    { return "failed" }
+func (e *testStateError) SQLState() string { return e.state }
+
+// Errors are named by the database's code, else by what they are inside.
+func TestFailure(t *testing.T) {
+	for _, test := range []struct {
+		err        error
+		code, kind string
+	}{
+		{&testStateError{"23505"}, "23505", "23505"},
+		{fmt.Errorf("insert: %w", &testStateError{"23505"}), "23505", "23505"},
+		{(*testStateError)(nil), "", "_OTHER"},
+		{fmt.Errorf("insert: %w", context.DeadlineExceeded), "", "context.DeadlineExceeded"},
+		{ErrTxDone, "", "sql.ErrTxDone"},
+		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", io.ErrUnexpectedEOF)), "", "*errors.errorString"},
+	} {
+		code, kind, _ := tandemFailure(test.err)
+		if code != test.code || kind != test.kind {
+			t.Errorf("got %q %q, want %q %q", code, kind, test.code, test.kind)
+		}
+	}
+}
+
+func BenchmarkSpan(b *testing.B) {
+	db := OpenDB(testConnector{})
+	defer db.Close()
+	db.tandem = tandemSource{system: "postgresql", namespace: "shop", address: "db.example", port: 5433, dialect: testPostgres}
+	ctx := context.Background()
+	var failed error
+	b.ReportAllocs()
+	for i := 0; i < b.N; i++ {
+		tandemEnd(tandemStartQuery(tandemExec, db, ctx, "", "SELECT id, name FROM products WHERE id = $1"), &failed)
+	}
+}
