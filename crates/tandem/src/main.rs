@@ -7,14 +7,19 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod agent;
 mod doctor;
-mod at_terminal;
 mod explain;
 mod failure;
 mod go;
+mod program;
+mod kernel;
+mod observe;
+mod run;
 mod terminal;
 mod trace;
 mod traces;
+mod ui;
 mod version;
 
 /// Makes Go programs observable without touching their source.
@@ -30,19 +35,25 @@ enum Command {
     /// Run the go command; build, install, run, test and vet weave spans in.
     #[command(disable_help_flag = true)]
     Go(go::Go),
+    /// Run a program under an agent of its own, and keep its traces.
+    Run(run::Run),
+    /// Serve all woven programs of this machine.
+    Agent(agent::Agent),
     /// Say what this machine allows, and what to do about the rest.
     Doctor(doctor::Doctor),
     /// List the traces in the store, newest first.
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    /// Show the traces in the store on a page, until Ctrl-C.
+    Ui(ui::Ui),
     /// Say for every rule of every pack where it matched, or why it did not.
     Explain(explain::Explain),
     /// Print versions.
     Version(version::Version),
-    /// Run a program with the terminal as standard error.
+    /// Start a program for `go run`.
     #[command(hide = true, disable_help_flag = true)]
-    AtTerminal(at_terminal::AtTerminal),
+    Program(program::Program),
 }
 
 fn main() -> ExitCode {
@@ -51,11 +62,14 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Go(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Agent(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Ui(command) => command.run(),
         Command::Explain(command) => command.run(),
-        Command::AtTerminal(command) => command.run(),
+        Command::Program(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -1,0 +1,38 @@
+//! `tandem ui`: the page for a store, without an agent.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use store::Reader;
+
+use crate::terminal;
+use crate::traces::StoreFolder;
+
+/// Show the traces in the store on a page, until Ctrl-C.
+#[derive(Args)]
+pub struct Ui {
+    /// Where to listen: an address and a port, or a port of this machine; port 0 is any free one.
+    #[arg(value_name = "ADDRESS", default_value_t = ::ui::DEFAULT_ADDRESS, value_parser = ::ui::parse_address)]
+    address: SocketAddr,
+    #[command(flatten)]
+    store: StoreFolder,
+}
+
+impl Ui {
+    pub fn run(self) -> ExitCode {
+        terminal::report(|out| {
+            let mut signals = Signals::new([SIGINT, SIGTERM])?;
+            let server = ::ui::serve(Reader::open(&self.store.path())?, self.address)?;
+            writeln!(out, "{}", server.url())?;
+            out.flush()?;
+            if server.is_exposed() {
+                eprintln!("tandem: warning: everybody who can reach {} can read the traces", server.address());
+            }
+            signals.forever().next();
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
