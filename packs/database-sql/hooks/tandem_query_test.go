@@ -209,6 +209,26 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
+// What is remembered is what was read, whichever texts share a slot.
+func TestRecall(t *testing.T) {
+	random := rand.New(rand.NewSource(1))
+	for i := 0; i < 50000; i++ {
+		n := random.Intn(3000)
+		query := fmt.Sprintf("SELECT a%d FROM t%d WHERE b = %d", n, n, n)
+		known := tandemRecall(query, testPostgres)
+		if known == nil {
+			continue
+		}
+		text, summary, operation, table := readQuery(query, testPostgres)
+		if known.text != text || known.summary != summary || known.operation != operation || known.table != table {
+			t.Fatalf("%s\nis remembered as %+v", query, *known)
+		}
+	}
+	if tandemRecall("SELECT 1", testPostgres) != nil || tandemRecall("SELECT 1", testPostgres) == nil {
+		t.Error("a text is to be remembered when it comes the second time")
+	}
+}
+
 func TestQueryAllocatesNothing(t *testing.T) {
 	query := "SELECT id, name FROM shop.products WHERE id IN (1, 2, 3) AND name = 'x' -- why\nORDER BY name LIMIT 10"
 	if n := testing.AllocsPerRun(100, func() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"unsafe"
 
 	tandem_rt "tandem/rt"
 )
@@ -48,32 +47,50 @@ func tandemStartQuery(op *tandem_rt.Op, db *DB, ctx context.Context, prefix, que
 	}
 	span := tandem_rt.Start(op, tandem_rt.FromContext(ctx))
 	db.tandem.describe(span)
+	if prefix == "" {
+		if known := tandemRecall(query, db.tandem.dialect); known != nil {
+			known.describe(span)
+			return span
+		}
+	}
+	tandemDescribeNew(span, db.tandem.dialect, prefix, query)
+	return span
+}
+
+// tandemDescribeNew reads the query, on a stack frame that only those pay for who come here.
+//
+//go:noinline
+func tandemDescribeNew(span *tandem_rt.Span, dialect tandemDialect, prefix, query string) {
 	var read tandemQuery
 	if prefix != "" {
 		read.add(prefix)
 		read.operation = prefix
 	}
-	read.read(query, db.tandem.dialect)
-	if read.operation != "" {
-		span.Str(tandem_rt.KeyDBOperationName, read.operation)
+	read.read(query, dialect)
+	found := read.statement()
+	found.describe(span)
+}
+
+// describe says what the query does.
+func (s *tandemStatement) describe(span *tandem_rt.Span) {
+	if s.operation != "" {
+		span.Str(tandem_rt.KeyDBOperationName, s.operation)
 	}
-	summary := unsafe.String(&read.summary[0], read.summarySize)
-	if table := summary[read.collection[0]:read.collection[1]]; table != "" {
-		span.Str(tandem_rt.KeyDBCollectionName, table)
+	if s.table != "" {
+		span.Str(tandem_rt.KeyDBCollectionName, s.table)
 	}
 	if !span.Recording() {
-		return span
+		return
 	}
-	if procedure := summary[read.procedure[0]:read.procedure[1]]; procedure != "" {
-		span.Str(tandem_rt.KeyDBStoredProcedureName, procedure)
+	if s.procedure != "" {
+		span.Str(tandem_rt.KeyDBStoredProcedureName, s.procedure)
 	}
-	if summary != "" {
-		span.Str(tandem_rt.KeyDBQuerySummary, summary)
+	if s.summary != "" {
+		span.Str(tandem_rt.KeyDBQuerySummary, s.summary)
 	}
-	if text := unsafe.String(&read.text[0], read.textSize); text != "" {
-		span.Str(tandem_rt.KeyDBQueryText, text)
+	if s.text != "" {
+		span.Str(tandem_rt.KeyDBQueryText, s.text)
 	}
-	return span
 }
 
 // describe says which database it is.

@@ -49,6 +49,17 @@ func TestSpanAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("a query's span: %v allocations", n)
 	}
+	queries := make([]string, 2000)
+	for i := range queries {
+		queries[i] = fmt.Sprintf("SELECT %d FROM products WHERE id = %d", i, i)
+	}
+	next := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		tandemEnd(tandemStartQuery(tandemExec, db, ctx, "", queries[next]), &failed)
+		next++
+	}); n != 0 {
+		t.Errorf("the span of a query that is new: %v allocations", n)
+	}
 	if n := testing.AllocsPerRun(1000, func() {
 		tandemEnd(tandemStart(tandemBegin, db, ctx, "BEGIN"), &failed)
 	}); n != 0 {
@@ -113,8 +124,12 @@ func BenchmarkSpan(b *testing.B) {
 	db.tandem = tandemSource{system: "postgresql", namespace: "shop", address: "db.example", port: 5433, dialect: testPostgres}
 	ctx := context.Background()
 	var failed error
-	b.ReportAllocs()
-	for i := 0; i < b.N; i++ {
-		tandemEnd(tandemStartQuery(tandemExec, db, ctx, "", "SELECT id, name FROM products WHERE id = $1"), &failed)
+	for name, prefix := range map[string]string{"known": "", "new": "PREPARE"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; i < b.N; i++ {
+				tandemEnd(tandemStartQuery(tandemExec, db, ctx, prefix, "SELECT id, name FROM products WHERE id = $1"), &failed)
+			}
+		})
 	}
 }
