@@ -294,7 +294,7 @@ func (s *Span) Traceparent() string {
 	if s == nil {
 		return ""
 	}
-	return string(s.AppendTraceparent(make([]byte, 0, traceparentSize)))
+	return string(s.AppendTraceparent(make([]byte, 0, TraceparentSize)))
 }
 
 // Tracestate returns what came with the trace.

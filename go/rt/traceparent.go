@@ -6,9 +6,10 @@ const (
 	ones        = 0x0101010101010101
 	lowNibbles  = 0x0f0f0f0f0f0f0f0f
 	highNibbles = 0xf0f0f0f0f0f0f0f0
-
-	traceparentSize = 55
 )
+
+// TraceparentSize is the size of a traceparent header of version 0.
+const TraceparentSize = 55
 
 // parent is what a traceparent header says.
 type parent struct {
@@ -19,7 +20,7 @@ type parent struct {
 
 // parseTraceparent reads a header. Versions above 0 are read as far as version 0 goes, as W3C asks.
 func parseTraceparent(text string, into *parent) bool {
-	if len(text) < traceparentSize || text[2] != '-' || text[35] != '-' || text[52] != '-' {
+	if len(text) < TraceparentSize || text[2] != '-' || text[35] != '-' || text[52] != '-' {
 		return false
 	}
 	version, badVersion := parseByte(text[0], text[1])
@@ -27,7 +28,7 @@ func parseTraceparent(text string, into *parent) bool {
 	if badVersion || badFlags || version == 0xff {
 		return false
 	}
-	if len(text) > traceparentSize && (version == 0 || text[traceparentSize] != '-') {
+	if len(text) > TraceparentSize && (version == 0 || text[TraceparentSize] != '-') {
 		return false
 	}
 	trace0, bad0 := parse8(load8(text[3:11]))
@@ -91,7 +92,7 @@ func parseDigit(digit byte) (value uint8, bad bool) {
 
 // appendTraceparent writes a header of version 0.
 func appendTraceparent(to []byte, trace *[16]byte, span *[8]byte, flags uint8) []byte {
-	var text [traceparentSize]byte
+	var text [TraceparentSize]byte
 	text[0], text[1], text[2], text[35], text[52] = '0', '0', '-', '-', '-'
 	for index := 0; index < 4; index++ {
 		store8(text[3+8*index:11+8*index], format8(load4(trace[4*index:4*index+4])))

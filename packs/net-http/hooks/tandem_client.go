@@ -1,0 +1,199 @@
+package http
+
+import (
+	"bufio"
+	"io"
+
+	tandem_rt "tandem/rt"
+)
+
+// The client half of Tandem's net/http pack: one span for each time a request is sent. Redirects are requests of their
+// own; a request that the Transport sends again over another connection has a span for each attempt. A span ends when the
+// response's headers are there.
+//
+// The trace travels in headers that are added where the request is written to the wire, so that the caller's Request is
+// never changed. Where the caller has set a traceparent himself, it stays, unless it is of our own trace: then the span
+// that sends the request is the closer parent (reverse proxies copy the headers of the request they received).
+
+var tandemClientOp = tandem_rt.NewOp("net/http.client", "tandem/net/http", tandem_rt.KindClient, "{http.request.method}")
+
+// tandemCall is what a roundTrip carries.
+type tandemCall struct {
+	span    *tandem_rt.Span
+	parent  *tandem_rt.Span
+	resends int64
+}
+
+// tandemClientStart begins the span of the first attempt.
+func tandemClientStart(req *Request) (call tandemCall) {
+	if req == nil || req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") || !tandemClientOp.On() {
+		return call
+	}
+	if req.ctx != nil {
+		call.parent = tandem_rt.FromContext(req.ctx)
+	}
+	call.begin(req)
+	return call
+}
+
+func (call *tandemCall) begin(req *Request) {
+	call.span = tandem_rt.Start(tandemClientOp, call.parent)
+	if call.span == nil {
+		return
+	}
+	tandemMethod(call.span, req.Method)
+	if !call.span.Recording() {
+		return
+	}
+	tandemFullURL(call.span, req.URL, req.URL.Host)
+	host, port := tandemSplitHost(req.URL.Host)
+	if port == 0 && req.URL.Scheme == "https" {
+		port = 443
+	} else if port == 0 {
+		port = 80
+	}
+	call.span.Str(tandem_rt.KeyServerAddress, host)
+	call.span.Int(tandem_rt.KeyServerPort, port)
+	if call.resends != 0 {
+		call.span.Int(tandem_rt.KeyHTTPRequestResendCount, call.resends)
+	}
+}
+
+// end is deferred: the results are those of roundTrip.
+func (call *tandemCall) end(resp **Response, err *error) {
+	span := call.span
+	if span == nil {
+		return
+	}
+	if *err != nil {
+		span.EndError(*err)
+		return
+	}
+	if *resp == nil {
+		span.EndPanic(nil) // roundTrip did not return
+		return
+	}
+	status := (*resp).StatusCode
+	span.Int(tandem_rt.KeyHTTPResponseStatusCode, int64(status))
+	if version := tandemVersion((*resp).ProtoMajor, (*resp).ProtoMinor); version != "" {
+		span.Str(tandem_rt.KeyNetworkProtocolVersion, version)
+	}
+	if status >= 400 {
+		span.SetError(tandemStatusText(status), "")
+	}
+	span.End()
+}
+
+// retry ends the span of an attempt that failed and begins the next one's.
+func (call *tandemCall) retry(req *Request, err error) {
+	if _, unsent := err.(interface{ IsHTTP2NoCachedConnError() }); call.span == nil || unsent {
+		return
+	}
+	call.span.EndError(err)
+	call.resends++
+	call.begin(req)
+}
+
+func tandemVersion(major, minor int) string {
+	switch {
+	case major == 2:
+		return "2"
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major == 1:
+		return "1.0"
+	}
+	return ""
+}
+
+// tandemOutgoing returns the request as it is sent: without the headers of our own trace, which are about to be written
+// anew. Only then is it a copy.
+func tandemOutgoing(req *Request) *Request {
+	theirs := req.Header["Traceparent"]
+	if len(theirs) == 0 {
+		return req
+	}
+	span := tandem_rt.Current()
+	if span == nil || !tandemSameTrace(theirs[0], span) {
+		return req
+	}
+	outgoing := new(Request)
+	*outgoing = *req
+	outgoing.Header = req.Header.Clone()
+	delete(outgoing.Header, "Traceparent")
+	delete(outgoing.Header, "Tracestate")
+	return outgoing
+}
+
+func tandemSameTrace(traceparent string, span *tandem_rt.Span) bool {
+	var ours [tandem_rt.TraceparentSize]byte
+	const end = len("00-0102030405060708090a0b0c0d0e0f10")
+	return len(traceparent) > end && traceparent[2:end] == string(span.AppendTraceparent(ours[:0])[2:end])
+}
+
+// tandemWire is what a transportRequest carries from the goroutine that has the span to the one that writes.
+type tandemWire struct {
+	traceparent [tandem_rt.TraceparentSize]byte // first byte 0: nothing to write
+	tracestate  string
+}
+
+// fill takes the ids of the current span, unless the caller has his own.
+func (wire *tandemWire) fill(req *Request) {
+	span := tandem_rt.Current()
+	if span == nil || len(req.Header["Traceparent"]) != 0 {
+		return
+	}
+	span.AppendTraceparent(wire.traceparent[:0])
+	if state := span.Tracestate(); tandemPrintable(state) {
+		wire.tracestate = state
+	}
+}
+
+// tandemPrintable keeps what came from elsewhere from breaking a header.
+func tandemPrintable(text string) bool {
+	for index := 0; index < len(text); index++ {
+		if text[index] < ' ' || text[index] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// tandemCarrier lets a persistConn hand the headers to Request.write, which knows nothing of connections.
+type tandemCarrier struct {
+	*bufio.Writer
+	wire *tandemWire
+}
+
+// carry is what writeLoop writes to.
+func (c *tandemCarrier) carry(w *bufio.Writer, wire *tandemWire) io.Writer {
+	if wire.traceparent[0] == 0 {
+		return w
+	}
+	c.Writer, c.wire = w, wire
+	return c
+}
+
+// tandemUncarry gives Request.write its writer back, and the headers to add.
+func tandemUncarry(w *io.Writer) (carried tandemCarrier) {
+	if carrier, ok := (*w).(*tandemCarrier); ok {
+		carried = *carrier
+		carrier.wire = nil
+		*w = carried.Writer
+	}
+	return carried
+}
+
+// write adds the headers. An error stays in the writer, which returns it from the next write.
+func (c tandemCarrier) write() {
+	if c.wire == nil {
+		return
+	}
+	c.Writer.WriteString("Traceparent: ")
+	c.Writer.Write(c.wire.traceparent[:])
+	if c.wire.tracestate != "" {
+		c.Writer.WriteString("\r\nTracestate: ")
+		c.Writer.WriteString(c.wire.tracestate)
+	}
+	c.Writer.WriteString("\r\n")
+}
