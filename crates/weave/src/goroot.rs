@@ -2,6 +2,7 @@
 //! their own), `tandem/rt` (ours) and the tools (wrappers beside links).
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -200,13 +201,18 @@ fn link_sources(real: &Path, shadow: &Path, below: &Path, woven: &[PathBuf]) -> 
         let is_linked_whole = name == "testdata" || below.join(&name) == Path::new("src/cmd");
         if from.is_dir() && !is_linked_whole {
             link_sources(real, shadow, &below.join(&name), woven)?;
-        } else if is_woven && !is_linked_whole {
+        } else if (is_woven || !is_source(&name)) && !is_linked_whole {
             link_or_copy(&from, &to).map_err(at("create", &to))?;
         } else {
             link(&from, &to)?;
         }
     }
     Ok(())
+}
+
+/// Whether a file is read as source; others may be embedded, and go does not embed a symbolic link.
+fn is_source(name: &OsStr) -> bool {
+    Path::new(name).extension().is_some_and(|extension| ["go", "s", "c", "h"].iter().any(|source| extension == *source))
 }
 
 /// The host's tools: links, and wrappers under the names in `WRAPPED_TOOLS`.
@@ -222,7 +228,7 @@ fn link_tools(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), WeaveErr
     Ok(())
 }
 
-fn names(dir: &Path) -> Result<Vec<std::ffi::OsString>, WeaveError> {
+fn names(dir: &Path) -> Result<Vec<OsString>, WeaveError> {
     let entries = fs::read_dir(dir).map_err(at("read", dir))?;
     Ok(entries.flatten().map(|entry| entry.file_name()).collect())
 }

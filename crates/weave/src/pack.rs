@@ -116,24 +116,35 @@ pub struct Place {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "ActionText")]
 pub enum Action {
-    /// Text before each of `count` occurrences of the anchor.
-    Before { anchor: String, text: String, count: usize },
-    /// Text after each of `count` occurrences of the anchor.
-    After { anchor: String, text: String, count: usize },
-    /// Text instead of each of `count` occurrences of the anchor.
-    Replace { anchor: String, text: String, count: usize },
+    /// Text before each occurrence of the anchor.
+    Before(Anchored),
+    /// Text after each occurrence of the anchor.
+    After(Anchored),
+    /// Text instead of each occurrence of the anchor.
+    Replace(Anchored),
     /// Text as the first statements of the function.
-    Enter { text: String },
+    Enter(String),
     /// Fields at the end of the struct.
-    AddFields { text: String },
+    AddFields(String),
+}
+
+/// Text at a piece of source.
+#[derive(Debug, Clone)]
+pub struct Anchored {
+    /// The piece of source.
+    pub anchor: String,
+    /// How often it must occur.
+    pub count: usize,
+    /// What is inserted.
+    pub text: String,
 }
 
 impl Action {
     /// The text that is inserted.
     pub fn text(&self) -> &str {
         match self {
-            Action::Before { text, .. } | Action::After { text, .. } | Action::Replace { text, .. } => text,
-            Action::Enter { text } | Action::AddFields { text } => text,
+            Action::Before(Anchored { text, .. }) | Action::After(Anchored { text, .. }) | Action::Replace(Anchored { text, .. }) => text,
+            Action::Enter(text) | Action::AddFields(text) => text,
         }
     }
 }
@@ -187,21 +198,14 @@ impl TryFrom<ActionText> for Action {
     type Error = String;
 
     fn try_from(text: ActionText) -> Result<Self, String> {
-        let count = text.count.unwrap_or(1);
-        let action = match text {
-            ActionText { before: Some(anchor), insert: Some(text), after: None, replace: None, with: None, enter: None, add_fields: None, .. } => {
-                Action::Before { anchor, text, count }
-            }
-            ActionText { after: Some(anchor), insert: Some(text), before: None, replace: None, with: None, enter: None, add_fields: None, .. } => {
-                Action::After { anchor, text, count }
-            }
-            ActionText { replace: Some(anchor), with: Some(text), before: None, after: None, insert: None, enter: None, add_fields: None, .. } => {
-                Action::Replace { anchor, text, count }
-            }
-            ActionText { enter: Some(text), before: None, after: None, replace: None, insert: None, with: None, add_fields: None, .. } => Action::Enter { text },
-            ActionText { add_fields: Some(text), before: None, after: None, replace: None, insert: None, with: None, enter: None, .. } => {
-                Action::AddFields { text }
-            }
+        let ActionText { before, after, replace, insert, with, enter, add_fields, count, any_of: _ } = text;
+        let anchored = |anchor, text| Anchored { anchor, text, count: count.unwrap_or(1) };
+        let action = match (before, after, replace, insert, with, enter, add_fields) {
+            (Some(anchor), None, None, Some(text), None, None, None) => Action::Before(anchored(anchor, text)),
+            (None, Some(anchor), None, Some(text), None, None, None) => Action::After(anchored(anchor, text)),
+            (None, None, Some(anchor), None, Some(text), None, None) => Action::Replace(anchored(anchor, text)),
+            (None, None, None, None, None, Some(text), None) => Action::Enter(text),
+            (None, None, None, None, None, None, Some(text)) => Action::AddFields(text),
             _ => {
                 let forms = "`before` or `after` with `insert`, `replace` with `with`, `enter`, `add_fields`";
                 return Err(format!("an action is one of {forms}"));

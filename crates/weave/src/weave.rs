@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Key;
 use crate::find::{self, Scope};
-use crate::pack::{self, Action, Pack, Rule};
+use crate::pack::{self, Action, Anchored, Pack, Rule};
 use crate::parse::GoFile;
 use crate::signature::Namer;
 use crate::splice::{self, Edit};
@@ -311,7 +311,7 @@ fn rule_edits(input: &Input<'_>, rule: &Rule, files: &[FileWork]) -> Result<Rule
         if edit.go.as_ref().is_some_and(|range| !range.contains(input.go)) {
             continue;
         }
-        match place_edits(input, edit, files) {
+        match place_edits(input, &rule.target, edit, files) {
             Ok((found, at)) => {
                 edits.extend(found);
                 places.extend(at);
@@ -323,7 +323,7 @@ fn rule_edits(input: &Input<'_>, rule: &Rule, files: &[FileWork]) -> Result<Rule
     Ok((edits, places))
 }
 
-fn place_edits(input: &Input<'_>, edit: &pack::Edit, files: &[FileWork]) -> Result<RuleEdits, String> {
+fn place_edits(input: &Input<'_>, target: &str, edit: &pack::Edit, files: &[FileWork]) -> Result<RuleEdits, String> {
     let place = &edit.place;
     let name = place.func.as_ref().or(place.structure.as_ref());
     let mut found = Vec::new();
@@ -339,9 +339,10 @@ fn place_edits(input: &Input<'_>, edit: &pack::Edit, files: &[FileWork]) -> Resu
                 let edits = first_alternative(&file, &scope, &edit.alternatives).map_err(|reason| {
                     format!("{reason} in {}{} of {}", describe(place), work.name, input.version_label)
                 })?;
-                if let Some(first) = edits.iter().find(|edit| edit.text != "").or(edits.first()) {
+                // Names in a signature come first; the place is where the text goes.
+                if let Some(first) = edits.last() {
                     let line = work.plain[..first.range.start].matches('\n').count() + 1;
-                    places.push(format!("{}:{line}", work.name));
+                    places.push(format!("{target}/{}:{line}", work.name));
                 }
                 found.extend(edits.into_iter().map(|edit| (index, edit)));
             }
@@ -392,23 +393,23 @@ fn action_edits(file: &GoFile<'_>, scope: &Scope<'_>, action: &Action) -> Result
         }
         Scope::Structure(_) | Scope::File(_) => action.text().to_owned(),
     };
-    let find = |anchor: &str, count: usize| {
+    let find = |Anchored { anchor, count, .. }: &Anchored| {
         let found = find::anchors(file, scope.node(), anchor);
         match found.len() {
             0 => Err(format!("anchor {anchor:?} not found")),
-            number if number != count => Err(format!("anchor {anchor:?} found {number} times, not {count}")),
+            number if number != *count => Err(format!("anchor {anchor:?} found {number} times, not {count}")),
             _ => Ok(found),
         }
     };
     match action {
-        Action::Before { anchor, count, .. } => edits.extend(find(anchor, *count)?.into_iter().map(|range| Edit::insert(range.start, text.clone()))),
-        Action::After { anchor, count, .. } => edits.extend(find(anchor, *count)?.into_iter().map(|range| Edit::insert(range.end, text.clone()))),
-        Action::Replace { anchor, count, .. } => edits.extend(find(anchor, *count)?.into_iter().map(|range| Edit::replace(range, text.clone()))),
-        Action::Enter { .. } => match scope {
+        Action::Before(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.start, text.clone()))),
+        Action::After(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.end, text.clone()))),
+        Action::Replace(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::replace(range, text.clone()))),
+        Action::Enter(_) => match scope {
             Scope::Function(function) => edits.push(Edit::insert(function.body.start + 1, format!(" {text};"))),
             _ => return Err("`enter` is for functions".into()),
         },
-        Action::AddFields { .. } => match scope {
+        Action::AddFields(_) => match scope {
             Scope::Structure(node) => edits.push(add_fields(*node, &text)?),
             _ => return Err("`add_fields` is for structs".into()),
         },
