@@ -9,8 +9,16 @@ use std::process::Command;
 use std::time::SystemTime;
 
 /// What the bundle is made from, in `web/`.
-const SOURCES: [&str; 7] =
-    ["src", "index.html", "package.json", "package-lock.json", "vite.config.ts", "svelte.config.js", "size.mjs"];
+const SOURCES: [&str; 8] = [
+    "src",
+    "public",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+    "svelte.config.js",
+    "size.mjs",
+];
 
 fn main() {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web");

@@ -56,7 +56,10 @@ pub enum StoreError {
     },
     /// A query failed.
     #[error("cannot read the store: {0}")]
-    Query(#[from] rusqlite::Error),
+    Query(rusqlite::Error),
+    /// A query took longer than anybody waits.
+    #[error("the query took too long: narrow it by time or service")]
+    TooSlow,
     /// The writer's thread cannot be started.
     #[error("cannot start the store's thread: {0}")]
     Thread(std::io::Error),
@@ -68,6 +71,15 @@ impl StoreError {
             return Self::NotAStore { file: file.to_owned() };
         }
         Self::Open { file: file.to_owned(), source }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
+            _ => Self::Query(error),
+        }
     }
 }
 

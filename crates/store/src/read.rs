@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use model::{Resource, Span, TraceId, TraceSummary};
 use rusqlite::types::Value;
@@ -63,7 +64,13 @@ pub enum Found {
 pub struct Reader {
     folder: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    longest_query: Duration,
 }
+
+/// Then a query is given up, unless somebody chose another time.
+const LONGEST_QUERY: Duration = Duration::from_secs(10);
+/// Steps of SQLite's between two looks at the clock.
+const STEPS: i32 = 1000;
 
 /// Connections that are kept open.
 const IDLE_CONNECTIONS: usize = 4;
@@ -72,7 +79,12 @@ impl Reader {
     /// Opens the store in a folder.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let idle = schema::open_for_reading(folder)?.into_iter().collect();
-        Ok(Self { folder: folder.to_owned(), idle: Mutex::new(idle) })
+        Ok(Self { folder: folder.to_owned(), idle: Mutex::new(idle), longest_query: LONGEST_QUERY })
+    }
+
+    /// Gives queries up after this time.
+    pub fn with_longest_query(self, longest_query: Duration) -> Self {
+        Self { longest_query, ..self }
     }
 
     /// The folder.
@@ -86,13 +98,15 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let reused = idle().pop();
-        let connection = match reused {
+        let mut connection = match reused {
             Some(connection) => connection,
             None => match schema::open_for_reading(&self.folder)? {
                 Some(connection) => connection,
                 None => return Ok(T::default()),
             },
         };
+        let deadline = Instant::now() + self.longest_query;
+        connection.progress_handler(STEPS, Some(move || Instant::now() > deadline))?;
         // One snapshot for all that the query asks.
         let transaction = connection.unchecked_transaction()?;
         let answer = query(&transaction)?;

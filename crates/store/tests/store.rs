@@ -347,6 +347,23 @@ fn what_was_flushed_survives_sigkill() {
 }
 
 #[test]
+fn queries_that_take_too_long_are_given_up_and_harm_no_later_ones() {
+    let folder = folder();
+    let mut spans = Vec::new();
+    for index in 1..=2000u64 {
+        let mut span = span(0, 1, 0, "a", "one", index, 1);
+        span.trace_id.0[8..].copy_from_slice(&index.to_be_bytes());
+        spans.push(span);
+    }
+    fixture::write(folder.path(), &spans);
+    let nowhere = TraceFilter { attributes: vec![("no such".into(), "thing".into())], ..filter() };
+    let hasty = Reader::open(folder.path()).expect("the store opens").with_longest_query(Duration::ZERO);
+    assert!(matches!(hasty.traces(&nowhere), Err(StoreError::TooSlow)));
+    let patient = hasty.with_longest_query(Duration::from_secs(10));
+    assert_eq!(patient.traces(&nowhere).expect("the query runs"), []);
+}
+
+#[test]
 fn newer_versions_and_foreign_files_are_refused() {
     let folder = folder();
     fixture::write(folder.path(), &fixture::shop());
