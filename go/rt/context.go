@@ -88,6 +88,19 @@ func (s *Span) Capture() *Span {
 	return s
 }
 
+// Closest returns the span whose child a span started now would be, given what the context.Context carries: see
+// chooseParent. It is nil when that would be a root.
+//
+//go:norace
+func Closest(explicit *Span) *Span {
+	current := (*Span)(here().context)
+	if current == &muted {
+		return nil
+	}
+	parent, _ := chooseParent(explicit, current)
+	return parent
+}
+
 // LocalRoot returns the span through which the current trace came into this process, if it runs and is of that kind: for
 // hooks that learn something about it, such as the route. It is nil when that span cannot safely be written to from here.
 //

@@ -1,0 +1,3 @@
+module example.com/tandem/logslog
+
+go 1.21
