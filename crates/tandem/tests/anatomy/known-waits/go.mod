@@ -1,0 +1,3 @@
+module known-waits
+
+go 1.23

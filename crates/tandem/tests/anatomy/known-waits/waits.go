@@ -1,0 +1,273 @@
+package main
+
+import (
+	"iter"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// wait is one way to spend time.
+type wait struct {
+	name string
+	// Which kinds of goroutine it says something about.
+	lockedOnly, unlockedOnly bool
+	// prepare does what must be ready before the span begins, and returns what happens in it.
+	prepare func() func(*observation)
+}
+
+// sink keeps computations from being optimised away.
+var sink uint64
+
+// threadCPU reads the thread's CPU clock, in nanoseconds.
+func threadCPU() int64 {
+	const clockThreadCPU = 3
+	var time syscall.Timespec
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThreadCPU, uintptr(unsafe.Pointer(&time)), 0)
+	return time.Nano()
+}
+
+// burn computes for so long by the thread's CPU clock.
+func burn(duration time.Duration) {
+	var local uint64
+	for start := threadCPU(); threadCPU()-start < int64(duration); {
+		for i := uint64(0); i < 2000; i++ {
+			local += i * i
+		}
+	}
+	atomic.AddUint64(&sink, local)
+}
+
+// later calls end after a pause in a goroutine of its own; *ended is stamped just before.
+func later(ended *atomic.Int64, end func()) {
+	ended.Store(0)
+	go func() {
+		time.Sleep(pause)
+		ended.Store(now())
+		end()
+	}()
+}
+
+// sleepCall blocks in the system call instead of in Go.
+func sleepCall(duration time.Duration) {
+	rest := syscall.NsecToTimespec(int64(duration))
+	for syscall.Nanosleep(&rest, &rest) == syscall.EINTR {
+	}
+}
+
+func dieWithParent(command *exec.Cmd) {
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// connected returns the two ends of a TCP connection.
+func connected() (near, far net.Conn) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	accepted := make(chan net.Conn)
+	go func() {
+		conn, err := listener.Accept()
+		check(err)
+		accepted <- conn
+	}()
+	near, err = net.Dial("tcp", listener.Addr().String())
+	check(err)
+	far = <-accepted
+	check(listener.Close())
+	return near, far
+}
+
+// lockFile opens the same file twice: two owners of a flock.
+func lockFile(folder string) (holder, taker *os.File) {
+	holder, err := os.CreateTemp(folder, "lock")
+	check(err)
+	taker, err = os.Open(holder.Name())
+	check(err)
+	check(os.Remove(holder.Name()))
+	return holder, taker
+}
+
+func flock(file *os.File, how int) {
+	for {
+		switch err := syscall.Flock(int(file.Fd()), how); err {
+		case nil:
+			return
+		case syscall.EINTR:
+		default:
+			check(err)
+		}
+	}
+}
+
+func newWaits(folder string) []*wait {
+	var ended atomic.Int64
+	near, far := connected()
+	one, other := make(chan bool), make(chan bool)
+	var mutex sync.Mutex
+	holder, taker := lockFile(folder)
+	data, err := os.Create(filepath.Join(folder, "data"))
+	check(err)
+	content := make([]byte, 4<<20)
+
+	computing := &wait{name: "computing", lockedOnly: true, prepare: func() func(*observation) {
+		return func(*observation) { burn(pause / 2) }
+	}}
+	sleep := &wait{name: "sleep", prepare: func() func(*observation) {
+		return func(o *observation) {
+			start := now()
+			time.Sleep(pause)
+			o.add("go_sleep", start, start+int64(pause))
+		}
+	}}
+	network := &wait{name: "network", prepare: func() func(*observation) {
+		return func(o *observation) {
+			later(&ended, func() { far.Write([]byte{1}) })
+			start := now()
+			_, err := near.Read(make([]byte, 1))
+			check(err)
+			o.add("go_network", start, ended.Load())
+		}
+	}}
+	channel := &wait{name: "channel", prepare: func() func(*observation) {
+		return func(o *observation) {
+			later(&ended, func() { one <- true })
+			start := now()
+			<-one
+			o.add("go_channel", start, ended.Load())
+		}
+	}}
+	selected := &wait{name: "select", prepare: func() func(*observation) {
+		return func(o *observation) {
+			later(&ended, func() { other <- true })
+			start := now()
+			select {
+			case <-one:
+			case <-other:
+			}
+			o.add("go_select", start, ended.Load())
+		}
+	}}
+	locked := &wait{name: "mutex", prepare: func() func(*observation) {
+		mutex.Lock()
+		return func(o *observation) {
+			later(&ended, mutex.Unlock)
+			start := now()
+			mutex.Lock()
+			o.add("go_sync", start, ended.Load())
+			mutex.Unlock()
+		}
+	}}
+	group := &wait{name: "wait group", prepare: func() func(*observation) {
+		return func(o *observation) {
+			var group sync.WaitGroup
+			group.Add(1)
+			later(&ended, group.Done)
+			start := now()
+			group.Wait()
+			o.add("go_sync", start, ended.Load())
+		}
+	}}
+	coroutine := &wait{name: "iterator", unlockedOnly: true, prepare: func() func(*observation) {
+		next, _ := iter.Pull(func(yield func(bool) bool) {
+			time.Sleep(pause)
+			yield(true)
+		})
+		return func(o *observation) {
+			start := now()
+			next()
+			o.add("go_coroutine", start, now())
+		}
+	}}
+	fileLock := &wait{name: "file lock", prepare: func() func(*observation) {
+		flock(holder, syscall.LOCK_EX)
+		return func(o *observation) {
+			later(&ended, func() { flock(holder, syscall.LOCK_UN) })
+			start := now()
+			flock(taker, syscall.LOCK_EX)
+			o.add("blocked_lock", start, ended.Load())
+			flock(taker, syscall.LOCK_UN)
+		}
+	}}
+	systemCall := &wait{name: "system call", prepare: func() func(*observation) {
+		return func(o *observation) {
+			start := now()
+			sleepCall(pause)
+			o.add("blocked_sleep", start, start+int64(pause))
+		}
+	}}
+	fsync := &wait{name: "fsync", lockedOnly: true, prepare: func() func(*observation) {
+		return func(o *observation) {
+			start, cpu := now(), threadCPU()
+			_, err := data.WriteAt(content, 0)
+			check(err)
+			check(data.Sync())
+			// Only what the thread did not compute meanwhile is waiting.
+			o.add("blocked_file", start+threadCPU()-cpu, 0)
+		}
+	}}
+	single := []*wait{
+		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
+	}
+	everything := &wait{name: "everything", lockedOnly: true, prepare: func() func(*observation) {
+		var steps []func(*observation)
+		for _, w := range []*wait{computing, sleep, network, channel, selected, locked, fileLock, systemCall} {
+			steps = append(steps, w.prepare())
+		}
+		return func(o *observation) {
+			for _, step := range steps {
+				step(o)
+			}
+		}
+	}}
+	return append(single, everything)
+}
+
+// newRequest prepares one of many requests: it computes a little, asks a peer over a connection, waits for a channel,
+// for a lock that all share, in a system call, and sleeps.
+func newRequest(shared *sync.Mutex) func(*observation) {
+	near, far := connected()
+	var answered, sent atomic.Int64
+	go func() {
+		question := make([]byte, 1)
+		_, err := far.Read(question)
+		check(err)
+		time.Sleep(pause)
+		answered.Store(now())
+		far.Write(question)
+	}()
+	channel := make(chan bool)
+	return func(o *observation) {
+		burn(pause / 50)
+
+		_, err := near.Write([]byte{1})
+		check(err)
+		start := now()
+		_, err = near.Read(make([]byte, 1))
+		check(err)
+		o.add("go_network", start, answered.Load())
+
+		later(&sent, func() { channel <- true })
+		start = now()
+		<-channel
+		o.add("go_channel", start, sent.Load())
+
+		start = now()
+		shared.Lock()
+		o.add("go_sync", start, 0)
+		burn(pause / 200)
+		shared.Unlock()
+
+		start = now()
+		sleepCall(pause)
+		o.add("blocked_sleep", start, start+int64(pause))
+
+		start = now()
+		time.Sleep(pause)
+		o.add("go_sleep", start, start+int64(pause))
+	}
+}

@@ -1,0 +1,88 @@
+//! The latency anatomy against waits of known kinds.
+//!
+//! Guarantees: a plain Go program, woven by `tandem go build` and run under `tandem run`, has spans whose parts agree with
+//! what the program itself stamped (5 % or 0.3 ms, whichever is larger), and whose parts together with the CPU clock of a
+//! locked thread make up the wall time (95 to 105 %, spans over 1 ms). Alone, with other processes and with its own
+//! goroutines hogging the CPUs, under garbage-collection pressure, and with 200 spans at once. `known-waits/` is the
+//! program. Needs Go, and the privileges of the kernel half.
+
+mod report;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use report::{Observation, SpanAnatomy, Table};
+use support::skip;
+
+const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
+
+/// Runs the program in one mode under `tandem run` and compares.
+fn check(mode: &str) {
+    let test = format!("anatomy {mode}");
+    if let Err(error) = probe::features::require_anatomy() {
+        return skip(&test, &error.to_string());
+    }
+    if weave::go::find_go().is_err() {
+        return skip(&test, "there is no go command in PATH");
+    }
+    let program = built();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let report = folder.path().join("report");
+    let output = Command::new(TANDEM)
+        .args(["run", "--json", "--no-ui", "--store"])
+        .arg(folder.path().join("store"))
+        .arg("--")
+        .args([program, Path::new(mode), folder.path(), &report])
+        .output()
+        .expect("tandem starts");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tandem run: {messages}");
+    let spans = report::spans(&String::from_utf8_lossy(&output.stdout));
+    let observations = report::observations(&fs::read_to_string(&report).expect("the program wrote its report"));
+    let table = compare(&observations, &spans, mode == "garbage");
+    println!("{table}");
+    assert!(table.is_good(), "{mode}: the anatomy does not agree with the program's own stamps\n{table}\n{messages}");
+}
+
+fn compare(observations: &[Observation], spans: &HashMap<String, SpanAnatomy>, collector_busy: bool) -> Table {
+    let mut table = Table::default();
+    for observation in observations {
+        let faults = match spans.get(&observation.case) {
+            Some(span) => observation.faults(span, collector_busy),
+            None => vec!["there is no span".to_owned()],
+        };
+        table.add(observation, spans.get(&observation.case), faults);
+    }
+    table
+}
+
+/// The woven program; built once for all tests.
+fn built() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let program = target.join("known-waits");
+        let output = Command::new(TANDEM)
+            .args(["go", "build", "-o"])
+            .args([&program, Path::new(".")])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anatomy/known-waits"))
+            .env("TANDEM_CACHE", target.join("cache"))
+            .output()
+            .expect("tandem starts");
+        assert!(output.status.success(), "tandem go build: {}", String::from_utf8_lossy(&output.stderr));
+        program
+    })
+}
+
+/// One mode after another: each wants the machine for itself.
+#[test]
+fn anatomy_agrees_with_the_programs_own_stamps() {
+    for mode in ["alone", "processes", "goroutines", "garbage", "requests"] {
+        check(mode);
+    }
+}
