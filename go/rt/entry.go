@@ -15,7 +15,7 @@ import (
 const (
 	freeSpans = 128
 	freeBatch = 32
-	spinLimit = 64
+	spinLimit = 256
 )
 
 // shared holds the free spans that no P holds.

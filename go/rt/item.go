@@ -228,14 +228,19 @@ func (s *Span) open(kept uint32) int {
 	return s.openCaptured(kept)
 }
 
+// openCaptured holds the lock, and the P, so that only the kernel can stop it meanwhile.
+//
 //go:norace
 func (s *Span) openCaptured(kept uint32) int {
+	procPin()
 	if !acquireShortly(&s.lock) {
+		procUnpin()
 		atomic.AddUint64(&control.cutAttributes, 1)
 		return shut
 	}
 	if s.state&kept == 0 { // ended in between
 		release(&s.lock)
+		procUnpin()
 		return shut
 	}
 	return openLocked
@@ -244,8 +249,17 @@ func (s *Span) openCaptured(kept uint32) int {
 //go:norace
 func (s *Span) close(how int) {
 	if how == openLocked {
-		release(&s.lock)
+		s.closeCaptured()
 	}
+}
+
+//go:norace
+func (s *Span) closeCaptured() {
+	if s.state&stateLive == 0 { // ended meanwhile: End could not get the lock, and has left us the entry
+		(*recordLayout)(s.entry).size = 0
+	}
+	release(&s.lock)
+	procUnpin()
 }
 
 // text adds an item of text, cut where the room ends.

@@ -183,28 +183,27 @@ const closed = 2
 //go:norace
 func (s *Span) endCaptured(at *slot, now uint64) {
 	next := new(Span)
+	number := procPin()
 	locked := acquireShortly(&s.lock)
 	if s.state&stateLive == 0 { // ended by another goroutine in between
 		if locked {
 			release(&s.lock)
 		}
+		procUnpin()
 		return
 	}
 	s.finish(at, now)
 	s.parent = nil
-	number := procPin()
 	s.emit(number)
-	next.entry, next.ownEntry = s.entry, s.ownEntry
-	s.entry = nil
 	if locked {
+		next.entry, next.ownEntry = s.entry, s.ownEntry
+		s.entry = nil
 		giveSpan(next, number)
-	} else { // somebody was stopped while writing to the entry, and may go on
+		release(&s.lock)
+	} else { // somebody was stopped while writing to the entry, and will go on
 		atomic.AddUint64(&control.lostEntries, 1)
 	}
 	procUnpin()
-	if locked {
-		release(&s.lock)
-	}
 }
 
 // finish completes the record and leaves the slot.

@@ -3,9 +3,8 @@ package rt
 // W3C traceparent, eight digits at a time: "00-" 32 digits "-" 16 digits "-" 2 digits.
 
 const (
-	ones        = 0x0101010101010101
-	lowNibbles  = 0x0f0f0f0f0f0f0f0f
-	highNibbles = 0xf0f0f0f0f0f0f0f0
+	ones       = 0x0101010101010101
+	lowNibbles = 0x0f0f0f0f0f0f0f0f
 )
 
 // TraceparentSize is the size of a traceparent header of version 0.
@@ -55,11 +54,9 @@ func parseTraceparent(text string, into *parent) bool {
 
 // parse8 turns eight lower-case digits, first digit lowest, into four bytes. bad is not 0 when one is not a digit.
 func parse8(digits uint64) (value uint32, bad uint64) {
-	letters := digits >> 6 & ones // 1 where a byte is a letter (or above '?')
-	nibbles := digits&lowNibbles + letters*9
-	// Turned back into text they must be the same digits.
-	again := nibbles + 0x30*ones + letters*0x27
-	bad = nibbles&highNibbles | (nibbles+6*ones)>>4&ones ^ letters | again ^ digits
+	letters := digits >> 6 & ones // 1 where a byte can be a letter
+	nibbles := (digits&lowNibbles + letters*9) & lowNibbles
+	bad = digitsOf(nibbles) ^ digits // turned back into text they must be the same
 	nibbles = (nibbles<<4 | nibbles>>8) & 0x00ff00ff00ff00ff
 	nibbles = (nibbles | nibbles>>8) & 0x0000ffff0000ffff
 	return uint32(nibbles | nibbles>>16), bad
@@ -70,8 +67,13 @@ func format8(value uint32) uint64 {
 	spread := (uint64(value) | uint64(value)<<16) & 0x0000ffff0000ffff
 	spread = (spread | spread<<8) & 0x00ff00ff00ff00ff
 	nibbles := spread>>4&0x000f000f000f000f | spread<<8&0x0f000f000f000f00
+	return digitsOf(nibbles)
+}
+
+// digitsOf turns eight numbers below 16 into digits.
+func digitsOf(nibbles uint64) uint64 {
 	letters := (nibbles + 6*ones) >> 4 & ones
-	return nibbles + 0x30*ones + letters*0x27
+	return nibbles + '0'*ones + letters*('a'-'9'-1)
 }
 
 func parseByte(high, low byte) (value uint8, bad bool) {

@@ -1,0 +1,122 @@
+package rt
+
+import (
+	"math"
+	"sync/atomic"
+	"testing"
+)
+
+func TestSampler(t *testing.T) {
+	const all, none, half, tenth = 1, 0, 0.5, 0.1
+	for _, test := range []struct {
+		name, argument             string
+		root, remoteKept, remoteNo float64
+	}{
+		{"", "", all, all, none},
+		{"parentbased_always_on", "", all, all, none},
+		{"parentbased_always_off", "", none, all, none},
+		{"parentbased_traceidratio", "0.5", half, all, none},
+		{"parentbased_traceidratio", "1e-1", tenth, all, none},
+		{"parentbased_traceidratio", "0", none, all, none},
+		{"parentbased_traceidratio", "", all, all, none},
+		{"parentbased_traceidratio", "2", all, all, none},
+		{"parentbased_traceidratio", "x", all, all, none},
+		{"always_on", "", all, all, all},
+		{"always_off", "", none, none, none},
+		{"traceidratio", "0.5", half, half, half},
+		{"traceidratio", ".5", half, half, half},
+		{"jaeger_remote", "", all, all, none},
+	} {
+		sample(t, test.name, test.argument)
+		share := func(decide func(*[16]byte) bool) float64 {
+			kept := 0
+			const traces = 20000
+			for count := 0; count < traces; count++ {
+				words := [2]uint64{rand(), rand()}
+				if decide((*[16]byte)(bytesOf(&words))) {
+					kept++
+				}
+			}
+			return float64(kept) / traces
+		}
+		check := func(what string, got, want float64) {
+			if math.Abs(got-want) > 0.02 || (want == none || want == all) && got != want {
+				t.Errorf("%s %s, %s: %v instead of %v", test.name, test.argument, what, got, want)
+			}
+		}
+		check("root", share(sampleRoot), test.root)
+		check("remote, kept", share(func(id *[16]byte) bool { return sampleRemote(id, true) }), test.remoteKept)
+		check("remote, not kept", share(func(id *[16]byte) bool { return sampleRemote(id, false) }), test.remoteNo)
+	}
+}
+
+// The agent's threshold replaces the program's own for new roots, and only for these.
+func TestAgentSamples(t *testing.T) {
+	defer atomic.StoreUint32(&control.flags, 0)
+	sample(t, "parentbased_always_on", "")
+	atomic.StoreUint64(&control.samplingThreshold, neverSample)
+	atomic.StoreUint32(&control.flags, controlSampling)
+	root := Start(opServer, nil)
+	if root.Sampled() {
+		t.Error("the agent's threshold is not used")
+	}
+	child := Start(opInternal, nil)
+	if child.Sampled() || child.TraceID() != root.TraceID() || child.Traceparent()[53:] != "00" {
+		t.Error("the child does not follow")
+	}
+	child.End()
+	root.End()
+	remote := StartRemote(opServer, goodTraceparent, "")
+	if !remote.Sampled() {
+		t.Error("the remote parent's decision is not honoured")
+	}
+	remote.End()
+	drain(t)
+}
+
+// Operations can be switched off one by one and all together.
+func TestSwitchedOff(t *testing.T) {
+	defer atomic.StoreUint32(&control.flags, 0)
+	word := &control.disabled[opInternal.id/64]
+	atomic.StoreUint64(word, opInternal.bit)
+	if opInternal.On() || Start(opInternal, nil) != nil || !opServer.On() {
+		t.Error("one operation")
+	}
+	atomic.StoreUint64(word, 0)
+	atomic.StoreUint32(&control.flags, controlPaused)
+	if opInternal.On() || opServer.On() || StartRemote(opServer, "", "") != nil {
+		t.Error("all operations")
+	}
+	var none *Span
+	none.Str(KeyURLPath, "")
+	none.Int(KeyURLPath, 0)
+	none.Replace(KeyURLPath, "")
+	none.Join(KeyURLPath, "a", "b")
+	none.SetError("", "")
+	none.SetName("")
+	none.SetAny(KeyURLPath, 1)
+	none.Event(KeyException)
+	none.EventEnd()
+	none.Link(new([16]byte), new([8]byte))
+	none.EndError(nil)
+	none.EndPanic(nil)
+	none.EndFunc(nil)
+	none.Capture()
+	if none.AppendTraceparent(nil) != nil || none.Traceparent() != "" || none.Tracestate() != "" || none.Sampled() || none.Recording() {
+		t.Error("a nil span")
+	}
+	none.End()
+}
+
+func TestParseRatio(t *testing.T) {
+	for text, want := range map[string]float64{"0": 0, "1": 1, "0.25": 0.25, "1.": 1, ".5": 0.5, "5e-1": 0.5, "0.05E+1": 0.5, "1e0": 1, "0.00000000000000000001": 1e-20} {
+		if got, valid := parseRatio(text); !valid || math.Abs(got-want) > want*1e-12 {
+			t.Errorf("%s: %v %v", text, got, valid)
+		}
+	}
+	for _, text := range []string{"", ".", "-1", "1.1", "a", "1a", "1e", "1e+", "1e9999", "0.5 ", "NaN", "1..0", "99999999999999999999999"} {
+		if got, valid := parseRatio(text); valid || got != 1 {
+			t.Errorf("%q: %v %v", text, got, valid)
+		}
+	}
+}
