@@ -39,7 +39,9 @@ impl Measure {
     #[inline]
     pub fn span(&mut self, index: SeriesIndex, duration_ns: u64) {
         let series = &mut self.series[index.0];
-        series.buckets[bucket(duration_ns)] += 1;
+        // Saturating: counts that a program has made up must not stop the agent.
+        let bucket = &mut series.buckets[bucket(duration_ns)];
+        *bucket = bucket.saturating_add(1);
         series.sum_ns = series.sum_ns.saturating_add(duration_ns);
     }
 

@@ -36,6 +36,9 @@ const CONNECTION_LIMIT: usize = 256;
 /// Programs that are read at once.
 const SESSION_LIMIT: usize = 4096;
 
+/// A program that is younger (ns) may be about to connect, perhaps to an agent of its own.
+const GROWN_UP: u64 = 1_000_000_000;
+
 const LISTENER: u64 = 0;
 const WAKE: u64 = 1;
 const FIRST_TOKEN: u64 = 2;
@@ -421,7 +424,10 @@ impl Pipeline {
             }
         };
         let token = self.token();
-        if let Err(errno) = epoll::add(&self.epoll, session.pidfd(), EventData::new_u64(token), EventFlags::IN) {
+        let ended = session.pidfd().is_none();
+        if let Some(pidfd) = session.pidfd()
+            && let Err(errno) = epoll::add(&self.epoll, pidfd, EventData::new_u64(token), EventFlags::IN)
+        {
             self.refuse(pid, &OpenError::System("watch its process", errno.into()));
             return None;
         }
@@ -430,6 +436,11 @@ impl Pipeline {
         let mut state = self.shared.state();
         state.statistics.sessions += 1;
         state.statistics.active = self.sessions.len() as u64;
+        drop(state);
+        if ended {
+            self.end(token); // it did not wait for the answer
+            return None;
+        }
         Some(token)
     }
 
@@ -473,6 +484,11 @@ impl Pipeline {
         let own: HashSet<u32> = self.sessions.values().map(Session::pid).collect();
         for &pid in processes.iter().filter(|pid| !own.contains(pid)) {
             let Some(memory) = process::find_memory(pid, self.looked_at.insert(pid)) else { continue };
+            let age = process::started(&memory).map_or(0, |start| clock::now().0.saturating_sub(start.0));
+            if age < GROWN_UP {
+                self.looked_at.remove(&pid);
+                continue;
+            }
             if Identity::of(memory.as_fd()).is_ok_and(|identity| self.session_of(identity).is_some()) {
                 continue; // inherited by a child of the program
             }

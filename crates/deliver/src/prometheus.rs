@@ -142,9 +142,9 @@ fn write_all(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     const DURATION: &str = "traces_span_metrics_duration_seconds";
     writeln!(out, "# HELP {DURATION} Durations of spans, sampled or not.\n# TYPE {DURATION} histogram")?;
     for (series, labels) in snapshot.red.iter().zip(&labels) {
-        let mut below = 0;
+        let mut below = 0u64;
         for (bucket, count) in series.buckets.iter().enumerate() {
-            below += count;
+            below = below.saturating_add(*count);
             match BUCKET_BOUNDS.get(bucket) {
                 Some(&bound) => {
                     writeln!(out, "{DURATION}_bucket{{{labels},le=\"{}\"}} {below}", bound as f64 / 1e9)?;
@@ -186,7 +186,8 @@ fn red_labels(series: &RedSeries) -> String {
         status_name(key.status)
     );
     for (name, value) in &key.dimensions {
-        let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+        let name: String =
+            name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
         let text = match value {
             Value::String(text) => escape(text),
             other => escape(&other.to_string()),

@@ -14,13 +14,13 @@ pub const READABLE_VERSIONS: RangeInclusive<u32> =
     if LAYOUT_VERSION > 3 { LAYOUT_VERSION - 2..=LAYOUT_VERSION } else { 1..=LAYOUT_VERSION };
 
 /// Sanity limits: far above what a program writes, far below what would hurt the reader.
-const DESCRIPTOR_LIMIT: u32 = 1 << 16;
+const DESCRIPTOR_LIMIT: u32 = 1 << 13;
 const KEY_LIMIT: u32 = 1 << 16;
 const RESOURCE_LIMIT: u32 = 1 << 20;
 const ENTRY_LIMIT: u32 = 1 << 18;
 const SERIES_LIMIT: u32 = 1 << 16;
-const PROCESSOR_LIMIT: u32 = 1 << 13;
-const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 30;
+const PROCESSOR_LIMIT: u32 = 1 << 12;
+const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 26;
 
 /// Why a header is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -110,11 +110,7 @@ fn say_warnings() {
     let level = if std::env::var_os("TANDEM_DEBUG").is_some() { Level::DEBUG } else { Level::WARN };
     // Fails when it has been done before.
     let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(io::stderr)
-            .event_format(Line)
-            .finish(),
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(Line).finish(),
     );
 }
 
@@ -189,9 +185,12 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
     }
     let programs = plural(statistics.sessions, "program");
     let spans = plural(statistics.spans, "span");
-    let traces = if statistics.roots > 0 { format!(" in {}", plural(statistics.roots, "trace")) } else { String::new() };
+    let traces =
+        if statistics.roots > 0 { format!(" in {}", plural(statistics.roots, "trace")) } else { String::new() };
     let mut lines = match statistics.spans {
-        0 if statistics.counted > 0 => vec![format!("{programs}, {} counted, none sampled", plural(statistics.counted, "span"))],
+        0 if statistics.counted > 0 => {
+            vec![format!("{programs}, {} counted, none sampled", plural(statistics.counted, "span"))]
+        }
         0 => vec![format!("{programs}, no spans")],
         _ => vec![format!("{spans}{traces} from {programs}; see them with: {traces_command}")],
     };
@@ -199,7 +198,10 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
         lines.push(format!("{} unfinished when the program ended", plural(statistics.unfinished, "span")));
     }
     if statistics.ring_full > 0 {
-        lines.push(format!("warning: {} lost: the program made them faster than they could be taken", plural(statistics.ring_full, "span")));
+        lines.push(format!(
+            "warning: {} lost: the program made them faster than they could be taken",
+            plural(statistics.ring_full, "span")
+        ));
     }
     for (sink, report) in &outcome.sinks {
         let lost: u64 = report.dropped.values().sum();
@@ -239,9 +241,16 @@ mod tests {
         let nothing = summary(&outcome(Statistics::default()), "tandem traces");
         assert_eq!(nothing, ["no woven program has connected; build it with `tandem go build`"]);
         let good = Statistics { spans: 12, roots: 1, sessions: 2, ..Statistics::default() };
-        assert_eq!(summary(&outcome(good.clone()), "tandem traces"), ["12 spans in 1 trace from 2 programs; see them with: tandem traces"]);
+        assert_eq!(
+            summary(&outcome(good.clone()), "tandem traces"),
+            ["12 spans in 1 trace from 2 programs; see them with: tandem traces"]
+        );
         let mut bad = outcome(Statistics { unfinished: 1, ring_full: 3, ..good });
-        let report = SinkReport { delivered: 2, dropped: [("unreachable", 10)].into(), problem: Some("connection refused".to_owned()) };
+        let report = SinkReport {
+            delivered: 2,
+            dropped: [("unreachable", 10)].into(),
+            problem: Some("connection refused".to_owned()),
+        };
         bad.sinks.insert("otlp", report);
         assert_eq!(
             summary(&bad, "tandem traces")[1..],

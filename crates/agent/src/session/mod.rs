@@ -20,6 +20,8 @@ use crate::statistics::Statistics;
 /// A batch is handed on when it has so many bytes, or when its oldest span has waited so long.
 const BATCH_BYTES: usize = 128 * 1024;
 const BATCH_AGE: Duration = Duration::from_millis(200);
+/// One program gets no more than this (and what is left of a ring) in one round, so that others get their turn.
+const ROUND_BYTES: usize = 32 << 20;
 /// So many of the last spans are remembered, to tell an entry that was just finished from one that was not.
 const RECENT: usize = 8192;
 
@@ -27,10 +29,11 @@ const RECENT: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Session {
     pid: u32,
-    pidfd: OwnedFd,
+    pidfd: Option<OwnedFd>,
     memory: Memory,
     control: Control,
     rings: Vec<Ring>,
+    next_ring: usize,
     series: SeriesReader,
     assembler: Assembler,
     recent: Recent,
@@ -49,8 +52,8 @@ pub(crate) struct Tools<'a> {
 }
 
 impl Session {
-    /// Begins to read a program's memory.
-    pub(crate) fn open(pid: u32, pidfd: OwnedFd, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
+    /// Begins to read a program's memory. Without a pidfd the program has ended already.
+    pub(crate) fn open(pid: u32, pidfd: Option<OwnedFd>, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
         let memory = Memory::open(memory)?;
         let resource = Arc::new(process::resource(pid, memory.header(), &memory.resource()));
         Ok(Self {
@@ -58,6 +61,7 @@ impl Session {
             pidfd,
             control: memory.control(),
             rings: memory.rings(),
+            next_ring: 0,
             series: memory.series(),
             assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version),
             recent: Recent::default(),
@@ -73,9 +77,9 @@ impl Session {
         self.pid
     }
 
-    /// Becomes readable when the process ends.
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+    /// Becomes readable when the process ends; `None` when it has.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
     /// Its memory.
@@ -100,17 +104,30 @@ impl Session {
 
     /// Takes what is in the rings. How full the fullest was, in eighths.
     pub(crate) fn drain(&mut self, tools: &mut Tools<'_>) -> usize {
-        let mut fullest = 0;
+        self.drain_up_to(ROUND_BYTES, tools)
+    }
+
+    fn drain_up_to(&mut self, limit: usize, tools: &mut Tools<'_>) -> usize {
+        let (mut fullest, mut taken) = (0, 0);
         let offset = tools.clock.offset();
-        for ring in &mut self.rings {
+        let count = self.rings.len();
+        for turn in 0..count {
+            let index = (self.next_ring + turn) % count;
+            if taken > limit {
+                self.next_ring = index;
+                break;
+            }
+            let ring = &mut self.rings[index];
             let drained = ring.drain(|record| {
                 if let Some(span) = self.assembler.record(record, Ending::Recorded, offset, tools.measure) {
                     self.recent.add(span.span_id);
                     tools.statistics.count(span);
                 }
             });
+            taken += drained.level;
             fullest = fullest.max(drained.level * 8 / ring.size());
-            tools.statistics.ring_full += ring.take_dropped();
+            let dropped = ring.take_dropped();
+            tools.statistics.ring_full = tools.statistics.ring_full.saturating_add(dropped);
             if let Some(garbage) = drained.garbage {
                 tools.statistics.fault(garbage.name(), 1);
             }
@@ -127,14 +144,15 @@ impl Session {
     /// Takes the counts of spans that left no record.
     pub(crate) fn take_counts(&mut self, tools: &mut Tools<'_>) {
         self.series.take(&self.memory, |delta| {
-            tools.statistics.counted += delta.buckets.iter().fold(0, |sum: u64, &more| sum.saturating_add(more));
+            let counted = delta.buckets.iter().fold(tools.statistics.counted, |sum, &more| sum.saturating_add(more));
+            tools.statistics.counted = counted;
             self.assembler.counts(&delta, tools.measure);
         });
     }
 
     /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.
     pub(crate) fn end(&mut self, now: MonotonicNanos, tools: &mut Tools<'_>) {
-        self.drain(tools);
+        self.drain_up_to(usize::MAX, tools);
         self.take_counts(tools);
         let offset = tools.clock.offset();
         self.memory.in_flight(|entry| {

@@ -3,20 +3,26 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use model::{Attributes, Resource, Value};
-use record::Header;
-use record::layout::MEMFD_NAME;
+use record::layout::{HEADER, MEMFD_NAME};
+use record::{Header, MonotonicNanos};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
 /// A descriptor of the program's memory is at this number or little above (the program moves it there).
 const LIKELY_DESCRIPTORS: std::ops::RangeInclusive<u32> = 200..=201;
 
-/// A descriptor that becomes readable when the process has ended.
-pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
+/// A descriptor that becomes readable when the process has ended; `None` when it has ended already.
+pub(crate) fn watch(pid: u32) -> io::Result<Option<OwnedFd>> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::SRCH) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Processes of this machine, other than ourselves.
@@ -24,6 +30,13 @@ pub(crate) fn all() -> Vec<u32> {
     let own = std::process::id();
     let Ok(folder) = fs::read_dir("/proc") else { return Vec::new() };
     folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|&pid| pid != own).collect()
+}
+
+/// When the program of this memory started, as it says itself.
+pub(crate) fn started(memory: &File) -> Option<MonotonicNanos> {
+    let mut start = [0; 8];
+    memory.read_exact_at(&mut start, HEADER.at("start_monotonic") as u64).ok()?;
+    Some(MonotonicNanos(u64::from_le_bytes(start)))
 }
 
 /// The shared memory of a woven program; `thorough` looks at all its descriptors.

@@ -13,6 +13,9 @@ use prost::Message;
 use super::encode::{text, varint, varint_size};
 use crate::Batch;
 
+/// A scope is a pack: more than this is nonsense, and is put with the first.
+const SCOPE_LIMIT: usize = 256;
+
 /// Which instrumentation scope a span belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopeIndex(usize);
@@ -55,6 +58,9 @@ impl BatchBuilder {
     pub fn scope(&mut self, name: &str, version: &str) -> ScopeIndex {
         if let Some(index) = self.scopes.iter().position(|scope| scope.name == name) {
             return ScopeIndex(index);
+        }
+        if self.scopes.len() >= SCOPE_LIMIT {
+            return ScopeIndex(0);
         }
         let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
         let mut scope_field = Vec::new();

@@ -88,7 +88,8 @@ impl Client {
     /// Sends an encoded request once.
     pub async fn send(&self, message: Bytes) -> Result<Accepted, Refusal> {
         let retry = |problem: String| Refusal { retry: true, after: None, problem };
-        let request = self.request(message).map_err(|error| Refusal { retry: false, after: None, problem: error.to_string() })?;
+        let request =
+            self.request(message).map_err(|error| Refusal { retry: false, after: None, problem: error.to_string() })?;
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| retry(self.unreachable(&error)))?;
             let (head, body) = response.into_parts();
@@ -108,7 +109,11 @@ impl Client {
 
     fn authority(&self) -> String {
         let uri = &self.endpoint.uri;
-        format!("{}://{}", uri.scheme_str().unwrap_or("http"), uri.authority().map_or("", |authority| authority.as_str()))
+        format!(
+            "{}://{}",
+            uri.scheme_str().unwrap_or("http"),
+            uri.authority().map_or("", |authority| authority.as_str())
+        )
     }
 
     /// The innermost cause is what a person understands: "Connection refused".
@@ -147,13 +152,21 @@ impl Client {
         if status.is_success() {
             return Ok(partial_success(body));
         }
-        let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let after =
+            headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let retry = matches!(status.as_u16(), 429 | 502 | 503 | 504);
         Err(Refusal { retry, after, problem: format!("{} answers {status}", self.endpoint.uri) })
     }
 
-    fn grpc_answer(&self, status: StatusCode, headers: &HeaderMap, trailers: &HeaderMap, body: &[u8]) -> Result<Accepted, Refusal> {
-        let field = |name| trailers.get(name).or_else(|| headers.get(name)).and_then(|value: &HeaderValue| value.to_str().ok());
+    fn grpc_answer(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        trailers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Accepted, Refusal> {
+        let field =
+            |name| trailers.get(name).or_else(|| headers.get(name)).and_then(|value: &HeaderValue| value.to_str().ok());
         let Some(code) = field("grpc-status").and_then(|code| code.parse::<u32>().ok()) else {
             let retry = matches!(status.as_u16(), 429 | 502 | 503 | 504);
             let problem = format!("{} does not speak gRPC: it answers {status}", self.authority());
@@ -162,9 +175,14 @@ impl Client {
         if code == 0 {
             return Ok(partial_success(body.get(5..).unwrap_or_default()));
         }
-        let message = percent_encoding::percent_decode_str(field("grpc-message").unwrap_or_default()).decode_utf8_lossy();
+        let message =
+            percent_encoding::percent_decode_str(field("grpc-message").unwrap_or_default()).decode_utf8_lossy();
         let retry = matches!(code, 1 | 4 | 8 | 10 | 11 | 14 | 15);
-        Err(Refusal { retry, after: None, problem: format!("{} answers gRPC status {code} {message}", self.authority()) })
+        Err(Refusal {
+            retry,
+            after: None,
+            problem: format!("{} answers gRPC status {code} {message}", self.authority()),
+        })
     }
 }
 

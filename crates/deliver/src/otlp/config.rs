@@ -91,7 +91,10 @@ impl ExportConfig {
 
     /// Of any environment. Empty values count as absent.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Reader { variable: |name: &str| variable(name).filter(|value| !value.trim().is_empty()), warnings: Vec::new() };
+        let mut reader = Reader {
+            variable: |name: &str| variable(name).filter(|value| !value.trim().is_empty()),
+            warnings: Vec::new(),
+        };
         let (traces, console) = reader.signal(Signal::Traces);
         let (metrics, _) = reader.signal(Signal::Metrics);
         let metrics_interval = reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60));
@@ -115,7 +118,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 "otlp" => otlp = true,
                 "console" if signal == Signal::Traces => console = true,
                 "none" => {}
-                other => self.warnings.push(format!("{name}: there is no exporter {other:?}; use otlp, console or none")),
+                other => {
+                    self.warnings.push(format!("{name}: there is no exporter {other:?}; use otlp, console or none"))
+                }
             }
         }
         (if otlp { self.endpoint(signal) } else { None }, console)
@@ -130,7 +135,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         let protocol = self.protocol(signal, &address);
         let Some(uri) = self.uri(signal, protocol, address.trim(), own) else {
-            self.warnings.push(format!("{name}={address:?} is not an http or https address; {} are not sent", signal.word().to_lowercase()));
+            self.warnings.push(format!(
+                "{name}={address:?} is not an http or https address; {} are not sent",
+                signal.word().to_lowercase()
+            ));
             return None;
         };
         let mut headers = HeaderMap::new();
@@ -158,7 +166,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             Some((_, value)) if value == "grpc" => Protocol::Grpc,
             Some((_, value)) if value == "http/protobuf" => Protocol::HttpProtobuf,
             Some((name, value)) => {
-                self.warnings.push(format!("{name}: {value:?} is not supported; http/protobuf is used (grpc is supported, too)"));
+                self.warnings.push(format!(
+                    "{name}: {value:?} is not supported; http/protobuf is used (grpc is supported, too)"
+                ));
                 Protocol::HttpProtobuf
             }
             None if address.trim_end_matches('/').ends_with(":4317") => Protocol::Grpc,
@@ -257,7 +267,10 @@ mod tests {
         assert_eq!(traces(&[(GENERAL, "c:9"), (PROTOCOL, "grpc")]), Some(format!("https://c:9{grpc}")));
         let insecure = [(GENERAL, "c:9"), (PROTOCOL, "grpc"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
         assert_eq!(traces(&insecure), Some(format!("http://c:9{grpc}")));
-        assert_eq!(traces(&[(GENERAL, "http://c:4317"), (PROTOCOL, "http/protobuf")]).as_deref(), Some("http://c:4317/v1/traces"));
+        assert_eq!(
+            traces(&[(GENERAL, "http://c:4317"), (PROTOCOL, "http/protobuf")]).as_deref(),
+            Some("http://c:4317/v1/traces")
+        );
         assert_eq!(traces(&[(GENERAL, "http://c"), ("OTEL_TRACES_EXPORTER", "none")]), None);
         assert_eq!(traces(&[(GENERAL, "ftp://c")]), None);
         assert_eq!(traces(&[(GENERAL, "http://c d")]), None);

@@ -4,9 +4,9 @@
 //! asked again for a short time, then the spans are counted as lost. Metrics are sent at an interval, and at the end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,9 @@ async fn send(client: &Client, message: Bytes, hurry: &AtomicBool) -> Result<Acc
         let refusal = match or_hurried(client.send(message.clone()), start, hurry).await {
             Some(Ok(accepted)) => return Ok(accepted),
             Some(Err(refusal)) => refusal,
-            None => return Err(Refusal { retry: true, after: None, problem: "the receiver does not answer".to_owned() }),
+            None => {
+                return Err(Refusal { retry: true, after: None, problem: "the receiver does not answer".to_owned() });
+            }
         };
         let wait = refusal.after.unwrap_or(pause);
         let patience = if hurry.load(Ordering::Relaxed) { HURRY } else { PATIENCE };
