@@ -153,7 +153,7 @@ func (w *workshop) again(found *builds) error {
 		values *[]float64
 		woven  bool
 	}{{&found.Unchanged, false}, {&found.UnchangedTwo, false}, {&found.UnchangedWov, true}}
-	for round := pick(w.bench, 8, 1); round > 0; round-- {
+	for round := pick(w.bench, 6, 1); round > 0; round-- {
 		for _, index := range rand.Perm(len(kinds)) {
 			if err := w.measured(kinds[index].values, kinds[index].woven); err != nil {
 				return err
@@ -161,7 +161,7 @@ func (w *workshop) again(found *builds) error {
 		}
 	}
 	kinds[0].values, kinds[1].values, kinds[2].values = &found.Edited, &found.EditedTwo, &found.EditedWov
-	for round := pick(w.bench, 5, 1); round > 0; round-- {
+	for round := pick(w.bench, 4, 1); round > 0; round-- {
 		for _, index := range rand.Perm(len(kinds)) {
 			if err := w.edit(); err != nil {
 				return err

@@ -34,7 +34,7 @@ func memoryPart(b *bench) (*outcome, error) {
 		raw[fmt.Sprintf("agent and kernel half, %d KiB", sweep)] = found
 		result.Rows = append(result.Rows, memoryRows(found, sweep, " and kernel half")...)
 	}
-	layouts, err := b.compareLayouts("memory", "plain", "-rounds", pick(b, "120", "4"))
+	layouts, err := b.compareLayouts("memory", "plain", "-rounds", pick(b, "250", "4"))
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +58,14 @@ func noKernelHalf(found *figures) string {
 }
 
 func (b *bench) measureMemory(binary string, kernel bool, sweep int) (*figures, error) {
-	modes, rounds, batch := "dormant,unsampled,traced", pick(b, 250, 5), 600
+	modes, rounds, batch := "dormant,unsampled,traced", pick(b, 400, 5), 600
 	if sweep == 0 && !kernel {
-		modes += ",alone"
+		modes, rounds = modes+",alone", pick(b, 200, 5)
 	}
 	if sweep > 100 {
-		rounds, batch = pick(b, 150, 5), 300
+		batch = 300
 	}
-	program := []string{binary, "-modes", modes, "-sweep", strconv.Itoa(sweep), "-rounds", strconv.Itoa(rounds), "-batch", strconv.Itoa(batch)}
+	program := []string{binary, "-modes", modes, "-sweep", strconv.Itoa(sweep), "-rounds", strconv.Itoa(rounds), "-limit", pick(b, "14s", "2s"), "-batch", strconv.Itoa(batch)}
 	return b.measure(b.agentRun(kernel, program...), "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none")
 }
 
@@ -78,7 +78,7 @@ func memoryRows(found *figures, sweep int, with string) []row {
 	name := func(what string) string { return what + with + ", " + caches }
 	traced := found.added(name("traced, agent"), "traced", "dormant", limit)
 	if lost := found.Counts["traced dropped"]; lost > 0 {
-		traced.Note = fmt.Sprintf("%.2g of the requests' records found the ring full.", lost)
+		traced.Note = fmt.Sprintf("%.0f records found the ring full.", lost)
 	}
 	rows := []row{traced, found.added(name("not sampled"), "unsampled", "dormant", nil)}
 	if sweep > 0 {
@@ -88,7 +88,7 @@ func memoryRows(found *figures, sweep int, with string) []row {
 		rows = append(rows, found.added(name("traced, no agent (ring full)"), "alone", "dormant", limit))
 	}
 	for _, mode := range []string{"traced", "unsampled"} {
-		rows = append(rows, found.counted(name(mode+", allocations"), mode, "allocations", 0.02), found.counted(name(mode+", bytes"), mode, "bytes", 8))
+		rows = append(rows, found.counted(name(mode)+": allocations", mode, "allocations", 0.02), found.counted(name(mode)+": bytes", mode, "bytes", 8))
 	}
 	return rows
 }

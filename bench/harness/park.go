@@ -3,7 +3,7 @@ package main
 // parkPart: park and unpark with a span on both sides and without, in one process; and without a span, woven against plain,
 // over several layouts of both binaries.
 func parkPart(b *bench) (*outcome, error) {
-	rounds := pick(b, "300", "10")
+	rounds := pick(b, "1500", "10")
 	binary, err := b.build("park", true)
 	if err != nil {
 		return nil, err
@@ -13,7 +13,7 @@ func parkPart(b *bench) (*outcome, error) {
 		return nil, err
 	}
 	found.scale(0.5) // the word's way to and fro is two pairs
-	layouts, err := b.compareLayouts("park", "without", "-rounds", pick(b, "100", "5"))
+	layouts, err := b.compareLayouts("park", "without", "-rounds", pick(b, "600", "5"))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -77,6 +78,19 @@ func (r *running) figures(ctx context.Context) (*figures, error) {
 	return &found, json.Unmarshal([]byte(line), &found)
 }
 
+// finish waits for the program's own end.
+func (r *running) finish() (err error) {
+	r.once.Do(func() {
+		tooLong := time.AfterFunc(time.Minute, func() { r.process.Process.Kill() })
+		io.Copy(io.Discard, r.output)
+		if err = r.process.Wait(); err != nil {
+			err = fmt.Errorf("%w\n%s", err, r.errors)
+		}
+		tooLong.Stop()
+	})
+	return err
+}
+
 // stop asks the program to end, and waits for it.
 func (r *running) stop() {
 	r.once.Do(func() {
@@ -116,6 +130,24 @@ func processCPU(pid int) int64 {
 	id := ^pid<<3 | 2 // the kernel's name for a process's scheduler clock
 	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&now)), 0)
 	return now.Nano()
+}
+
+// threadsCPU is the CPU time of a process's threads, in nanoseconds, by their names.
+func threadsCPU(pid int) map[string]float64 {
+	times := map[string]float64{}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	for _, task := range tasks {
+		name, err := os.ReadFile(filepath.Join(task, "comm"))
+		if err != nil {
+			continue // it has ended
+		}
+		var spent float64
+		if text, err := os.ReadFile(filepath.Join(task, "schedstat")); err == nil {
+			fmt.Sscan(string(text), &spent)
+		}
+		times[strings.TrimSpace(string(name))] += spent
+	}
+	return times
 }
 
 // state is what the hello server tells of itself.

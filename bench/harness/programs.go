@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -72,7 +73,9 @@ func (f *figures) of(name string) series { return series{f.Rounds[name], f.Round
 
 // measure runs a paired program to its end and reads its figures.
 func (b *bench) measure(command []string, environment ...string) (*figures, error) {
-	run := exec.CommandContext(b.ctx, command[0], command[1:]...)
+	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
+	defer cancel()
+	run := exec.CommandContext(ctx, command[0], command[1:]...)
 	run.Env = append(os.Environ(), environment...)
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
 	run.WaitDelay = 5 * time.Second

@@ -5,6 +5,7 @@ import (
 	"math/rand"
 	"os/exec"
 	"strconv"
+	"time"
 )
 
 // socketsPart: a saturated hello server over real sockets. What differs by microseconds is measured in turns, each variant
@@ -38,7 +39,9 @@ func socketsPart(b *bench) (*outcome, error) {
 			with = "agent and kernel half"
 		}
 		raw["switched, "+with] = found
-		traced := found.added("CPU, traced, "+with+" (modes switched)", "traced", "dormant", atMost(ofDifference, 500))
+		found.scale(0.001)
+		found.Unit = "µs"
+		traced := found.added("CPU, traced, "+with+" (modes switched)", "traced", "dormant", atMost(ofDifference, 0.5))
 		if lost := found.Counts["dropped"]; lost > 0 {
 			traced.Note = fmt.Sprintf("%.0f records found the ring full.", lost)
 		}
@@ -102,7 +105,8 @@ func (b *bench) turns(sink *sink) (map[string][]turn, error) {
 		return nil, err
 	}
 	found := map[string][]turn{}
-	for round := pick(b, 6, 1); round > 0; round-- {
+	until := time.Now().Add(170 * time.Second)
+	for round := pick(b, 6, 1); round > 0 && (time.Now().Before(until) || len(found["plain"]) < 3); round-- {
 		for _, index := range rand.Perm(len(variants)) {
 			each := variants[index]
 			took, err := b.turn(each, sink)
@@ -217,7 +221,7 @@ func (b *bench) switched(kernel bool, sink *sink) (*figures, error) {
 		return nil, err
 	}
 	rounds := pick(b, 350, 3)
-	server, err := b.start(b.agentRun(kernel, binary, "-rounds", strconv.Itoa(rounds)), sink.environment()...)
+	server, err := b.start(b.agentRun(kernel, binary, "-rounds", strconv.Itoa(rounds), "-limit", "40s"), sink.environment()...)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/bench/programs/control"
+	"example.com/bench/programs/paired"
 	"tandem/rt"
 )
 
@@ -26,9 +27,10 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	time.Sleep(300 * time.Millisecond) // until the agent has got over starting
 	fmt.Println("begun")
 	made := run(*rate, *lasting)
-	json.NewEncoder(os.Stdout).Encode(map[string]uint64{"made": made, "dropped": memory.Dropped()})
+	json.NewEncoder(os.Stdout).Encode(map[string]uint64{"made": made, "dropped": memory.Dropped(), "program_cpu_ns": uint64(paired.CPU())})
 	time.Sleep(200 * time.Millisecond) // until the harness has read the agent's clock
 }
 

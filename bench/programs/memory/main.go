@@ -10,12 +10,14 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"example.com/bench/programs/serve"
 )
 
 var (
 	rounds = flag.Int("rounds", 100, "rounds of modes to measure")
+	limit  = flag.Duration("limit", time.Minute, "time after which to end early")
 	batch  = flag.Int("batch", 600, "requests measured in one mode at a time")
 	sweep  = flag.Int("sweep", 0, "KiB of memory to walk through before each request, so that it finds cold caches")
 	names  = flag.String("modes", "", "modes, with commas: dormant, unsampled, traced, alone; empty: the program is plain")

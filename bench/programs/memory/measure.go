@@ -8,10 +8,8 @@ import (
 	"example.com/bench/programs/paired"
 )
 
-const (
-	warm  = 3   // rounds that are not kept
-	check = 100 // requests between two looks at whether a mode has settled
-)
+// check is how many requests lie between two looks at whether a mode has settled.
+const check = 100
 
 // mode is a state of the program.
 type mode struct {
@@ -29,11 +27,12 @@ type measure struct {
 	memory  *control.Memory
 	done    func()
 
-	served  int // requests of this visit that count
-	running bool
-	started int64
-	before  runtime.MemStats
-	dropped uint64
+	served   int // requests of this visit that count
+	running  bool
+	counting bool // this is the round for allocations, after the last one for times
+	started  int64
+	before   runtime.MemStats
+	dropped  uint64
 
 	room []byte // what sweep walks through
 }
@@ -43,7 +42,7 @@ func newMeasure(names []string) (*measure, error) {
 	if err := m.makeModes(names); err != nil {
 		return nil, err
 	}
-	m.plan = paired.NewPlan(len(m.modes))
+	m.plan = paired.NewPlan(len(m.modes), *rounds, *limit)
 	m.modes[m.plan.Now()].enter()
 	return m, nil
 }
@@ -93,18 +92,32 @@ func (m *measure) answered() {
 		m.settle()
 		return
 	}
-	if m.served == *batch {
-		m.finish()
-		m.plan.Next()
-		m.running, m.served = false, 0
-		if m.plan.Round == *rounds+warm+1 {
-			if control.HasKernelHalf() {
-				m.figures.Counts["kernel half"] = 1
-			}
-			m.done()
-		}
-		m.modes[m.plan.Now()].enter()
+	if m.served < *batch {
+		return
 	}
+	m.finish()
+	m.plan.Next()
+	m.running, m.served = false, 0
+	if m.plan.Over() {
+		m.over()
+	}
+	m.modes[m.plan.Now()].enter()
+}
+
+// over begins the round for allocations after the last one for times, and ends the program after that.
+func (m *measure) over() {
+	if !m.counting {
+		m.counting = true
+		m.plan = paired.NewPlan(len(m.modes), 1, 0)
+		return
+	}
+	if control.HasKernelHalf() {
+		m.figures.Counts["kernel half"] = 1
+	}
+	if m.memory != nil {
+		resume(m.memory) // a stopped agent would never notice our end
+	}
+	m.done()
 }
 
 // settle starts the clock when the mode has settled.
@@ -117,28 +130,26 @@ func (m *measure) settle() {
 	if m.memory != nil {
 		m.dropped = m.memory.Dropped()
 	}
-	if m.counting() {
+	if m.counting {
 		runtime.ReadMemStats(&m.before)
 	}
 	m.started = paired.CPU()
 }
-
-func (m *measure) counting() bool { return m.plan.Round == *rounds+warm }
 
 // finish keeps the visit's figures.
 func (m *measure) finish() {
 	used := paired.CPU() - m.started
 	name := m.modes[m.plan.Now()].name
 	switch {
-	case m.counting():
+	case m.counting:
 		var after runtime.MemStats
 		runtime.ReadMemStats(&after)
 		m.figures.Counts[name+" allocations"] = float64(after.Mallocs-m.before.Mallocs) / float64(*batch)
 		m.figures.Counts[name+" bytes"] = float64(after.TotalAlloc-m.before.TotalAlloc) / float64(*batch)
-	case m.plan.Round >= warm:
+	case m.plan.Warm():
 		m.figures.Rounds[name] = append(m.figures.Rounds[name], float64(used)/float64(*batch))
 		if m.memory != nil {
-			m.figures.Counts[name+" dropped"] += float64(m.memory.Dropped()-m.dropped) / float64(*batch**rounds)
+			m.figures.Counts[name+" dropped"] += float64(m.memory.Dropped() - m.dropped)
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package paired
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
 // Case is something short that is done many times in a row.
 type Case struct {
@@ -12,17 +15,16 @@ type Case struct {
 }
 
 // Loop measures the cases: each twice a round, so that the second, "<name>'", is the control of the first.
-func Loop(figures *Figures, rounds int, cases []Case) {
-	const warm = 3
-	plan := NewPlan(2 * len(cases))
-	for plan.Round < rounds+warm {
+func Loop(figures *Figures, rounds int, limit time.Duration, cases []Case) {
+	plan := NewPlan(2*len(cases), rounds, limit)
+	for !plan.Over() {
 		turn := plan.Now()
 		c, name := cases[turn/2], cases[turn/2].Name
 		if turn%2 == 1 {
 			name += "'"
 		}
 		each := c.time()
-		if plan.Round >= warm {
+		if plan.Warm() {
 			figures.Rounds[name] = append(figures.Rounds[name], each)
 		}
 		plan.Next()

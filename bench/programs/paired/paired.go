@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -29,14 +30,22 @@ func (f *Figures) Write(to io.Writer) error { return json.NewEncoder(to).Encode(
 
 // Plan is a random order of cases, a new one each round.
 type Plan struct {
-	order []int
-	at    int
-	Round int // finished rounds
+	order  []int
+	at     int
+	round  int
+	rounds int
+	until  time.Time
 }
 
-// NewPlan makes a plan for so many cases.
-func NewPlan(cases int) *Plan {
-	plan := &Plan{order: make([]int, cases)}
+// warm rounds come first and are not kept; fewest is how many are, however long they take.
+const (
+	warm   = 3
+	fewest = 5
+)
+
+// NewPlan makes a plan for so many cases and rounds, that ends early when the time is over.
+func NewPlan(cases, rounds int, limit time.Duration) *Plan {
+	plan := &Plan{order: make([]int, cases), rounds: rounds + warm, until: time.Now().Add(limit)}
 	for index := range plan.order {
 		plan.order[index] = index
 	}
@@ -51,9 +60,17 @@ func (p *Plan) Now() int { return p.order[p.at] }
 func (p *Plan) Next() {
 	if p.at++; p.at == len(p.order) {
 		p.at = 0
-		p.Round++
+		p.round++
 		p.shuffle()
 	}
+}
+
+// Warm says whether this round's figures are to be kept.
+func (p *Plan) Warm() bool { return p.round >= warm }
+
+// Over says, at the start of a round, whether the last one was the last.
+func (p *Plan) Over() bool {
+	return p.at == 0 && (p.round >= p.rounds || p.round >= warm+fewest && time.Now().After(p.until))
 }
 
 func (p *Plan) shuffle() {

@@ -7,16 +7,18 @@ import (
 	"log"
 	"os"
 	"runtime"
+	"time"
 
 	"example.com/bench/programs/paired"
 )
 
 func main() {
+	limit := flag.Duration("limit", time.Minute, "time after which to end early")
 	rounds := flag.Int("rounds", 200, "rounds")
 	flag.Parse()
 	runtime.GOMAXPROCS(1)
 	figures := paired.New("ns")
-	paired.Loop(figures, *rounds, cases())
+	paired.Loop(figures, *rounds, *limit, cases())
 	if err := figures.Write(os.Stdout); err != nil {
 		log.Fatal(err)
 	}

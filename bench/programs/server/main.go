@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"time"
 
 	"example.com/bench/programs/serve"
 )
@@ -16,11 +17,12 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	rounds := flag.Int("rounds", 0, "rounds of modes to measure; 0: serve only")
+	limit := flag.Duration("limit", time.Minute, "time after which to end early")
 	batch := flag.Int("batch", 1000, "requests in one mode")
 	flag.Parse()
 	mux := http.NewServeMux()
 	if *rounds > 0 {
-		m, err := newModes(*rounds, *batch)
+		m, err := newModes(*rounds, *batch, *limit)
 		if err != nil {
 			log.Fatal(err)
 		}

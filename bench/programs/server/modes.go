@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"example.com/bench/programs/control"
 	"example.com/bench/programs/paired"
@@ -16,21 +17,18 @@ type modes struct {
 	memory  *control.Memory
 	figures *paired.Figures
 	plan    *paired.Plan
-	rounds  int
 	batch   int64
 	served  atomic.Int64
 	started int64 // CPU time at the start of the batch
 }
 
-const warm = 2 // rounds that are not kept
-
-func newModes(rounds, batch int) (*modes, error) {
+func newModes(rounds, batch int, limit time.Duration) (*modes, error) {
 	memory, err := control.Open()
 	if err != nil {
 		return nil, err
 	}
-	m := &modes{memory: memory, figures: paired.New("ns"), rounds: rounds, batch: int64(batch)}
-	m.plan = paired.NewPlan(len(m.list()))
+	m := &modes{memory: memory, figures: paired.New("ns"), batch: int64(batch)}
+	m.plan = paired.NewPlan(len(m.list()), rounds, limit)
 	m.enter()
 	return m, nil
 }
@@ -58,12 +56,12 @@ func (m *modes) hello(w http.ResponseWriter, r *http.Request) {
 
 // next is called by one request in a batch, so by one goroutine at a time.
 func (m *modes) next() {
-	if used := paired.CPU() - m.started; m.plan.Round >= warm {
+	if used := paired.CPU() - m.started; m.plan.Warm() {
 		name := m.list()[m.plan.Now()].name
 		m.figures.Rounds[name] = append(m.figures.Rounds[name], float64(used)/float64(m.batch))
 	}
 	m.plan.Next()
-	if m.plan.Round == m.rounds+warm {
+	if m.plan.Over() {
 		m.figures.Counts["dropped"] = float64(m.memory.Dropped())
 		if control.HasKernelHalf() {
 			m.figures.Counts["kernel half"] = 1

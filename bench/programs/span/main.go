@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"runtime"
+	"time"
 	_ "unsafe" // for linkname
 
 	"example.com/bench/programs/control"
@@ -28,6 +29,7 @@ var (
 var sink int64
 
 func main() {
+	limit := flag.Duration("limit", time.Minute, "time after which to end early")
 	rounds := flag.Int("rounds", 400, "rounds")
 	flag.Parse()
 	runtime.GOMAXPROCS(1)
@@ -43,7 +45,7 @@ func main() {
 	cases = append(cases, woven(memory)...)
 	cases = append(cases, sdk()...)
 	figures := paired.New("ns")
-	paired.Loop(figures, *rounds, cases)
+	paired.Loop(figures, *rounds, *limit, cases)
 	figures.Counts["dropped"] = float64(memory.Dropped())
 	if err := figures.Write(os.Stdout); err != nil {
 		log.Fatal(err)
