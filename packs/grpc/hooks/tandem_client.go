@@ -99,8 +99,8 @@ func (s *tandemStream) end(err error) {
 // else lies between; the span of a unary call without interceptors is simply the current one.
 type tandemCallInfo struct {
 	stream *tandemStream
-	span   *tandem_rt.Span       // the call's own, of a stream or unary; nil: not traced
-	peer   *transport.TandemPeer // whom the last attempt went to
+	span   *tandem_rt.Span      // the call's own, of a stream or unary; nil: not traced
+	call   transport.TandemCall // what the transport is told
 }
 
 // tandemOption hands over a stream.
@@ -141,20 +141,19 @@ func tandemSend(ctx context.Context, cs *clientStream) {
 			info.span = span
 		}
 	}
-	call := &cs.callHdr.Tandem
-	if call.Span = info.span; call.Span != nil {
-		call.Peer = &info.peer
+	cs.callHdr.Tandem = &info.call
+	if info.call.Span = info.span; info.call.Span != nil {
 		return
 	}
-	if call.Span = tandem_rt.FromContext(ctx); call.Span == nil {
-		call.Span = tandem_rt.Current()
+	if info.call.Span = tandem_rt.FromContext(ctx); info.call.Span == nil {
+		info.call.Span = tandem_rt.Current()
 	}
 }
 
 // tandemFinished is called when a call's stream has finished, once.
 func tandemFinished(cs *clientStream, err error) {
 	info := &cs.callInfo.tandem
-	info.peer.Describe(info.span)
+	info.call.Peer.Describe(info.span)
 	info.stream.end(err)
 }
 

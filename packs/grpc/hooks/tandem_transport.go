@@ -14,11 +14,12 @@ import (
 // This file carries the trace over the wire: out in createHeaderFields, in in operateHeaders. It is exported only as far
 // as package grpc needs it.
 
-// TandemPeer is the other end of a connection. It is written once, before the connection serves a call.
+// TandemPeer is the other end of a connection. Who it is is written once, before the connection serves a call.
 type TandemPeer struct {
 	Address string
 	Port    int64
 	known   bool
+	named   uint32 // 1: the name of the header has gone to the peer
 }
 
 func (p *TandemPeer) set(conn net.Conn) {
@@ -46,22 +47,23 @@ func (p *TandemPeer) Describe(span *tandem_rt.Span) {
 	}
 }
 
-// TandemCall is the part of a CallHdr that takes the trace to the wire.
+// TandemCall is what a CallHdr knows of the call's trace. It lives as long as the call.
 type TandemCall struct {
 	Span *tandem_rt.Span // whose trace goes out with the call; nil: none
-	Peer **TandemPeer    // where to note who the call goes to; nil: nobody asks
+	Peer *TandemPeer     // whom the last attempt went to
 
-	// The header's text lies here since it is written out later, by another goroutine, and the CallHdr lives on the heap
-	// anyway. It never changes once made: another attempt may find it in use.
+	// The header's text lies here since it is written out later, by another goroutine. It never changes once made:
+	// another attempt may find it in use.
 	text [55]byte
 	made bool
 }
 
 // tandemHeaders appends traceparent and tracestate, unless the program sends a traceparent of its own.
 func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPeer) []hpack.HeaderField {
-	if call.Peer != nil {
-		*call.Peer = peer
+	if call == nil {
+		return fields
 	}
+	call.Peer = peer
 	if call.Span == nil {
 		return fields
 	}
@@ -76,8 +78,10 @@ func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPee
 			return fields
 		}
 	}
-	// "Sensitive" keeps the encoder from indexing what never comes again: that would push out what does.
-	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: call.header(), Sensitive: true})
+	// "Sensitive" keeps both sides from indexing what never comes again, which would push out what does. But the first one
+	// of a connection is indexed, so that the others need not spell out their name.
+	again := !atomic.CompareAndSwapUint32(&peer.named, 0, 1)
+	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: call.header(), Sensitive: again})
 	if state := call.Span.Tracestate(); state != "" {
 		fields = append(fields, hpack.HeaderField{Name: "tracestate", Value: state, Sensitive: true})
 	}
