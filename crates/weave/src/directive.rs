@@ -244,8 +244,9 @@ fn span_edits(file: &GoFile<'_>, function: &Function<'_>, operation: &str, reque
 }
 
 fn context_parameter(file: &GoFile<'_>, function: &Function<'_>) -> Option<usize> {
-    let context_type = format!("{}.Context", file.import_name("context")?);
-    function.parameters.entries.iter().position(|entry| file.text[entry.kind.clone()] == context_type)
+    let names = file.import_names("context");
+    let is_context = |kind: &str| kind.strip_suffix(".Context").is_some_and(|package| names.contains(&package));
+    function.parameters.entries.iter().position(|entry| is_context(&file.text[entry.kind.clone()]))
 }
 
 fn error_result(file: &GoFile<'_>, results: &ParameterList) -> Option<usize> {

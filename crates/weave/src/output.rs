@@ -23,7 +23,7 @@ struct Table {
     entries: BTreeMap<String, Entry>,
     cache_root: PathBuf,
     working_dir: PathBuf,
-    /// All paths stay absolute (`go vet -json`).
+    /// Paths that are JSON values are absolute in a plain run too (`go vet -json`).
     absolute: bool,
 }
 
@@ -168,8 +168,10 @@ impl Table {
             let below = Path::new(std::str::from_utf8(&text[end..path_end]).unwrap_or_default().trim_start_matches('/'));
             let Some((real, inside)) = entry.resolve(below) else { continue };
             output.extend_from_slice(&text[done..start]);
-            let printed = &text[start..path_end];
-            output.extend_from_slice(self.display(&real, printed.starts_with(b"/"), &name, below).as_bytes());
+            let is_absolute = text[start..path_end].starts_with(b"/");
+            let is_json_value = start > 0 && text[start - 1] == b'"';
+            let shown = if self.absolute && is_json_value { real.to_string_lossy().into_owned() } else { self.display(&real, is_absolute, &name, below) };
+            output.extend_from_slice(shown.as_bytes());
             done = path_end;
             if let Some((position, length)) = entry.edits.get(&inside).and_then(|edits| original_position(&text[path_end..], &real, edits)) {
                 output.extend_from_slice(position.as_bytes());
@@ -185,7 +187,7 @@ impl Table {
     fn display(&self, real: &Path, was_absolute: bool, name: &str, below: &Path) -> String {
         let woven = self.cache_root.join(name).join(below);
         let was_kept_absolute = was_absolute && self.is_shortened(&woven, real);
-        if self.absolute || was_kept_absolute {
+        if was_kept_absolute {
             return real.to_string_lossy().into_owned();
         }
         let dir = real.parent().unwrap_or(Path::new("/"));

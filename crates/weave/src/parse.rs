@@ -79,14 +79,16 @@ impl<'text> GoFile<'text> {
         clause.named_child(0)
     }
 
-    /// Under which name the file imports `path`.
-    pub fn import_name(&self, path: &str) -> Option<&'text str> {
+    /// Under which names the file imports `path`.
+    pub fn import_names(&self, path: &str) -> Vec<&'text str> {
         let imports = children(self.root()).filter(|node| node.kind() == "import_declaration");
-        let mut specifications = imports.flat_map(descendants).filter(|node| node.kind() == "import_spec");
+        let specifications = imports.flat_map(descendants).filter(|node| node.kind() == "import_spec");
         let imported_path = |node: &Node<'_>| node.child_by_field_name("path").map(|path| self.slice(path).trim_matches(['"', '`']));
-        let specification = specifications.find(|node| imported_path(node) == Some(path))?;
-        let own_name = specification.child_by_field_name("name").map(|name| self.slice(name));
-        own_name.or_else(|| imported_path(&specification)?.rsplit('/').next())
+        let name = |node: Node<'_>| match node.child_by_field_name("name") {
+            Some(name) => Some(self.slice(name)),
+            None => imported_path(&node)?.rsplit('/').next(),
+        };
+        specifications.filter(|node| imported_path(node) == Some(path)).filter_map(name).collect()
     }
 
     /// Every function and method that has a body.

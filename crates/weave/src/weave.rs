@@ -335,7 +335,9 @@ fn place_edits(input: &Input<'_>, target: &str, edit: &pack::Edit, files: &[File
         }
         let file = GoFile::parse_leniently(&work.plain);
         for scope in find::scopes(&file, place) {
-            if !is_ignored(&file, &scope) {
+            if is_ignored(&file, &scope) {
+                return Err(format!("{}{} is taken out by //tandem:ignore", describe(place), work.name));
+            } else {
                 let edits = first_alternative(&file, &scope, &edit.alternatives).map_err(|reason| {
                     format!("{reason} in {}{} of {}", describe(place), work.name, input.version_label)
                 })?;

@@ -1,0 +1,82 @@
+//! Scenario: rules and directives are applied to small Go files. Guarantee: the woven text is exactly `woven.go.txt` beside
+//! them, has as many lines as the input but for declarations at the end, and the reports are those in `reports.txt`.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p tandem-weave --test golden` writes what is there now; read the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use weave::directive;
+use weave::pack::Pack;
+use weave::parse::GoFile;
+use weave::splice::Edit;
+use weave::version::ReleaseVersion;
+use weave::weave::{Input, Outcome, PackageSource, RuleOf, Woven, finish_edits, weave};
+use weave::{splice, weave as engine};
+
+const IMPORT_PATH: &str = "example.com/shop";
+
+#[test]
+fn golden() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<_> = fs::read_dir(&root).expect("the folder is there").flatten().map(|entry| entry.path()).collect();
+    cases.sort();
+    assert!(cases.len() >= 5, "cases are missing in {}", root.display());
+    for case in cases {
+        let plain = fs::read_to_string(case.join("plain.go.txt")).expect("each case has plain.go.txt");
+        let (text, reports) = woven(&case, &plain);
+        check(&case.join("woven.go.txt"), &text);
+        check(&case.join("reports.txt"), &reports);
+        let declarations = text.lines().filter(|line| line.starts_with("var tandem")).count();
+        assert_eq!(text.lines().count(), plain.lines().count() + declarations, "{}: lines have moved", case.display());
+        assert!(engine::parses(&text), "{}: does not parse", case.display());
+    }
+}
+
+fn woven(case: &Path, plain: &str) -> (String, String) {
+    let mut reports = String::new();
+    let mut edits: Vec<Edit> = Vec::new();
+    if case.join("pack.yaml").is_file() {
+        let pack = Pack::load(case).unwrap_or_else(|error| panic!("{error:?}"));
+        let woven = apply(&pack, plain);
+        for report in woven.reports {
+            let what = match report.outcome {
+                Outcome::Matched { places } => format!("matched {}", places.join(" ")),
+                Outcome::OutOfRange { reason } => format!("out of range: {reason}"),
+                Outcome::NotFound { reason } => format!("not found: {reason}"),
+                Outcome::NotUsed { reason } => format!("not used: {reason}"),
+            };
+            reports.push_str(&format!("{}: {what}\n", report.rule));
+        }
+        edits.extend(woven.packages.get(IMPORT_PATH).into_iter().flat_map(|package| package.files.values()).flat_map(|file| file.rule_edits.clone()));
+    }
+    let file = GoFile::parse(plain).expect("golden inputs are Go");
+    let directives = directive::spans(&file, "shop.go", IMPORT_PATH);
+    reports.extend(directives.warnings.iter().map(|(line, text)| format!("line {line}: {text}\n")));
+    reports.extend(directives.spans.iter().map(|(line, name)| format!("line {line}: span {name}\n")));
+    edits.extend(directives.edits);
+    let edits = finish_edits(plain, edits).expect("the edits fit together");
+    (splice::apply(plain, &edits), reports)
+}
+
+fn apply(pack: &Pack, plain: &str) -> Woven {
+    let instead = BTreeMap::from([("shop.go".to_owned(), Some(plain.to_owned()))]);
+    weave(&Input {
+        rules: pack.rules.iter().map(|rule| RuleOf { pack, rule }).collect(),
+        sources: BTreeMap::from([(IMPORT_PATH.to_owned(), PackageSource { dir: "/nowhere".into(), instead })]),
+        go: &ReleaseVersion::parse("go1.26.8").expect("valid"),
+        version_label: "v1.2.3".into(),
+        module_version: ReleaseVersion::parse("v1.2.3"),
+        matched_elsewhere: BTreeSet::from(["elsewhere".to_owned()]),
+    })
+}
+
+fn check(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path, text).expect("writable");
+        return;
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert!(expected == text, "{} differs; now:\n{text}", path.display());
+}
