@@ -11,11 +11,14 @@ use signal_hook::iterator::Signals;
 
 use crate::observe::Destinations;
 
+/// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
+pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
+
 /// Serve all woven programs of this machine: those that start, and those that run already.
 #[derive(Args)]
 pub struct Agent {
     /// Where programs find the agent; they look there unless TANDEM_SOCKET says otherwise.
-    #[arg(long, value_name = "PATH", default_value = "/run/tandem/agent.sock")]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
     #[command(flatten)]
     destinations: Destinations,

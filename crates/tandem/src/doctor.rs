@@ -15,6 +15,8 @@ use serde_json::json;
 use weave::cache::Cache;
 use weave::go::{GoEnv, find_go};
 
+use crate::agent::DEFAULT_SOCKET;
+
 /// Say what this machine allows, and what to do about the rest.
 #[derive(Args)]
 pub struct Doctor {
@@ -26,7 +28,6 @@ pub struct Doctor {
 /// Newest Go that the packs and the runtime patch were made with. Newer ones are woven as far as they match.
 const NEWEST_GO: (u64, u64) = (1, 27);
 const OLDEST_GO: (u64, u64) = (1, 21);
-const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
 const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 24;
 
@@ -123,7 +124,9 @@ fn go_checks() -> Vec<Check> {
             return vec![check("go command", missing(error.to_string(), remedy))];
         }
     };
-    let version = GoEnv::read(&go, Path::new(".")).and_then(|env| env.real_go());
+    let version = GoEnv::read(&go, Path::new("."))
+        .map_err(|error| error.to_string())
+        .and_then(|env| env.real_go().map_err(|error| error.to_string()));
     let state = match version {
         Ok(real) if real.version.language() > NEWEST_GO => State::Available(format!(
             "{}, newer than go{}.{} that the packs were made with: what does not match is not woven (tandem explain)",
@@ -133,9 +136,7 @@ fn go_checks() -> Vec<Check> {
             "{} ({}.{} to {}.{} are supported)",
             real.version_text, OLDEST_GO.0, OLDEST_GO.1, NEWEST_GO.0, NEWEST_GO.1
         )),
-        Err(error) => {
-            missing(error.to_string(), "install Go 1.21 or newer, or see what `go version` says in this folder")
-        }
+        Err(why) => missing(why, "install Go 1.21 or newer, or see what `go version` says in this folder"),
     };
     vec![check("go command", State::Available(go.display().to_string())), check("go version", state)]
 }
