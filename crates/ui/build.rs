@@ -35,7 +35,12 @@ fn main() {
         None if is_fresh(&web) => web.join("dist"),
         None => build(&web, &out.join("web")),
     };
-    fs::write(out.join("assets.rs"), table(&bundle)).expect("OUT_DIR is writable");
+    // A copy, so that what was embedded stays when somebody cleans `web/dist`.
+    let embedded = out.join("page");
+    // Fails when there is none yet.
+    let _ = fs::remove_dir_all(&embedded);
+    copy_tree(&bundle, &embedded);
+    fs::write(out.join("assets.rs"), table(&embedded, &bundle)).expect("OUT_DIR is writable");
 }
 
 fn is_fresh(web: &Path) -> bool {
@@ -86,9 +91,9 @@ fn npm(folder: &Path, arguments: &[&str]) {
 }
 
 /// Rust text: path, content type and bytes of every file of the bundle.
-fn table(bundle: &Path) -> String {
+fn table(embedded: &Path, bundle: &Path) -> String {
     let mut files = Vec::new();
-    list(bundle, bundle, &mut files);
+    list(embedded, embedded, &mut files);
     assert!(
         files.iter().any(|(path, _)| path == "index.html"),
         "{} holds no index.html: run `make page`",
