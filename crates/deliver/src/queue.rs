@@ -51,7 +51,9 @@ struct Shared {
 struct State {
     queue: VecDeque<Arc<Batch>>,
     bytes: usize,
-    /// Spans that the worker has in hand.
+    /// The worker has something in hand…
+    working: bool,
+    /// …of so many spans, unless they have been given up.
     delivering: u64,
     stopped: bool,
     report: SinkReport,
@@ -106,11 +108,12 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
         }
         state.bytes -= bytes;
         let spans: u64 = batches.iter().map(|batch| u64::from(batch.spans)).sum();
-        state.delivering = spans;
+        (state.working, state.delivering) = (true, spans);
         drop(state);
 
         let outcome = worker.deliver(&batches, &shared.hurry);
         let mut state = shared.state();
+        state.working = false;
         if state.delivering == 0 {
             continue; // given up meanwhile, and counted
         }
@@ -182,10 +185,11 @@ impl Drop for QueuedSink {
     /// What still waits is given up; a delivery that is under way is not waited for.
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        let busy = state.delivering > 0;
+        let busy = state.working;
         state.stopped = true;
         state.give_up("stopped");
         drop(state);
+        self.shared.hurry.store(true, Ordering::Relaxed);
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take()
             && !busy
