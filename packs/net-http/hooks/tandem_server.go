@@ -56,6 +56,7 @@ func tandemServerStart(c *conn, w *response) {
 		return
 	}
 	c.tandem.span = span
+	w.tandemCarry(span)
 	if c.tandem.clientAddress == "" {
 		c.tandem.clientAddress, _ = tandemSplitHost(c.remoteAddr)
 	}
@@ -74,6 +75,7 @@ func tandemServerEnd(c *conn, w *response) {
 	}
 	c.tandem.span = nil
 	tandemServerStatus(span, w.status)
+	w.tandemRelease(span)
 	span.End()
 }
 
@@ -88,6 +90,7 @@ func tandemServerHijacked(c *conn, w *response) {
 	if w.wroteHeader {
 		tandemServerStatus(span, w.status)
 	}
+	w.tandemRelease(span)
 	span.End()
 }
 
@@ -96,6 +99,9 @@ func tandemServerHijacked(c *conn, w *response) {
 func tandemServerPanic(c *conn, value any) any {
 	if span := c.tandem.span; span != nil {
 		c.tandem.span = nil
+		if w := c.curReq.Load(); w != nil {
+			w.tandemRelease(span)
+		}
 		span.EndPanic(value)
 	}
 	return value

@@ -1,6 +1,10 @@
 package http
 
-import tandem_rt "tandem/rt"
+import (
+	"context"
+
+	tandem_rt "tandem/rt"
+)
 
 // Servers of HTTP/2: a stream has a goroutine of its own, which starts empty.
 
@@ -16,6 +20,7 @@ func tandemServerStartHTTP2(req *Request) *tandem_rt.Span {
 	if span == nil {
 		return nil
 	}
+	req.ctx = context.WithValue(req.Context(), tandem_rt.ContextKey, span.Capture())
 	address, _ := tandemSplitHost(req.RemoteAddr)
 	tandemServerAttributes(span, req, address, headers.userAgent, "2")
 	return span
