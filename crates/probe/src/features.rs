@@ -182,7 +182,7 @@ impl FeatureId {
                 "cfs_rq.rq",
                 "use a kernel with CONFIG_FAIR_GROUP_SCHED",
             ),
-            Self::Lockdown => lockdown(),
+            Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
                 |btf| has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_RINGBUF"),
                 "BPF_MAP_TYPE_RINGBUF",
@@ -228,6 +228,15 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
         }
     }
     Ok(())
+}
+
+/// What may stand behind a refusal of the kernel although all that is needed is there.
+pub(crate) fn cause_of_refusal() -> Option<ProbeError> {
+    let feature = FeatureId::Lockdown;
+    match feature.state(&KernelTypes::read()) {
+        State::Missing { why, remedy } => Some(ProbeError::Missing { feature, why, remedy }),
+        State::Available(_) => None,
+    }
 }
 
 const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
@@ -372,20 +381,15 @@ fn sched_info(types: &KernelTypes) -> State {
     }
 }
 
-fn lockdown() -> State {
-    match read("/sys/kernel/security/lockdown") {
-        // "none [integrity] confidentiality"
-        Some(modes) => {
-            let mode = modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
-            if mode == "confidentiality" {
-                return State::Missing {
-                    why: "mode confidentiality: the kernel may refuse probes".into(),
-                    remedy: "boot with lockdown=integrity or none (Secure Boot asks for integrity only)",
-                };
-            }
-            State::Available(format!("mode {mode}"))
-        }
-        None => State::Available("off, or not to be seen".into()),
+/// `modes` is what the kernel says: "none [integrity] confidentiality", the one in force in brackets.
+fn lockdown(modes: Option<&str>) -> State {
+    let Some(modes) = modes else { return State::Available("off, or not to be seen".into()) };
+    match modes.split(['[', ']']).nth(1).unwrap_or("none") {
+        "confidentiality" => State::Missing {
+            why: "mode confidentiality: the kernel may refuse probes".into(),
+            remedy: "boot with lockdown=integrity or none (Secure Boot asks for integrity only)",
+        },
+        mode => State::Available(format!("mode {mode}")),
     }
 }
 
@@ -433,5 +437,14 @@ mod tests {
         let types = KernelTypes(Err("gone".into()));
         assert!(matches!(FeatureId::Btf.state(&types), State::Missing { .. }));
         assert!(matches!(FeatureId::SchedInfo.state(&types), State::Missing { .. }));
+    }
+
+    /// The mode in force is the one in brackets; a kernel that does not say has none.
+    #[test]
+    fn lockdown_modes_are_read() {
+        let available = |modes| matches!(lockdown(modes), State::Available(_));
+        assert!(available(None) && available(Some("[none] integrity confidentiality")));
+        assert_eq!(lockdown(Some("none [integrity] confidentiality")), State::Available("mode integrity".into()));
+        assert!(!available(Some("none integrity [confidentiality]")));
     }
 }

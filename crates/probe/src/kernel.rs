@@ -63,7 +63,8 @@ impl Kernel {
         log_start();
         let loaded = Self::load_with_log();
         let log = log_end();
-        loaded.map_err(|(step, source)| ProbeError::Refused { step, source, log })
+        loaded
+            .map_err(|(step, source)| features::cause_of_refusal().unwrap_or(ProbeError::Refused { step, source, log }))
     }
 
     fn load_with_log() -> Result<Self, (&'static str, libbpf_rs::Error)> {
