@@ -11,6 +11,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"runtime"
@@ -43,6 +45,9 @@ func main() {
 	traced(base)
 	hijacked(listener.Addr().String())
 	show("GET", "http://127.0.0.1:1/refused", nil)
+	kept(base)
+	proxied(base)
+	http2(server.Handler)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -66,6 +71,7 @@ func routes() http.Handler {
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/items/moved", http.StatusFound) })
 	mux.HandleFunc("/spawns", spawns)
 	mux.HandleFunc("/calls", calls)
+	mux.HandleFunc("/later", leavesWork)
 	mux.Handle("/outer/", http.StripPrefix("/outer", inner))
 	mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(30 * time.Millisecond)
@@ -77,6 +83,69 @@ func routes() http.Handler {
 		conn.Close()
 	})
 	return mux
+}
+
+// A worker that was there before any request does what handlers leave behind.
+var jobs = make(chan job)
+
+type job struct {
+	ctx     context.Context
+	address string
+	done    chan string
+}
+
+func work() {
+	for job := range jobs {
+		<-job.ctx.Done() // the request has ended
+		job.done <- get(context.WithoutCancel(job.ctx), job.address)
+	}
+}
+
+// kept makes a request whose context is used after its end, while the connection serves the next one.
+func kept(base string) {
+	go work()
+	show("GET", base+"/later?url="+url.QueryEscape(base+"/items/11"), nil)
+	show("GET", base+"/items/12", nil)
+	fmt.Println("later", <-later)
+}
+
+var later = make(chan string, 1)
+
+func leavesWork(w http.ResponseWriter, r *http.Request) {
+	goroutines := runtime.NumGoroutine()
+	derived, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if started := runtime.NumGoroutine() - goroutines; started > 0 {
+		fmt.Println("a derived context has started a goroutine")
+	}
+	clone := r.WithContext(context.WithValue(derived, jobs, 1))
+	if clone.Context().Value(http.ServerContextKey) == nil || clone.Context().Value(jobs) != 1 {
+		fmt.Println("a context has lost its values")
+	}
+	jobs <- job{r.Context(), r.URL.Query().Get("url"), later}
+	fmt.Fprint(w, "left")
+}
+
+// proxied passes a request on, with the headers that it came with.
+func proxied(base string) {
+	target, err := url.Parse(base)
+	check(err)
+	proxy := httptest.NewServer(httputil.NewSingleHostReverseProxy(target))
+	defer proxy.Close()
+	show("GET", proxy.URL+"/items/13", nil)
+}
+
+// http2 serves the same routes once more.
+func http2(handler http.Handler) {
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	http.DefaultClient = server.Client()
+	for _, path := range []string{"/items/14?page=3", "/missing", "/panics", "/exits", "/calls?url=" + url.QueryEscape(server.URL+"/items/15"), "/slow"} {
+		show("GET", server.URL+path, nil)
+	}
+	show("POST", server.URL+"/echo", strings.NewReader("hello"))
 }
 
 // spawns answers from a goroutine of its own.
