@@ -65,7 +65,8 @@ CREATE INDEX trace_by_start ON trace (start);
 CREATE TABLE trace_operation (
     trace     INTEGER NOT NULL,
     operation INTEGER NOT NULL,
-    PRIMARY KEY (trace, operation)
+    resource  INTEGER NOT NULL,
+    PRIMARY KEY (trace, operation, resource)
 ) WITHOUT ROWID;
 CREATE TABLE span (
     id        INTEGER PRIMARY KEY,          -- trace.id << 24 | ordinal

@@ -67,6 +67,8 @@ const QUEUE_BYTES: u64 = 64 << 20;
 const TRANSACTION_BYTES: usize = 4 << 20;
 /// How often old traces are looked for.
 const AGE_CHECK: Duration = Duration::from_secs(60);
+/// Shortest time between two tidyings.
+const TIDYING: Duration = Duration::from_secs(600);
 /// Traces that one transaction removes: at most so many, and of a full store at most a sixteenth.
 const PRUNE_TRACES: i64 = 256;
 
@@ -96,6 +98,8 @@ impl Store {
             counts: Arc::clone(&counts),
             queued_bytes: Arc::clone(&queued_bytes),
             known: Known::default(),
+            has_removed: false,
+            next_tidying: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name("tandem-store".into())
@@ -203,6 +207,9 @@ struct Writer {
     counts: Arc<Counts>,
     queued_bytes: Arc<AtomicU64>,
     known: Known,
+    /// Traces have been removed since the last tidying.
+    has_removed: bool,
+    next_tidying: Instant,
 }
 
 impl Writer {
@@ -211,6 +218,7 @@ impl Writer {
         loop {
             if Instant::now() >= next_age_check {
                 self.prune_by_age();
+                self.forget_unused();
                 next_age_check = Instant::now() + AGE_CHECK;
             }
             let first = match receiver.recv_timeout(AGE_CHECK) {
@@ -271,10 +279,21 @@ impl Writer {
             let first: Option<i64> = connection.query_row("SELECT min(start) FROM trace", [], |row| row.get(0))?;
             Ok(first.is_some_and(|start| start < oldest).then_some(Doomed::StartedBefore(oldest)))
         });
-        if let Err(error) = self.connection.execute_batch(FORGET_UNUSED) {
-            tracing::warn!(%error, "cannot tidy the store");
+    }
+
+    /// Removes what no trace uses any more. It looks at every trace, so it is done rarely.
+    fn forget_unused(&mut self) {
+        if !self.has_removed || Instant::now() < self.next_tidying {
+            return;
         }
+        self.has_removed = false;
+        self.next_tidying = Instant::now() + TIDYING;
         self.known = Known::default();
+        if let Err(error) = self.connection.execute_batch(FORGET_UNUSED) {
+            // The transaction may still be open; there is none when its beginning failed.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            tracing::warn!(%error, "the store cannot be tidied");
+        }
     }
 
     fn prune_by_size(&mut self) {
@@ -293,6 +312,7 @@ impl Writer {
                 if remove(&mut self.connection, doomed)? == 0 {
                     break;
                 }
+                self.has_removed = true;
             }
             Ok(())
         };
@@ -310,7 +330,7 @@ enum Doomed {
 const FORGET_UNUSED: &str = "
 BEGIN IMMEDIATE;
 DELETE FROM operation WHERE id NOT IN (SELECT operation FROM trace_operation);
-DELETE FROM resource WHERE id NOT IN (SELECT resource FROM span);
+DELETE FROM resource WHERE id NOT IN (SELECT resource FROM trace_operation);
 COMMIT;
 ";
 
@@ -357,8 +377,8 @@ struct OpenTrace {
     root: String,
     root_start: i64,
     has_root: bool,
-    /// Those of the spans of this transaction.
-    operations: HashSet<i64>,
+    /// Operation and resource of the spans of this transaction.
+    operations: HashSet<(i64, i64)>,
 }
 
 fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<Batch>]) -> rusqlite::Result<Written> {
@@ -542,7 +562,7 @@ fn insert_span(
     trace.end = trace.end.max(end);
     trace.spans += 1;
     trace.errors += i64::from(facts.error);
-    trace.operations.insert(operation);
+    trace.operations.insert((operation, resource));
     Ok(())
 }
 
@@ -562,10 +582,10 @@ fn close_trace(transaction: &Transaction<'_>, trace: &OpenTrace) -> rusqlite::Re
             trace.root_start,
             trace.has_root
         ])?;
-    for operation in &trace.operations {
+    for (operation, resource) in &trace.operations {
         transaction
-            .prepare_cached("INSERT OR IGNORE INTO trace_operation (trace, operation) VALUES (?1, ?2)")?
-            .execute([trace.id, *operation])?;
+            .prepare_cached("INSERT OR IGNORE INTO trace_operation (trace, operation, resource) VALUES (?1, ?2, ?3)")?
+            .execute([trace.id, *operation, *resource])?;
     }
     Ok(())
 }
