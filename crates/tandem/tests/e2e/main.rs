@@ -1,0 +1,15 @@
+//! Tandem from end to end, as a person uses it: real Go programs woven by `tandem go`, run under `tandem run` or beside
+//! `tandem agent`, looked at through what comes out.
+//!
+//! Each module is one part of the promise. [`rig`] starts and stops processes: every wait has a limit, whatever was started
+//! ends with its test, and each test has a folder of its own that must be empty of temporary files at its end. No test
+//! depends on how long something takes. What a test needs and this machine lacks (a go command, root, a kernel feature, a
+//! network) is written down as a skip with its reason.
+
+mod golang;
+mod prometheus;
+mod rig;
+mod shop;
+mod spans;
+#[path = "../support/mod.rs"]
+mod support;
