@@ -6,12 +6,58 @@ use std::path::{Path, PathBuf};
 
 /// Flags of build, install, run, test and vet that take a value, which may be the next argument.
 const VALUE_FLAGS: [&str; 52] = [
-    "C", "asmflags", "bench", "benchtime", "blockprofile", "blockprofilerate", "buildmode", "compiler", "count", "covermode",
-    "coverpkg", "coverprofile", "cpu", "cpuprofile", "debug-actiongraph", "debug-runtime-trace", "debug-trace", "exec", "fixtool",
-    "fuzz", "fuzzcachedir", "fuzzminimizetime", "fuzztime", "gccgoflags", "gcflags", "gocoverdir", "installsuffix", "ldflags", "list",
-    "memprofile", "memprofilerate", "mod", "modfile", "mutexprofile", "mutexprofilefraction", "o", "outputdir",
-    "overlay", "p", "parallel", "pgo", "pkgdir", "run", "shuffle", "skip", "tags", "testlogfile", "timeout", "toolexec", "trace",
-    "vet", "vettool",
+    "C",
+    "asmflags",
+    "bench",
+    "benchtime",
+    "blockprofile",
+    "blockprofilerate",
+    "buildmode",
+    "compiler",
+    "count",
+    "covermode",
+    "coverpkg",
+    "coverprofile",
+    "cpu",
+    "cpuprofile",
+    "debug-actiongraph",
+    "debug-runtime-trace",
+    "debug-trace",
+    "exec",
+    "fixtool",
+    "fuzz",
+    "fuzzcachedir",
+    "fuzzminimizetime",
+    "fuzztime",
+    "gccgoflags",
+    "gcflags",
+    "gocoverdir",
+    "installsuffix",
+    "ldflags",
+    "list",
+    "memprofile",
+    "memprofilerate",
+    "mod",
+    "modfile",
+    "mutexprofile",
+    "mutexprofilefraction",
+    "o",
+    "outputdir",
+    "overlay",
+    "p",
+    "parallel",
+    "pgo",
+    "pkgdir",
+    "run",
+    "shuffle",
+    "skip",
+    "tags",
+    "testlogfile",
+    "timeout",
+    "toolexec",
+    "trace",
+    "vet",
+    "vettool",
 ];
 
 /// A command line of the go command.
@@ -41,7 +87,10 @@ impl Arguments {
     /// Reads a command line; flags in `GOFLAGS` come before it. `-C`, `-modfile`, `-overlay` and `-exec` are taken out
     /// of `rest`.
     pub fn read(arguments: &[OsString]) -> Arguments {
-        let mut found = Arguments { command: text(arguments.first().map_or(OsStr::new(""), OsString::as_os_str)), ..Arguments::default() };
+        let mut found = Arguments {
+            command: text(arguments.first().map_or(OsStr::new(""), OsString::as_os_str)),
+            ..Arguments::default()
+        };
         let mut at = 1;
         while at < arguments.len() {
             let argument = &arguments[at];
@@ -62,7 +111,8 @@ impl Arguments {
             if flag == "args" || flag.is_empty() {
                 break;
             }
-            let (name, inline) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
+            let (name, inline) =
+                flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
             let takes_next = inline.is_none() && VALUE_FLAGS.contains(&name) && at + 1 < arguments.len();
             let value = inline.or_else(|| takes_next.then(|| text(&arguments[at + 1])));
             let words = &arguments[at..at + 1 + usize::from(takes_next)];
@@ -98,7 +148,8 @@ impl Arguments {
 
     /// Adds what `GOFLAGS` says where the command line is silent.
     pub fn add_defaults(&mut self, goflags: &str) {
-        let words: Vec<OsString> = std::iter::once("".to_owned()).chain(split_quoted(goflags)).map(OsString::from).collect();
+        let words: Vec<OsString> =
+            std::iter::once("".to_owned()).chain(split_quoted(goflags)).map(OsString::from).collect();
         let defaults = Arguments::read(&words);
         self.module_mode = self.module_mode.take().or(defaults.module_mode);
         self.module_file = self.module_file.take().or(defaults.module_file);

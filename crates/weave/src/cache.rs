@@ -81,7 +81,12 @@ impl Cache {
     }
 
     /// The entry `kind/name`; made by `make` in a temporary folder if it is not there.
-    pub fn entry(&self, kind: &str, name: &str, make: impl FnOnce(&Path) -> Result<(), WeaveError>) -> Result<PathBuf, WeaveError> {
+    pub fn entry(
+        &self,
+        kind: &str,
+        name: &str,
+        make: impl FnOnce(&Path) -> Result<(), WeaveError>,
+    ) -> Result<PathBuf, WeaveError> {
         let place = self.root.join(kind).join(name);
         if place.is_dir() {
             return Ok(place);
@@ -114,7 +119,8 @@ impl Cache {
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.root.join(UNFINISHED)) else { return };
         for entry in entries.flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or_else(|_| SystemTime::now());
+            let modified =
+                entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or_else(|_| SystemTime::now());
             if modified.elapsed().is_ok_and(|age| age > UNFINISHED_LIFETIME) {
                 // Somebody else may be sweeping too.
                 let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));

@@ -27,18 +27,31 @@ enum Input {
 }
 
 /// Runs the tool.
-pub fn run(real: &Path, arguments: &[OsString], shadow_root: &Path, description: &Description, mapping: Option<&Mapping>) -> io::Result<ExitCode> {
+pub fn run(
+    real: &Path,
+    arguments: &[OsString],
+    shadow_root: &Path,
+    description: &Description,
+    mapping: Option<&Mapping>,
+) -> io::Result<ExitCode> {
     let mut expanded = Expanded::read(arguments.to_vec())?;
-    let first_input = expanded.words.iter().position(|word| word.as_encoded_bytes().ends_with(b".go")).unwrap_or(expanded.words.len());
-    let list_at = expanded.words.iter().position(|word| word == "-outfilelist").map(|at| at + 1).filter(|at| *at < first_input);
-    let variable = expanded.words.iter().position(|word| word == "-var").and_then(|at| expanded.words.get(at + 1)).cloned();
+    let first_input = expanded
+        .words
+        .iter()
+        .position(|word| word.as_encoded_bytes().ends_with(b".go"))
+        .unwrap_or(expanded.words.len());
+    let list_at =
+        expanded.words.iter().position(|word| word == "-outfilelist").map(|at| at + 1).filter(|at| *at < first_input);
+    let variable =
+        expanded.words.iter().position(|word| word == "-var").and_then(|at| expanded.words.get(at + 1)).cloned();
     let (Some(list_at), Some(variable)) = (list_at, variable) else {
         return code(Command::new(real).args(arguments).status()?); // `go tool cover -html` and its like
     };
     let list = PathBuf::from(&expanded.words[list_at]);
     let outputs: Vec<PathBuf> = fs::read_to_string(&list)?.lines().map(PathBuf::from).collect();
     let inputs: Vec<PathBuf> = expanded.words[first_input..].iter().map(PathBuf::from).collect();
-    let Some((variables_file, outputs)) = outputs.split_first().filter(|(_, outputs)| outputs.len() == inputs.len()) else {
+    let Some((variables_file, outputs)) = outputs.split_first().filter(|(_, outputs)| outputs.len() == inputs.len())
+    else {
         return code(Command::new(real).args(arguments).status()?);
     };
 
@@ -50,7 +63,10 @@ pub fn run(real: &Path, arguments: &[OsString], shadow_root: &Path, description:
             Input::Added { text } => drop(fs::copy(text, output)?),
         }
     }
-    let new_list: String = std::iter::once(variables_file).chain(covered.iter().map(|(_, output, _)| *output)).map(|path| format!("{}\n", path.display())).collect();
+    let new_list: String = std::iter::once(variables_file)
+        .chain(covered.iter().map(|(_, output, _)| *output))
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
     let new_list_file = list.with_extension("tandem.txt");
     fs::write(&new_list_file, new_list.trim_end())?;
     expanded.words[list_at] = new_list_file.into_os_string();
@@ -66,7 +82,10 @@ pub fn run(real: &Path, arguments: &[OsString], shadow_root: &Path, description:
         let made = fs::read_to_string(output)?;
         match splice_into(&plain, &made, edits, &prefix) {
             Some(text) => fs::write(output, text)?,
-            None => eprintln!("tandem: warning: {}: covered, but not woven: its counters stand where spans would start", input.display()),
+            None => eprintln!(
+                "tandem: warning: {}: covered, but not woven: its counters stand where spans would start",
+                input.display()
+            ),
         }
     }
     code(status)
@@ -92,7 +111,9 @@ fn classify(input: &Path, shadow_root: &Path, description: &Description, mapping
         Some(file) => match &file.edits {
             None => Input::Added { text: file.woven.clone() },
             // With an overlay of the user's own the tool reads other text than we wove: as in a plain build, its loss.
-            Some(edits) if plain_hash(input).as_deref() == Some(&file.plain_hash) => Input::Woven { plain: input.to_owned(), edits: edits.clone() },
+            Some(edits) if plain_hash(input).as_deref() == Some(&file.plain_hash) => {
+                Input::Woven { plain: input.to_owned(), edits: edits.clone() }
+            }
             Some(_) => Input::Plain,
         },
     }

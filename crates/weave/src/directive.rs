@@ -77,7 +77,9 @@ pub fn spans(file: &GoFile<'_>, base_name: &str, import_path: &str) -> Directive
             found.edits.extend(span_edits(file, &function, &operation, &request, &mut declarations));
             found.spans.push((function.node.start_position().row + 1, request.name));
         }
-        used_lines.extend(comments.iter().filter(|(_, comment)| comment.trim_end() == "//tandem:ignore").map(|(line, _)| *line));
+        used_lines.extend(
+            comments.iter().filter(|(_, comment)| comment.trim_end() == "//tandem:ignore").map(|(line, _)| *line),
+        );
     }
     if !declarations.lines.is_empty() {
         let newline = if file.text.ends_with('\n') { "" } else { "\n" };
@@ -116,7 +118,9 @@ fn span_words(comment: &str) -> Option<&str> {
 
 /// `pkg.Func`, `pkg.T.Method` or `pkg.(*T).Method`, as in Go's stack traces but for type parameters.
 fn qualified_name(package: &str, function: &Function<'_>) -> String {
-    let receiver = function.receiver_type.map(|kind| kind.split('[').next().unwrap_or(kind).split_whitespace().collect::<String>());
+    let receiver = function
+        .receiver_type
+        .map(|kind| kind.split('[').next().unwrap_or(kind).split_whitespace().collect::<String>());
     match receiver {
         Some(pointer) if pointer.starts_with('*') => format!("{package}.({pointer}).{}", function.name),
         Some(value) => format!("{package}.{value}.{}", function.name),
@@ -188,7 +192,9 @@ fn is_expression(text: &str) -> bool {
     // A bracket too many would leave the parentheses: the text must be one whole expression within them.
     let source = format!("package p\nvar _ = any(\n{text}\n)\n");
     let Some(file) = GoFile::parse(&source) else { return false };
-    let calls = descendants(file.root()).into_iter().filter(|node| node.kind() == "argument_list" && node.start_position().row == 1);
+    let calls = descendants(file.root())
+        .into_iter()
+        .filter(|node| node.kind() == "argument_list" && node.start_position().row == 1);
     let arguments: Vec<usize> = calls.map(|node| node.named_child_count()).collect();
     arguments == [1] && file.root().named_child_count() == 2
 }
@@ -204,14 +210,18 @@ struct Declarations {
 impl Declarations {
     fn new(base_name: &str) -> Declarations {
         let stem = base_name.trim_end_matches(".go");
-        let suffix = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", c as u32) }).collect();
+        let suffix = stem
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", c as u32) })
+            .collect();
         Declarations { suffix, operations: 0, keys: Vec::new(), lines: Vec::new() }
     }
 
     fn operation(&mut self, id: &str, scope: &str, name: &str) -> String {
         self.operations += 1;
         let variable = format!("tandemOp{}_{}", self.operations, self.suffix);
-        self.lines.push(format!("var {variable} = tandem_rt.NewOp({id:?}, {scope:?}, tandem_rt.KindInternal, {name:?})"));
+        self.lines
+            .push(format!("var {variable} = tandem_rt.NewOp({id:?}, {scope:?}, tandem_rt.KindInternal, {name:?})"));
         variable
     }
 
@@ -227,14 +237,21 @@ impl Declarations {
     }
 }
 
-fn span_edits(file: &GoFile<'_>, function: &Function<'_>, operation: &str, request: &Request, declarations: &mut Declarations) -> Vec<Edit> {
+fn span_edits(
+    file: &GoFile<'_>,
+    function: &Function<'_>,
+    operation: &str,
+    request: &Request,
+    declarations: &mut Declarations,
+) -> Vec<Edit> {
     let mut namer = Namer::new(file.text, function);
     let context = context_parameter(file, function).and_then(|index| namer.parameter(index));
     let error = error_result(file, &function.results).and_then(|index| namer.result(index));
     let parent = context.map_or("nil".to_owned(), |name| format!("tandem_rt.FromContext({name})"));
     let error = error.map_or("nil".to_owned(), |name| format!("&{name}"));
     // The end is deferred first: a panic in somebody's expression must end the span too.
-    let mut text = format!(" tandemSpan := tandem_rt.StartFunc({operation}, {parent}); defer tandemSpan.EndFunc({error});");
+    let mut text =
+        format!(" tandemSpan := tandem_rt.StartFunc({operation}, {parent}); defer tandemSpan.EndFunc({error});");
     for (key, expression) in &request.attributes {
         text += &format!(" tandemSpan.SetAny({}, {expression});", declarations.key(key));
     }
@@ -260,13 +277,10 @@ mod tests {
 
     #[test]
     fn words_keep_expressions_whole() {
-        assert_eq!(split_words(r#"checkout  user.id=u.ID n=len(a, b) s="x y" m=map[string]int{"a b": 1}"#), [
-            "checkout",
-            "user.id=u.ID",
-            "n=len(a, b)",
-            r#"s="x y""#,
-            r#"m=map[string]int{"a b": 1}"#
-        ]);
+        assert_eq!(
+            split_words(r#"checkout  user.id=u.ID n=len(a, b) s="x y" m=map[string]int{"a b": 1}"#),
+            ["checkout", "user.id=u.ID", "n=len(a, b)", r#"s="x y""#, r#"m=map[string]int{"a b": 1}"#]
+        );
         assert_eq!(split_words(r#""check out""#), [r#""check out""#]);
     }
 

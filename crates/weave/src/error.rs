@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
@@ -33,7 +34,9 @@ pub enum WeaveError {
     },
     /// Older than the oldest supported version.
     #[error("tandem weaves Go 1.21 and newer, this is {version} in {goroot}")]
-    #[diagnostic(help("install a newer Go, raise the `go` line of go.mod, or build plain with `go` instead of `tandem go`"))]
+    #[diagnostic(help(
+        "install a newer Go, raise the `go` line of go.mod, or build plain with `go` instead of `tandem go`"
+    ))]
     GoTooOld {
         /// As `go env GOVERSION` says.
         version: String,
@@ -63,7 +66,7 @@ pub enum WeaveError {
         problem: String,
         /// The file's text.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// Where in the text.
         #[label("here")]
         span: SourceSpan,
@@ -90,8 +93,12 @@ pub enum WeaveError {
 
 fn file_help(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or set TANDEM_CACHE to a folder on another disk",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "set TANDEM_CACHE to a folder that you may write",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room, or set TANDEM_CACHE to a folder on another disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "set TANDEM_CACHE to a folder that you may write"
+        }
         _ => "set TANDEM_CACHE to another folder if this one cannot be used",
     }
 }
@@ -99,7 +106,7 @@ fn file_help(source: &io::Error) -> &'static str {
 impl WeaveError {
     pub(crate) fn configuration(path: &Path, text: String, error: &serde_saphyr::Error) -> WeaveError {
         let (span, problem) = (pack::error_span(&text, error), pack::plain_problem(error));
-        let source_code = NamedSource::new(path.display().to_string(), text);
+        let source_code = Arc::new(NamedSource::new(path.display().to_string(), text));
         WeaveError::Configuration { path: path.to_owned(), problem, source_code, span }
     }
 

@@ -46,7 +46,11 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
         }
         lines.push(Line::Rule(report));
     }
-    lines.extend(plan.spans.into_iter().map(|(path, line, name)| Line::Span { place: format!("{}:{line}", path.display()), name }));
+    lines.extend(
+        plan.spans
+            .into_iter()
+            .map(|(path, line, name)| Line::Span { place: format!("{}:{line}", path.display()), name }),
+    );
     lines.extend(plan.warnings.into_iter().map(|text| Line::Warning { text }));
     Ok(lines)
 }

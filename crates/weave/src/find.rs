@@ -55,7 +55,11 @@ fn squeeze(text: &str) -> String {
 pub fn anchors(file: &GoFile<'_>, scope: Node<'_>, anchor: &str) -> Vec<Range<usize>> {
     let base = scope.start_byte();
     let candidates = token::find_all(&file.text[scope.byte_range()], anchor);
-    candidates.into_iter().map(|range| base + range.start..base + range.end).filter(|range| lies_on_borders(file, scope, range)).collect()
+    candidates
+        .into_iter()
+        .map(|range| base + range.start..base + range.end)
+        .filter(|range| lies_on_borders(file, scope, range))
+        .collect()
 }
 
 /// Whether the range is one node, or a run of siblings, or such a run whose first token closes or last token opens a block.

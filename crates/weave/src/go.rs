@@ -45,8 +45,18 @@ fn is_executable(path: &Path) -> bool {
 /// What `go env -json` says of the variables that matter here (all of them would make it run a C compiler).
 pub struct GoEnv(BTreeMap<String, String>);
 
-const VARIABLES: [&str; 10] =
-    ["GOROOT", "GOVERSION", "GOTOOLDIR", "GOMOD", "GOWORK", "GOFLAGS", "GOMODCACHE", "GOPATH", "GOEXPERIMENT", "GO111MODULE"];
+const VARIABLES: [&str; 10] = [
+    "GOROOT",
+    "GOVERSION",
+    "GOTOOLDIR",
+    "GOMOD",
+    "GOWORK",
+    "GOFLAGS",
+    "GOMODCACHE",
+    "GOPATH",
+    "GOEXPERIMENT",
+    "GO111MODULE",
+];
 
 impl GoEnv {
     /// Asks; a newer toolchain that go.mod wants is found, or downloaded, by this.
@@ -135,7 +145,9 @@ fn exec_flag(arguments: &Arguments) -> Option<OsString> {
     let users = arguments.exec.as_ref();
     let own = std::env::current_exe().ok().filter(|_| arguments.command == "run");
     match own {
-        Some(own) => Some(format!("-exec='{}' {} {}", own.display(), tool::PROGRAM, users.map_or("", String::as_str)).into()),
+        Some(own) => {
+            Some(format!("-exec='{}' {} {}", own.display(), tool::PROGRAM, users.map_or("", String::as_str)).into())
+        }
         None => users.map(|users| format!("-exec={users}").into()),
     }
 }

@@ -58,7 +58,6 @@ pub struct ShadowRoot {
     pub description: Description,
 }
 
-
 /// Whether an import path belongs to the standard library: its first element has no dot.
 pub fn is_standard(import_path: &str) -> bool {
     !import_path.split('/').next().unwrap_or_default().contains('.')
@@ -157,7 +156,8 @@ fn make(work: &Path, go: &RealGo, standard_rules: &[RuleOf<'_>], wrapper: &Path)
         check_interrupted()?;
         write_new(&work.join(path), text.as_bytes())?;
     }
-    let description = Description { real_root: go.root.clone(), go_version: go.version_text.clone(), files, reports: woven.reports };
+    let description =
+        Description { real_root: go.root.clone(), go_version: go.version_text.clone(), files, reports: woven.reports };
     let text = serde_json::to_vec(&description).expect("plain data");
     write_new(&work.join(DESCRIPTION), &text)
 }

@@ -38,7 +38,6 @@ pub fn first_words(text: &str, keyword: &str) -> Vec<String> {
     found
 }
 
-
 /// Takes `.` and `..` out, without asking the disk.
 pub fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
@@ -88,9 +87,7 @@ fn with_replacements(text: &str, replacements: &[Replacement]) -> String {
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let words = words.strip_prefix(&["replace"]).unwrap_or(&words);
-        let is_replaced = |(path, version, _): &Replacement| {
-            matches!(words, [own_path, own_version, "=>", ..] if own_path.trim_matches(['"', '`']) == path && own_version == version)
-        };
+        let is_replaced = |(path, version, _): &Replacement| matches!(words, [own_path, own_version, "=>", ..] if own_path.trim_matches(['"', '`']) == path && own_version == version);
         if !replacements.iter().any(is_replaced) {
             output.push_str(line);
         }
@@ -103,7 +100,11 @@ fn with_replacements(text: &str, replacements: &[Replacement]) -> String {
 }
 
 fn quoted(path: &str) -> String {
-    if path.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '(' | ')' | ',')) { format!("{path:?}") } else { path.to_owned() }
+    if path.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '(' | ')' | ',')) {
+        format!("{path:?}")
+    } else {
+        path.to_owned()
+    }
 }
 
 fn with_absolute_paths(text: &str, dir: &Path) -> String {
@@ -158,13 +159,19 @@ mod tests {
     fn a_replacement_takes_the_place_of_the_users_for_the_same_version() {
         let text = "module m\nreplace (\n\ta v1.0.0 => ../a\n\ta v1.1.0 => ../b\n)\nreplace a => ../c\n";
         let output = with_replacements(text, &[("a".into(), "v1.0.0".into(), "/s h".into())]);
-        assert_eq!(output, "module m\nreplace (\n\n\ta v1.1.0 => ../b\n)\nreplace a => ../c\nreplace a v1.0.0 => \"/s h\"\n");
+        assert_eq!(
+            output,
+            "module m\nreplace (\n\n\ta v1.1.0 => ../b\n)\nreplace a => ../c\nreplace a v1.0.0 => \"/s h\"\n"
+        );
     }
 
     #[test]
     fn a_work_file_can_lie_elsewhere() {
         let text = "go 1.22\nuse ./a // own\nuse (\n\t.\n\t../b\n)\nreplace x v1.0.0 => ./a\nreplace y => z v1.2.0\n";
         let output = with_absolute_paths(text, Path::new("/home/u"));
-        assert_eq!(output, "go 1.22\nuse /home/u/a  // own\nuse (\n\t/home/u\n\t/home/b\n)\nreplace x v1.0.0 => /home/u/a\nreplace y => z v1.2.0\n");
+        assert_eq!(
+            output,
+            "go 1.22\nuse /home/u/a  // own\nuse (\n\t/home/u\n\t/home/b\n)\nreplace x v1.0.0 => /home/u/a\nreplace y => z v1.2.0\n"
+        );
     }
 }

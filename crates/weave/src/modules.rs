@@ -16,6 +16,9 @@ use crate::splice::Edit;
 use crate::version::ReleaseVersion;
 use crate::weave::{self, Input, PackageSource, RuleOf, RuleReport, Woven};
 
+/// The folder of the cache in which the copies lie.
+pub const KIND: &str = "module";
+
 /// A module and its woven copy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ShadowModule {
@@ -36,7 +39,13 @@ pub fn rules_for<'a>(set: &'a PackSet, module: &str) -> Vec<RuleOf<'a>> {
 }
 
 /// Weaves the target packages of a module; `source` says where a package below the module lies.
-pub fn weave_module(set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>, source: impl Fn(&str) -> Option<PackageSource>) -> Woven {
+pub fn weave_module(
+    set: &PackSet,
+    module: &Module,
+    go: &ReleaseVersion,
+    matched: &BTreeSet<String>,
+    source: impl Fn(&str) -> Option<PackageSource>,
+) -> Woven {
     let rules = rules_for(set, &module.path);
     let targets: BTreeSet<&str> = rules.iter().map(|of| of.rule.target.as_str()).collect();
     let sources = targets.into_iter().filter_map(|target| Some((target.to_owned(), source(target)?))).collect();
@@ -45,7 +54,8 @@ pub fn weave_module(set: &PackSet, module: &Module, go: &ReleaseVersion, matched
         sources,
         go,
         version_label: format!("{} {}", module.path, module.effective_version()),
-        module_version: ReleaseVersion::parse(module.effective_version()).or_else(|| ReleaseVersion::parse(&module.version)),
+        module_version: ReleaseVersion::parse(module.effective_version())
+            .or_else(|| ReleaseVersion::parse(&module.version)),
         matched_elsewhere: matched.clone(),
     })
 }
@@ -59,20 +69,34 @@ pub fn package_dir(module: &Module, import_path: &str) -> Option<PathBuf> {
 
 impl ShadowModule {
     /// The woven copy of a module from the module cache.
-    pub fn get(cache: &Cache, set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>) -> Result<ShadowModule, WeaveError> {
+    pub fn get(
+        cache: &Cache,
+        set: &PackSet,
+        module: &Module,
+        go: &ReleaseVersion,
+        matched: &BTreeSet<String>,
+    ) -> Result<ShadowModule, WeaveError> {
         let key = Key::new("module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
         let key = weave::rules_state(key, &rules_for(set, &module.path));
-        let entry = cache.entry("module", &key.name(), |work| make(work, set, module, go, matched))?;
+        let entry = cache.entry(KIND, &key.name(), |work| make(work, set, module, go, matched))?;
         let path = entry.join(DESCRIPTION);
         let text = fs::read(&path).map_err(at("read", &path))?;
-        let mut shadow: ShadowModule = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
+        let mut shadow: ShadowModule =
+            serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
         shadow.dir = shadow.dir.map(|dir| entry.join(dir));
         Ok(shadow)
     }
 }
 
-fn make(work: &Path, set: &PackSet, module: &Module, go: &ReleaseVersion, matched: &BTreeSet<String>) -> Result<(), WeaveError> {
-    let source = |target: &str| package_dir(module, target).map(|dir| PackageSource { dir, ..PackageSource::default() });
+fn make(
+    work: &Path,
+    set: &PackSet,
+    module: &Module,
+    go: &ReleaseVersion,
+    matched: &BTreeSet<String>,
+) -> Result<(), WeaveError> {
+    let source =
+        |target: &str| package_dir(module, target).map(|dir| PackageSource { dir, ..PackageSource::default() });
     let woven = weave_module(set, module, go, matched, source);
     let mut shadow = ShadowModule { module: module.clone(), dir: None, files: BTreeMap::new(), reports: woven.reports };
     if !woven.packages.is_empty() {

@@ -67,7 +67,12 @@ pub fn same_file(a: impl AsFd, b: impl AsFd) -> bool {
 impl PathFilter {
     /// For one build, run in `working_dir`.
     pub fn new(mapping: &Mapping, working_dir: &Path, absolute: bool) -> PathFilter {
-        let mut table = Table { entries: BTreeMap::new(), cache_root: mapping.cache_root.clone(), working_dir: working_dir.to_owned(), absolute };
+        let mut table = Table {
+            entries: BTreeMap::new(),
+            cache_root: mapping.cache_root.clone(),
+            working_dir: working_dir.to_owned(),
+            absolute,
+        };
         table.add(&mapping.shadow_root, &mapping.real_root, root_edits(mapping));
         for shadow in &mapping.modules {
             if let Some(dir) = &shadow.dir {
@@ -165,15 +170,22 @@ impl Table {
             let Some(entry) = self.entries.get(&name) else { continue };
             let start = path_start(text, done, end - name.len());
             let path_end = path_end(text, end);
-            let below = Path::new(std::str::from_utf8(&text[end..path_end]).unwrap_or_default().trim_start_matches('/'));
+            let below =
+                Path::new(std::str::from_utf8(&text[end..path_end]).unwrap_or_default().trim_start_matches('/'));
             let Some((real, inside)) = entry.resolve(below) else { continue };
             output.extend_from_slice(&text[done..start]);
             let is_absolute = text[start..path_end].starts_with(b"/");
             let is_json_value = start > 0 && text[start - 1] == b'"';
-            let shown = if self.absolute && is_json_value { real.to_string_lossy().into_owned() } else { self.display(&real, is_absolute, &name, below) };
+            let shown = if self.absolute && is_json_value {
+                real.to_string_lossy().into_owned()
+            } else {
+                self.display(&real, is_absolute, &name, below)
+            };
             output.extend_from_slice(shown.as_bytes());
             done = path_end;
-            if let Some((position, length)) = entry.edits.get(&inside).and_then(|edits| original_position(&text[path_end..], &real, edits)) {
+            if let Some((position, length)) =
+                entry.edits.get(&inside).and_then(|edits| original_position(&text[path_end..], &real, edits))
+            {
                 output.extend_from_slice(position.as_bytes());
                 done = path_end + length;
             }
@@ -193,7 +205,11 @@ impl Table {
         let dir = real.parent().unwrap_or(Path::new("/"));
         let relative = relative(&self.working_dir, dir);
         let base = real.file_name().unwrap_or_default().to_string_lossy();
-        if relative.len() < dir.as_os_str().len() { format!("{relative}/{base}") } else { real.to_string_lossy().into_owned() }
+        if relative.len() < dir.as_os_str().len() {
+            format!("{relative}/{base}")
+        } else {
+            real.to_string_lossy().into_owned()
+        }
     }
 
     /// Whether the go command would have printed a compiler's message about the woven file with a relative path: it
@@ -219,7 +235,7 @@ fn next_entry_name(text: &[u8], from: usize) -> Option<(String, usize)> {
     let mut at = from;
     while let Some(slash) = text.get(at..)?.iter().position(|byte| *byte == b'/').map(|found| at + found) {
         at = slash + 1;
-        let Some(name) = text.get(at..at + NAME_LENGTH) else { return None };
+        let name = text.get(at..at + NAME_LENGTH)?;
         let is_name = name.iter().all(|byte| byte.is_ascii_hexdigit());
         let ends = text.get(at + NAME_LENGTH).is_none_or(|byte| !byte.is_ascii_alphanumeric());
         if is_name && ends {
@@ -232,7 +248,8 @@ fn next_entry_name(text: &[u8], from: usize) -> Option<(String, usize)> {
 }
 
 fn is_path_border(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b'(' | b')' | b'[' | b']' | b'<' | b'>' | b',' | b';' | b'=' | b':')
+    byte.is_ascii_whitespace()
+        || matches!(byte, b'"' | b'\'' | b'`' | b'(' | b')' | b'[' | b']' | b'<' | b'>' | b',' | b';' | b'=' | b':')
 }
 
 fn path_start(text: &[u8], done: usize, name_start: usize) -> usize {
@@ -240,12 +257,17 @@ fn path_start(text: &[u8], done: usize, name_start: usize) -> usize {
 }
 
 fn path_end(text: &[u8], name_end: usize) -> usize {
-    text[name_end..].iter().position(|byte| is_path_border(*byte) || *byte == b'\\').map_or(text.len(), |found| name_end + found)
+    text[name_end..]
+        .iter()
+        .position(|byte| is_path_border(*byte) || *byte == b'\\')
+        .map_or(text.len(), |found| name_end + found)
 }
 
 /// `:line:column` with the column of the plain file, and how long the printed one was.
 fn original_position(rest: &[u8], real: &Path, edits: &[Edit]) -> Option<(String, usize)> {
-    let rest = std::str::from_utf8(rest.get(..rest.len().min(32))?).ok().or_else(|| std::str::from_utf8(&rest[..rest.iter().position(|byte| !byte.is_ascii())?]).ok())?;
+    let rest = std::str::from_utf8(rest.get(..rest.len().min(32))?)
+        .ok()
+        .or_else(|| std::str::from_utf8(&rest[..rest.iter().position(|byte| !byte.is_ascii())?]).ok())?;
     let mut numbers = rest.strip_prefix(':')?.splitn(3, ':');
     let line: usize = numbers.next()?.parse().ok()?;
     let after = numbers.next()?;

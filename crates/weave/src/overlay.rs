@@ -63,8 +63,11 @@ impl UserOverlay {
     /// Reads the file; a broken one is the go command's to refuse.
     pub fn read(file: &Path, dir: &Path) -> Option<UserOverlay> {
         let overlay: UserOverlay = serde_json::from_slice(&fs::read(dir.join(file)).ok()?).ok()?;
-        let absolute = |path: PathBuf| if path.as_os_str().is_empty() { path } else { crate::modfile::clean(&dir.join(path)) };
-        Some(UserOverlay { replace: overlay.replace.into_iter().map(|(plain, instead)| (absolute(plain), absolute(instead))).collect() })
+        let absolute =
+            |path: PathBuf| if path.as_os_str().is_empty() { path } else { crate::modfile::clean(&dir.join(path)) };
+        Some(UserOverlay {
+            replace: overlay.replace.into_iter().map(|(plain, instead)| (absolute(plain), absolute(instead))).collect(),
+        })
     }
 
     /// The text that the go command would see at `path`.
@@ -103,7 +106,13 @@ struct KeptWeave {
 
 impl RuleEdits {
     /// Adds what `make` weaves in the packages of `sources`, from the cache when neither they nor the rules have changed.
-    pub fn add(&mut self, cache: &Cache, rules: Key, sources: &BTreeMap<String, PackageSource>, make: impl FnOnce() -> Woven) -> Result<Vec<RuleReport>, WeaveError> {
+    pub fn add(
+        &mut self,
+        cache: &Cache,
+        rules: Key,
+        sources: &BTreeMap<String, PackageSource>,
+        make: impl FnOnce() -> Woven,
+    ) -> Result<Vec<RuleReport>, WeaveError> {
         let mut key = rules;
         for (import_path, source) in sources {
             key = weave::package_state(key.text(import_path), source);
@@ -142,13 +151,19 @@ impl From<Woven> for KeptWeave {
 
 impl Overlay {
     /// Weaves the user's tree: `rule_edits`, and the directives in the folders of `modules` (import path and folder).
-    pub fn build(cache: &Cache, user: &UserOverlay, modules: &[(String, PathBuf)], rule_edits: &RuleEdits) -> Result<Overlay, WeaveError> {
+    pub fn build(
+        cache: &Cache,
+        user: &UserOverlay,
+        modules: &[(String, PathBuf)],
+        rule_edits: &RuleEdits,
+    ) -> Result<Overlay, WeaveError> {
         let mut overlay = Overlay::default();
         let mut files: BTreeMap<PathBuf, String> = BTreeMap::new(); // plain path to import path
         for (module, dir) in modules {
             for file in files_with_directives(cache, user, dir)? {
                 let below = file.parent().and_then(|parent| parent.strip_prefix(dir).ok()).unwrap_or(Path::new(""));
-                let import_path = if below.as_os_str().is_empty() { module.clone() } else { format!("{module}/{}", below.display()) };
+                let import_path =
+                    if below.as_os_str().is_empty() { module.clone() } else { format!("{module}/{}", below.display()) };
                 files.insert(file, import_path);
             }
         }
@@ -174,7 +189,14 @@ impl Overlay {
         Ok(overlay)
     }
 
-    fn add_file(&mut self, cache: &Cache, user: &UserOverlay, path: &Path, import_path: &str, rule_edits: &[Edit]) -> Result<(), WeaveError> {
+    fn add_file(
+        &mut self,
+        cache: &Cache,
+        user: &UserOverlay,
+        path: &Path,
+        import_path: &str,
+        rule_edits: &[Edit],
+    ) -> Result<(), WeaveError> {
         let Some(plain) = user.text(path) else { return Ok(()) };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let edits_text = serde_json::to_vec(rule_edits).expect("plain data");
@@ -182,12 +204,17 @@ impl Overlay {
         let entry = cache.entry(KIND, &key.name(), |work| make_file(work, &name, import_path, &plain, rule_edits))?;
         let description = entry.join(DESCRIPTION);
         let text = fs::read(&description).map_err(at("read", &description))?;
-        let description: FileDescription = serde_json::from_slice(&text).map_err(|error| at("read", &description)(error.into()))?;
-        self.warnings.extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
+        let description: FileDescription =
+            serde_json::from_slice(&text).map_err(|error| at("read", &description)(error.into()))?;
+        self.warnings
+            .extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
         self.spans.extend(description.spans.into_iter().map(|(line, name)| (path.to_owned(), line, name)));
         if !description.edits.is_empty() {
             let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();
-            self.files.insert(path.to_owned(), OverlayFile { woven: entry.join(&name), edits: Some(description.edits), plain_hash });
+            self.files.insert(
+                path.to_owned(),
+                OverlayFile { woven: entry.join(&name), edits: Some(description.edits), plain_hash },
+            );
         }
         Ok(())
     }
@@ -208,7 +235,9 @@ fn make_file(work: &Path, name: &str, import_path: &str, plain: &str, rule_edits
                 Some(edits) => description.edits = edits,
                 None => {
                     description.spans.clear();
-                    description.warnings.push((1, "the spans asked for do not fit together; the file is not woven".into()));
+                    description
+                        .warnings
+                        .push((1, "the spans asked for do not fit together; the file is not woven".into()));
                 }
             }
         }
@@ -237,7 +266,8 @@ type Known = (u128, u64, bool);
 /// The files of a module that contain a directive; files that have not changed since the last build are not read.
 fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<Vec<PathBuf>, WeaveError> {
     let place = cache.root().join("index").join(format!("{}.json", Key::new("index").text(module_dir).name()));
-    let known: BTreeMap<String, Known> = fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let known: BTreeMap<String, Known> =
+        fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let mut seen: BTreeMap<String, Known> = BTreeMap::new();
     walk(module_dir, module_dir, &known, &mut seen);
     if seen != known {
@@ -248,7 +278,8 @@ fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -
         kept.retain(|_, (modified, _, _)| *modified < settled);
         cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
     }
-    let mut found: BTreeSet<PathBuf> = seen.into_iter().filter(|(_, (_, _, has))| *has).map(|(name, _)| module_dir.join(name)).collect();
+    let mut found: BTreeSet<PathBuf> =
+        seen.into_iter().filter(|(_, (_, _, has))| *has).map(|(name, _)| module_dir.join(name)).collect();
     for path in user.replace.keys().filter(|path| path.starts_with(module_dir) && is_go_file(path)) {
         let has_directive = user.text(path).is_some_and(|text| text.contains("//tandem:"));
         let _changed = if has_directive { found.insert(path.clone()) } else { found.remove(path) };
@@ -278,7 +309,11 @@ fn walk(root: &Path, dir: &Path, known: &BTreeMap<String, Known>, seen: &mut BTr
             continue;
         }
         let Some(metadata) = is_go_file(&path).then(|| fs::metadata(&path).ok()).flatten() else { continue };
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .unwrap_or_default();
         let (modified, size) = (modified.as_nanos(), metadata.len());
         let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
         let has_directive = match known.get(&relative) {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::Deserialize;
@@ -27,7 +28,7 @@ pub enum PackError {
         problem: String,
         /// The file's text.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// Where in the text.
         #[label("here")]
         span: SourceSpan,
@@ -143,7 +144,9 @@ impl Action {
     /// The text that is inserted.
     pub fn text(&self) -> &str {
         match self {
-            Action::Before(Anchored { text, .. }) | Action::After(Anchored { text, .. }) | Action::Replace(Anchored { text, .. }) => text,
+            Action::Before(Anchored { text, .. })
+            | Action::After(Anchored { text, .. })
+            | Action::Replace(Anchored { text, .. }) => text,
             Action::Enter(text) | Action::AddFields(text) => text,
         }
     }
@@ -228,7 +231,17 @@ impl TryFrom<AlternativeText> for Vec<Action> {
         let AlternativeText { action, before, after, replace, insert, with, enter, add_fields, count } = item;
         match action {
             Some(action) => actions(action),
-            None => Ok(vec![Action::try_from(ActionText { before, after, replace, insert, with, enter, add_fields, count, any_of: Vec::new() })?]),
+            None => Ok(vec![Action::try_from(ActionText {
+                before,
+                after,
+                replace,
+                insert,
+                with,
+                enter,
+                add_fields,
+                count,
+                any_of: Vec::new(),
+            })?]),
         }
     }
 }
@@ -276,15 +289,19 @@ impl Pack {
         let malformed = |problem: String, span: SourceSpan| PackError::Malformed {
             name: name.to_owned(),
             problem,
-            source_code: NamedSource::new(name, yaml.to_owned()),
+            source_code: Arc::new(NamedSource::new(name, yaml.to_owned())),
             span,
         };
-        let text: PackText = serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
+        let text: PackText =
+            serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
         for rule in &text.rules {
             for file in &rule.add_files {
                 if !hooks.contains_key(file) {
                     let offset = yaml.find(file.as_str()).unwrap_or(0);
-                    return Err(malformed(format!("rule {}: there is no hooks/{file}", rule.id), (offset, file.len()).into()));
+                    return Err(malformed(
+                        format!("rule {}: there is no hooks/{file}", rule.id),
+                        (offset, file.len()).into(),
+                    ));
                 }
             }
         }
@@ -318,7 +335,8 @@ impl Pack {
 pub(crate) fn plain_problem(error: &serde_saphyr::Error) -> String {
     let full = error.to_string();
     let first = full.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let sentence = first.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(first, |(_, sentence)| sentence);
+    let sentence =
+        first.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(first, |(_, sentence)| sentence);
     sentence.to_owned()
 }
 

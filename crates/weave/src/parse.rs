@@ -58,7 +58,9 @@ impl<'text> GoFile<'text> {
     /// Parses a text that may have syntax errors.
     pub fn parse_leniently(text: &'text str) -> GoFile<'text> {
         let mut parser = Parser::new();
-        parser.set_language(&tree_sitter_go::LANGUAGE.into()).expect("the grammar and the library fit: both are pinned");
+        parser
+            .set_language(&tree_sitter_go::LANGUAGE.into())
+            .expect("the grammar and the library fit: both are pinned");
         let tree = parser.parse(text, None).expect("without a time limit a parse always ends with a tree");
         GoFile { text, tree }
     }
@@ -83,7 +85,8 @@ impl<'text> GoFile<'text> {
     pub fn import_names(&self, path: &str) -> Vec<&'text str> {
         let imports = children(self.root()).filter(|node| node.kind() == "import_declaration");
         let specifications = imports.flat_map(descendants).filter(|node| node.kind() == "import_spec");
-        let imported_path = |node: &Node<'_>| node.child_by_field_name("path").map(|path| self.slice(path).trim_matches(['"', '`']));
+        let imported_path =
+            |node: &Node<'_>| node.child_by_field_name("path").map(|path| self.slice(path).trim_matches(['"', '`']));
         let name = |node: Node<'_>| match node.child_by_field_name("name") {
             Some(name) => Some(self.slice(name)),
             None => imported_path(&node)?.rsplit('/').next(),
@@ -128,7 +131,8 @@ impl<'text> GoFile<'text> {
             if names.is_empty() {
                 entries.push(Parameter { name: start..start, kind: kind.byte_range() });
             }
-            entries.extend(names.into_iter().map(|name| Parameter { name: name.byte_range(), kind: kind.byte_range() }));
+            entries
+                .extend(names.into_iter().map(|name| Parameter { name: name.byte_range(), kind: kind.byte_range() }));
         }
         ParameterList { entries, bare: None }
     }
@@ -146,7 +150,7 @@ impl<'text> GoFile<'text> {
 
 /// The direct children of a node.
 pub fn children<'tree>(node: Node<'tree>) -> impl Iterator<Item = Node<'tree>> {
-    (0..node.child_count()).filter_map(move |index| node.child(index as u32))
+    (0..node.child_count()).filter_map(move |index| node.child(index))
 }
 
 /// The node and everything below it, in source order.

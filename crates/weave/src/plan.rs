@@ -134,7 +134,9 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
 
     let mut walked = project.own_modules.clone();
-    walked.extend(found.iter().filter(|module| module.is_local()).map(|module| (module.path.clone(), module.dir.clone())));
+    walked.extend(
+        found.iter().filter(|module| module.is_local()).map(|module| (module.path.clone(), module.dir.clone())),
+    );
     let overlay = Overlay::build(&cache, &user, &walked, &draft.rule_edits)?;
     draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
 }
@@ -167,7 +169,15 @@ impl Draft {
         self.reports.iter().filter(is_matched).map(|report| report.rule.clone()).collect()
     }
 
-    fn add_module(&mut self, cache: &Cache, set: &PackSet, go: &ReleaseVersion, project: &Project, user: &UserOverlay, module: &Module) -> Result<(), WeaveError> {
+    fn add_module(
+        &mut self,
+        cache: &Cache,
+        set: &PackSet,
+        go: &ReleaseVersion,
+        project: &Project,
+        user: &UserOverlay,
+        module: &Module,
+    ) -> Result<(), WeaveError> {
         let matched = self.matched();
         if !module.is_local() && !matches!(project.layout, Layout::Vendor(_)) {
             let shadow = ShadowModule::get(cache, set, module, go, &matched)?;
@@ -178,37 +188,67 @@ impl Draft {
         let rules = modules::rules_for(set, &module.path);
         let source = |target: &str| modules::package_dir(module, target).map(|dir| user.package(&dir));
         let sources = rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
-        let key = Key::new("overlaid module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
+        let key =
+            Key::new("overlaid module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
         let key = weave::rules_state(key, &rules);
         let make = || modules::weave_module(set, module, go, &matched, source);
         self.reports.extend(self.rule_edits.add(cache, key, &sources, make)?);
         Ok(())
     }
 
-    fn add_own_packages(&mut self, cache: &Cache, go: &ReleaseVersion, project: &Project, user: &UserOverlay, rules: Vec<RuleOf<'_>>) -> Result<(), WeaveError> {
+    fn add_own_packages(
+        &mut self,
+        cache: &Cache,
+        go: &ReleaseVersion,
+        project: &Project,
+        user: &UserOverlay,
+        rules: Vec<RuleOf<'_>>,
+    ) -> Result<(), WeaveError> {
         if rules.is_empty() {
             return Ok(());
         }
-        let source = |target: &str| own_package_dir(project, target).filter(|dir| dir.is_dir()).map(|dir| user.package(&dir));
-        let sources: BTreeMap<_, _> = rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
+        let source =
+            |target: &str| own_package_dir(project, target).filter(|dir| dir.is_dir()).map(|dir| user.package(&dir));
+        let sources: BTreeMap<_, _> =
+            rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
         let matched_elsewhere = self.matched();
         let key = Key::new("own packages").text(go.to_string()).text(format!("{matched_elsewhere:?}"));
         let key = weave::rules_state(key, &rules);
-        let input = Input { rules, sources: sources.clone(), go, version_label: "this module".into(), module_version: None, matched_elsewhere };
+        let input = Input {
+            rules,
+            sources: sources.clone(),
+            go,
+            version_label: "this module".into(),
+            module_version: None,
+            matched_elsewhere,
+        };
         self.reports.extend(self.rule_edits.add(cache, key, &sources, || weave::weave(&input))?);
         Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the end of the pipeline: every earlier result goes in once")]
-    fn finish(self, cache: &Cache, go: &RealGo, project: &Project, arguments: &Arguments, user: UserOverlay, overlay: Overlay, shadow: ShadowRoot) -> Result<Plan, WeaveError> {
+    fn finish(
+        self,
+        cache: &Cache,
+        go: &RealGo,
+        project: &Project,
+        arguments: &Arguments,
+        user: UserOverlay,
+        overlay: Overlay,
+        shadow: ShadowRoot,
+    ) -> Result<Plan, WeaveError> {
         let mut warnings: Vec<String> = self.reports.iter().filter_map(RuleReport::warning).collect();
         warnings.extend(overlay.warnings);
         if go.version.language() > NEWEST_KNOWN_GO {
             let (major, minor) = NEWEST_KNOWN_GO;
-            warnings.push(format!("{} is newer than go{major}.{minor}, the newest that this tandem was tested with", go.version_text));
+            warnings.push(format!(
+                "{} is newer than go{major}.{minor}, the newest that this tandem was tested with",
+                go.version_text
+            ));
         }
         let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
-        let join_points = self.reports.iter().filter(is_matched).map(|report| (report.rule.clone(), report.target.clone())).collect();
+        let join_points =
+            self.reports.iter().filter(is_matched).map(|report| (report.rule.clone(), report.target.clone())).collect();
         let mut plan = Plan {
             mapping: Mapping {
                 real_root: go.root.clone(),
@@ -231,7 +271,8 @@ impl Draft {
         plan.point_at_overlay(cache, arguments, user)?;
         let text = serde_json::to_vec(&plan.mapping).expect("plain data");
         let key = Key::new("plan").bytes(&text);
-        plan.file = cache.entry("plan", &key.name(), |work| write_new(&work.join("plan.json"), &text))?.join("plan.json");
+        plan.file =
+            cache.entry("plan", &key.name(), |work| write_new(&work.join("plan.json"), &text))?.join("plan.json");
         Ok(plan)
     }
 }
@@ -240,14 +281,19 @@ impl Plan {
     /// A go.mod or go.work that replaces the woven modules.
     fn point_at_modules(&mut self, cache: &Cache, project: &Project, arguments: &Arguments) -> Result<(), WeaveError> {
         let woven = self.mapping.modules.iter().filter_map(|shadow| Some((shadow, shadow.dir.clone()?)));
-        let replacements: Vec<Replacement> = woven.map(|(shadow, dir)| (shadow.module.path.clone(), shadow.module.version.clone(), dir)).collect();
+        let replacements: Vec<Replacement> =
+            woven.map(|(shadow, dir)| (shadow.module.path.clone(), shadow.module.version.clone(), dir)).collect();
         let users_file = arguments.module_file.as_ref().map(|_| project.module_file.clone());
         if replacements.is_empty() && arguments.module_mode.as_deref() != Some("mod") {
             self.flags.extend(users_file.map(|file| flag("modfile", &file)));
             return Ok(());
         }
         let write = |dir: &Path| match &project.layout {
-            Layout::Workspace => modfile::copy_work_file(project.work_file.as_deref().unwrap_or(Path::new("go.work")), &dir.join("go.work"), &replacements),
+            Layout::Workspace => modfile::copy_work_file(
+                project.work_file.as_deref().unwrap_or(Path::new("go.work")),
+                &dir.join("go.work"),
+                &replacements,
+            ),
             _ => modfile::copy_module_file(&project.module_file, dir, &replacements),
         };
         let dir = match &project.layout {
@@ -257,7 +303,8 @@ impl Plan {
             }
             // With -mod=mod the go command writes what it finds out: into a copy that nobody else sees.
             Layout::Module if arguments.module_mode.as_deref() == Some("mod") => {
-                let scratch = tempfile::TempDir::new_in(cache.root().join("unfinished")).map_err(at("write to", cache.root()))?;
+                let scratch =
+                    tempfile::TempDir::new_in(cache.root().join("unfinished")).map_err(at("write to", cache.root()))?;
                 write(scratch.path())?;
                 let dir = scratch.path().to_owned();
                 self._scratch = Some(scratch);
@@ -266,7 +313,9 @@ impl Plan {
             _ => {
                 let mut files = vec![project.module_file.clone(), project.module_file.with_extension("sum")];
                 files.extend(project.work_file.iter().flat_map(|file| [file.clone(), file.with_extension("work.sum")]));
-                let key = files.iter().fold(Key::new("manifest").text(format!("{replacements:?}")), |key, file| key.text(file).bytes(&fs::read(file).unwrap_or_default()));
+                let key = files.iter().fold(Key::new("manifest").text(format!("{replacements:?}")), |key, file| {
+                    key.text(file).bytes(&fs::read(file).unwrap_or_default())
+                });
                 cache.entry("manifest", &key.name(), write)?
             }
         };
@@ -283,7 +332,12 @@ impl Plan {
     }
 
     /// The user's overlay and ours in one.
-    fn point_at_overlay(&mut self, cache: &Cache, arguments: &Arguments, mut user: UserOverlay) -> Result<(), WeaveError> {
+    fn point_at_overlay(
+        &mut self,
+        cache: &Cache,
+        arguments: &Arguments,
+        mut user: UserOverlay,
+    ) -> Result<(), WeaveError> {
         if self.mapping.overlay.is_empty() {
             self.flags.extend(arguments.overlay.as_ref().map(|file| flag("overlay", file)));
             return Ok(());

@@ -82,7 +82,13 @@ impl Project {
         let has_module = go_mod.is_absolute() && go_mod != Path::new("/dev/null");
         if arguments.is_outside_module() || (!has_module && work_file.is_none()) {
             let root = dir.to_owned();
-            return Project { layout: Layout::NoModule, module_file: PathBuf::new(), work_file: None, own_modules: Vec::new(), root };
+            return Project {
+                layout: Layout::NoModule,
+                module_file: PathBuf::new(),
+                work_file: None,
+                own_modules: Vec::new(),
+                root,
+            };
         }
         let module_file = arguments.module_file.as_ref().map_or_else(|| go_mod.clone(), |file| dir.join(file));
         let own_modules = match &work_file {
@@ -113,7 +119,8 @@ impl Project {
 
     /// As the go command decides: by the `go` line, and by whom the folder was made for.
     fn vendors_by_default(&self, vendor: &Path) -> bool {
-        let for_workspace = read(&vendor.join("modules.txt")).lines().next().is_some_and(|line| line.starts_with("## workspace"));
+        let for_workspace =
+            read(&vendor.join("modules.txt")).lines().next().is_some_and(|line| line.starts_with("## workspace"));
         let file = self.work_file.as_ref().unwrap_or(&self.module_file);
         let oldest = if self.work_file.is_some() { (1, 22) } else { (1, 14) };
         let language = first_words(&read(file), "go").first().and_then(|go| crate::version::ReleaseVersion::parse(go));
@@ -135,18 +142,34 @@ impl Project {
         let texts: Vec<(PathBuf, String)> = files.iter().map(|file| (file.clone(), read(file))).collect();
         for (file, text) in texts {
             // Whatever looks like a folder: replaced modules have a go.mod of their own.
-            let words = text.split_whitespace().filter(|word| word.starts_with("./") || word.starts_with("../") || word.starts_with('/'));
+            let words = text
+                .split_whitespace()
+                .filter(|word| word.starts_with("./") || word.starts_with("../") || word.starts_with('/'));
             files.extend(words.map(|word| clean(&file.parent().unwrap_or(Path::new("/")).join(word).join("go.mod"))));
         }
         files
     }
 
     /// The modules of `wanted` that the build takes code from; cached.
-    pub fn modules(&self, go: &Path, env: &GoEnv, cache: &Cache, wanted: &BTreeSet<&str>, dir: &Path) -> Result<Vec<Module>, WeaveError> {
+    pub fn modules(
+        &self,
+        go: &Path,
+        env: &GoEnv,
+        cache: &Cache,
+        wanted: &BTreeSet<&str>,
+        dir: &Path,
+    ) -> Result<Vec<Module>, WeaveError> {
         if self.layout == Layout::NoModule || wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let manifests: Vec<(PathBuf, String)> = self.manifests().into_iter().map(|file| { let text = read(&file); (file, text) }).collect();
+        let manifests: Vec<(PathBuf, String)> = self
+            .manifests()
+            .into_iter()
+            .map(|file| {
+                let text = read(&file);
+                (file, text)
+            })
+            .collect();
         let is_mentioned = |module: &str| manifests.iter().any(|(_, text)| text.contains(module));
         let wanted: Vec<&str> = wanted.iter().copied().filter(|module| is_mentioned(module)).collect();
         if wanted.is_empty() {
@@ -174,7 +197,14 @@ impl Project {
 
     /// `go list -m`, on copies of go.mod and go.sum so that it cannot change them. A refusal gives no modules: the build
     /// itself will be refused for the same reason, in go's own words.
-    fn ask(&self, go: &Path, cache: &Cache, wanted: &[&str], manifests: &[(PathBuf, String)], dir: &Path) -> Result<Vec<Module>, WeaveError> {
+    fn ask(
+        &self,
+        go: &Path,
+        cache: &Cache,
+        wanted: &[&str],
+        manifests: &[(PathBuf, String)],
+        dir: &Path,
+    ) -> Result<Vec<Module>, WeaveError> {
         let copy = tempfile::TempDir::new_in(cache.root()).map_err(crate::error::at("write to", cache.root()))?;
         let mut flags: Vec<String> = Vec::new();
         if self.layout == Layout::Module {
@@ -191,14 +221,19 @@ impl Project {
             if work_copy.is_file() {
                 command.env("GOWORK", &work_copy);
             }
-            command.output().map_err(|error| WeaveError::GoBroken { command: format!("{} list -m", go.display()), problem: error.to_string() })
+            command.output().map_err(|error| WeaveError::GoBroken {
+                command: format!("{} list -m", go.display()),
+                problem: error.to_string(),
+            })
         };
         let wanted_words: Vec<String> = wanted.iter().map(|module| (*module).to_owned()).collect();
         let mut listed = listed_modules(&go_list(&wanted_words)?.stdout);
         // Code that the build needs (its sum is in go.sum) and that is not in the module cache yet.
         let is_needed = |module: &ListedModule| {
             let (path, version) = module.effective();
-            manifests.iter().any(|(_, text)| text.lines().any(|line| line.starts_with(&format!("{path} {version} h1:"))))
+            manifests
+                .iter()
+                .any(|(_, text)| text.lines().any(|line| line.starts_with(&format!("{path} {version} h1:"))))
         };
         let missing: Vec<String> = listed
             .iter()
@@ -211,7 +246,10 @@ impl Project {
             if work_copy.is_file() {
                 command.env("GOWORK", &work_copy);
             }
-            command.output().map_err(|error| WeaveError::GoBroken { command: format!("{} mod download", go.display()), problem: error.to_string() })?;
+            command.output().map_err(|error| WeaveError::GoBroken {
+                command: format!("{} mod download", go.display()),
+                problem: error.to_string(),
+            })?;
             listed = listed_modules(&go_list(&wanted_words)?.stdout);
         }
         let sum_of = |module: &ListedModule| {
@@ -220,7 +258,8 @@ impl Project {
             let lines = manifests.iter().flat_map(|(_, text)| text.lines());
             lines.filter_map(|line| line.strip_prefix(start.as_str())).next().unwrap_or_default().to_owned()
         };
-        let is_own = |module: &ListedModule| module.main || self.own_modules.iter().any(|(path, _)| *path == module.path);
+        let is_own =
+            |module: &ListedModule| module.main || self.own_modules.iter().any(|(path, _)| *path == module.path);
         let with_source = listed.iter().filter(|module| !is_own(module) && module.dir().is_some());
         Ok(with_source
             .map(|module| Module {
@@ -248,7 +287,11 @@ struct ListedModule {
 
 impl ListedModule {
     fn dir(&self) -> Option<&Path> {
-        self.replace.as_ref().and_then(|replace| replace.dir.as_deref()).or(self.dir.as_deref()).filter(|dir| !dir.as_os_str().is_empty())
+        self.replace
+            .as_ref()
+            .and_then(|replace| replace.dir.as_deref())
+            .or(self.dir.as_deref())
+            .filter(|dir| !dir.as_os_str().is_empty())
     }
 
     /// Path and version of the code that is used.
@@ -273,7 +316,9 @@ fn vendored_modules(vendor: &Path, wanted: &[&str]) -> Vec<Module> {
             continue;
         }
         let arrow = rest.iter().position(|word| *word == "=>");
-        let replacement = arrow.and_then(|at| rest.get(at + 1)).map(|path| ((*path).to_owned(), arrow.and_then(|at| rest.get(at + 2)).unwrap_or(&"").to_string()));
+        let replacement = arrow
+            .and_then(|at| rest.get(at + 1))
+            .map(|path| ((*path).to_owned(), arrow.and_then(|at| rest.get(at + 2)).unwrap_or(&"").to_string()));
         let version = rest.first().filter(|word| **word != "=>").unwrap_or(&"").to_string();
         found.insert(*path, Module { path: (*path).to_owned(), version, dir, sum: String::new(), replacement });
     }

@@ -46,7 +46,8 @@ const CHECKED_REASONS: [&str; 4] = ["IOWait", "Select", "Sleep", "Preempted"];
 /// The pack for this Go version; `runtime2` is the text of its `runtime2.go`.
 pub fn pack(runtime2: &str, go: &ReleaseVersion) -> Result<Pack, PackError> {
     let text_of = |name: &str| {
-        let (_, bytes) = embedded::RUNTIME_PATCH_FILES.iter().find(|(path, _)| *path == name).expect("embedded by build.rs");
+        let (_, bytes) =
+            embedded::RUNTIME_PATCH_FILES.iter().find(|(path, _)| *path == name).expect("embedded by build.rs");
         String::from_utf8_lossy(bytes)
     };
     let hook = render(&text_of("tandem.go.tmpl"), &wait_reasons(runtime2), go);
@@ -62,7 +63,8 @@ fn render(template: &str, reasons: &[String], go: &ReleaseVersion) -> String {
     let position = |name: &str| reasons.iter().position(|reason| reason == name);
     let checks: Vec<String> =
         CHECKED_REASONS.iter().filter_map(|name| Some(format!("waitReason{name}-{}", position(name)?))).collect();
-    let (guard, end) = if go.language() >= (1, 23) { ("", "gp.sleepWhen") } else { ("gp.timer != nil && ", "gp.timer.nextwhen") };
+    let (guard, end) =
+        if go.language() >= (1, 23) { ("", "gp.sleepWhen") } else { ("gp.timer != nil && ", "gp.timer.nextwhen") };
     template
         .replace("@CLASSES@", &classes)
         .replace("@ORDER_CHECK@", &checks.join("|"))
@@ -76,8 +78,11 @@ fn wait_reasons(runtime2: &str) -> Vec<String> {
     let declarations = children(file.root()).filter(|node| node.kind() == "const_declaration");
     for declaration in declarations {
         let specifications = children(declaration).filter(|node| node.kind() == "const_spec");
-        let names = specifications.filter_map(|specification| specification.child_by_field_name("name")).map(|name| file.slice(name));
-        let reasons: Vec<String> = names.filter_map(|name| name.strip_prefix("waitReason")).map(str::to_owned).collect();
+        let names = specifications
+            .filter_map(|specification| specification.child_by_field_name("name"))
+            .map(|name| file.slice(name));
+        let reasons: Vec<String> =
+            names.filter_map(|name| name.strip_prefix("waitReason")).map(str::to_owned).collect();
         if reasons.first().is_some_and(|first| first == "Zero") {
             return reasons;
         }

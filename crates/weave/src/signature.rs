@@ -10,7 +10,8 @@ const RESULT: &str = "tandemR";
 
 /// Whether an inserted text is a name that a `Namer` gave.
 pub fn is_name(text: &str) -> bool {
-    text.strip_suffix(' ').is_some_and(|name| [RECEIVER, PARAMETER, RESULT].iter().any(|prefix| name.starts_with(prefix)))
+    text.strip_suffix(' ')
+        .is_some_and(|name| [RECEIVER, PARAMETER, RESULT].iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// Gives names and collects the edits that this needs.
@@ -73,7 +74,8 @@ impl<'a> Namer<'a> {
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             output.push_str(&rest[..at]);
-            let word_end = rest[at + 1..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(rest.len(), |end| at + 1 + end);
+            let word_end =
+                rest[at + 1..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(rest.len(), |end| at + 1 + end);
             let word = &rest[at + 1..word_end];
             let name = match word {
                 "recv" => self.receiver(),

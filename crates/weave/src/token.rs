@@ -13,8 +13,8 @@ pub struct Tokens {
 }
 
 const OPERATORS: [&str; 24] = [
-    "<<=", ">>=", "&^=", "...", "&&", "||", "<-", "++", "--", "==", "!=", "<=", ">=", ":=", "+=", "-=", "*=", "/=", "%=", "&=", "|=",
-    "^=", "<<", "&^",
+    "<<=", ">>=", "&^=", "...", "&&", "||", "<-", "++", "--", "==", "!=", "<=", ">=", ":=", "+=", "-=", "*=", "/=",
+    "%=", "&=", "|=", "^=", "<<", "&^",
 ];
 
 /// Scans `text`.
@@ -42,7 +42,10 @@ pub fn tokens(text: &str) -> Tokens {
         } else if first == '"' || first == '\'' {
             quoted(rest.as_bytes(), first as u8)
         } else {
-            OPERATORS.iter().find(|operator| rest.starts_with(**operator)).map_or(first.len_utf8(), |operator| operator.len())
+            OPERATORS
+                .iter()
+                .find(|operator| rest.starts_with(**operator))
+                .map_or(first.len_utf8(), |operator| operator.len())
         };
         found.ranges.push(at..at + length);
         at += length;

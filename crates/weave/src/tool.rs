@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cover;
 use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
-use crate::modules::ShadowModule;
+use crate::modules::{self, ShadowModule};
 use crate::plan::{Mapping, PLAN_VARIABLE};
 
 /// The hidden sub-command through which `go run` starts programs.
@@ -96,15 +96,10 @@ impl Tool {
         if self.arguments.first().is_some_and(|argument| argument == "-V=full") {
             return self.version(&real);
         }
-        let mapping = match std::env::var_os(PLAN_VARIABLE) {
-            Some(file) => Some(serde_json::from_slice::<Mapping>(&fs::read(file)?)?),
-            None => None, // a go command that was not started by us, on our tree
-        };
-        match (self.name, mapping) {
-            ("compile", Some(mapping)) => self.compile(&real, &mapping),
-            ("link", mapping) => self.link(&real, &description, mapping.as_ref()),
-            ("cover", mapping) => cover::run(&real, &self.arguments, &self.root, &description, mapping.as_ref()),
-            _ => Err(Command::new(real).args(self.arguments).exec()),
+        match self.name {
+            "compile" => self.compile(&real),
+            "link" => self.link(&real, &description, read_plan()?.as_ref()),
+            _ => cover::run(&real, &self.arguments, &self.root, &description, read_plan()?.as_ref()),
         }
     }
 
@@ -117,25 +112,32 @@ impl Tool {
         let line = String::from_utf8_lossy(&output.stdout);
         // A development version is known by the build id at the line's end: there the mark goes in before it.
         let (head, tail) = line.trim_end().rsplit_once(" buildID=").unwrap_or((line.trim_end(), ""));
-        let tail = if tail.is_empty() { String::new() } else { format!(" buildID={tail}-tandem-{}", crate::weave_version()) };
+        let tail =
+            if tail.is_empty() { String::new() } else { format!(" buildID={tail}-tandem-{}", crate::weave_version()) };
         println!("{head} tandem:{}{tail}", crate::weave_version());
         Ok(ExitCode::from(output.status.code().unwrap_or(1) as u8))
     }
 
-    fn compile(self, real: &Path, mapping: &Mapping) -> io::Result<ExitCode> {
-        let in_cache = |argument: &OsString| find(argument, &mapping.cache_root);
+    fn compile(self, real: &Path) -> io::Result<ExitCode> {
         let mut arguments = Expanded::read(self.arguments)?;
-        let module = mapping.modules.iter().find(|shadow| {
-            let dir = shadow.dir.as_deref();
-            dir.is_some_and(|dir| arguments.words.iter().rev().take_while(|word| ends_in_go(word)).any(|file| Path::new(file).starts_with(dir)))
-        });
-        if let Some(ShadowModule { module, dir: Some(dir), .. }) = module.filter(|_| arguments.words.iter().any(in_cache)) {
-            // Rewrites are tried in order: with -trimpath go's own come first and win.
-            if let Some(at) = arguments.words.iter().position(|word| word == "-trimpath") {
-                if let Some(rewrites) = arguments.words.get_mut(at + 1) {
-                    rewrites.push(format!(";{}=>{}", dir.display(), module.dir.display()));
-                    arguments.changed = true;
-                }
+        let cache = self.root.parent().and_then(Path::parent).unwrap_or(&self.root);
+        let modules = cache.join(modules::KIND);
+        let file = arguments
+            .words
+            .iter()
+            .rev()
+            .take_while(|word| ends_in_go(word))
+            .find(|file| Path::new(file).starts_with(&modules));
+        // Most packages lie elsewhere and need nothing, not even the plan.
+        if let (Some(file), Some(mapping)) = (file, file.map(|_| read_plan()).transpose()?.flatten()) {
+            let contains_it =
+                |shadow: &&ShadowModule| shadow.dir.as_ref().is_some_and(|dir| Path::new(file).starts_with(dir));
+            let shadow = mapping.modules.iter().find(contains_it);
+            let rewrites = arguments.words.iter().position(|word| word == "-trimpath").map(|at| at + 1);
+            if let (Some(ShadowModule { module, dir: Some(dir), .. }), Some(at)) = (shadow, rewrites) {
+                // Rewrites are tried in order: with -trimpath go's own come first and win.
+                arguments.words[at].push(format!(";{}=>{}", dir.display(), module.dir.display()));
+                arguments.changed = true;
             }
         }
         Err(Command::new(real).args(arguments.into_arguments()?).exec())
@@ -160,9 +162,10 @@ impl Tool {
     }
 }
 
-fn find(argument: &OsStr, path: &Path) -> bool {
-    let wanted = path.as_os_str().as_encoded_bytes();
-    argument.as_encoded_bytes().windows(wanted.len()).any(|window| window == wanted)
+/// The plan of the run that started us; none when a go command works on our tree that we have not started.
+fn read_plan() -> io::Result<Option<Mapping>> {
+    let Some(file) = std::env::var_os(PLAN_VARIABLE) else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&fs::read(file)?)?))
 }
 
 fn ends_in_go(word: &OsStr) -> bool {
@@ -180,7 +183,10 @@ pub(crate) struct Expanded {
 impl Expanded {
     pub(crate) fn read(arguments: Vec<OsString>) -> io::Result<Expanded> {
         let file = match arguments.as_slice() {
-            [only] => only.as_encoded_bytes().strip_prefix(b"@").map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned())),
+            [only] => only
+                .as_encoded_bytes()
+                .strip_prefix(b"@")
+                .map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned())),
             _ => None,
         };
         match file {
@@ -229,14 +235,23 @@ fn encode(word: &str) -> String {
 
 /// The linker's configuration with our replacements taken out of the module information and our mark put in.
 fn link_config(text: &str, mapping: &Mapping) -> String {
-    let linked: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("packagefile ")?.split_once('=')).map(|(package, _)| package).collect();
-    let rules: Vec<&str> =
-        mapping.join_points.iter().filter(|(_, target)| linked.contains(&target.as_str())).map(|(rule, _)| rule.as_str()).collect();
+    let linked: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("packagefile ")?.split_once('='))
+        .map(|(package, _)| package)
+        .collect();
+    let rules: Vec<&str> = mapping
+        .join_points
+        .iter()
+        .filter(|(_, target)| linked.contains(&target.as_str()))
+        .map(|(rule, _)| rule.as_str())
+        .collect();
     let mut output = String::with_capacity(text.len() + 256);
     for line in text.lines() {
         match line.strip_prefix("modinfo ").and_then(unquote) {
-            Some(information) => output.push_str(&format!("modinfo {}", quote(&module_information(&information, mapping, &rules)))),
+            Some(information) => {
+                output.push_str(&format!("modinfo {}", quote(&module_information(&information, mapping, &rules))))
+            }
             None => output.push_str(line),
         }
         output.push('\n');
@@ -248,13 +263,17 @@ fn link_config(text: &str, mapping: &Mapping) -> String {
 const MARK_LENGTH: usize = 16;
 
 fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> Vec<u8> {
-    let Some(text) = information.get(MARK_LENGTH..information.len().saturating_sub(MARK_LENGTH)).and_then(|text| std::str::from_utf8(text).ok()) else {
+    let Some(text) = information
+        .get(MARK_LENGTH..information.len().saturating_sub(MARK_LENGTH))
+        .and_then(|text| std::str::from_utf8(text).ok())
+    else {
         return information.to_vec();
     };
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         let replaced_by = line.strip_prefix("=>\t").and_then(|rest| rest.split('\t').next());
-        let shadow = replaced_by.and_then(|dir| mapping.modules.iter().find(|shadow| shadow.dir.as_deref() == Some(Path::new(dir))));
+        let shadow = replaced_by
+            .and_then(|dir| mapping.modules.iter().find(|shadow| shadow.dir.as_deref() == Some(Path::new(dir))));
         match (shadow, lines.last_mut()) {
             (Some(shadow), Some(last)) => match &shadow.module.replacement {
                 Some((path, version)) => lines.push(format!("=>\t{path}\t{version}\t{}", shadow.module.sum)),
@@ -264,7 +283,10 @@ fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> 
         }
     }
     let first_setting = lines.iter().position(|line| line.starts_with("build\t")).unwrap_or(lines.len());
-    let mark = [format!("build\t-tandem={}", env!("CARGO_PKG_VERSION")), format!("build\t-tandem.joinpoints={}", rules.join(","))];
+    let mark = [
+        format!("build\t-tandem={}", env!("CARGO_PKG_VERSION")),
+        format!("build\t-tandem.joinpoints={}", rules.join(",")),
+    ];
     lines.splice(first_setting..first_setting, mark);
     let mut output = information[..MARK_LENGTH].to_vec();
     output.extend(lines.iter().flat_map(|line| line.bytes().chain([b'\n'])));
@@ -283,7 +305,9 @@ fn unquote(text: &str) -> Option<Vec<u8>> {
             at += 1;
             continue;
         }
-        let digits = |from: usize, count: usize| inner.get(from..from + count).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = |from: usize, count: usize| {
+            inner.get(from..from + count).and_then(|digits| std::str::from_utf8(digits).ok())
+        };
         let (byte, length) = match inner.get(at + 1)? {
             b'n' => (b'\n', 2),
             b't' => (b'\t', 2),

@@ -62,7 +62,8 @@ impl RuleReport {
     /// One line for a rule that should have matched and did not.
     pub fn warning(&self) -> Option<String> {
         let Outcome::NotFound { reason } = &self.outcome else { return None };
-        let lost = if self.description.is_empty() { String::new() } else { format!("; not woven: {}", self.description) };
+        let lost =
+            if self.description.is_empty() { String::new() } else { format!("; not woven: {}", self.description) };
         Some(format!("{}: {reason}{lost} (tandem explain shows all)", self.rule))
     }
 }
@@ -176,7 +177,9 @@ fn attempt(input: &Input<'_>, refused: &BTreeMap<String, String>) -> Attempt {
             continue;
         }
         let Some(source) = input.sources.get(&rule.target) else {
-            outcomes.push(Outcome::NotFound { reason: format!("there is no package {} in {}", rule.target, input.version_label) });
+            outcomes.push(Outcome::NotFound {
+                reason: format!("there is no package {} in {}", rule.target, input.version_label),
+            });
             continue;
         };
         let files = packages.entry(rule.target.clone()).or_insert_with(|| read_package(source));
@@ -199,7 +202,8 @@ impl Attempt {
         let mut refused = BTreeMap::new();
         let matched: BTreeSet<&str> = self.matched(input).map(|(_, rule)| rule.id.as_str()).collect();
         for (_, rule) in self.matched(input) {
-            let is_missing = |need: &&String| !matched.contains(need.as_str()) && !input.matched_elsewhere.contains(*need);
+            let is_missing =
+                |need: &&String| !matched.contains(need.as_str()) && !input.matched_elsewhere.contains(*need);
             if let Some(need) = rule.needs.iter().find(is_missing) {
                 refused.insert(rule.id.clone(), format!("needs {need}, which did not match"));
             }
@@ -225,7 +229,12 @@ impl Attempt {
 
     fn matched<'a>(&'a self, input: &'a Input<'_>) -> impl Iterator<Item = (usize, &'a Rule)> {
         let is_matched = |outcome: &Outcome| matches!(outcome, Outcome::Matched { .. });
-        self.outcomes.iter().zip(&input.rules).enumerate().filter(move |(_, (outcome, _))| is_matched(outcome)).map(|(index, (_, of))| (index, of.rule))
+        self.outcomes
+            .iter()
+            .zip(&input.rules)
+            .enumerate()
+            .filter(move |(_, (outcome, _))| is_matched(outcome))
+            .map(|(index, (_, of))| (index, of.rule))
     }
 
     fn finish(self, input: &Input<'_>) -> Woven {
@@ -252,7 +261,13 @@ impl Attempt {
 /// The report of one rule.
 pub fn report(of: RuleOf<'_>, outcome: Outcome) -> RuleReport {
     let Rule { id, description, target, .. } = of.rule;
-    RuleReport { pack: of.pack.name.clone(), rule: id.clone(), description: description.clone(), target: target.clone(), outcome }
+    RuleReport {
+        pack: of.pack.name.clone(),
+        rule: id.clone(),
+        description: description.clone(),
+        target: target.clone(),
+        outcome,
+    }
 }
 
 fn out_of_range(input: &Input<'_>, rule: &Rule) -> Option<String> {
@@ -404,9 +419,15 @@ fn action_edits(file: &GoFile<'_>, scope: &Scope<'_>, action: &Action) -> Result
         }
     };
     match action {
-        Action::Before(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.start, text.clone()))),
-        Action::After(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.end, text.clone()))),
-        Action::Replace(anchored) => edits.extend(find(anchored)?.into_iter().map(|range| Edit::replace(range, text.clone()))),
+        Action::Before(anchored) => {
+            edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.start, text.clone())))
+        }
+        Action::After(anchored) => {
+            edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.end, text.clone())))
+        }
+        Action::Replace(anchored) => {
+            edits.extend(find(anchored)?.into_iter().map(|range| Edit::replace(range, text.clone())))
+        }
         Action::Enter(_) => match scope {
             Scope::Function(function) => edits.push(Edit::insert(function.body.start + 1, format!(" {text};"))),
             _ => return Err("`enter` is for functions".into()),
@@ -420,7 +441,9 @@ fn action_edits(file: &GoFile<'_>, scope: &Scope<'_>, action: &Action) -> Result
 }
 
 fn add_fields(structure: tree_sitter::Node<'_>, text: &str) -> Result<Edit, String> {
-    let list = crate::parse::children(structure).find(|node| node.kind() == "field_declaration_list").ok_or("the struct has no fields")?;
+    let list = crate::parse::children(structure)
+        .find(|node| node.kind() == "field_declaration_list")
+        .ok_or("the struct has no fields")?;
     let last_field = crate::parse::children(list).filter(|node| node.kind() == "field_declaration").last();
     Ok(match last_field {
         Some(field) => Edit::insert(field.end_byte(), format!("; {text}")),

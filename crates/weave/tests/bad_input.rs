@@ -46,7 +46,9 @@ fn an_old_go_is_refused() {
     fs::write(sandbox.beside("go"), script).expect("writable");
     fs::set_permissions(sandbox.beside("go"), fs::Permissions::from_mode(0o755)).expect("ours");
     let mut command = sandbox.weave_command(&["go", "build", "."]);
-    let run = Run::of(command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.beside("").display())).output().expect("starts"));
+    let run = Run::of(
+        command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.beside("").display())).output().expect("starts"),
+    );
     assert_eq!(run.code, Some(3));
     assert!(run.stderr.contains("1.21") && run.stderr.contains("go1.20.14") && run.stderr.contains("plain"), "{run:?}");
 }
@@ -64,7 +66,10 @@ fn a_broken_pack_shows_its_line() {
         run.stderr
     };
     let rule = "pack: p\nrules:\n  - id: a\n    target: fmt\n";
-    assert!(try_pack(&format!("{rule}    edits:\n      - where: {{fnc: x}}\n        do: {{enter: x()}}\n")).contains("unknown field `fnc`"));
+    assert!(
+        try_pack(&format!("{rule}    edits:\n      - where: {{fnc: x}}\n        do: {{enter: x()}}\n"))
+            .contains("unknown field `fnc`")
+    );
     assert!(try_pack(&format!("{rule}    version: \">>1\"\n")).contains("no version range"));
     assert!(try_pack(&format!("{rule}    add_files: [gone.go]\n")).contains("there is no hooks/gone.go"));
     let newline = format!("{rule}    edits:\n      - where: {{func: x}}\n        do: {{enter: \"a()\\nb()\"}}\n");
@@ -121,7 +126,8 @@ fn a_full_disk() {
         dir = sandbox.path().display(),
         weave = weave_program().display(),
     );
-    let output = std::process::Command::new("unshare").args(["--mount", "--map-root-user", "sh", "-c", &script]).output();
+    let output =
+        std::process::Command::new("unshare").args(["--mount", "--map-root-user", "sh", "-c", &script]).output();
     let Ok(output) = output else { return eprintln!("skipped: no unshare") };
     let run = Run::of(output);
     if run.code != Some(3) && (run.code == Some(99) || run.stderr.contains("unshare")) {

@@ -78,8 +78,16 @@ fn nothing_changes_and_nothing_is_compiled_again() {
     let before = sandbox.contents();
     let first = sandbox.woven(&["build", "-x", "-o", "../woven", "."]).ok();
     assert!(first.stderr.contains("tandem"), "nothing was woven: {}", first.stderr);
-    assert_eq!(sandbox.woven(&["build", "-x", "-o", "../woven", "."]).ok().compiled(), 0, "an unchanged woven build compiles");
-    assert_eq!(sandbox.plain(&["build", "-x", "-o", "../plain", "."]).ok().compiled(), 0, "a plain build after a woven one compiles");
+    assert_eq!(
+        sandbox.woven(&["build", "-x", "-o", "../woven", "."]).ok().compiled(),
+        0,
+        "an unchanged woven build compiles"
+    );
+    assert_eq!(
+        sandbox.plain(&["build", "-x", "-o", "../plain", "."]).ok().compiled(),
+        0,
+        "a plain build after a woven one compiles"
+    );
     sandbox.woven(&["vet", "./..."]).ok();
     sandbox.woven(&["test", "./..."]).ok();
     assert!(before == sandbox.contents(), "the user's tree has changed");
@@ -99,7 +107,8 @@ fn panics_and_callers_show_the_users_lines() {
 fn a_program_that_is_run_keeps_its_input_output_and_exit_code() {
     let sandbox = shop();
     let run = |mut command: std::process::Command| {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         child.stdin.take().expect("piped").write_all(b"hello\n").expect("reads");
         Run::of(child.wait_with_output().expect("ends")).without_warnings()
     };
@@ -120,7 +129,8 @@ fn errors_are_the_ones_of_a_plain_build() {
         assert_ne!(plain.code, Some(0));
     };
     // An undefined name, a wrong type on the line with the span's text, an unused import, in and below the working folder.
-    sandbox.write("biz/biz.go", &BIZ.replace("amount > 100", "amout > 100").replace("{ panic(\"no\") }", "{ panic(no) }"));
+    sandbox
+        .write("biz/biz.go", &BIZ.replace("amount > 100", "amout > 100").replace("{ panic(\"no\") }", "{ panic(no) }"));
     for arguments in [["build", "./..."], ["vet", "./..."], ["test", "./..."], ["build", "./biz"]] {
         same(&arguments);
     }
@@ -182,7 +192,10 @@ fn two_folders_give_the_same_binary_with_trimpath() {
     let binary = |sandbox: &Sandbox| fs::read(sandbox.beside("woven")).expect("it was built");
     assert!(binary(&one) == binary(&two));
     let text = String::from_utf8_lossy(&binary(&one)).into_owned();
-    assert!(!text.contains("weave-cache") && !text.contains(&*one.path().to_string_lossy()), "a path of this machine is in the binary");
+    assert!(
+        !text.contains("weave-cache") && !text.contains(&*one.path().to_string_lossy()),
+        "a path of this machine is in the binary"
+    );
 }
 
 #[test]
@@ -206,7 +219,8 @@ fn users_overlay_and_module_file_are_merged() {
     fs::write(&replaced, BIZ.replace("return amount, nil", "return amount + 1000, nil")).expect("writable");
     let json = format!("{{\"Replace\": {{\"biz/biz.go\": {:?}}}}}", replaced.display().to_string());
     fs::write(sandbox.beside("overlay.json"), json).expect("writable");
-    fs::write(sandbox.beside("other.mod"), GO_MOD.replace("example.com/shop", "example.com/shop // other")).expect("writable");
+    fs::write(sandbox.beside("other.mod"), GO_MOD.replace("example.com/shop", "example.com/shop // other"))
+        .expect("writable");
     let arguments = ["build", "-overlay", "../overlay.json", "-modfile=../other.mod", "-o", "../woven", "."];
     sandbox.woven(&arguments).ok();
     let run = Run::of(std::process::Command::new(sandbox.beside("woven")).stdin(Stdio::null()).output().expect("runs"));
@@ -221,7 +235,13 @@ fn two_builds_at_once_in_a_new_cache() {
     sandbox.cache = sandbox.beside("cache");
     let children: Vec<_> = ["one", "two"]
         .iter()
-        .map(|name| sandbox.weave_command(&["go", "build", "-o", &format!("../{name}"), "."]).stderr(Stdio::piped()).spawn().expect("starts"))
+        .map(|name| {
+            sandbox
+                .weave_command(&["go", "build", "-o", &format!("../{name}"), "."])
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("starts")
+        })
         .collect();
     for child in children {
         Run::of(child.wait_with_output().expect("ends")).ok();
@@ -234,7 +254,10 @@ fn two_builds_at_once_in_a_new_cache() {
 fn an_interrupt_reaches_the_program_and_leaves_nothing() {
     let sandbox = Sandbox::new(&[
         ("go.mod", GO_MOD),
-        ("main.go", "package main\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\t\"os/signal\"\n\t\"time\"\n)\n\nfunc main() {\n\tc := make(chan os.Signal, 1)\n\tsignal.Notify(c, os.Interrupt)\n\tfmt.Println(\"ready\")\n\tselect {\n\tcase <-c:\n\t\tfmt.Println(\"interrupted\")\n\t\tos.Exit(3)\n\tcase <-time.After(time.Minute):\n\t}\n}\n"),
+        (
+            "main.go",
+            "package main\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\t\"os/signal\"\n\t\"time\"\n)\n\nfunc main() {\n\tc := make(chan os.Signal, 1)\n\tsignal.Notify(c, os.Interrupt)\n\tfmt.Println(\"ready\")\n\tselect {\n\tcase <-c:\n\t\tfmt.Println(\"interrupted\")\n\t\tos.Exit(3)\n\tcase <-time.After(time.Minute):\n\t}\n}\n",
+        ),
     ]);
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::CommandExt;
@@ -247,17 +270,25 @@ fn an_interrupt_reaches_the_program_and_leaves_nothing() {
     rustix::process::kill_process_group(group, rustix::process::Signal::INT).expect("it runs");
     assert_eq!(lines.next().expect("it says something").expect("text"), "interrupted");
     let status = child.wait().expect("ends");
-    assert_eq!((status.code(), status.signal()), (Some(1), None), "go run ends with 1 when its program does not end with 0");
+    assert_eq!(
+        (status.code(), status.signal()),
+        (Some(1), None),
+        "go run ends with 1 when its program does not end with 0"
+    );
 }
 
 #[test]
 fn a_build_killed_in_the_middle_leaves_nothing_that_is_used() {
     let mut sandbox = shop();
     sandbox.cache = sandbox.beside("cache");
-    let mut child = sandbox.weave_command(&["go", "build", "-o", "../woven", "."]).stderr(Stdio::null()).spawn().expect("starts");
+    let mut child =
+        sandbox.weave_command(&["go", "build", "-o", "../woven", "."]).stderr(Stdio::null()).spawn().expect("starts");
     let unfinished = sandbox.cache.join("unfinished");
     let deadline = Instant::now() + Duration::from_secs(20);
-    while fs::read_dir(&unfinished).map_or(0, Iterator::count) == 0 && Instant::now() < deadline && child.try_wait().expect("ours").is_none() {
+    while fs::read_dir(&unfinished).map_or(0, Iterator::count) == 0
+        && Instant::now() < deadline
+        && child.try_wait().expect("ours").is_none()
+    {
         std::thread::yield_now();
     }
     child.kill().expect("ours");

@@ -20,7 +20,8 @@ const IMPORT_PATH: &str = "example.com/shop";
 #[test]
 fn golden() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut cases: Vec<_> = fs::read_dir(&root).expect("the folder is there").flatten().map(|entry| entry.path()).collect();
+    let mut cases: Vec<_> =
+        fs::read_dir(&root).expect("the folder is there").flatten().map(|entry| entry.path()).collect();
     cases.sort();
     assert!(cases.len() >= 5, "cases are missing in {}", root.display());
     for case in cases {
@@ -49,7 +50,14 @@ fn woven(case: &Path, plain: &str) -> (String, String) {
             };
             reports.push_str(&format!("{}: {what}\n", report.rule));
         }
-        edits.extend(woven.packages.get(IMPORT_PATH).into_iter().flat_map(|package| package.files.values()).flat_map(|file| file.rule_edits.clone()));
+        edits.extend(
+            woven
+                .packages
+                .get(IMPORT_PATH)
+                .into_iter()
+                .flat_map(|package| package.files.values())
+                .flat_map(|file| file.rule_edits.clone()),
+        );
     }
     let file = GoFile::parse(plain).expect("golden inputs are Go");
     let directives = directive::spans(&file, "shop.go", IMPORT_PATH);

@@ -52,7 +52,8 @@ rules:
       - where: {func: Logger}
         do: {enter: "_ = $0"}
 "#;
-const HOOK: &str = "package chi\n\nimport \"net/http\"\n\nfunc tandemSeen(r *http.Request) { println(\"woven\", r.URL.Path) }\n";
+const HOOK: &str =
+    "package chi\n\nimport \"net/http\"\n\nfunc tandemSeen(r *http.Request) { println(\"woven\", r.URL.Path) }\n";
 
 fn program() -> Sandbox {
     let go_mod = "module example.com/shop\n\ngo 1.22\n\nrequire github.com/go-chi/chi/v5 v5.2.1\n";
@@ -103,11 +104,16 @@ fn vendored_network() {
 #[test]
 fn in_a_workspace_network() {
     let sandbox = program();
-    for (path, text) in [("go.mod", "module example.com/lib\n\ngo 1.22\n"), ("lib.go", "package lib\n\n//tandem:span\nfunc F() {}\n")] {
+    for (path, text) in
+        [("go.mod", "module example.com/lib\n\ngo 1.22\n"), ("lib.go", "package lib\n\n//tandem:span\nfunc F() {}\n")]
+    {
         sandbox.write(&format!("lib/{path}"), text);
     }
     sandbox.write("go.work", "go 1.22\n\nuse (\n\t.\n\t./lib\n)\n");
-    sandbox.write("main.go", &MAIN.replace("import (", "import (\n\t\"example.com/lib\"").replace("r := chi", "lib.F()\n\tr := chi"));
+    sandbox.write(
+        "main.go",
+        &MAIN.replace("import (", "import (\n\t\"example.com/lib\"").replace("r := chi", "lib.F()\n\tr := chi"),
+    );
     is_woven_like_plain(&sandbox, &["."]);
     sandbox.plain(&["work", "vendor"]).ok();
     is_woven_like_plain(&sandbox, &["."]);
@@ -150,10 +156,14 @@ fn explain_says_where_and_why_not_network() {
     let sandbox = program();
     let output = common::Run::of(sandbox.weave_command(&["explain", "./..."]).output().expect("starts")).ok();
     let after = |rule: &str| {
-        let mut lines = output.stdout.lines().skip_while(|line| !line.get(2..).is_some_and(|line| line.starts_with(rule)));
+        let mut lines =
+            output.stdout.lines().skip_while(|line| !line.get(2..).is_some_and(|line| line.starts_with(rule)));
         format!("{} {}", lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
     };
-    assert!(after("chi.route ").starts_with("+ ") && after("chi.route ").contains("github.com/go-chi/chi/v5/mux.go:"), "{output:?}");
+    assert!(
+        after("chi.route ").starts_with("+ ") && after("chi.route ").contains("github.com/go-chi/chi/v5/mux.go:"),
+        "{output:?}"
+    );
     assert!(after("chi.later ").contains("is for versions >=6, this is github.com/go-chi/chi/v5 v5.2.1"), "{output:?}");
     assert!(after("chi.middleware ").contains("not imported by this program"), "{output:?}");
     assert!(after("span \"main.main\"").contains("main.go:13"), "{output:?}");
@@ -167,7 +177,10 @@ fn rules_for_the_users_own_packages() {
         ("main.go", "package main\n\nimport \"shop/biz\"\n\nfunc main() { biz.Pay() }\n"),
         ("biz/biz.go", "package biz\n\nfunc Pay() {}\n\n//tandem:ignore\nfunc Quiet() {}\n"),
         ("tandem.yaml", "packs: [observe]\ndisable: [own.quiet]\n"),
-        ("observe/pack.yaml", "pack: own\nrules:\n  - id: own.pay\n    target: shop/biz\n    add_files: [tandem_own.go]\n    edits:\n      - where: {func: Pay}\n        do: {enter: \"tandemPaid()\"}\n  - id: own.quiet\n    target: shop/biz\n    edits:\n      - where: {func: Gone}\n        do: {enter: \"x()\"}\n"),
+        (
+            "observe/pack.yaml",
+            "pack: own\nrules:\n  - id: own.pay\n    target: shop/biz\n    add_files: [tandem_own.go]\n    edits:\n      - where: {func: Pay}\n        do: {enter: \"tandemPaid()\"}\n  - id: own.quiet\n    target: shop/biz\n    edits:\n      - where: {func: Gone}\n        do: {enter: \"x()\"}\n",
+        ),
         ("observe/hooks/tandem_own.go", "package biz\n\nfunc tandemPaid() { println(\"paid\") }\n"),
     ]);
     sandbox.set("GO111MODULE", "on");

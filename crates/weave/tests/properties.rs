@@ -8,17 +8,27 @@ use weave::token;
 use weave::{directive, parse::GoFile, weave as engine};
 
 fn go_like_text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof!["[a-z]{1,6}", Just("\n".to_owned()), Just("é".to_owned()), Just(" := ".to_owned()), Just("{ }".to_owned()), Just("\"s\\\"\"".to_owned()), Just("// c\n".to_owned())];
+    let piece = prop_oneof![
+        "[a-z]{1,6}",
+        Just("\n".to_owned()),
+        Just("é".to_owned()),
+        Just(" := ".to_owned()),
+        Just("{ }".to_owned()),
+        Just("\"s\\\"\"".to_owned()),
+        Just("// c\n".to_owned())
+    ];
     vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
 fn text_and_edits() -> impl Strategy<Value = (String, Vec<Edit>)> {
     go_like_text().prop_flat_map(|text| {
         let borders: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
-        let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z;]{1,8}").prop_map(move |(a, b, inserted)| {
-            let (a, b) = (borders[a.index(borders.len())], borders[b.index(borders.len())]);
-            Edit::replace(a.min(b)..if a % 3 == 0 { a.max(b) } else { a.min(b) }, inserted)
-        });
+        let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z;]{1,8}").prop_map(
+            move |(a, b, inserted)| {
+                let (a, b) = (borders[a.index(borders.len())], borders[b.index(borders.len())]);
+                Edit::replace(a.min(b)..if a % 3 == 0 { a.max(b) } else { a.min(b) }, inserted)
+            },
+        );
         (Just(text), vec(edit, 0..8))
     })
 }
