@@ -26,7 +26,10 @@ impl Default for Clock {
 impl Clock {
     /// Looks whether the wall clock was set.
     pub fn refresh(&mut self) {
-        let measured = measure();
+        self.adopt(measure());
+    }
+
+    fn adopt(&mut self, measured: ClockOffset) {
         if (measured.0 - self.offset.0).abs() > STEP {
             self.offset = measured;
         }
@@ -62,4 +65,21 @@ fn measure() -> ClockOffset {
     };
     let (_, offset) = [reading(), reading(), reading()].into_iter().min().unwrap_or_default();
     ClockOffset(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Noise changes nothing, so that spans of different moments fit together; a clock that was set is followed.
+    #[test]
+    fn steps_are_followed_and_noise_is_not() {
+        let mut clock = Clock { offset: ClockOffset(1_000_000_000) };
+        clock.adopt(ClockOffset(1_000_000_000 + STEP));
+        assert_eq!(clock.unix(MonotonicNanos(5)), UnixNanos(1_000_000_005));
+        clock.adopt(ClockOffset(-3_600_000_000_000));
+        assert_eq!(clock.unix(MonotonicNanos(3_600_000_000_007)), UnixNanos(7));
+        clock.adopt(ClockOffset(2_000_000_000));
+        assert_eq!(clock.unix(MonotonicNanos(5)), UnixNanos(2_000_000_005));
+    }
 }

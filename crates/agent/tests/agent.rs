@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Config};
+use agent::assemble::{Assembler, Ending};
+use agent::measure::Measure;
+use agent::{AccountMap, Agent, Config, KernelHalf};
+use deliver::otlp::encode::ClockOffset;
 use deliver::{Batch, Refused, Sink, SinkReport};
-use model::Span;
+use model::{Resource, Span};
+use proptest::prelude::*;
+use record::layout::HEADER_HAS_ACCOUNTS;
 use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{Options, RecordBuilder, Writer, now};
+use record::{HeaderFacts, Memory, MonotonicNanos};
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -48,11 +54,15 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_with(None)
+}
+
+fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
     let folder = tempfile::tempdir().expect("folder");
     let socket = folder.path().join("agent.sock");
     let keep = Arc::new(Keep::default());
     let sink: Arc<dyn Sink> = Arc::clone(&keep) as _;
-    let config = Config { socket: socket.clone(), scan: false, sinks: vec![sink], kernel: None };
+    let config = Config { socket: socket.clone(), scan: false, sinks: vec![sink], kernel };
     Rig { agent: Agent::start(config).expect("start"), keep, socket, _folder: folder }
 }
 
@@ -255,4 +265,68 @@ fn red_is_exact_at_any_sampling_rate() {
     }
     assert_eq!(found, expected);
     assert_eq!(metrics.red.iter().map(|series| series.sum_ns).sum::<u64>(), total);
+}
+
+/// Says "watch" and "unwatch" as it is told.
+struct FakeKernel(Arc<Mutex<Vec<String>>>);
+
+impl KernelHalf for FakeKernel {
+    fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Option<AccountMap> {
+        let own = pid == std::process::id();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("watch {own} {}", facts.g_m_offset));
+        let file = std::fs::File::open("/dev/null").expect("open");
+        Some(AccountMap { fd: file.into(), slots: 77 })
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        let own = pid == std::process::id();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("unwatch {own}"));
+    }
+}
+
+/// A program with accounts gets the kernel's map, again when it connects again; one without is left alone.
+#[test]
+fn the_kernels_accounts_are_handed_over() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let rig = rig_with(Some(Box::new(FakeKernel(Arc::clone(&said)))));
+    let facts = HeaderFacts { flags: HEADER_HAS_ACCOUNTS, g_m_offset: 48, ..HeaderFacts::default() };
+    let with = Writer::create(Options { facts, ..Options::default() }).expect("create");
+    let without = Writer::create(Options::default()).expect("create");
+    for _ in 0..2 {
+        let welcome = with.connect(&rig.socket).expect("welcome");
+        assert_eq!((welcome.account_count, welcome.accounts.is_some()), (77, true));
+    }
+    assert_eq!(without.connect(&rig.socket).expect("welcome").account_count, 0);
+    rig.agent.stop(Duration::from_secs(5));
+    assert_eq!(*said.lock().unwrap_or_else(PoisonError::into_inner), ["watch true 48", "unwatch true"]);
+}
+
+proptest! {
+    /// Any record: no panic, and every batch that comes out is readable and has as many spans as were taken.
+    #[test]
+    fn any_record_is_assembled_or_counted(
+        items in proptest::collection::vec((0u16..300, 0u16..16, proptest::collection::vec(any::<u8>(), 0..100)), 0..12),
+        start: u64, end: u64, flags: u8, operation in 0u32..4, noticed: bool,
+    ) {
+        let mut writer = Writer::create(Options::default()).expect("create");
+        server(&mut writer);
+        writer.descriptor("x", "", 200, "{{http.route}|{app.user}|}").expect("descriptor");
+        writer.key("app.user").expect("key");
+        let memory = Memory::open(writer.descriptor_of_file()).expect("open");
+        let mut assembler = Assembler::new(memory.tables(), Arc::new(Resource::default()), "0");
+        let mut measure = Measure::default();
+        let mut record = RecordBuilder::span([1; 16], [2; 8], operation).times(start, end).flags(flags);
+        for (key, kind, data) in &items {
+            record = record.item(*key, *kind, data);
+        }
+        let record = record.build();
+        let ending = if noticed { Ending::Noticed(MonotonicNanos(7)) } else { Ending::Recorded };
+        let taken = (0..3).filter(|_| assembler.record(&record, ending, ClockOffset(-5), &mut measure).is_some()).count();
+        let batch = assembler.take();
+        prop_assert_eq!(batch.as_ref().map_or(0, |batch| batch.spans as usize), taken);
+        if let Some(batch) = batch {
+            prop_assert_eq!(deliver::otlp::decode::spans(&batch.bytes).expect("readable").len(), taken);
+        }
+        prop_assert!(taken == 3 || assembler.take_faults().values().sum::<u64>() > 0);
+    }
 }

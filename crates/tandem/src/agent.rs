@@ -9,7 +9,7 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::observe::Destinations;
+use crate::observe::{Destinations, Scope};
 
 /// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
@@ -17,9 +17,9 @@ pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
 /// Serve all woven programs of this machine: those that start, and those that run already.
 #[derive(Args)]
 pub struct Agent {
-    /// Where programs find the agent; they look there unless TANDEM_SOCKET says otherwise.
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    /// Where programs find the agent [default: $TANDEM_SOCKET, else /run/tandem/agent.sock, where programs look, too].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     #[command(flatten)]
     destinations: Destinations,
 }
@@ -37,9 +37,10 @@ impl Agent {
 
     fn serve(self) -> anyhow::Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let socket = self.socket.display().to_string();
-        let observer = self.destinations.start(self.socket, true)?;
-        eprintln!("tandem: listening at {socket}");
+        let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
+        let observer = self.destinations.start(socket.clone(), Scope::Machine)?;
+        eprintln!("tandem: listening at {}", socket.display());
         signals.forever().next();
         observer.finish();
         Ok(())

@@ -43,7 +43,8 @@ pub struct Destinations {
     /// Serve Prometheus metrics at this address (port 0: any free one).
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<String>,
-    /// Show the traces on a page at this address [default: 127.0.0.1:8317, or any free port where that one is taken].
+    /// Show the traces on a page at this address. `tandem run` does so by default, at 127.0.0.1:8317 or, where that is
+    /// taken, at any free port.
     #[arg(long, value_name = "ADDRESS", value_parser = ui::parse_address)]
     ui: Option<SocketAddr>,
     /// Do without the page.
@@ -52,6 +53,15 @@ pub struct Destinations {
     /// Do without the kernel half.
     #[arg(long)]
     no_kernel: bool,
+}
+
+/// Whose programs an agent serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One program and what it starts.
+    Program,
+    /// All of this machine, those included that run already.
+    Machine,
 }
 
 /// An agent with everything around it.
@@ -66,7 +76,7 @@ pub struct Observer {
 
 impl Destinations {
     /// Starts the agent. Nothing has been started when this fails.
-    pub fn start(self, socket: PathBuf, scan: bool) -> anyhow::Result<Observer> {
+    pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -84,10 +94,17 @@ impl Destinations {
             sinks.push(Arc::new(otlp::export::spans(endpoint)?));
         }
         let kernel = if self.no_kernel { None } else { kernel::load().map_err(|why| eprintln!("tandem: {why}")).ok() };
-        let agent = Agent::start(Config { socket, scan, sinks, kernel })?;
-        let page = if self.no_ui { None } else { Some(page(&store, self.ui)?) };
+        let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel })?;
+        // Everybody on this machine can read the page: for all its programs somebody has to ask for it.
+        let page = match (self.ui, self.no_ui, scope) {
+            (None, true, _) | (None, _, Scope::Machine) => None,
+            (address, ..) => Some(page(&store, address)?),
+        };
         if let Some(page) = &page {
             eprintln!("tandem: page at {}", page.url());
+            if page.is_exposed() {
+                eprintln!("tandem: warning: everybody who can reach {} can read the traces", page.address());
+            }
         }
         let prometheus = match &self.metrics {
             Some(address) => {

@@ -27,7 +27,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 use tempfile::TempDir;
 
-use crate::observe::{Destinations, Observer};
+use crate::observe::{Destinations, Observer, Scope};
 
 /// How often a wait looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
@@ -49,7 +49,7 @@ impl Run {
             Err(error) => return failed(&error),
         };
         let socket = folder.path().join("agent.sock");
-        let observer = match self.destinations.start(socket.clone(), false) {
+        let observer = match self.destinations.start(socket.clone(), Scope::Program) {
             Ok(observer) => observer,
             Err(error) => return failed(&error),
         };
