@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
-newest=$(find src index.html package-lock.json vite.config.ts -newer dist/index.html -print -quit 2>/dev/null || echo build)
+newest=$(find src public index.html package.json package-lock.json svelte.config.js vite.config.ts size.mjs -newer dist/index.html -print -quit 2>/dev/null || echo build)
 [ -f dist/index.html ] && [ -z "$newest" ] && exit 0
 
 # The bundler wants a newer Node than some distributions carry; the npm registry has one.
