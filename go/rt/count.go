@@ -16,7 +16,7 @@ const (
 	overflow   = 1 // hash of series 0, which no other series has
 )
 
-// count adds a span to its series. labels are items with metric keys, padded to 4 bytes.
+// count adds a span to its series. labels are items with metric keys; what pads them to 8 bytes is zero.
 //
 //go:norace
 func (own *processor) count(descriptor uint32, status uint8, labels unsafe.Pointer, size uint32, duration uint64) {
@@ -66,8 +66,8 @@ func (own *processor) seriesAt(place uint32) *seriesLayout {
 func hashLabels(descriptor uint32, status uint8, labels unsafe.Pointer, size uint32) uint64 {
 	const multiplier = 0x9e3779b97f4a7c15
 	hash := (uint64(descriptor)<<8|uint64(status))*multiplier ^ uint64(size)
-	for at := uint32(0); at < size; at += 4 {
-		hash = (hash ^ uint64(*(*uint32)(unsafe.Add(labels, at)))) * multiplier
+	for at := uint32(0); at < size; at += 8 {
+		hash = (hash ^ *(*uint64)(unsafe.Add(labels, at))) * multiplier
 		hash ^= hash >> 29
 	}
 	hash ^= hash >> 32
@@ -79,8 +79,8 @@ func hashLabels(descriptor uint32, status uint8, labels unsafe.Pointer, size uin
 
 //go:norace
 func sameWords(stored *[labelsLimit]byte, labels unsafe.Pointer, size uint32) bool {
-	for at := uint32(0); at < size; at += 4 {
-		if *(*uint32)(unsafe.Add(unsafe.Pointer(stored), at)) != *(*uint32)(unsafe.Add(labels, at)) {
+	for at := uint32(0); at < size; at += 8 {
+		if *(*uint64)(unsafe.Add(unsafe.Pointer(stored), at)) != *(*uint64)(unsafe.Add(labels, at)) {
 			return false
 		}
 	}

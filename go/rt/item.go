@@ -225,20 +225,21 @@ func (s *Span) open(kept uint32) int {
 	if s.captured == 0 {
 		return openAlone
 	}
-	return s.openCaptured(kept)
+	return s.openCaptured()
 }
 
 // openCaptured holds the lock, and the P, so that only the kernel can stop it meanwhile.
 //
 //go:norace
-func (s *Span) openCaptured(kept uint32) int {
+//go:noinline
+func (s *Span) openCaptured() int {
 	procPin()
 	if !acquireShortly(&s.lock) {
 		procUnpin()
 		atomic.AddUint64(&control.cutAttributes, 1)
 		return shut
 	}
-	if s.state&kept == 0 { // ended in between
+	if s.state&stateLive == 0 { // ended in between
 		release(&s.lock)
 		procUnpin()
 		return shut
@@ -254,6 +255,7 @@ func (s *Span) close(how int) {
 }
 
 //go:norace
+//go:noinline
 func (s *Span) closeCaptured() {
 	if s.state&stateLive == 0 { // ended meanwhile: End could not get the lock, and has left us the entry
 		(*recordLayout)(s.entry).size = 0

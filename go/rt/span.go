@@ -103,19 +103,20 @@ func (s *Span) prepare(op *Op) {
 	}
 	s.captured = 0
 	s.state = stateLive
-	if s.traceFlags&sampledFlag != 0 {
-		s.state = stateLive | stateSampled
-	}
 	s.valid, s.kind = 1, op.kind
-	s.used = uint32(unsafe.Sizeof(recordLayout{}))
+	s.used = recordSize
 
 	record := (*recordLayout)(s.entry)
+	record.descriptor, record.account = op.id, 0
 	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
+	if s.traceFlags&sampledFlag == 0 {
+		return
+	}
+	s.state = stateLive | stateSampled
 	record.traceID = s.trace
 	record.spanID = s.id
 	*(*uint64)(unsafe.Pointer(&record.parentSpanID)) = s.parentID
 	record.end = 0
-	record.descriptor, record.account = op.id, 0
 }
 
 // begin takes the clock and makes the entry live.

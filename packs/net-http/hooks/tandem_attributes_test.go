@@ -1,0 +1,199 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	tandem_rt "tandem/rt"
+)
+
+func TestTandemSplitHost(t *testing.T) {
+	for address, want := range map[string]struct {
+		host string
+		port int64
+	}{
+		"":                      {"", 0},
+		"example.com":           {"example.com", 0},
+		"example.com:8080":      {"example.com", 8080},
+		"127.0.0.1:1":           {"127.0.0.1", 1},
+		"[::1]:443":             {"::1", 443},
+		"[::1]":                 {"::1", 0},
+		"::1":                   {"::1", 0},
+		"fe80::1%eth0":          {"fe80::1%eth0", 0},
+		"host:":                 {"host", 0},
+		"host:http":             {"host:http", 0},
+		"host:99999999999999":   {"host:99999999999999", 0},
+		":80":                   {"", 80},
+		"@":                     {"@", 0},
+		"a:b:c":                 {"a:b:c", 0},
+		"[fe80::1%25eth0]:8080": {"fe80::1%25eth0", 8080},
+	} {
+		if host, port := tandemSplitHost(address); host != want.host || port != want.port {
+			t.Errorf("%q: %q %d", address, host, port)
+		}
+	}
+}
+
+func TestTandemRedact(t *testing.T) {
+	for query, want := range map[string]string{
+		"":                          "",
+		"a=1&b=2":                   "a=1&b=2",
+		"sig=x":                     "sig=REDACTED",
+		"a=1&sig=x&b=2":             "a=1&sig=REDACTED&b=2",
+		"Signature=x&Signature=y":   "Signature=REDACTED&Signature=REDACTED",
+		"design=x&sig":              "design=x&sig",
+		"AWSAccessKeyId=x&&":        "AWSAccessKeyId=REDACTED&&",
+		"X-Amz-Signature=a=b&c=sig": "X-Amz-Signature=REDACTED&c=sig",
+	} {
+		if got := tandemRedact(query); got != want {
+			t.Errorf("%q: %q", query, got)
+		}
+	}
+}
+
+func TestTandemStatusText(t *testing.T) {
+	for status := 0; status < 1000; status++ {
+		if tandemStatusText(status) != strconv.Itoa(status) {
+			t.Errorf("%d: %s", status, tandemStatusText(status))
+		}
+	}
+}
+
+func TestTandemRouteOf(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"/": "/", "/items/{id}": "/items/{id}", "GET /items/{id}": "/items/{id}", "POST example.com/a/{rest...}": "/a/{rest...}", "{$}": "{$}",
+	} {
+		if got := tandemRouteOf(pattern); got != want {
+			t.Errorf("%q: %q", pattern, got)
+		}
+	}
+}
+
+func TestTandemTarget(t *testing.T) {
+	for target, want := range map[string][2]string{
+		"/a/b?c=d": {"/a/b", "c=d"}, "/a%20b": {"/a%20b", ""}, "/?": {"/", ""}, "http://host/x?y": {"/x", "y"}, "*": {"*", ""},
+	} {
+		req, err := ReadRequest(tandemReader("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.Path, req.URL.RawQuery = strings.Clone(req.URL.Path), strings.Clone(req.URL.RawQuery)
+		if path, query := tandemTarget(req); path != want[0] || query != want[1] {
+			t.Errorf("%q: %q %q", target, path, query)
+		}
+	}
+}
+
+// A request's headers of another trace stay; those of our own are taken out, of a copy.
+func TestTandemOutgoing(t *testing.T) {
+	span := tandem_rt.Start(tandemClientOp, nil)
+	defer span.End()
+	plain := &Request{Header: Header{"A": {"b"}}}
+	theirs := &Request{Header: Header{"Traceparent": {"00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01"}}}
+	ours := &Request{Header: Header{"Traceparent": {span.Traceparent()}, "Tracestate": {"a=b"}, "A": {"b"}}}
+	if tandemOutgoing(plain) != plain || tandemOutgoing(theirs) != theirs {
+		t.Error("copied without need")
+	}
+	got := tandemOutgoing(ours)
+	if got == ours || len(got.Header) != 1 || len(ours.Header) != 3 {
+		t.Errorf("%v from %v", got.Header, ours.Header)
+	}
+	var wire tandemWire
+	wire.fill(theirs)
+	if wire.traceparent[0] != 0 {
+		t.Error("a second traceparent")
+	}
+	wire.fill(plain)
+	if string(wire.traceparent[:]) != span.Traceparent() {
+		t.Errorf("%s", wire.traceparent)
+	}
+}
+
+func tandemReader(text string) *bufio.Reader { return bufio.NewReader(strings.NewReader(text)) }
+
+func tandemResponseFor(base context.Context) (*response, *tandem_rt.Span) {
+	w := &response{req: &Request{ctx: base}}
+	span := tandem_rt.StartRemote(tandemServerOp, "", "")
+	w.tandemCarry(span)
+	return w, span
+}
+
+// A request's context shows the request's own span for ever, whatever becomes of the record.
+func TestTandemContextKeepsItsSpan(t *testing.T) {
+	type key struct{}
+	base, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "value"))
+	w, span := tandemResponseFor(base)
+	ctx := w.req.Context()
+	trace, id := span.TraceID(), span.SpanID()
+	if tandem_rt.FromContext(ctx) != span || ctx.Value(key{}) != "value" {
+		t.Fatal("the context has lost something")
+	}
+	if count := testing.AllocsPerRun(100, func() { tandem_rt.FromContext(ctx) }); count != 0 {
+		t.Errorf("looking the span up costs %v allocations", count)
+	}
+	derived, cancelDerived := context.WithCancel(ctx)
+	defer cancelDerived()
+	cancel()
+	if derived.Err() == nil || ctx.Err() == nil || fmt.Sprint(ctx) != fmt.Sprint(base) {
+		t.Error("not the base's cancellation or name")
+	}
+	w.tandemRelease(span)
+	span.End()
+	_, next := tandemResponseFor(context.Background())
+	if next != span {
+		t.Error("the record is not reused, so this test proves nothing")
+	}
+	kept := tandem_rt.FromContext(ctx)
+	if kept == nil || kept == next || kept.TraceID() != trace || kept.SpanID() != id || !kept.Sampled() {
+		t.Error("a context that was kept does not show its own request's span")
+	}
+	next.End()
+}
+
+// The same while other goroutines look at the moment when the request ends. Run with -race.
+func TestTandemContextRace(t *testing.T) {
+	contexts := make(chan context.Context, 8)
+	wrong := make(chan string, 100)
+	var readers sync.WaitGroup
+	for reader := 0; reader < 4; reader++ {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			for ctx := range contexts {
+				want := ctx.Value("ids").(tandemSpanIDs)
+				for look := 0; look < 20; look++ {
+					if span := tandem_rt.FromContext(ctx); span.TraceID() != want.trace || span.SpanID() != want.span {
+						wrong <- "another request's span"
+					}
+				}
+			}
+		}()
+	}
+	for request := 0; request < 3000; request++ {
+		var ids tandemSpanIDs
+		w, span := tandemResponseFor(context.Background())
+		ids.trace, ids.span = span.TraceID(), span.SpanID()
+		ctx := context.WithValue(w.req.Context(), "ids", ids)
+		contexts <- ctx
+		w.tandemRelease(span)
+		span.End()
+	}
+	close(contexts)
+	readers.Wait()
+	if len(wrong) != 0 {
+		t.Error(<-wrong)
+	}
+}
+
+// The response must stay in its size class.
+func TestTandemResponseSize(t *testing.T) {
+	if size := unsafe.Sizeof(response{}); size > 256 {
+		t.Errorf("a response has %d bytes", size)
+	}
+}
