@@ -6,10 +6,14 @@
 //! depends on how long something takes. What a test needs and this machine lacks (a go command, root, a kernel feature, a
 //! network) is written down as a skip with its reason.
 
+mod agent;
+mod crash;
+mod garbage;
 mod golang;
 mod prometheus;
 mod rig;
 mod shop;
 mod spans;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;

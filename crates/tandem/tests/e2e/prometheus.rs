@@ -34,6 +34,14 @@ pub fn get(address: &str, path: &str) -> String {
     body
 }
 
+/// A request that may never be answered.
+pub fn try_request(address: &str, path: &str) -> Option<()> {
+    let mut connection = TcpStream::connect(address).ok()?;
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    connection.read_to_end(&mut Vec::new()).ok()?;
+    Some(())
+}
+
 /// Status and body of an answer.
 pub fn request(address: &str, path: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));

@@ -1,5 +1,6 @@
 //! Processes for tests: started with an environment that is known, read while they run, ended whatever happens.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -31,13 +32,14 @@ pub fn kept() -> &'static Path {
 
 /// A command of tandem with nothing in its environment that would change what it does.
 pub fn tandem() -> Command {
-    let mut command = Command::new(TANDEM);
-    clean(&mut command);
+    let mut command = program(TANDEM);
     command.env("TANDEM_CACHE", kept().join("cache"));
     command
 }
 
-fn clean(command: &mut Command) {
+/// A command of any program with nothing in its environment that would change what Tandem does with it.
+pub fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("OTEL_") || text.starts_with("TANDEM_") || text.starts_with("SHOP_") {
@@ -45,6 +47,7 @@ fn clean(command: &mut Command) {
         }
     }
     command.env("NO_COLOR", "1").env("COLUMNS", "80");
+    command
 }
 
 /// A test's own store and folder for temporary files.
@@ -161,10 +164,6 @@ impl Running {
         let stdout = Stream::collect(child.stdout.take().expect("standard output"));
         let stderr = Stream::collect(child.stderr.take().expect("standard error"));
         Self { child, words, stdout, stderr }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Standard input; dropped, it is closed.
