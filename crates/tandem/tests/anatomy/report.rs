@@ -126,8 +126,9 @@ struct Row {
 }
 
 impl Row {
-    /// Now and then the hypervisor takes the machine away between two of our clocks, or the kernel the thread between a
-    /// stamp and what is stamped: one span in twenty, and in a short series one, may be off.
+    /// Now and then the kernel takes the thread away between a stamp and what is stamped, or the hypervisor the machine:
+    /// that is on the CPU for the scheduler, but not for the thread's clock. One span in twenty, and in a short series
+    /// one, may be off.
     fn allowed(&self) -> usize {
         (self.spans / 20).max(1)
     }

@@ -113,9 +113,12 @@ func newWaits(folder string) []*wait {
 	data, err := os.Create(filepath.Join(folder, "data"))
 	check(err)
 	content := make([]byte, 4<<20)
+	_, err = data.WriteAt(content, 0) // once before, so that a hypervisor has given the memory for it
+	check(err)
+	check(data.Sync())
 
 	computing := &wait{name: "computing", lockedOnly: true, prepare: func() func(*observation) {
-		return func(*observation) { burn(pause / 2) }
+		return func(*observation) { burn(pause) }
 	}}
 	sleep := &wait{name: "sleep", prepare: func() func(*observation) {
 		return func(o *observation) {
