@@ -199,8 +199,10 @@ impl Signals {
                 let error_pipe = filter.pipe(std::io::stderr()).map_err(broken)?;
                 command.stderr(error_pipe.writer().map_err(broken)?);
                 let mut pipes = vec![error_pipe];
-                if streams == Streams::Both {
-                    if output::same_file(std::io::stdout(), std::io::stderr()) {
+                let same_file = output::same_file(std::io::stdout(), std::io::stderr());
+                let share_a_pipe = same_file && !tool::can_be_opened_again(std::io::stderr());
+                if streams == Streams::Both || share_a_pipe {
+                    if same_file {
                         // One pipe for both keeps the order of their lines.
                         command.stdout(pipes[0].writer().map_err(broken)?);
                     } else {

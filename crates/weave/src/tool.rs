@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -32,22 +33,34 @@ const SET_VARIABLES: [&str; 5] = ["GOROOT", "GOTOOLCHAIN", "GOWORK", PLAN_VARIAB
 pub struct Outside {
     /// Values of variables that we set; `None` was not set.
     variables: BTreeMap<String, Option<String>>,
-    /// The terminal that is standard error; our filter's pipe is none.
-    terminal: Option<PathBuf>,
+    /// Standard error itself, without the pipe of our filter.
+    standard_error: Option<PathBuf>,
 }
 
 impl Outside {
     /// As it is now, in the process that the person started.
     pub fn now() -> Outside {
         let value = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        let terminal = io::stderr().is_terminal().then(|| PathBuf::from(format!("/proc/{}/fd/2", std::process::id())));
-        Outside { variables: SET_VARIABLES.iter().map(|name| ((*name).to_owned(), value(name))).collect(), terminal }
+        let standard_error =
+            can_be_opened_again(io::stderr()).then(|| PathBuf::from(format!("/proc/{}/fd/2", std::process::id())));
+        Outside {
+            variables: SET_VARIABLES.iter().map(|name| ((*name).to_owned(), value(name))).collect(),
+            standard_error,
+        }
     }
 
     /// For the variable.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("plain data")
     }
+}
+
+/// A terminal, a pipe, a file that is appended to. Two openings of another file would write over each other.
+pub(crate) fn can_be_opened_again(stream: impl AsFd) -> bool {
+    let is_regular =
+        rustix::fs::fstat(&stream).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file());
+    let appends = rustix::fs::fcntl_getfl(&stream).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::APPEND));
+    !is_regular || appends
 }
 
 /// `tandem program NAME …`: runs a program as if it had been started without us. Returns only when that fails.
@@ -62,9 +75,9 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
             None => command.env_remove(name),
         };
     }
-    let terminal = outside.terminal.and_then(|path| fs::OpenOptions::new().read(true).write(true).open(path).ok());
-    if let Some(terminal) = terminal {
-        command.stderr(terminal);
+    let standard_error = outside.standard_error.and_then(|path| fs::OpenOptions::new().append(true).open(path).ok());
+    if let Some(file) = standard_error {
+        command.stderr(file);
     }
     command.args(arguments).exec()
 }

@@ -114,7 +114,8 @@ fn status_changes_are_known(toolchain: Option<&str>) {
     let (root, version) = answer.trim().split_once('\n').expect("two lines");
     let go = ReleaseVersion::parse(version).expect("a version").language();
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut new_g, mut labels, mut static_g) = (0, 0, Vec::new());
+    let (mut new_g, mut labels) = (0, 0);
+    let mut static_g: Vec<String> = Vec::new();
     for entry in fs::read_dir(Path::new(root).join("src/runtime")).expect("Go is installed").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.ends_with(".go") || name.ends_with("_test.go") {
@@ -141,15 +142,10 @@ fn status_changes_are_known(toolchain: Option<&str>) {
             *found.entry(function.clone()).or_default() += usize::from(changes);
             new_g += usize::from(code.contains("new(g)"));
             labels += usize::from(code.trim() == "gp.labels = nil");
-            if let Some((variable, "g")) = code
-                .trim()
-                .trim_start_matches("var ")
-                .split_once(char::is_whitespace)
-                .map(|(name, kind)| (name, kind.trim()))
-            {
-                if code.starts_with("var ") || code.starts_with('\t') && function.is_empty() {
-                    static_g.push(variable.to_owned());
-                }
+            let is_package_level = code.starts_with("var ") || (code.starts_with('\t') && function.is_empty());
+            let words: Vec<&str> = code.trim_start_matches("var ").split_whitespace().collect();
+            if let ([variable, "g"], true) = (words.as_slice(), is_package_level) {
+                static_g.push((*variable).to_owned());
             }
         }
     }
