@@ -1,3 +1,20 @@
 # The suites of `make test`, in the order in which a failure is cheapest to understand. Sourced by test.sh.
+#
+# One cargo profile for all of them: what is built once is used by every suite. TANDEM is the binary that the suites which
+# are not Rust weave with.
+export TANDEM=${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem
+tandem_test() { cargo test --quiet --package tandem --no-fail-fast "$@"; }
+
 suite page plain scripts/page.sh
-suite build plain cargo build --quiet --package tandem
+suite build plain cargo build --quiet --workspace
+suite units cargo cargo test --quiet --workspace --exclude tandem --exclude weave --exclude ui --no-fail-fast
+suite weave cargo cargo test --quiet --package weave --no-fail-fast
+suite rt go go/rt/test.sh -v
+suite rt-race go go/rt/test.sh -race -v
+suite hooks go scripts/test-hooks.sh -v
+suite terminal cargo tandem_test --bins --test doctor --test traces --test run
+suite ui cargo cargo test --quiet --package ui --no-fail-fast
+suite ui-command cargo tandem_test --test ui
+suite anatomy cargo tandem_test --test anatomy
+suite e2e cargo tandem_test --test e2e
+suite shop go env -C examples/shop go test -v ./...
