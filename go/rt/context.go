@@ -127,8 +127,8 @@ func LocalRoot(kind Kind) *Span {
 //
 //go:norace
 func (s *Span) Share() bool {
-	if s.captured == 1 {
-		return true
+	if s == nil || s.captured == 1 {
+		return s != nil
 	}
 	return s.state&stateShared != 0 && atomic.CompareAndSwapUint32(&s.captured, 0, 1)
 }
@@ -138,7 +138,7 @@ func (s *Span) Share() bool {
 //
 //go:norace
 func (s *Span) Withdraw() bool {
-	return here().context == unsafe.Pointer(s) && atomic.CompareAndSwapUint32(&s.captured, 0, closed)
+	return s != nil && here().context == unsafe.Pointer(s) && atomic.CompareAndSwapUint32(&s.captured, 0, closed)
 }
 
 // Home says whether the span was started on this goroutine and is current here.
@@ -146,7 +146,7 @@ func (s *Span) Withdraw() bool {
 //go:norace
 func (s *Span) Home() bool {
 	at := here()
-	return s.home == uintptr(unsafe.Pointer(at)) && at.context == unsafe.Pointer(s)
+	return s != nil && s.home == uintptr(unsafe.Pointer(at)) && at.context == unsafe.Pointer(s)
 }
 
 // Ended stands for a span that has ended, for contexts that outlive it: as a parent, and to be asked for its ids.

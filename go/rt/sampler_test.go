@@ -102,6 +102,9 @@ func TestSwitchedOff(t *testing.T) {
 	none.EndPanic(nil)
 	none.EndFunc(nil)
 	none.Capture()
+	if none.Share() || none.Withdraw() || none.Home() {
+		t.Error("a nil span that is held")
+	}
 	if none.AppendTraceparent(nil) != nil || none.Traceparent() != "" || none.Tracestate() != "" || none.Sampled() || none.Recording() {
 		t.Error("a nil span")
 	}

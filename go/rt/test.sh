@@ -37,5 +37,5 @@ added() {
 for test in "$root"/go/rt/*_test.go "$root"/packs/*/hooks/*_test.go; do
 	if [ -e "$test" ] && added "$test"; then cp "$test" "$shadow/src/$package/"; fi
 done
-cd "$work"
+cd "$shadow/src" # the standard library is a module of its own, with the GODEBUG settings that go with it
 GOROOT=$shadow GOTOOLCHAIN=local "$shadow/bin/go" test "$@" "$package"
