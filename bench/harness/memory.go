@@ -34,7 +34,7 @@ func memoryPart(b *bench) (*outcome, error) {
 		raw[fmt.Sprintf("agent and kernel half, %d KiB", sweep)] = found
 		result.Rows = append(result.Rows, memoryRows(found, sweep, " and kernel half")...)
 	}
-	layouts, err := b.compareLayouts("memory", "plain", "-rounds", pick(b, "250", "4"))
+	layouts, err := b.compareLayouts("memory", "plain", "-rounds", pick(b, "250", "4"), "-limit", "5s")
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func parkPart(b *bench) (*outcome, error) {
 		return nil, err
 	}
 	found.scale(0.5) // the word's way to and fro is two pairs
-	layouts, err := b.compareLayouts("park", "without", "-rounds", pick(b, "600", "5"))
+	layouts, err := b.compareLayouts("park", "without", "-rounds", pick(b, "600", "5"), "-limit", "4s")
 	if err != nil {
 		return nil, err
 	}

@@ -153,6 +153,7 @@ func threadsCPU(pid int) map[string]float64 {
 // state is what the hello server tells of itself.
 type state struct {
 	Process     int    `json:"process"`
+	Requests    uint64 `json:"requests"`
 	CPU         int64  `json:"cpu"`
 	Allocations uint64 `json:"allocations"`
 	Bytes       uint64 `json:"bytes"`

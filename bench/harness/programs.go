@@ -32,8 +32,12 @@ func (b *bench) build(name string, woven bool, flags ...string) (string, error) 
 	build := exec.CommandContext(b.ctx, command[0], command[1:]...)
 	build.Dir = filepath.Join(b.folder, "programs")
 	started := time.Now()
-	if output, err := build.CombinedOutput(); err != nil {
+	output, err := build.CombinedOutput()
+	if err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, output)
+	}
+	if len(output) > 0 {
+		b.say("%s: %s", name, output)
 	}
 	if took := time.Since(started); took > 3*time.Second {
 		b.say("built %s (%s) in %.0f s", name, kind, took.Seconds())

@@ -9,6 +9,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os/signal"
+	"syscall"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
@@ -22,12 +24,14 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	flag.Parse()
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	exporter, err := otlptracehttp.New(ctx) // OTEL_EXPORTER_OTLP_ENDPOINT says where to
 	if err != nil {
 		log.Fatal(err)
 	}
-	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithBatcher(exporter)))
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter))
+	otel.SetTracerProvider(provider)
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 
 	mux := http.NewServeMux()
@@ -38,5 +42,7 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Println(listener.Addr())
-	log.Fatal(http.Serve(listener, mux))
+	go func() { log.Fatal(http.Serve(listener, mux)) }()
+	<-ctx.Done()
+	provider.Shutdown(context.Background())
 }

@@ -109,5 +109,23 @@ func (m *Memory) Dropped() (records uint64) {
 	return records
 }
 
-// Connected says whether an agent has looked at the memory.
-func (m *Memory) Connected() bool { return atomic.LoadUint64(&m.control.heartbeat) != 0 }
+// Written is how many bytes of records were ever written.
+func (m *Memory) Written() (bytes uint64) {
+	for _, ring := range m.rings {
+		bytes += atomic.LoadUint64(&ring.head)
+	}
+	return bytes
+}
+
+// Recorded says whether most of so many requests left a record, if they should have; or hardly any, if not. A program
+// whose libraries were not woven after all would be a fast one.
+func Recorded(written, dropped uint64, requests int, should bool) error {
+	records := written/uint64(unsafe.Sizeof(recordLayout{})) + dropped // at most
+	if should && records < uint64(requests)/2 {
+		return fmt.Errorf("%d requests left %d bytes of records and %d losses: was net/http woven?", requests, written, dropped)
+	}
+	if !should && records > uint64(requests)/2 {
+		return fmt.Errorf("%d requests left %d bytes of records and %d losses, but should have left none", requests, written, dropped)
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log"
 	"runtime"
 
 	"example.com/bench/programs/control"
@@ -16,6 +17,7 @@ type mode struct {
 	name    string
 	enter   func()
 	settled func() bool // nil: at once. Until then requests are served but not measured.
+	records bool
 }
 
 // measure is told of every answer. A visit to a mode is: enter, serve until it has settled, serve one batch with the clock
@@ -33,6 +35,7 @@ type measure struct {
 	started  int64
 	before   runtime.MemStats
 	dropped  uint64
+	written  uint64
 
 	room []byte // what sweep walks through
 }
@@ -78,10 +81,10 @@ func (m *measure) makeMode(name string) (mode, error) {
 	case "unsampled":
 		return mode{name: name, enter: with(m.memory.Unsampled)}, nil
 	case "traced":
-		return mode{name: name, enter: with(m.memory.Traced)}, nil
+		return mode{name: name, enter: with(m.memory.Traced), records: true}, nil
 	case "alone": // no agent: the rings are full, every record is dropped and counted
 		return mode{name: name, enter: func() { suspend(); m.dropped = m.memory.Dropped(); m.memory.Traced() },
-			settled: func() bool { return m.memory.Dropped() > m.dropped }}, nil
+			settled: func() bool { return m.memory.Dropped() > m.dropped }, records: true}, nil
 	}
 	return mode{}, fmt.Errorf("no mode is called %q", name)
 }
@@ -128,7 +131,7 @@ func (m *measure) settle() {
 	}
 	m.running, m.served = true, 0
 	if m.memory != nil {
-		m.dropped = m.memory.Dropped()
+		m.dropped, m.written = m.memory.Dropped(), m.memory.Written()
 	}
 	if m.counting {
 		runtime.ReadMemStats(&m.before)
@@ -139,7 +142,14 @@ func (m *measure) settle() {
 // finish keeps the visit's figures.
 func (m *measure) finish() {
 	used := paired.CPU() - m.started
-	name := m.modes[m.plan.Now()].name
+	now := m.modes[m.plan.Now()]
+	name := now.name
+	if m.memory != nil {
+		if err := control.Recorded(m.memory.Written()-m.written, m.memory.Dropped()-m.dropped, *batch, now.records); err != nil {
+			resume(m.memory)
+			log.Fatal(name, ": ", err)
+		}
+	}
 	switch {
 	case m.counting:
 		var after runtime.MemStats

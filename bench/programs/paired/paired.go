@@ -78,13 +78,9 @@ func (p *Plan) shuffle() {
 }
 
 // CPU is the CPU time that the process has used, in nanoseconds.
-func CPU() int64 { return clock(2) }
-
-// Monotonic is the time since the machine's start, in nanoseconds.
-func Monotonic() int64 { return clock(1) }
-
-func clock(id uintptr) int64 {
+func CPU() int64 {
+	const processClock = 2
 	var now syscall.Timespec
-	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(&now)), 0)
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, processClock, uintptr(unsafe.Pointer(&now)), 0)
 	return now.Nano()
 }

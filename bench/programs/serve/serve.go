@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync/atomic"
 
 	"example.com/bench/programs/control"
 	"example.com/bench/programs/paired"
@@ -15,8 +16,11 @@ type answer struct {
 	Message string `json:"message"`
 }
 
+var served atomic.Uint64
+
 // Hello answers GET /hello.
 func Hello(w http.ResponseWriter, r *http.Request) {
+	served.Add(1)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(answer{"hello, world"})
 }
@@ -24,7 +28,8 @@ func Hello(w http.ResponseWriter, r *http.Request) {
 // State is what the server has used so far.
 type State struct {
 	Process     int    `json:"process"`
-	CPU         int64  `json:"cpu"` // ns
+	Requests    uint64 `json:"requests"` // to hello
+	CPU         int64  `json:"cpu"`      // ns
 	Allocations uint64 `json:"allocations"`
 	Bytes       uint64 `json:"bytes"`
 	KernelHalf  bool   `json:"kernel_half"`
@@ -34,6 +39,6 @@ type State struct {
 func Report(w http.ResponseWriter, r *http.Request) {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	json.NewEncoder(w).Encode(State{Process: os.Getpid(), CPU: paired.CPU(), Allocations: memory.Mallocs, Bytes: memory.TotalAlloc,
+	json.NewEncoder(w).Encode(State{Process: os.Getpid(), Requests: served.Load(), CPU: paired.CPU(), Allocations: memory.Mallocs, Bytes: memory.TotalAlloc,
 		KernelHalf: control.HasKernelHalf()})
 }

@@ -20,6 +20,8 @@ type modes struct {
 	batch   int64
 	served  atomic.Int64
 	started int64 // CPU time at the start of the batch
+	written uint64
+	dropped uint64
 }
 
 func newModes(rounds, batch int, limit time.Duration) (*modes, error) {
@@ -34,16 +36,17 @@ func newModes(rounds, batch int, limit time.Duration) (*modes, error) {
 }
 
 type mode struct {
-	name  string
-	enter func()
+	name    string
+	enter   func()
+	records bool
 }
 
 // list has every mode twice: the second is the first's control.
 func (m *modes) list() []mode {
 	return []mode{
-		{"dormant", m.memory.Dormant}, {"dormant'", m.memory.Dormant},
-		{"unsampled", m.memory.Unsampled}, {"unsampled'", m.memory.Unsampled},
-		{"traced", m.memory.Traced}, {"traced'", m.memory.Traced},
+		{"dormant", m.memory.Dormant, false}, {"dormant'", m.memory.Dormant, false},
+		{"unsampled", m.memory.Unsampled, false}, {"unsampled'", m.memory.Unsampled, false},
+		{"traced", m.memory.Traced, true}, {"traced'", m.memory.Traced, true},
 	}
 }
 
@@ -56,9 +59,13 @@ func (m *modes) hello(w http.ResponseWriter, r *http.Request) {
 
 // next is called by one request in a batch, so by one goroutine at a time.
 func (m *modes) next() {
-	if used := paired.CPU() - m.started; m.plan.Warm() {
-		name := m.list()[m.plan.Now()].name
-		m.figures.Rounds[name] = append(m.figures.Rounds[name], float64(used)/float64(m.batch))
+	used := paired.CPU() - m.started
+	now := m.list()[m.plan.Now()]
+	if m.plan.Warm() {
+		m.figures.Rounds[now.name] = append(m.figures.Rounds[now.name], float64(used)/float64(m.batch))
+	}
+	if err := control.Recorded(m.memory.Written()-m.written, m.memory.Dropped()-m.dropped, int(m.batch), now.records); err != nil {
+		log.Fatal(now.name, ": ", err)
 	}
 	m.plan.Next()
 	if m.plan.Over() {
@@ -76,5 +83,6 @@ func (m *modes) next() {
 
 func (m *modes) enter() {
 	m.list()[m.plan.Now()].enter()
+	m.written, m.dropped = m.memory.Written(), m.memory.Dropped()
 	m.started = paired.CPU()
 }
