@@ -18,6 +18,12 @@ const ROUNDS: usize = 200;
 const BATCH_BYTES: usize = 128 * 1024;
 
 fn main() {
+    // What everything here is to be compared with: machines differ, and so do their busy minutes.
+    let start = processor_time();
+    for _ in 0..1000 {
+        let _ = clock_gettime(ClockId::Monotonic);
+    }
+    println!("one reading of the clock: {:?}", (processor_time() - start) / 1000);
     for (what, anatomy) in [("10 attributes", false), ("10 attributes and anatomy", true)] {
         let mut bench = Bench::new();
         let mut rounds: Vec<(Duration, usize)> = (0..ROUNDS).map(|_| bench.round(anatomy)).collect();
@@ -70,11 +76,8 @@ impl Bench {
                 .text(43, "1.1")
                 .int(3, 200);
             if anatomy {
-                record = record
-                    .flags(RECORD_FLAG_GO_PARTS | RECORD_FLAG_KERNEL_PARTS)
-                    .part(1, 100)
-                    .part(3, 200)
-                    .part(2, 30);
+                record =
+                    record.flags(RECORD_FLAG_GO_PARTS | RECORD_FLAG_KERNEL_PARTS).part(1, 100).part(3, 200).part(2, 30);
             }
             assert!(self.writer.push(0, &record.build()).expect("a ring"));
         }

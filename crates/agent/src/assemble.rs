@@ -21,7 +21,7 @@ use crate::measure::{self, Measure, SeriesIndex};
 use crate::template::Template;
 
 /// Attributes of one span that its name and its metrics can depend on; more than there are such keys.
-const NOTED_LIMIT: usize = 32;
+const NOTED_LIMIT: usize = 16;
 /// Different sets of dimensions that one program may have.
 const DIMENSIONS_LIMIT: usize = 4096;
 

@@ -33,19 +33,19 @@ impl Control {
 
     /// Says that an agent is there.
     pub fn beat(&self, now: MonotonicNanos) {
-        self.mapping.word64(self.page + CONTROL.at("heartbeat")).store(now.0, Ordering::Release);
+        self.mapping.word64(self.page + const { CONTROL.at("heartbeat") }).store(now.0, Ordering::Release);
     }
 
     /// Asks the program to connect (once).
     pub fn raise_generation(&self) {
-        self.mapping.word32(self.page + CONTROL.at("generation")).fetch_add(1, Ordering::AcqRel);
+        self.mapping.word32(self.page + const { CONTROL.at("generation") }).fetch_add(1, Ordering::AcqRel);
     }
 
     /// Replaces the program's own sampling ratio for new roots: those are rejected whose trace id's low 56 bits are
     /// below the threshold. `None` leaves the decision to the program.
     pub fn set_sampling_threshold(&self, threshold: Option<u64>) {
         self.mapping
-            .word64(self.page + CONTROL.at("sampling_threshold"))
+            .word64(self.page + const { CONTROL.at("sampling_threshold") })
             .store(threshold.unwrap_or(0), Ordering::Release);
         self.set_flag(CONTROL_SAMPLING, threshold.is_some());
     }
@@ -60,7 +60,7 @@ impl Control {
         if descriptor as usize >= DESCRIPTOR_COUNT {
             return;
         }
-        let word = self.mapping.word64(self.page + CONTROL.at("disabled") + descriptor as usize / 64 * 8);
+        let word = self.mapping.word64(self.page + const { CONTROL.at("disabled") } + descriptor as usize / 64 * 8);
         let bit = 1 << (descriptor % 64);
         if disabled {
             word.fetch_or(bit, Ordering::AcqRel);
@@ -80,7 +80,7 @@ impl Control {
     }
 
     fn set_flag(&self, flag: u32, on: bool) {
-        let flags = self.mapping.word32(self.page + CONTROL.at("flags"));
+        let flags = self.mapping.word32(self.page + const { CONTROL.at("flags") });
         if on {
             flags.fetch_or(flag, Ordering::AcqRel);
         } else {

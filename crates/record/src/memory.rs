@@ -216,6 +216,7 @@ impl Mapping {
     }
 
     /// Four bytes at an aligned offset inside the file.
+    #[inline]
     #[expect(unsafe_code, reason = "maps memory")]
     pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset < self.length && self.length - offset >= 4);
@@ -224,6 +225,7 @@ impl Mapping {
     }
 
     /// Eight bytes at an aligned offset inside the file.
+    #[inline]
     #[expect(unsafe_code, reason = "maps memory")]
     pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset < self.length && self.length - offset >= 8);
@@ -241,8 +243,9 @@ impl Mapping {
         let words = unsafe {
             std::slice::from_raw_parts(self.start.as_ptr().add(offset).cast_const().cast::<AtomicU64>(), size / 8)
         };
-        for (target, word) in out.chunks_exact_mut(8).zip(words) {
-            target.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        let (targets, _) = out.as_chunks_mut::<8>();
+        for (target, word) in targets.iter_mut().zip(words) {
+            *target = word.load(Ordering::Relaxed).to_le_bytes();
         }
     }
 }

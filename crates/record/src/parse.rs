@@ -26,15 +26,16 @@ pub struct SpanRecord<'a> {
 
 impl<'a> SpanRecord<'a> {
     /// Looks at a copy of a record; bytes after the size that it claims are not part of it.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
         if bytes.len() < RECORD.size {
             return Err(RecordError::Size);
         }
-        let size = bytes::u32_at(bytes, RECORD.at("size")) as usize;
+        let size = bytes::u32_at(bytes, const { RECORD.at("size") }) as usize;
         if !(RECORD.size..=ENTRY_SIZE.min(bytes.len())).contains(&size) {
             return Err(RecordError::Size);
         }
-        if bytes[RECORD.at("kind")] != RECORD_SPAN {
+        if bytes[const { RECORD.at("kind") }] != RECORD_SPAN {
             return Err(RecordError::Kind);
         }
         let record = Self { bytes: &bytes[..size] };
@@ -45,62 +46,73 @@ impl<'a> SpanRecord<'a> {
     }
 
     /// W3C trace flags.
+    #[inline]
     pub fn trace_flags(&self) -> u8 {
-        self.bytes[RECORD.at("trace_flags")]
+        self.bytes[const { RECORD.at("trace_flags") }]
     }
 
     /// Status code, as in OTLP; numbers that OTLP does not know are "unset".
+    #[inline]
     pub fn status(&self) -> u8 {
-        match self.bytes[RECORD.at("status")] {
+        match self.bytes[const { RECORD.at("status") }] {
             status @ 0..=2 => status,
             _ => 0,
         }
     }
 
     /// `RECORD_FLAG_*` bits.
+    #[inline]
     pub fn flags(&self) -> u8 {
-        self.bytes[RECORD.at("flags")]
+        self.bytes[const { RECORD.at("flags") }]
     }
 
     /// One of the flags is set.
+    #[inline]
     pub fn has(&self, flag: u8) -> bool {
         self.flags() & flag != 0
     }
 
     /// Trace id, as on the wire.
+    #[inline]
     pub fn trace_id(&self) -> [u8; 16] {
-        bytes::array_at(self.bytes, RECORD.at("trace_id"))
+        bytes::array_at(self.bytes, const { RECORD.at("trace_id") })
     }
 
     /// Span id, as on the wire.
+    #[inline]
     pub fn span_id(&self) -> [u8; 8] {
-        bytes::array_at(self.bytes, RECORD.at("span_id"))
+        bytes::array_at(self.bytes, const { RECORD.at("span_id") })
     }
 
     /// The parent's span id; zeros for a root.
+    #[inline]
     pub fn parent_span_id(&self) -> [u8; 8] {
-        bytes::array_at(self.bytes, RECORD.at("parent_span_id"))
+        bytes::array_at(self.bytes, const { RECORD.at("parent_span_id") })
     }
 
     /// Start.
+    #[inline]
     pub fn start(&self) -> MonotonicNanos {
-        MonotonicNanos(bytes::u64_at(self.bytes, RECORD.at("start")))
+        MonotonicNanos(bytes::u64_at(self.bytes, const { RECORD.at("start") }))
     }
 
     /// End; `None` while it runs.
+    #[inline]
     pub fn end(&self) -> Option<MonotonicNanos> {
-        match bytes::u64_at(self.bytes, RECORD.at("end")) {
+        match bytes::u64_at(self.bytes, const { RECORD.at("end") }) {
             0 => None,
             end => Some(MonotonicNanos(end)),
         }
     }
 
     /// Id of its operation.
+    #[inline]
     pub fn descriptor(&self) -> u32 {
-        bytes::u32_at(self.bytes, RECORD.at("descriptor"))
+        bytes::u32_at(self.bytes, const { RECORD.at("descriptor") })
     }
 
     /// Its items.
+    #[inline]
     pub fn items(&self) -> Items<'a> {
         Items::new(&self.bytes[RECORD.size..])
     }
@@ -149,11 +161,13 @@ pub struct Items<'a> {
 
 impl<'a> Items<'a> {
     /// Items in these bytes.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, malformed: false }
     }
 
     /// An item could not be read; what came after it is lost.
+    #[inline]
     pub fn malformed(&self) -> bool {
         self.malformed
     }
@@ -173,8 +187,8 @@ impl<'a> Iterator for Items<'a> {
         if self.rest.len() < ITEM.size {
             return self.stop(!self.rest.is_empty());
         }
-        let key = bytes::u16_at(self.rest, ITEM.at("key"));
-        let word = bytes::u16_at(self.rest, ITEM.at("type_and_size"));
+        let key = bytes::u16_at(self.rest, const { ITEM.at("key") });
+        let word = bytes::u16_at(self.rest, const { ITEM.at("type_and_size") });
         if key == 0 && word == 0 {
             return self.stop(false); // what pads a record to 8 bytes
         }

@@ -67,7 +67,7 @@ impl Ring {
         let size = geometry.ring_size as usize;
         let header = geometry.ring_headers + index as usize * RING.size;
         let data = geometry.rings + index as usize * size;
-        let tail = mapping.word64(header + RING.at("tail")).load(Ordering::Relaxed);
+        let tail = mapping.word64(header + const { RING.at("tail") }).load(Ordering::Relaxed);
         let mut ring = Self { mapping, header, data, size, tail, dropped: 0, chunk: Vec::new() };
         ring.dropped = ring.dropped_count();
         ring
@@ -80,7 +80,7 @@ impl Ring {
 
     /// Hands over every record that is complete, each as a copy of its own, and gives the room back.
     pub fn drain(&mut self, mut each: impl FnMut(&[u8])) -> Drained {
-        let head = self.mapping.word64(self.header + RING.at("head")).load(Ordering::Acquire);
+        let head = self.mapping.word64(self.header + const { RING.at("head") }).load(Ordering::Acquire);
         let mut drained = Drained::default();
         if head == self.tail {
             return drained;
@@ -113,7 +113,7 @@ impl Ring {
     }
 
     fn dropped_count(&self) -> u64 {
-        self.mapping.word64(self.header + RING.at("dropped")).load(Ordering::Relaxed)
+        self.mapping.word64(self.header + const { RING.at("dropped") }).load(Ordering::Relaxed)
     }
 
     /// One contiguous piece: up to `head`, the ring's end, or [`CHUNK`].
@@ -131,11 +131,11 @@ impl Ring {
         let mut position = 0;
         while position < length {
             let rest = &chunk[position..];
-            let size = bytes::u32_at(rest, RECORD.at("size")) as usize;
+            let size = bytes::u32_at(rest, const { RECORD.at("size") }) as usize;
             if size < RECORD_HEAD || !size.is_multiple_of(8) || size > available - position {
                 return Err(Garbage::Size);
             }
-            match rest[RECORD.at("kind")] {
+            match rest[const { RECORD.at("kind") }] {
                 RECORD_SPAN if !(RECORD.size..=ENTRY_SIZE).contains(&size) => return Err(Garbage::Size),
                 // Cut by the end of the chunk: the next one begins with it.
                 RECORD_SPAN if size > rest.len() => break,
@@ -154,6 +154,6 @@ impl Ring {
 
     fn release(&mut self, tail: u64) {
         self.tail = tail;
-        self.mapping.word64(self.header + RING.at("tail")).store(tail, Ordering::Release);
+        self.mapping.word64(self.header + const { RING.at("tail") }).store(tail, Ordering::Release);
     }
 }

@@ -49,12 +49,13 @@ impl SeriesReader {
         for processor in 0..memory.header().processor_count() {
             let Some(table) = memory.read_series(processor, &mut self.buffer) else { continue };
             for (index, series) in (0..self.series_count).zip(table.chunks_exact(SERIES.size)) {
-                if bytes::u64_at(series, SERIES.at("hash")) == 0 {
+                if bytes::u64_at(series, const { SERIES.at("hash") }) == 0 {
                     continue;
                 }
-                let mut now = Seen { sum: bytes::u64_at(series, SERIES.at("sum")), buckets: [0; BUCKET_COUNT] };
+                let mut now =
+                    Seen { sum: bytes::u64_at(series, const { SERIES.at("sum") }), buckets: [0; BUCKET_COUNT] };
                 for (bucket, count) in now.buckets.iter_mut().enumerate() {
-                    *count = bytes::u64_at(series, SERIES.at("buckets") + 8 * bucket);
+                    *count = bytes::u64_at(series, const { SERIES.at("buckets") } + 8 * bucket);
                 }
                 let before = self.seen.insert((processor, index), now).unwrap_or_default();
                 let went_down = now.buckets.iter().zip(&before.buckets).any(|(now, before)| now < before);
@@ -63,11 +64,12 @@ impl SeriesReader {
                 }
                 let mut buckets = now.buckets;
                 buckets.iter_mut().zip(&before.buckets).for_each(|(now, before)| *now -= before);
-                let labels_size = usize::from(series[SERIES.at("labels_size")]).min(SERIES.size - SERIES.at("labels"));
+                let labels_size = usize::from(series[const { SERIES.at("labels_size") }])
+                    .min(SERIES.size - const { SERIES.at("labels") });
                 each(SeriesDelta {
-                    descriptor: bytes::u32_at(series, SERIES.at("descriptor")),
-                    status: series[SERIES.at("status")],
-                    labels: &series[SERIES.at("labels")..][..labels_size],
+                    descriptor: bytes::u32_at(series, const { SERIES.at("descriptor") }),
+                    status: series[const { SERIES.at("status") }],
+                    labels: &series[const { SERIES.at("labels") }..][..labels_size],
                     sum: now.sum.saturating_sub(before.sum),
                     buckets,
                 });

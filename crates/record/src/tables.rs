@@ -65,10 +65,10 @@ impl Tables {
             String::from_utf8_lossy(&entry[DESCRIPTOR.at(name)..][..size]).into_owned()
         };
         let descriptor = Descriptor {
-            kind: entry[DESCRIPTOR.at("kind")],
-            id: text("id", "id_size", DESCRIPTOR.at("scope") - DESCRIPTOR.at("id")),
-            scope: text("scope", "scope_size", DESCRIPTOR.at("name") - DESCRIPTOR.at("scope")),
-            name: text("name", "name_size", DESCRIPTOR.size - DESCRIPTOR.at("name")),
+            kind: entry[const { DESCRIPTOR.at("kind") }],
+            id: text("id", "id_size", const { DESCRIPTOR.at("scope") } - const { DESCRIPTOR.at("id") }),
+            scope: text("scope", "scope_size", const { DESCRIPTOR.at("name") } - const { DESCRIPTOR.at("scope") }),
+            name: text("name", "name_size", DESCRIPTOR.size - const { DESCRIPTOR.at("name") }),
         };
         (!descriptor.id.is_empty()).then_some(descriptor)
     }
@@ -81,8 +81,8 @@ impl Tables {
         }
         let mut entry = [0; KEY.size];
         self.mapping.copy_out(self.keys + usize::from(index) * KEY.size, &mut entry);
-        let size = usize::from(entry[KEY.at("size")]).min(KEY.size - KEY.at("name"));
-        let name = String::from_utf8_lossy(&entry[KEY.at("name")..][..size]).into_owned();
+        let size = usize::from(entry[const { KEY.at("size") }]).min(KEY.size - const { KEY.at("name") });
+        let name = String::from_utf8_lossy(&entry[const { KEY.at("name") }..][..size]).into_owned();
         (!name.is_empty()).then_some(name)
     }
 }

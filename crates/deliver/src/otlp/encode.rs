@@ -20,6 +20,7 @@ pub struct ClockOffset(pub i64);
 
 impl ClockOffset {
     /// The wall clock's time at a moment.
+    #[inline]
     pub fn unix(self, moment: MonotonicNanos) -> UnixNanos {
         UnixNanos(moment.0.saturating_add_signed(self.0))
     }
@@ -63,6 +64,7 @@ impl KeyTable {
         self.field(id).and_then(|field| std::str::from_utf8(&field[2..]).ok())
     }
 
+    #[inline]
     fn field(&self, id: u16) -> Option<&[u8]> {
         self.keys.get(usize::from(id))?.as_deref()
     }
@@ -77,27 +79,32 @@ pub struct Parts {
 
 impl Parts {
     /// Parts that were measured as 0, a bit each.
+    #[inline]
     pub fn zeros(measured: u32) -> Self {
         Self { measured, nanoseconds: [0; PARTS.len()] }
     }
 
     /// Sets a part, by its index in `record::layout::PARTS`.
+    #[inline]
     pub fn set(&mut self, part: usize, nanoseconds: u64) {
         self.measured |= 1 << part;
         self.nanoseconds[part] = nanoseconds;
     }
 
     /// A part, where measured.
+    #[inline]
     pub fn get(&self, part: usize) -> Option<u64> {
         (self.measured & 1 << part != 0).then(|| self.nanoseconds[part])
     }
 
     /// Nothing was measured.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.measured == 0
     }
 
     /// Sum of all parts.
+    #[inline]
     pub fn sum(&self) -> u64 {
         self.nanoseconds.iter().fold(0, |sum, &part| sum.saturating_add(part))
     }
