@@ -74,7 +74,7 @@ func routes() http.Handler {
 	mux.HandleFunc("/later", leavesWork)
 	mux.Handle("/outer/", http.StripPrefix("/outer", inner))
 	mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(30 * time.Millisecond)
+		select {}
 	}), 10*time.Millisecond, "too slow"))
 	mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
