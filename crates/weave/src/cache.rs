@@ -91,7 +91,7 @@ impl Cache {
         if place.is_dir() {
             return Ok(place);
         }
-        let work = TempDir::new_in(self.root.join(UNFINISHED)).map_err(at("write to", &self.root))?;
+        let work = self.scratch()?;
         make(work.path())?;
         let parent = self.root.join(kind);
         fs::create_dir_all(&parent).map_err(at("create", &parent))?;
@@ -103,6 +103,11 @@ impl Cache {
             Err(_) if place.is_dir() => Ok(place), // another build was faster; ours goes away with `work`
             Err(error) => Err(at("create", &place)(error)),
         }
+    }
+
+    /// A folder for one run; if that is killed, a later build removes it.
+    pub fn scratch(&self) -> Result<TempDir, WeaveError> {
+        TempDir::new_in(self.root.join(UNFINISHED)).map_err(at("write to", &self.root))
     }
 
     /// Writes a small file of the cache in one step.

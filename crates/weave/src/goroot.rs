@@ -1,8 +1,8 @@
-//! The shadow GOROOT: real folders whose files are links to the real tree, except in packages that are woven (copies of
-//! their own), `tandem/rt` (ours) and the tools (wrappers beside links).
+//! The shadow GOROOT: real folders whose files are second names of the real tree's, except files that are woven or added,
+//! `tandem/rt` (ours) and the tools (wrappers beside links).
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl ShadowRoot {
         for target in targets(rules) {
             key = folder_state(key, &go.root.join("src").join(target));
         }
-        let dir = cache.entry("goroot", &key.name(), |work| make(work, go, rules, wrapper))?;
+        let dir = cache.entry("goroot", &key.name(), |work| make(cache, work, go, rules, wrapper))?;
         let path = dir.join(DESCRIPTION);
         let text = fs::read(&path).map_err(at("read", &path))?;
         let description = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
@@ -107,7 +107,13 @@ fn folder_state(mut key: Key, dir: &Path) -> Key {
     key
 }
 
-fn make(work: &Path, go: &RealGo, standard_rules: &[RuleOf<'_>], wrapper: &Path) -> Result<(), WeaveError> {
+fn make(
+    cache: &Cache,
+    work: &Path,
+    go: &RealGo,
+    standard_rules: &[RuleOf<'_>],
+    wrapper: &Path,
+) -> Result<(), WeaveError> {
     let runtime2 = go.root.join("src/runtime/runtime2.go");
     let runtime2 = fs::read_to_string(&runtime2).map_err(at("read", &runtime2))?;
     let patch = runtime_patch::pack(&runtime2, &go.version)?;
@@ -150,7 +156,7 @@ fn make(work: &Path, go: &RealGo, standard_rules: &[RuleOf<'_>], wrapper: &Path)
         texts.insert(path, String::from_utf8_lossy(bytes).into_owned());
     }
 
-    link_tree(&go.root, work, &woven.packages.keys().map(|path| Path::new("src").join(path)).collect::<Vec<_>>())?;
+    link_tree(&go.root, &linkable_root(cache, go)?, work)?;
     link_tools(go, work, wrapper)?;
     for (path, text) in &texts {
         check_interrupted()?;
@@ -174,10 +180,10 @@ pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), WeaveError> {
 }
 
 /// Links for everything but `pkg/tool`; folders of packages are real, so that patterns like `std` find them.
-fn link_tree(real: &Path, shadow: &Path, woven: &[PathBuf]) -> Result<(), WeaveError> {
+fn link_tree(real: &Path, linkable: &Path, shadow: &Path) -> Result<(), WeaveError> {
     for name in names(real)? {
         match name.to_string_lossy().as_ref() {
-            "src" => link_sources(real, shadow, Path::new("src"), woven)?,
+            "src" => link_sources(linkable, shadow, Path::new("src"))?,
             "pkg" => {
                 let pkg = shadow.join("pkg");
                 fs::create_dir_all(&pkg).map_err(at("create", &pkg))?;
@@ -191,28 +197,46 @@ fn link_tree(real: &Path, shadow: &Path, woven: &[PathBuf]) -> Result<(), WeaveE
     Ok(())
 }
 
-fn link_sources(real: &Path, shadow: &Path, below: &Path, woven: &[PathBuf]) -> Result<(), WeaveError> {
+/// Second names for the files of packages. A symbolic link would do for the compiler, but the go command keeps no index
+/// of a folder that contains one, and does not embed one: it would read all of `src` again in each build.
+fn link_sources(from: &Path, shadow: &Path, below: &Path) -> Result<(), WeaveError> {
     check_interrupted()?;
     let to = shadow.join(below);
     fs::create_dir_all(&to).map_err(at("create", &to))?;
-    let is_woven = woven.iter().any(|path| path == below);
-    for name in names(&real.join(below))? {
-        let (from, to) = (real.join(below).join(&name), to.join(&name));
-        let is_linked_whole = name == "testdata" || below.join(&name) == Path::new("src/cmd");
-        if from.is_dir() && !is_linked_whole {
-            link_sources(real, shadow, &below.join(&name), woven)?;
-        } else if (is_woven || !is_source(&name)) && !is_linked_whole {
-            link_or_copy(&from, &to).map_err(at("create", &to))?;
+    let is_test_data = below.file_name().is_some_and(|name| name == "testdata");
+    for name in names(&from.join(below))? {
+        let (file, to) = (from.join(below).join(&name), to.join(&name));
+        if is_test_data || below.join(&name) == Path::new("src/cmd") {
+            link(&file, &to)?;
+        } else if file.is_dir() {
+            link_sources(from, shadow, &below.join(&name))?;
         } else {
-            link(&from, &to)?;
+            link_or_copy(&file, &to).map_err(at("create", &to))?;
         }
     }
     Ok(())
 }
 
-/// Whether a file is read as source; others may be embedded, and go does not embed a symbolic link.
-fn is_source(name: &OsStr) -> bool {
-    Path::new(name).extension().is_some_and(|extension| ["go", "s", "c", "h"].iter().any(|source| extension == *source))
+/// The folder whose files can get second names in the cache: the real tree, or, where that lies on another disk or
+/// belongs to somebody else, one copy of its packages that all shadow trees share.
+fn linkable_root(cache: &Cache, go: &RealGo) -> Result<PathBuf, WeaveError> {
+    let probe = cache.scratch()?;
+    let source = go.root.join("src/runtime/proc.go");
+    if fs::canonicalize(&source).and_then(|source| fs::hard_link(source, probe.path().join("probe"))).is_ok() {
+        return Ok(go.root.clone());
+    }
+    let key = tree_state(Key::new("source").text(&go.root), &go.root.join("src"))?;
+    cache.entry("source", &key.name(), |work| link_sources(&go.root, work, Path::new("src")))
+}
+
+fn tree_state(key: Key, dir: &Path) -> Result<Key, WeaveError> {
+    let mut key = folder_state(key.text(dir), dir);
+    for name in names(dir)?.into_iter().filter(|name| name != "testdata" && name != "cmd") {
+        if dir.join(&name).is_dir() {
+            key = tree_state(key, &dir.join(&name))?;
+        }
+    }
+    Ok(key)
 }
 
 /// The host's tools: links, and wrappers under the names in `WRAPPED_TOOLS`.

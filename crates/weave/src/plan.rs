@@ -303,8 +303,7 @@ impl Plan {
             }
             // With -mod=mod the go command writes what it finds out: into a copy that nobody else sees.
             Layout::Module if arguments.module_mode.as_deref() == Some("mod") => {
-                let scratch =
-                    tempfile::TempDir::new_in(cache.root().join("unfinished")).map_err(at("write to", cache.root()))?;
+                let scratch = cache.scratch()?;
                 write(scratch.path())?;
                 let dir = scratch.path().to_owned();
                 self._scratch = Some(scratch);

@@ -205,7 +205,7 @@ impl Project {
         manifests: &[(PathBuf, String)],
         dir: &Path,
     ) -> Result<Vec<Module>, WeaveError> {
-        let copy = tempfile::TempDir::new_in(cache.root()).map_err(crate::error::at("write to", cache.root()))?;
+        let copy = cache.scratch()?;
         let mut flags: Vec<String> = Vec::new();
         if self.layout == Layout::Module {
             modfile::copy_module_file(&self.module_file, copy.path(), &[])?;
