@@ -21,11 +21,13 @@ func main() {
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
-	go http.Serve(listener, http.HandlerFunc(logs))
+	server := &http.Server{Handler: http.HandlerFunc(logs)}
+	go server.Serve(listener)
 	response, err := http.Get("http://" + listener.Addr().String())
 	check(err)
 	_, err = io.Copy(io.Discard, response.Body)
 	check(err)
+	check(server.Shutdown(context.Background())) // a request ends a moment after its answer
 }
 
 func logs(_ http.ResponseWriter, r *http.Request) {
