@@ -134,6 +134,7 @@ func TestHandShake(t *testing.T) {
 		if hello.magic != helloMagic || hello.pid != uint32(os.Getpid()) || hello.fileSize != uint64(memorySize) || hello.generation != control.generation {
 			t.Errorf("%s: %+v", what, hello)
 		}
+		drain(t) // so that the next record is the only one, whatever P it is left on
 		span := Start(opInternal, nil)
 		slots := (*[accountCount]accountLayout)(accounts.memory)
 		slots[here().index].runQueue += 1000

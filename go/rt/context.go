@@ -72,7 +72,7 @@ func FromContext(ctx interface{ Value(any) any }) *Span {
 //go:norace
 func Current() *Span {
 	span := (*Span)(here().context)
-	if span == nil || !span.rootRuns() {
+	if span == nil || !span.isParent() {
 		return nil
 	}
 	return span
@@ -206,7 +206,13 @@ func Ignore() (previous *Span) {
 //go:norace
 func Muted() bool { return here().context == unsafe.Pointer(&muted) }
 
-// rootRuns says whether the span's local root has not ended; what a goroutine has inherited is valid as long.
+// isParent says whether what the slot holds is a parent for new spans: it runs itself (its local root may have ended
+// before it, where work outlives its request), or its local root runs, for so long is valid what a goroutine has inherited.
+//
+//go:norace
+func (s *Span) isParent() bool { return s.live != 0 || s.rootRuns() }
+
+// rootRuns says whether the span's local root has not ended.
 //
 //go:norace
 func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLive }
@@ -228,7 +234,7 @@ func chooseParent(explicit, current *Span) (parent, link *Span) {
 	if current == nil {
 		return nil, nil
 	}
-	if current.rootRuns() {
+	if current.isParent() {
 		return current, nil
 	}
 	return nil, current

@@ -160,6 +160,34 @@ func TestInheritance(t *testing.T) {
 	}
 }
 
+// Work that outlives its request: a span of its own that runs is a parent, although its local root has ended meanwhile.
+func TestRunningSpanOutlivesItsRoot(t *testing.T) {
+	drain(t)
+	root := Start(opServer, nil)
+	kept := root.Capture()
+	on(func() {
+		Unset()
+		call := Start(opInternal, kept)
+		root.End()
+		if Current() != call {
+			t.Error("a span that runs is not current: its trace would not travel on")
+		}
+		nested := Start(opInternal, nil)
+		if nested.TraceID() != call.TraceID() {
+			t.Error("not one trace")
+		}
+		nested.End()
+		call.End()
+		if Current() != nil {
+			t.Error("something is left in the slot")
+		}
+	})
+	records := drain(t)
+	if len(records) != 3 || records[1].parentSpanID != records[2].spanID {
+		t.Fatalf("the nested span is not below the call: %d records", len(records))
+	}
+}
+
 // Many generations of goroutines that each inherit and end do not keep each other's records.
 func TestInheritedChainIsCollected(t *testing.T) {
 	collected := make(chan struct{})

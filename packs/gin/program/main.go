@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net"
@@ -37,7 +38,7 @@ func main() {
 	}
 	server := &http.Server{Handler: engine}
 	go server.Serve(listener)
-	defer server.Close()
+	defer server.Shutdown(context.Background()) // a request ends a moment after its answer
 
 	for _, request := range []struct{ method, path, stop string }{
 		{"GET", "/", ""},

@@ -33,8 +33,8 @@ func (e *echo) unary(ctx context.Context, in *text) (*text, error) {
 	case "broken":
 		return nil, errors.New("broke")
 	case "slow":
-		<-ctx.Done()
-		return nil, ctx.Err()
+		<-ctx.Done() // by the deadline here or by the caller's leaving: who is first is chance
+		return nil, status.FromContextError(context.DeadlineExceeded).Err()
 	case "flaky":
 		if e.failures++; e.failures <= 2 {
 			return nil, status.Error(codes.Unavailable, "try again")
@@ -120,7 +120,7 @@ func main() {
 	server := grpc.NewServer()
 	server.RegisterService(&service, &echo{})
 	go server.Serve(listener)
-	defer server.Stop()
+	defer server.GracefulStop() // calls end a moment after their answer
 
 	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
 	if err != nil {
@@ -173,7 +173,7 @@ func main() {
 	}
 	web := &http.Server{Handler: server, Protocols: protocols}
 	go web.Serve(behind)
-	defer web.Close()
+	defer web.Shutdown(ctx) // a request ends a moment after its answer
 	second, err := grpc.NewClient("dns:///"+behind.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
@@ -190,7 +190,6 @@ func main() {
 	defer nobody.Close()
 	err = nobody.Invoke(ctx, "/echo.Echo/Unary", &text{}, new(text))
 	did("nobody there", "", err)
-	time.Sleep(50 * time.Millisecond) // for the server to notice who left
 }
 
 func did(name, answer string, err error) {
