@@ -143,7 +143,7 @@ func TestHandShake(t *testing.T) {
 		span.End()
 		records := drain(t)
 		got := records[len(records)-1]
-		if parts := partsOf(got); got.flags&recordFlagKernelParts == 0 || parts[partRunQueue] != 1000 || parts[partBlockedFile] != 2000 || parts[partMajorFault] != 3000 || len(parts) != 3 {
+		if parts := partsOf(got); got.flags&recordFlagKernelParts == 0 || parts[partRunQueue] != 1000 || parts[partBlockedFile] != 2000 || parts[partMajorFault] != 3000 || parts[partBlockedNetwork] != 0 {
 			t.Errorf("%s: parts %v", what, parts)
 		}
 		atomic.StoreUint32(&kernelAccountCount, 0)
