@@ -45,7 +45,6 @@ const (
 	stateMeasured               // account was taken
 	statePreviousOn             // the account was on before
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
-	stateRemote                 // the parent is in another process
 )
 
 const sampledFlag = 1
@@ -308,19 +307,19 @@ func (s *Span) continueTrace(remote *parent, tracestate string) {
 	s.root = s
 }
 
-// enter makes s current on the goroutine and starts its account.
+// enter makes s current on the goroutine. The goroutine's account is kept only for spans that show it.
 //
 //go:norace
 func (s *Span) enter(at *slot) {
 	s.previous = (*Span)(at.context)
 	s.home = uintptr(unsafe.Pointer(at))
-	if at.on != 0 {
-		s.state |= statePreviousOn
-	}
-	at.activate()
-	(*recordLayout)(s.entry).account = at.index
 	if s.state&stateSampled != 0 {
 		s.state |= stateMeasured
+		if at.on != 0 {
+			s.state |= statePreviousOn
+		}
+		at.activate()
+		(*recordLayout)(s.entry).account = at.index
 		if s.account.look(at) {
 			s.state |= stateKernel
 		}
@@ -338,7 +337,7 @@ func (s *Span) leave(at *slot, state uint32) {
 	}
 	at.context = unsafe.Pointer(s.stillRunning())
 	s.previous = nil
-	if state&statePreviousOn == 0 {
+	if state&(stateMeasured|statePreviousOn) == stateMeasured {
 		at.on = 0
 	}
 }

@@ -79,6 +79,10 @@ func StartRemote(op *Op, traceparent, tracestate string) *Span {
 //go:norace
 func child(explicit, current *Span) (span, link *Span) {
 	span = takeSpan()
+	if explicit == nil && current == nil {
+		span.newTrace()
+		return span, nil
+	}
 	parent, link := chooseParent(explicit, current)
 	if parent != nil {
 		span.inherit(parent)
