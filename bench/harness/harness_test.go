@@ -2,6 +2,8 @@ package main
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -68,5 +70,23 @@ func TestCells(t *testing.T) {
 	r.judge()
 	if got, want := strings.Join(r.cells(), "|"), "a, ns|100|150|+50.0 ±2.00|1.5|-1.00|≤ +60.0|met"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// A full run replaces what stands between the marks of results.md, and nothing else.
+func TestKeep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.md")
+	if err := os.WriteFile(path, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := newReport(&bench{})
+	r.add("span", &outcome{Rows: []row{{What: "a span", Unit: "ns", Value: 140, Goal: atMost(ofValue, 150)}}})
+	if err := r.keep(path); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := os.ReadFile(path)
+	if got := string(text); !strings.HasPrefix(got, "before\n"+beginMark) || !strings.HasSuffix(got, endMark+"after\n") ||
+		!strings.Contains(got, "| a span, ns |  | 140 |  |  |  | ≤ 150 | met |") || strings.Contains(got, "old") {
+		t.Error(got)
 	}
 }
