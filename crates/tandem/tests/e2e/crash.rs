@@ -109,7 +109,9 @@ fn a_killed_agent_loses_no_span() {
     let first = start(&rig);
     let mut program = Running::start(Steps::alone(&rig).env("TANDEM_SOCKET", &socket));
     let steps = Steps::of(&mut program, &rig);
-    let walk = |numbers: std::ops::Range<u32>| numbers.for_each(|number| drop(prometheus::get(&steps.address, &format!("/step?n={number}"))));
+    let walk = |numbers: std::ops::Range<u32>| {
+        numbers.for_each(|number| drop(prometheus::get(&steps.address, &format!("/step?n={number}"))))
+    };
     walk(0..20);
     eventually(LIMIT, || (rig.spans().len() >= 40).then_some(())).expect("the first spans arrive");
     first.signal(Signal::KILL);

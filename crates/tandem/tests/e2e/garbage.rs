@@ -56,9 +56,7 @@ fn garbage_costs_only_its_own_spans() {
     assert_eq!(ended.code, 0, "garbage in shared memory hurt the program itself\n{ended}");
 
     // Somebody who comes later is served as if nothing had happened.
-    let mut late = Running::start(
-        Steps::alone(&rig).env("TANDEM_SOCKET", &socket).env("OTEL_SERVICE_NAME", "late"),
-    );
+    let mut late = Running::start(Steps::alone(&rig).env("TANDEM_SOCKET", &socket).env("OTEL_SERVICE_NAME", "late"));
     let late_server = Steps::of(&mut late, &rig);
     prometheus::get(&late_server.address, "/step?n=7");
     eventually(LIMIT, || (numbers("late", &rig.spans()) == [7]).then_some(())).expect("the late program is served");

@@ -10,6 +10,7 @@ mod agent;
 mod crash;
 mod garbage;
 mod golang;
+mod packs;
 mod prometheus;
 mod rig;
 mod shop;

@@ -56,7 +56,8 @@ impl Steps {
 
     pub fn account(&self) -> Account {
         let text = fs::read_to_string(&self.account).expect("the program's account");
-        let numbers = |what: &str| text.lines().filter_map(|line| line.strip_prefix(what)?.trim().parse().ok()).collect();
+        let numbers =
+            |what: &str| text.lines().filter_map(|line| line.strip_prefix(what)?.trim().parse().ok()).collect();
         Account { began: numbers("began"), ended: numbers("ended") }
     }
 

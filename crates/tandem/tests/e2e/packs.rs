@@ -1,0 +1,251 @@
+//! Each pack's own program (`packs/*/program`), woven and run: it uses the library against itself in all ways that the pack
+//! has to tell apart.
+//!
+//! Guarantees: exactly the spans of the committed snapshot, each below the span it belongs to; each with the attributes
+//! that the conventions require of its operation and no others than are promised here; an error always with its type.
+//! What differs from run to run (ids, times, free ports) is replaced before comparing. `INSTA_UPDATE=always cargo test`
+//! accepts what is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use model::{Kind, Span, Value};
+
+use crate::golang::{self, woven};
+use crate::rig::{Finished, LIMIT, Rig, run};
+use crate::spans::{by_id, is_error, kind, title};
+
+/// What the spans of an operation carry: always, and where it applies.
+struct Promise {
+    scope: &'static str,
+    kind: Kind,
+    always: &'static [&'static str],
+    sometimes: &'static [&'static str],
+}
+
+const PROMISES: [Promise; 5] = [
+    Promise {
+        scope: "tandem/net/http",
+        kind: Kind::Server,
+        always: &[
+            "http.request.method",
+            "url.path",
+            "url.scheme",
+            "server.address",
+            "client.address",
+            "network.protocol.version",
+        ],
+        sometimes: &[
+            "http.route",
+            "http.response.status_code",
+            "http.request.method_original",
+            "url.query",
+            "server.port",
+            "user_agent.original",
+            "error.type",
+        ],
+    },
+    Promise {
+        scope: "tandem/net/http",
+        kind: Kind::Client,
+        always: &["http.request.method", "url.full", "server.address", "server.port"],
+        sometimes: &[
+            "http.response.status_code",
+            "http.request.method_original",
+            "http.request.resend_count",
+            "network.protocol.version",
+            "error.type",
+        ],
+    },
+    Promise {
+        scope: "tandem/google.golang.org/grpc",
+        kind: Kind::Client,
+        always: &["rpc.system.name", "rpc.method", "rpc.response.status_code", "server.address"],
+        sometimes: &["server.port", "network.peer.address", "network.peer.port", "error.type"],
+    },
+    Promise {
+        scope: "tandem/google.golang.org/grpc",
+        kind: Kind::Server,
+        always: &["rpc.system.name", "rpc.method", "rpc.response.status_code"],
+        sometimes: &[
+            "rpc.method_original",
+            "server.address",
+            "server.port",
+            "client.address",
+            "client.port",
+            "network.peer.address",
+            "network.peer.port",
+            "error.type",
+        ],
+    },
+    Promise {
+        scope: "tandem/database/sql",
+        kind: Kind::Client,
+        always: &["db.system.name", "db.operation.name"],
+        sometimes: &[
+            "db.namespace",
+            "db.collection.name",
+            "db.query.text",
+            "db.query.summary",
+            "db.response.status_code",
+            "server.address",
+            "server.port",
+            "error.type",
+        ],
+    },
+];
+
+fn assert_promises_are_kept(spans: &[Span]) {
+    for span in spans {
+        let promise = PROMISES.iter().find(|promise| promise.scope == span.scope && promise.kind == span.kind);
+        let promise = promise.unwrap_or_else(|| panic!("nobody promised a {} of {:?}", title(span), span.scope));
+        for key in promise.always {
+            assert!(span.attributes.contains_key(*key), "{} has no {key}: {:?}", title(span), span.attributes);
+        }
+        for key in span.attributes.keys().map(String::as_str) {
+            let promised = promise.always.contains(&key) || promise.sometimes.contains(&key);
+            assert!(promised, "{} has {key}, which nobody promised", title(span));
+        }
+        assert_eq!(
+            is_error(span),
+            span.attributes.contains_key("error.type"),
+            "{}: {:?}",
+            title(span),
+            span.attributes
+        );
+    }
+}
+
+/// Runs a pack's program.
+fn exercise(pack: &str) -> (Vec<Span>, Finished) {
+    let module = format!("packs/{pack}/program");
+    let program = woven(&module, &["."]).join(program_name(&module));
+    let rig = Rig::new();
+    let finished = run(rig.observe("run").arg("--").arg(program), LIMIT);
+    assert_eq!(finished.code, 0, "{finished}");
+    rig.assert_nothing_left();
+    let spans = rig.spans();
+    assert_promises_are_kept(&spans);
+    (spans, finished)
+}
+
+/// What the go command calls a module's program: the last element of the module's path.
+fn program_name(module: &str) -> String {
+    let file = crate::rig::repository().join(module).join("go.mod");
+    let text = std::fs::read_to_string(file).expect("a go.mod");
+    let path = text.lines().find_map(|line| line.strip_prefix("module ")).expect("a module line");
+    path.trim().rsplit('/').next().expect("a name").to_owned()
+}
+
+/// Spans as a tree: roots by their start, children by what they are, as they may run side by side.
+fn tree(spans: &[Span]) -> String {
+    let known = by_id(spans);
+    let mut children: BTreeMap<_, Vec<&Span>> = BTreeMap::new();
+    for span in spans {
+        let parent = span.parent_span_id.filter(|id| known.contains_key(&(span.trace_id, *id)));
+        children.entry((span.trace_id, parent)).or_default().push(span);
+    }
+    let mut roots: Vec<&Span> =
+        children.iter().filter(|(key, _)| key.1.is_none()).flat_map(|(_, spans)| spans.clone()).collect();
+    roots.sort_by_key(|span| span.start_unix_nano);
+    let branches: Vec<String> = roots.into_iter().map(|root| branch(root, &children, 0)).collect();
+    without_ports(branches.concat(), spans)
+}
+
+type Children<'a> = BTreeMap<(model::TraceId, Option<model::SpanId>), Vec<&'a Span>>;
+
+fn branch(span: &Span, children: &Children<'_>, depth: usize) -> String {
+    let indent = "    ".repeat(depth);
+    let mut text = format!("{indent}{} {}", kind(span.kind), span.name);
+    if is_error(span) {
+        let _ = write!(text, "  ✗ {}", span.status.message);
+    }
+    match (depth, span.parent_span_id) {
+        (0, Some(parent)) => drop(write!(text, "  below {parent}, which is elsewhere")),
+        _ if span.links.is_empty() => {}
+        _ => drop(write!(text, "  {} linked", span.links.len())),
+    }
+    text.push('\n');
+    for (key, value) in &span.attributes {
+        let _ = writeln!(text, "{indent}  · {key} = {}", value.to_string().replace('\n', "\\n"));
+    }
+    let below = children.get(&(span.trace_id, Some(span.span_id))).into_iter().flatten();
+    let mut below: Vec<String> = below.map(|child| branch(child, children, depth + 1)).collect();
+    below.sort();
+    text + &below.concat()
+}
+
+/// Ports that the system chose, by the order in which they were first used.
+fn without_ports(mut text: String, spans: &[Span]) -> String {
+    let mut by_start: Vec<&Span> = spans.iter().collect();
+    by_start.sort_by_key(|span| span.start_unix_nano);
+    let keys = ["server.port", "network.peer.port", "client.port"];
+    let mut seen = BTreeSet::new();
+    for key in keys {
+        for span in &by_start {
+            let Some(Value::Int(port)) = span.attributes.get(key) else { continue };
+            if *port > 1024 && seen.insert(*port) {
+                text = text.replace(&port.to_string(), &format!("<port {}>", seen.len()));
+            }
+        }
+    }
+    text
+}
+
+fn check(pack: &str) {
+    if golang::missing(&format!("packs {pack}")) {
+        return;
+    }
+    let (spans, _) = exercise(pack);
+    insta::assert_snapshot!(pack, tree(&spans));
+}
+
+#[test]
+fn net_http() {
+    check("net-http");
+}
+
+#[test]
+fn database_sql() {
+    check("database-sql");
+}
+
+#[test]
+fn grpc() {
+    check("grpc");
+}
+
+#[test]
+fn gin() {
+    check("gin");
+}
+
+/// Records of every handler carry the ids of the span that they were written in.
+#[test]
+fn log_slog() {
+    if golang::missing("packs log-slog") {
+        return;
+    }
+    let (spans, finished) = exercise("log-slog");
+    let mut written: String = finished.stdout.lines().map(|line| without_time(line) + "\n").collect();
+    let mut by_start: Vec<&Span> = spans.iter().collect();
+    by_start.sort_by_key(|span| span.start_unix_nano);
+    for span in by_start {
+        let name = format!("{} {}", kind(span.kind), span.name);
+        written = written
+            .replace(&span.trace_id.to_string(), "<trace>")
+            .replace(&span.span_id.to_string(), &format!("<{name}>"));
+    }
+    insta::assert_snapshot!("log-slog", format!("{}\n{}", tree(&spans), written));
+}
+
+/// A log line without the moment at its beginning or in its `time`.
+fn without_time(line: &str) -> String {
+    let is_time = |text: &str| {
+        text.len() > 18 && text.as_bytes()[..4].iter().all(u8::is_ascii_digit) && text.as_bytes()[4] == b'-'
+    };
+    let start = line.char_indices().map(|(index, _)| index).find(|&index| is_time(&line[index..]));
+    let Some(start) = start else { return line.to_owned() };
+    let end = line[start..].find(['"', ' ']).map_or(line.len(), |end| start + end);
+    format!("{}<time>{}", &line[..start], &line[end..])
+}
