@@ -11,6 +11,8 @@ use record::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     alternatives: Vec<Vec<Segment>>,
+    /// Keys that are referred to, a bit each; bit 63 for all from 63 on.
+    keys: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,12 @@ impl Template {
     /// Takes a template apart; `key` knows the number of a key. A key that nobody knows never has a value.
     pub fn parse(template: &str, mut key: impl FnMut(&str) -> Option<u16>) -> Self {
         let alternatives = template.split('|').filter(|alternative| !alternative.is_empty());
-        Self { alternatives: alternatives.filter_map(|alternative| segments(alternative, &mut key)).collect() }
+        let alternatives: Vec<_> = alternatives.filter_map(|alternative| segments(alternative, &mut key)).collect();
+        let keys = alternatives.iter().flatten().fold(0, |keys, segment| match segment {
+            Segment::Key(key) => keys | bit(*key),
+            Segment::Text(_) => keys,
+        });
+        Self { alternatives, keys }
     }
 
     /// There is no alternative that could ever be used.
@@ -32,8 +39,10 @@ impl Template {
     }
 
     /// Whether the template refers to a key.
+    #[inline]
     pub fn uses(&self, key: u16) -> bool {
-        self.alternatives.iter().flatten().any(|segment| *segment == Segment::Key(key))
+        let perhaps = self.keys & bit(key) != 0;
+        perhaps && (key < 63 || self.alternatives.iter().flatten().any(|segment| *segment == Segment::Key(key)))
     }
 
     /// Writes the name into `out`; `false` when no alternative has all its values.
@@ -54,6 +63,11 @@ impl Template {
         out.clear();
         false
     }
+}
+
+#[inline]
+fn bit(key: u16) -> u64 {
+    1 << key.min(63)
 }
 
 fn segments(alternative: &str, key: &mut impl FnMut(&str) -> Option<u16>) -> Option<Vec<Segment>> {

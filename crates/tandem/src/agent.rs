@@ -9,7 +9,7 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::observe::{Destinations, Scope};
+use crate::observe::{self, Destinations, Scope};
 
 /// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
@@ -29,7 +29,7 @@ impl Agent {
         match self.serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("tandem: {error:#}");
+                observe::complain(&error);
                 ExitCode::FAILURE
             }
         }

@@ -151,6 +151,17 @@ where
     }
 }
 
+/// Says what went wrong, with the causes that the message does not name itself.
+pub fn complain(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("tandem: {text}");
+}
+
 /// The page. Where nobody has chosen its place, a port that is taken is no reason to fail.
 fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
     let reader = || Reader::open(store);

@@ -27,7 +27,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 use tempfile::TempDir;
 
-use crate::observe::{Destinations, Observer, Scope};
+use crate::observe::{self, Destinations, Observer, Scope};
 
 /// How often a wait looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
@@ -46,12 +46,18 @@ impl Run {
     pub fn run(self) -> ExitCode {
         let folder = match private_folder().context("cannot make a folder for the agent's socket") {
             Ok(folder) => folder,
-            Err(error) => return failed(&error),
+            Err(error) => {
+                observe::complain(&error);
+                return ExitCode::FAILURE;
+            }
         };
         let socket = folder.path().join("agent.sock");
         let observer = match self.destinations.start(socket.clone(), Scope::Program) {
             Ok(observer) => observer,
-            Err(error) => return failed(&error),
+            Err(error) => {
+                observe::complain(&error);
+                return ExitCode::FAILURE;
+            }
         };
         let code = match attend(&observer, &self.program, &socket) {
             Ok(status) => {
@@ -66,11 +72,6 @@ impl Run {
         drop(folder);
         code
     }
-}
-
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tandem: {error:#}");
-    ExitCode::FAILURE
 }
 
 /// A folder that only we can list. A program that root starts may become somebody else, and must still reach the socket.

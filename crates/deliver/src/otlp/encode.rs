@@ -232,6 +232,14 @@ fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
         varint(out, any_value as u64);
     };
     match value {
+        // Nearly all text is short: then all lengths have one byte.
+        Value::String(bytes) if key.len() + bytes.len() < 120 && std::str::from_utf8(bytes).is_ok() => {
+            let (size, key_size) = (bytes.len() as u8, key.len() as u8);
+            out.extend_from_slice(&[tag, key_size + size + 4]);
+            out.extend_from_slice(key);
+            out.extend_from_slice(&[0x12, size + 2, 0x0a, size]);
+            out.extend_from_slice(bytes);
+        }
         Value::String(bytes) => {
             let text = valid_utf8(bytes);
             head(out, 1 + varint_size(text.len() as u64) + text.len());
