@@ -627,8 +627,8 @@ mod tests {
     #[test]
     fn geometry_is_sound() {
         assert!(RING_SIZE.is_power_of_two() && SERIES_COUNT.is_power_of_two());
-        assert!(RING_SIZE >= 8 * ENTRY_SIZE);
+        const { assert!(RING_SIZE >= 8 * ENTRY_SIZE) };
         assert_eq!(CONTROL.at("descriptor_count"), PAGE / 2, "the two halves of the control page have one writer each");
-        assert!(DESCRIPTOR_COUNT <= 32 * 64);
+        const { assert!(DESCRIPTOR_COUNT <= 32 * 64) };
     }
 }

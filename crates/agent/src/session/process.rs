@@ -109,7 +109,7 @@ fn pairs(list: &str) -> impl Iterator<Item = (String, String)> {
     list.split(',')
         .filter_map(|pair| pair.split_once('='))
         .map(move |(key, value)| (decode(key), decode(value)))
-        .filter(|(key, value)| !key.is_empty() && !(key == "service.name" && value.is_empty()))
+        .filter(|(key, value)| !key.is_empty() && (key != "service.name" || !value.is_empty()))
 }
 
 #[cfg(test)]
