@@ -7,8 +7,8 @@ tandem_test() { cargo test --quiet --package tandem --no-fail-fast "$@"; }
 
 suite page plain scripts/page.sh
 suite build plain cargo build --quiet --workspace
-suite units cargo cargo test --quiet --workspace --exclude tandem --exclude weave --exclude ui --no-fail-fast
-suite weave cargo cargo test --quiet --package weave --no-fail-fast
+suite units cargo cargo test --quiet --workspace --exclude tandem --exclude tandem-weave --exclude ui --no-fail-fast
+suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite hooks go scripts/test-hooks.sh -v
