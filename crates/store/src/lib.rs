@@ -35,6 +35,12 @@ pub enum StoreError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// Its disk is full.
+    #[error("there is no room for the store {}: make some, or choose another folder with --store", file.display())]
+    NoRoom {
+        /// The database.
+        file: PathBuf,
+    },
     /// A later Tandem made it.
     #[error(
         "the store {} has version {found}, this tandem knows up to {known}: use the newer tandem, or another folder with --store",
@@ -67,10 +73,14 @@ pub enum StoreError {
 
 impl StoreError {
     fn open(file: &Path, source: rusqlite::Error) -> Self {
-        if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-            return Self::NotAStore { file: file.to_owned() };
+        let extended = source.sqlite_error().map_or(0, |error| error.extended_code);
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotAStore { file: file.to_owned() },
+            Some(rusqlite::ErrorCode::DiskFull) => Self::NoRoom { file: file.to_owned() },
+            // The file that readers and writer share cannot grow.
+            _ if extended == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Self::NoRoom { file: file.to_owned() },
+            _ => Self::Open { file: file.to_owned(), source },
         }
-        Self::Open { file: file.to_owned(), source }
     }
 }
 

@@ -7,14 +7,17 @@
 //! network) is written down as a skip with its reason.
 
 mod agent;
+mod collector;
 mod crash;
 mod garbage;
 mod golang;
 mod packs;
 mod prometheus;
+mod refusals;
 mod rig;
 mod shop;
 mod spans;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod unprivileged;

@@ -11,7 +11,7 @@ use crate::golang::woven;
 use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
-pub const MODULE: &str = "tests/programs";
+const MODULE: &str = "tests/programs";
 const PACKAGES: [&str; 2] = ["./steps", "./garbage"];
 
 /// The woven program of that name.

@@ -1,0 +1,246 @@
+//! A real OpenTelemetry Collector (`tests/collector`, made of its published modules).
+//!
+//! Guarantees: what it receives by gRPC and by HTTP is what Tandem itself shows, span by span and attribute by attribute;
+//! the metrics that it receives count those spans. Needs the Go modules of the Collector, so the network once.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use model::{ANATOMY_PREFIX, Kind, Span, StatusCode, UNFINISHED_ATTRIBUTE};
+use serde_json::{Value, json};
+
+use crate::golang::{self, go, plain, woven};
+use crate::rig::{self, BUILD_LIMIT, LIMIT, Rig, Running, repository, run};
+use crate::support::skip;
+
+const MODULE: &str = "tests/collector";
+
+/// A running Collector.
+struct Collector {
+    process: Running,
+    grpc: u16,
+    http: u16,
+    output: PathBuf,
+}
+
+impl Collector {
+    /// `None`: it cannot be built here, which has been written down.
+    fn start(rig: &Rig, test: &str) -> Option<Self> {
+        let download = run(go(&repository().join(MODULE)).args(["mod", "download"]), BUILD_LIMIT);
+        if download.code != 0 {
+            let reason = download.stderr.lines().last().unwrap_or("go mod download failed").to_owned();
+            skip(test, &format!("the Collector's modules cannot be had: {reason}"));
+            return None;
+        }
+        let program = plain(MODULE, &["."]).join("collector");
+        let output = rig.path().join("collector.json");
+        // Between finding a free port and the Collector's taking it somebody else may have taken it.
+        for _ in 0..5 {
+            let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+            let [grpc, http] = held.each_ref().map(|listener| listener.local_addr().expect("an address").port());
+            drop(held);
+            let configuration = rig.path().join("collector.yaml");
+            std::fs::write(&configuration, configure(grpc, http, &output)).expect("the configuration is written");
+            let mut process = Running::start(rig::program(&program).arg(&configuration));
+            let ready = process.stderr_line(|line| match line {
+                line if line.contains("Everything is ready") => Some(true),
+                line if line.contains("address already in use") => Some(false),
+                _ => None,
+            });
+            if ready {
+                return Some(Self { process, grpc, http, output });
+            }
+        }
+        panic!("no port stays free");
+    }
+
+    /// Ends it, and returns the lines that it has written.
+    fn finish(self) -> Vec<Value> {
+        let finished = self.process.stop();
+        assert_eq!(finished.code, 0, "{finished}");
+        let text = std::fs::read_to_string(&self.output).expect("the Collector's output");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+}
+
+fn configure(grpc: u16, http: u16, output: &Path) -> String {
+    let pipeline = json!({"receivers": ["otlp"], "processors": ["batch"], "exporters": ["lines"]});
+    let protocols = json!({
+        "grpc": {"endpoint": format!("127.0.0.1:{grpc}")}, "http": {"endpoint": format!("127.0.0.1:{http}")},
+    });
+    json!({
+        "receivers": {"otlp": {"protocols": protocols}},
+        "processors": {"batch": {}},
+        "exporters": {"lines": {"path": output}},
+        "service": {"pipelines": {"traces": pipeline, "metrics": pipeline}},
+    })
+    .to_string()
+}
+
+/// Scenario: a program with servers, clients, errors and panics; once by gRPC, once by HTTP, once compressed.
+#[test]
+fn a_collector_receives_what_tandem_shows() {
+    let test = "collector a_collector_receives_what_tandem_shows";
+    if golang::missing(test) {
+        return;
+    }
+    let program = woven("packs/net-http/program", &["."]).join("nethttp");
+    for (protocol, compression) in [("grpc", "none"), ("http/protobuf", "none"), ("http/protobuf", "gzip")] {
+        let rig = Rig::new();
+        let Some(collector) = Collector::start(&rig, test) else { return };
+        let port = if protocol == "grpc" { collector.grpc } else { collector.http };
+        let mut tandem = rig.observe("run");
+        tandem.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        tandem.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
+        tandem.env("OTEL_SERVICE_NAME", "trial").env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
+        let finished = run(tandem.arg("--").arg(&program), LIMIT);
+        assert_eq!(finished.code, 0, "{finished}");
+        assert!(finished.said().iter().all(|line| !line.contains("warning")), "{finished}");
+        let lines = collector.finish();
+
+        let shown = rig.spans();
+        let received = received_spans(&lines);
+        assert_eq!(received.len(), shown.len(), "{protocol}");
+        for span in &shown {
+            assert_eq!(received.get(&span.span_id.to_string()), Some(&as_received(span)), "{protocol}: {}", span.name);
+        }
+        let traces = rig.traces(&["--limit", "1000"]);
+        let ids: std::collections::BTreeSet<_> = received.values().map(|span| span["trace"].to_string()).collect();
+        assert_eq!(traces.len(), ids.len(), "{protocol}");
+        assert_eq!(traces.iter().map(|trace| trace.span_count).sum::<u64>(), received.len() as u64, "{protocol}");
+        assert_eq!(received_calls(&lines), calls(&shown), "{protocol}: the metrics do not count the spans");
+        rig.assert_nothing_left();
+    }
+}
+
+/// OTLP's attributes as a map.
+fn attributes(list: &Value) -> BTreeMap<String, Value> {
+    let one = |entry: &Value| {
+        let value = entry["value"].as_object().and_then(|value| value.iter().next()).expect("a value");
+        let value = match (value.0.as_str(), value.1) {
+            ("intValue", Value::String(digits)) => json!(digits.parse::<i64>().expect("digits")),
+            (_, plain) => plain.clone(),
+        };
+        (entry["key"].as_str().expect("a key").to_owned(), value)
+    };
+    list.as_array().into_iter().flatten().map(one).collect()
+}
+
+fn received_spans(lines: &[Value]) -> BTreeMap<String, Value> {
+    let mut spans = BTreeMap::new();
+    for resource_spans in lines.iter().flat_map(|line| line["resourceSpans"].as_array().into_iter().flatten()) {
+        let resource = attributes(&resource_spans["resource"]["attributes"]);
+        for scope_spans in resource_spans["scopeSpans"].as_array().into_iter().flatten() {
+            for span in scope_spans["spans"].as_array().into_iter().flatten() {
+                let nanos =
+                    |key: &str| span[key].as_str().and_then(|digits| digits.parse::<u64>().ok()).expect("a time");
+                let whole = json!({
+                    "trace": span["traceId"],
+                    "parent": span["parentSpanId"].as_str().unwrap_or_default(),
+                    "name": span["name"],
+                    "kind": span["kind"],
+                    "start": nanos("startTimeUnixNano"),
+                    "duration": nanos("endTimeUnixNano") - nanos("startTimeUnixNano"),
+                    "status": span["status"]["code"].as_u64().unwrap_or(0),
+                    "message": span["status"]["message"].as_str().unwrap_or_default(),
+                    "attributes": attributes(&span["attributes"]),
+                    "events": span["events"].as_array().map_or(0, Vec::len),
+                    "links": span["links"].as_array().map_or(0, Vec::len),
+                    "scope": scope_spans["scope"]["name"],
+                    "service": resource["service.name"],
+                    "environment": resource["deployment.environment.name"],
+                });
+                let id = span["spanId"].as_str().expect("an id").to_owned();
+                assert!(spans.insert(id, whole).is_none(), "a span was received twice");
+            }
+        }
+    }
+    spans
+}
+
+/// The same of a span that Tandem shows.
+fn as_received(span: &Span) -> Value {
+    let mut attributes: BTreeMap<String, Value> =
+        span.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    // A part of which there was nothing need not travel; a half that was measured shows in those that do.
+    for (part, nanos) in span.anatomy.iter().flat_map(|anatomy| &anatomy.parts_ns) {
+        attributes.insert(format!("{ANATOMY_PREFIX}{part}"), json!(nanos));
+    }
+    if span.unfinished {
+        attributes.insert(UNFINISHED_ATTRIBUTE.to_owned(), json!(true));
+    }
+    json!({
+        "trace": span.trace_id,
+        "parent": span.parent_span_id.map(|id| id.to_string()).unwrap_or_default(),
+        "name": span.name,
+        "kind": otlp_kind(span.kind),
+        "start": span.start_unix_nano,
+        "duration": span.duration_ns,
+        "status": match span.status.code { StatusCode::Unset => 0, StatusCode::Ok => 1, StatusCode::Error => 2 },
+        "message": span.status.message,
+        "attributes": attributes,
+        "events": span.events.len(),
+        "links": span.links.len(),
+        "scope": span.scope,
+        "service": "trial",
+        "environment": "test",
+    })
+}
+
+fn otlp_kind(kind: Kind) -> u8 {
+    match kind {
+        Kind::Internal => 1,
+        Kind::Server => 2,
+        Kind::Client => 3,
+        Kind::Producer => 4,
+        Kind::Consumer => 5,
+    }
+}
+
+/// Calls by name, kind and status.
+type Calls = BTreeMap<(String, String, String), u64>;
+
+/// The last word of the metrics: they are cumulative.
+fn received_calls(lines: &[Value]) -> Calls {
+    let mut series: BTreeMap<String, ((String, String, String), u64)> = BTreeMap::new();
+    for metric in lines.iter().flat_map(|line| {
+        let resources = line["resourceMetrics"].as_array().into_iter().flatten();
+        let scopes = resources.flat_map(|resource| resource["scopeMetrics"].as_array().into_iter().flatten());
+        scopes.flat_map(|scope| scope["metrics"].as_array().into_iter().flatten())
+    }) {
+        if metric["name"] != "traces.span.metrics.calls" {
+            continue;
+        }
+        assert_eq!(
+            (&metric["sum"]["isMonotonic"], &metric["sum"]["aggregationTemporality"]),
+            (&json!(true), &json!(2))
+        );
+        for point in metric["sum"]["dataPoints"].as_array().into_iter().flatten() {
+            let labels = attributes(&point["attributes"]);
+            let label = |key: &str| labels.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let count = point["asInt"].as_str().and_then(|digits| digits.parse().ok()).expect("a count");
+            let key = (label("span.name"), label("span.kind"), label("status.code"));
+            series.insert(json!(labels).to_string(), (key, count));
+        }
+    }
+    let mut calls = Calls::new();
+    for (key, count) in series.into_values() {
+        *calls.entry(key).or_default() += count;
+    }
+    calls
+}
+
+fn calls(spans: &[Span]) -> Calls {
+    let mut calls = Calls::new();
+    for span in spans {
+        let kind = format!("SPAN_KIND_{}", crate::spans::kind(span.kind).to_uppercase());
+        let status = match span.status.code {
+            StatusCode::Unset => "STATUS_CODE_UNSET",
+            StatusCode::Ok => "STATUS_CODE_OK",
+            StatusCode::Error => "STATUS_CODE_ERROR",
+        };
+        *calls.entry((span.name.clone(), kind, status.to_owned())).or_default() += 1;
+    }
+    calls
+}
