@@ -27,6 +27,9 @@ var kernelParts = [kernelClasses]uint16{
 // partsSize is the room that all parts together need in a record.
 const partsSize = (goClasses + kernelClasses) * 12
 
+// agentSilence is how long the agent may be silent, ns, before its half of the accounts counts as dead.
+const agentSilence = 5e9
+
 var (
 	kernelAccounts     unsafe.Pointer // base of the account map; nil: no kernel half
 	kernelAccountCount uint32
@@ -91,8 +94,8 @@ func (s *Span) measure(at *slot) {
 		return
 	}
 	kernel := kernelSlot(at.index)
-	if kernel == nil {
-		return
+	if kernel == nil || int64(record.end-atomic.LoadUint64(&control.heartbeat)) > agentSilence {
+		return // without an agent the counters stand still: that is not measured, not 0
 	}
 	record.flags |= recordFlagKernelParts
 	for class := range kernelParts {

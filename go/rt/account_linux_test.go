@@ -135,6 +135,12 @@ func TestHandShake(t *testing.T) {
 			t.Errorf("%s: %+v", what, hello)
 		}
 		drain(t) // so that the next record is the only one, whatever P it is left on
+		Start(opInternal, nil).End()
+		if records := drain(t); records[0].flags&recordFlagKernelParts != 0 {
+			t.Errorf("%s: the kernel half of an agent that shows no life was used", what)
+		}
+		atomic.StoreUint64(&control.heartbeat, uint64(nanotime()))
+		defer atomic.StoreUint64(&control.heartbeat, 0)
 		span := Start(opInternal, nil)
 		slots := (*[accountCount]accountLayout)(accounts.memory)
 		slots[here().index].runQueue += 1000
