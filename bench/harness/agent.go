@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,23 +22,11 @@ func agentPart(b *bench) (*outcome, error) {
 		return nil, err
 	}
 	defer sink.stop()
-	raw := map[string]any{}
-	result := &outcome{Raw: raw}
-	for _, each := range []struct {
-		name        string
-		environment []string
-	}{{"the store", []string{"OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none"}}, {"the store and OTLP/HTTP", sink.environment()}} {
-		runs, err := b.agentRuns(binary, each.environment)
-		if err != nil {
-			return nil, err
-		}
-		raw[each.name] = runs
-		if each.name == "the store" {
-			result.Rows = append(result.Rows, agentRows(runs, "ring to OTLP bytes", loopCPU, atMost(ofValue, 0.2), nil)...)
-		}
-		result.Rows = append(result.Rows, agentRows(runs, "all, with "+each.name, allCPU, nil, atMost(ofValue, 1))...)
+	runs, err := b.agentRuns(binary, sink.environment())
+	if err != nil {
+		return nil, err
 	}
-	return result, nil
+	return &outcome{Raw: runs, Rows: agentRows(runs)}, nil
 }
 
 const slow, quickly = 20_000, 100_000 // spans a second
@@ -60,7 +49,7 @@ type agentRun struct {
 func (b *bench) agentRuns(binary string, environment []string) ([]agentRun, error) {
 	rates := []int{0, 0, slow, slow, quickly, quickly}
 	var runs []agentRun
-	for round := pick(b, 2, 1); round > 0; round-- {
+	for round := pick(b, 3, 1); round > 0; round-- {
 		for _, index := range rand.Perm(len(rates)) {
 			run, err := b.agentAt(binary, rates[index], environment)
 			if err != nil {
@@ -73,7 +62,7 @@ func (b *bench) agentRuns(binary string, environment []string) ([]agentRun, erro
 }
 
 func (b *bench) agentAt(binary string, rate int, environment []string) (*agentRun, error) {
-	lasting := pick(b, "2500ms", "400ms")
+	lasting := pick(b, "2s", "400ms")
 	program, err := b.start(b.agentRun(false, binary, "-rate", strconv.Itoa(rate), "-lasting", lasting), environment...)
 	if err != nil {
 		return nil, err
@@ -101,14 +90,9 @@ func (b *bench) agentAt(binary string, rate int, environment []string) (*agentRu
 	return run, nil
 }
 
-// loopThread is the thread that takes the records.
-const loopThread = "tandem-agent"
-
-func loopCPU(r agentRun) float64 { return r.Threads[loopThread] }
-func allCPU(r agentRun) float64  { return r.CPU }
-
-// agentRows are what a span costs and, with a goal for idling, what the agent uses of a core.
-func agentRows(runs []agentRun, name string, cpu func(agentRun) float64, each, idle *goal) []row {
+// agentRows are what a span costs, in the threads that do different things with it and in all, and what the agent uses of
+// a core.
+func agentRows(runs []agentRun) []row {
 	of := func(rate int, figure func(agentRun) float64) (values []float64) {
 		for _, run := range runs {
 			if run.Rate == rate {
@@ -117,27 +101,37 @@ func agentRows(runs []agentRun, name string, cpu func(agentRun) float64, each, i
 		}
 		return values
 	}
-	made := func(r agentRun) float64 { return r.Made - r.Dropped }
-	share := func(r agentRun) float64 { return r.Meanwhile / r.Seconds / 1e7 }
-	low, high := of(slow, cpu), of(quickly, cpu)
-	spans := median(of(quickly, made)) - median(of(slow, made))
-	slope := func(high, low []float64) float64 { return (median(high) - median(low)) / spans / 1000 }
-	evenLow, oddLow := halves(low)
-	evenHigh, oddHigh := halves(high)
-	idling, working := of(0, share), of(slow, share)
-	evenIdling, oddIdling := halves(idling)
-	span := row{What: "each span, " + name, Unit: "µs", Value: slope(high, low), Goal: each,
-		Noise: (interval(high) + interval(low)) / spans / 1000, Control: pointer(slope(oddHigh, oddLow) - slope(evenHigh, evenLow))}
-	dropped := median(of(quickly, func(r agentRun) float64 { return r.Dropped / r.Made }))
-	if dropped > 0 {
-		span.Note = fmt.Sprintf("%.2g of the spans were lost at %d a second.", dropped, quickly)
+	// From one rate to another only spans are added, and the wakings that they cause.
+	slope := func(what string, from, to int, cpu func(agentRun) float64, limit *goal) row {
+		low, high := of(from, cpu), of(to, cpu)
+		taken := func(r agentRun) float64 { return r.Made - r.Dropped }
+		each := 1 / (median(of(to, taken)) - median(of(from, taken))) / 1000
+		evenLow, oddLow := halves(low)
+		evenHigh, oddHigh := halves(high)
+		return row{What: what, Unit: "µs", Value: (median(high) - median(low)) * each, Goal: limit,
+			Noise:   (interval(high) + interval(low)) * each,
+			Control: pointer((median(oddHigh) - median(oddLow) - median(evenHigh) + median(evenLow)) * each)}
 	}
-	rows := []row{span}
-	if idle != nil {
-		rows = append(rows, row{What: "idle, of a core, " + name, Unit: "%", Value: median(idling), Noise: interval(idling),
-			Control: pointer(median(oddIdling) - median(evenIdling)), Goal: idle})
-		rows = append(rows, row{What: fmt.Sprintf("at %d spans a second, of a core, %s", slow, name), Unit: "%", Value: median(working),
-			Noise: interval(working)})
+	thread := func(name string) func(agentRun) float64 {
+		return func(r agentRun) float64 { return r.Threads[name] }
+	}
+	share := func(what string, rate int, limit *goal) row {
+		values := of(rate, func(r agentRun) float64 { return r.Meanwhile / r.Seconds / 1e7 })
+		even, odd := halves(values)
+		return row{What: what, Unit: "% of a core", Value: median(values), Noise: interval(values),
+			Control: pointer(median(odd) - median(even)), Goal: limit}
+	}
+	rows := []row{
+		slope("each span, ring to OTLP bytes", slow, quickly, thread("tandem-agent"), atMost(ofValue, 0.2)),
+		slope("each span, sent by OTLP/HTTP", slow, quickly, thread("tandem-otlp"), nil),
+		slope(fmt.Sprintf("each span, all, with the store, at %d a second", slow), 0, slow, func(r agentRun) float64 { return r.CPU }, nil),
+		share("idle", 0, atMost(ofValue, 1)),
+		share(fmt.Sprintf("at %d spans a second", slow), slow, nil),
+	}
+	for _, run := range runs {
+		if at := strings.Index(run.Said, "warning: "); at >= 0 {
+			rows[0].Note = fmt.Sprintf("at %d spans a second the agent said: %s", run.Rate, strings.Join(strings.Fields(run.Said[at:]), " "))
+		}
 	}
 	return rows
 }

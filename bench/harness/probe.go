@@ -38,7 +38,7 @@ func (b *bench) probeRows(sink *sink) ([]row, error) {
 }
 
 func (b *bench) probeCost(v variant) ([]row, error) {
-	server, err := b.start(v.command, v.environment...)
+	server, err := b.start(v.command(), v.environment...)
 	if err != nil {
 		return nil, err
 	}

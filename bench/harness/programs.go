@@ -56,9 +56,12 @@ func pinned(core string, command ...string) []string {
 	return append([]string{"taskset", "-c", core}, command...)
 }
 
-// agentRun is a command that runs a program under an agent, each on its core.
+// agentRun is a command that runs a program under an agent, each on its core. Each has an empty store; the one before it
+// is thrown away.
 func (b *bench) agentRun(kernel bool, program ...string) []string {
-	command := []string{b.tandem, "run", "--no-ui", "--store", b.work}
+	store := filepath.Join(b.work, "store")
+	os.RemoveAll(store)
+	command := []string{b.tandem, "run", "--no-ui", "--store", store}
 	if !kernel {
 		command = append(command, "--no-kernel")
 	}

@@ -165,6 +165,15 @@ func (r *report) print(to io.Writer) {
 		fmt.Fprintln(to, strings.TrimRight(text.String(), " "))
 	}
 	fmt.Fprintln(to, "\nA/A: what two equal things differed by, measured the same way in the same run.  *: the goal lies within the noise.")
+	for _, name := range r.names {
+		if found := r.parts[name]; found != nil {
+			for _, each := range found.Rows {
+				if each.Note != "" {
+					fmt.Fprintf(to, "%s, %s: %s\n", name, each.What, each.Note)
+				}
+			}
+		}
+	}
 	if r.bench.quick {
 		fmt.Fprintln(to, "This was a smoke run: the figures mean nothing.")
 	} else {

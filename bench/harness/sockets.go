@@ -61,7 +61,7 @@ func socketsPart(b *bench) (*outcome, error) {
 // variant is a way to run the hello server.
 type variant struct {
 	name        string
-	command     []string
+	command     func() []string
 	environment []string
 	exports     bool // its spans must arrive at the sink
 }
@@ -79,14 +79,19 @@ func (b *bench) variants(sink *sink) ([]variant, error) {
 		}
 		binaries[each.name] = binary
 	}
-	direct := func(name string) []string { return pinned(serverCore, binaries[name]) }
+	direct := func(name string) func() []string {
+		return func() []string { return pinned(serverCore, binaries[name]) }
+	}
+	agent := func(kernel bool) func() []string {
+		return func() []string { return b.agentRun(kernel, binaries["woven"]) }
+	}
 	export := sink.environment()
 	return []variant{
 		{name: "plain", command: direct("plain")},
 		{name: "plain'", command: direct("plain")},
 		{name: "woven, no agent", command: direct("woven"), environment: []string{b.noAgent()}},
-		{name: "woven, agent", command: b.agentRun(false, binaries["woven"]), environment: export, exports: true},
-		{name: kernelVariant, command: b.agentRun(true, binaries["woven"]), environment: export, exports: true},
+		{name: "woven, agent", command: agent(false), environment: export, exports: true},
+		{name: kernelVariant, command: agent(true), environment: export, exports: true},
 		{name: "by hand", command: direct("byhand"), environment: export, exports: true},
 	}, nil
 }
@@ -114,8 +119,8 @@ func (b *bench) turns(sink *sink) (map[string][]turn, error) {
 		return nil, err
 	}
 	found := map[string][]turn{}
-	until := time.Now().Add(170 * time.Second)
-	for round := pick(b, 6, 1); round > 0 && (time.Now().Before(until) || len(found["plain"]) < 3); round-- {
+	until := time.Now().Add(150 * time.Second)
+	for round := pick(b, 5, 1); round > 0 && (time.Now().Before(until) || len(found["plain"]) < 3); round-- {
 		for _, index := range rand.Perm(len(variants)) {
 			each := variants[index]
 			took, err := b.turn(each, sink)
@@ -130,7 +135,7 @@ func (b *bench) turns(sink *sink) (map[string][]turn, error) {
 
 func (b *bench) turn(v variant, sink *sink) (*turn, error) {
 	sent := sink.spans()
-	server, err := b.start(v.command, v.environment...)
+	server, err := b.start(v.command(), v.environment...)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +236,7 @@ func (b *bench) switched(kernel bool, sink *sink) (*figures, error) {
 		return nil, err
 	}
 	rounds := pick(b, 350, 3)
-	server, err := b.start(b.agentRun(kernel, binary, "-rounds", strconv.Itoa(rounds), "-limit", "40s"), sink.environment()...)
+	server, err := b.start(b.agentRun(kernel, binary, "-rounds", strconv.Itoa(rounds), "-limit", "32s"), sink.environment()...)
 	if err != nil {
 		return nil, err
 	}
