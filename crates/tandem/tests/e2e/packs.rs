@@ -13,7 +13,7 @@ use model::{Kind, Span, Value};
 
 use crate::golang::{self, woven};
 use crate::rig::{Finished, LIMIT, Rig, run};
-use crate::spans::{by_id, is_error, kind, title};
+use crate::spans::{attribute, by_id, is_error, kind, title};
 
 /// What the spans of an operation carry: always, and where it applies.
 struct Promise {
@@ -158,7 +158,9 @@ fn branch(span: &Span, children: &Children<'_>, depth: usize) -> String {
     let indent = "    ".repeat(depth);
     let mut text = format!("{indent}{} {}", kind(span.kind), span.name);
     if is_error(span) {
-        let _ = write!(text, "  ✗ {}", span.status.message);
+        // Both sides have the same deadline; who notices first is chance.
+        let timed_out = attribute(span, "rpc.response.status_code") == "DEADLINE_EXCEEDED";
+        let _ = write!(text, "  ✗ {}", if timed_out { "" } else { &span.status.message });
     }
     match (depth, span.parent_span_id) {
         (0, Some(parent)) => drop(write!(text, "  below {parent}, which is elsewhere")),

@@ -198,17 +198,24 @@ impl Running {
     /// Asks it to end, and waits until it has.
     pub fn stop(self) -> Finished {
         self.signal(Signal::TERM);
-        self.finish()
+        self.wait(LIMIT)
     }
 
+    /// Waits until it ends by itself, at the latest because its standard input does.
     pub fn finish(self) -> Finished {
         self.finish_within(LIMIT)
     }
 
     fn finish_within(mut self, limit: Duration) -> Finished {
         drop(self.child.stdin.take());
+        self.wait(limit)
+    }
+
+    fn wait(mut self, limit: Duration) -> Finished {
+        let stdin = self.child.stdin.take(); // which `wait` would close: an end that some programs take for a reason
         let status = eventually(limit, || self.child.try_wait().expect("a child"));
         let Some(status) = status else { self.give_up("it does not end") };
+        drop(stdin);
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Finished { code, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
     }
