@@ -21,6 +21,7 @@ const (
 	itemLimit              = 0xfff
 	bucketCount            = 0x14
 	headerHasAccounts      = 0x1
+	accountOn              = 0x1
 	controlSampling        = 0x1
 	controlPaused          = 0x2
 	recordSpan             = 0x1
@@ -148,7 +149,7 @@ type headerLayout struct {
 	gMOffset          uint32 // offset of g.m
 	mCurgOffset       uint32 // offset of m.curg
 	slotOffset        uint32 // offset of the slot (pointer to the context record) from g
-	accountOffset     uint32 // offset of the account word from g: index in the low half, on in the high half
+	accountOffset     uint32 // offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count
 	g0Address         uint64 // run-time address of runtime.g0, the only g without a slot behind it that runs
 	controlOffset     uint64 // offset of the control page
 	descriptorsOffset uint64 // offset of the descriptor table

@@ -189,7 +189,7 @@ pub const HEADER: Struct = Struct {
             "account_offset",
             Type::U32,
             68,
-            "offset of the account word from g: index in the low half, on in the high half",
+            "offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count",
         ),
         f("g0_address", Type::U64, 72, "run-time address of runtime.g0, the only g without a slot behind it that runs"),
         f("control_offset", Type::U64, 80, "offset of the control page"),
@@ -223,6 +223,10 @@ pub const HEADER: Struct = Struct {
 
 /// `header.flags`: the goroutine facts are valid; the kernel half may use them.
 pub const HEADER_HAS_ACCOUNTS: u32 = 1;
+
+/// High half of a goroutine's account word: a span is active and the goroutine runs, in Go's eyes. Only then does the kernel
+/// half count its absences; 3 says that Go itself counts (the goroutine waits, or is on its way to or from a wait).
+pub const ACCOUNT_ON: u32 = 1;
 
 /// Second page: what the agent tells the program, and the program's own counters.
 pub const CONTROL: Struct = Struct {
@@ -469,6 +473,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("ITEM_LIMIT", ITEM_LIMIT as u64),
     c("BUCKET_COUNT", BUCKET_COUNT as u64),
     c("HEADER_HAS_ACCOUNTS", HEADER_HAS_ACCOUNTS as u64),
+    c("ACCOUNT_ON", ACCOUNT_ON as u64),
     c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
     c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
     c("RECORD_SPAN", RECORD_SPAN as u64),

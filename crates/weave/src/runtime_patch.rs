@@ -13,7 +13,7 @@ use crate::version::ReleaseVersion;
 pub const SLOT_RULE: &str = "runtime.slot";
 
 /// Class of a wait reason, by its name in `runtime2.go`; others are class 7.
-const CLASSES: [(&str, u8); 24] = [
+const CLASSES: [(&str, u8); 36] = [
     ("Preempted", 0),
     ("IOWait", 1),
     ("ChanReceiveNilChan", 2),
@@ -33,14 +33,29 @@ const CLASSES: [(&str, u8); 24] = [
     ("SyncWaitGroupWait", 4),
     ("SynctestWaitGroupWait", 4),
     ("Sleep", 5),
-    // Waits for the collector that a goroutine really parks in; marking and stopping the world are time on the CPU.
+    // Waits for the collector that a goroutine really parks in.
     ("GCAssistWait", 6),
     ("GCSweepWait", 6),
     ("WaitForGCCycle", 6),
     ("GCWeakToStrongWait", 6),
     ("Coroutine", 8),
+    // The goroutine lends its stack to the collector or the tracer, but goes on by itself on the system stack.
+    ("StoppingTheWorld", ON_SYSTEM_STACK),
+    ("GCMarkTermination", ON_SYSTEM_STACK),
+    ("GarbageCollection", ON_SYSTEM_STACK),
+    ("GarbageCollectionScan", ON_SYSTEM_STACK),
+    ("TraceGoroutineStatus", ON_SYSTEM_STACK),
+    ("TraceProcStatus", ON_SYSTEM_STACK),
+    ("PageTraceFlush", ON_SYSTEM_STACK),
+    ("GCAssistMarking", ON_SYSTEM_STACK),
+    ("GCWorkerActive", ON_SYSTEM_STACK),
+    ("FlushProcCaches", ON_SYSTEM_STACK),
+    ("DebugCall", ON_SYSTEM_STACK),
+    ("DumpingHeap", ON_SYSTEM_STACK),
 ];
 const OTHER: u8 = 7;
+/// Not a wait at all: class 7, and a mark that `tandem_move` looks for.
+const ON_SYSTEM_STACK: u8 = OTHER + 10;
 const CHECKED_REASONS: [&str; 4] = ["IOWait", "Select", "Sleep", "Preempted"];
 
 /// The pack for this Go version; `runtime2` is the text of its `runtime2.go`.

@@ -63,7 +63,10 @@ static __always_inline bool read_user(u64 *value, u64 address, struct tandem_sta
 	return false;
 }
 
-/* Account index of the goroutine that the thread works for; 0: none. */
+/*
+ * Account index of the goroutine that the thread works for; 0: none. While Go itself counts the goroutine's time (it
+ * parks, or is being resumed, and the thread loses the CPU over that) it is nobody's here: no time is counted twice.
+ */
 static __always_inline u32 account_of(struct task_struct *task, const struct tandem_watched *process,
 				      struct tandem_statistics *counts)
 {
@@ -79,14 +82,14 @@ static __always_inline u32 account_of(struct task_struct *task, const struct tan
 		if (!read_user(&word, g + process->account_offset, counts))
 			return 0;
 		if (word) /* an index, for life: an ordinary goroutine, in a span or not */
-			return word >> 32 ? (u32)word : 0;
+			return word >> 32 == TANDEM_ACCOUNT_ON ? (u32)word : 0;
 	}
 	/* On its g0 or gsignal the thread works for m.curg; the scheduler, which works for nobody, has cleared that. */
 	if (!read_user(&m, g + process->g_m_offset, counts) || !m)
 		return 0;
 	if (!read_user(&curg, m + process->m_curg_offset, counts) || !curg || curg == g)
 		return 0;
-	if (!read_user(&word, curg + process->account_offset, counts) || !(word >> 32))
+	if (!read_user(&word, curg + process->account_offset, counts) || word >> 32 != TANDEM_ACCOUNT_ON)
 		return 0;
 	counts->via_curg++;
 	return (u32)word;

@@ -18,6 +18,7 @@
 #define TANDEM_ITEM_LIMIT 0xfffULL
 #define TANDEM_BUCKET_COUNT 0x14ULL
 #define TANDEM_HEADER_HAS_ACCOUNTS 0x1ULL
+#define TANDEM_ACCOUNT_ON 0x1ULL
 #define TANDEM_CONTROL_SAMPLING 0x1ULL
 #define TANDEM_CONTROL_PAUSED 0x2ULL
 #define TANDEM_RECORD_SPAN 0x1ULL
@@ -83,7 +84,7 @@ struct tandem_header {
 	unsigned int g_m_offset; /* offset of g.m */
 	unsigned int m_curg_offset; /* offset of m.curg */
 	unsigned int slot_offset; /* offset of the slot (pointer to the context record) from g */
-	unsigned int account_offset; /* offset of the account word from g: index in the low half, on in the high half */
+	unsigned int account_offset; /* offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count */
 	unsigned long long g0_address; /* run-time address of runtime.g0, the only g without a slot behind it that runs */
 	unsigned long long control_offset; /* offset of the control page */
 	unsigned long long descriptors_offset; /* offset of the descriptor table */
