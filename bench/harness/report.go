@@ -235,7 +235,7 @@ func number(value float64) string {
 		return fmt.Sprintf("%.0e", value)
 	case size < 0.1:
 		return fmt.Sprintf("%.3f", value)
-	case 0.99 < size && size < 1.01 && size != 1: // a share of all: what is missing matters
+	case 0.99 < size && size < 1: // a share of all: what is missing matters
 		return fmt.Sprintf("%.5f", value)
 	case size < 10:
 		return fmt.Sprintf("%.2f", value)

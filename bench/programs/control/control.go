@@ -7,8 +7,10 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 )
 
@@ -86,7 +88,30 @@ func (m *Memory) set(flags uint32, threshold uint64) {
 	atomic.StoreUint32(&m.control.flags, flags)
 }
 
-// Empty throws away what the rings hold. Only for programs without an agent: a ring has one reader.
+// KeepAgentsAway takes the place of the reader, which is a lock on the shared memory, for the life of the program. An agent
+// of this machine that looks for programs then passes this one by.
+func (m *Memory) KeepAgentsAway() error {
+	files, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		if target, _ := os.Readlink(path); !strings.HasPrefix(target, "/memfd:tandem ") {
+			continue
+		}
+		file, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CLOEXEC, 0) // a lock belongs to an open file: ours must be another one
+		if err != nil {
+			return err
+		}
+		if err := syscall.Flock(file, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			return fmt.Errorf("an agent of this machine reads this program; stop it: %w", err)
+		}
+		return nil // the file stays open
+	}
+	return fmt.Errorf("no descriptor of the shared memory")
+}
+
+// Empty throws away what the rings hold. Only for programs that keep agents away: a ring has one reader.
 func (m *Memory) Empty() {
 	for _, ring := range m.rings {
 		atomic.StoreUint64(&ring.tail, atomic.LoadUint64(&ring.head))

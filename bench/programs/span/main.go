@@ -37,6 +37,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	if err := memory.KeepAgentsAway(); err != nil {
+		log.Fatal(err)
+	}
 	cases := []paired.Case{{Name: "clock", Count: 2000, Do: func(n int) {
 		for ; n > 0; n-- {
 			sink += nanotime()
