@@ -113,7 +113,9 @@ fn a_killed_agent_loses_no_span() {
         numbers.for_each(|number| drop(prometheus::get(&steps.address, &format!("/step?n={number}"))))
     };
     walk(0..20);
-    eventually(LIMIT, || (rig.spans().len() >= 40).then_some(())).expect("the first spans arrive");
+    // Until spans have been delivered, a killed agent takes them along.
+    let delivered = || rig.spans().len() >= 40 && rig.traces(&["--limit", "1000"]).len() >= 20;
+    eventually(LIMIT, || delivered().then_some(())).expect("the first spans arrive");
     first.signal(Signal::KILL);
     assert_eq!(first.finish().code, 128 + 9);
     walk(20..40);
