@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Run, Sandbox, weave_program};
+use common::{Run, Sandbox, skip, weave_program};
 
 const MAIN: &str = "package main\n\nfunc main() {}\n";
 
@@ -128,10 +128,10 @@ fn a_full_disk() {
     );
     let output =
         std::process::Command::new("unshare").args(["--mount", "--map-root-user", "sh", "-c", &script]).output();
-    let Ok(output) = output else { return eprintln!("skipped: no unshare") };
+    let Ok(output) = output else { return skip("weave a_full_disk", "there is no unshare command") };
     let run = Run::of(output);
     if run.code != Some(3) && (run.code == Some(99) || run.stderr.contains("unshare")) {
-        return eprintln!("skipped: may not mount: {}", run.stderr);
+        return skip("weave a_full_disk", run.stderr.lines().last().unwrap_or("nothing can be mounted here"));
     }
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.stderr.contains("TANDEM_CACHE") && run.stdout.trim() == "0", "{run:?}");

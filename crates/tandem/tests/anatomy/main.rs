@@ -23,13 +23,6 @@ const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 
 /// Compares in one mode.
 fn check(mode: &str) {
-    let test = format!("anatomy {mode}");
-    if let Err(error) = probe::features::require_anatomy() {
-        return skip(&test, &error.to_string());
-    }
-    if weave::go::find_go().is_err() {
-        return skip(&test, "there is no go command in PATH");
-    }
     let program = built();
     let mut table = run(program, mode);
     println!("{table}");
@@ -91,6 +84,13 @@ fn built() -> &'static Path {
 /// One mode after another: each wants the machine for itself.
 #[test]
 fn anatomy_agrees_with_the_programs_own_stamps() {
+    let test = "anatomy anatomy_agrees_with_the_programs_own_stamps";
+    if let Err(error) = probe::features::require_anatomy() {
+        return skip(test, &error.to_string());
+    }
+    if weave::go::find_go().is_err() {
+        return skip(test, "there is no go command in PATH");
+    }
     for mode in ["alone", "processes", "goroutines", "garbage", "requests"] {
         check(mode);
     }
