@@ -76,33 +76,39 @@ func kernelSlot(index uint32) *[kernelClasses]uint64 {
 	return (*[kernelClasses]uint64)(unsafe.Add(base, uintptr(index)*unsafe.Sizeof(accountLayout{})))
 }
 
-// measure appends the parts to the span's record: what the account gained since the span started.
+// measureGo appends what Go's half of the account gained since the span started.
 //
 //go:norace
-func (s *Span) measure(at *slot) {
-	record := (*recordLayout)(s.entry)
-	record.flags |= recordFlagGoParts
+func (s *Span) measureGo(at *slot) {
+	(*recordLayout)(s.entry).flags |= recordFlagGoParts
 	// The stamp moves with every change of state: where it has not, the goroutine never left its thread in Go's eyes.
-	if at.stamp != s.account.stamp {
-		for class := range goParts {
-			if spent := at.ns[class] - s.account.ns[class]; spent > 0 {
-				s.part(goParts[class], uint64(spent))
-			}
-		}
-	}
-	if s.state&stateKernel == 0 {
+	if at.stamp == s.account.stamp {
 		return
 	}
-	kernel := kernelSlot(at.index)
-	if kernel == nil || int64(record.end-atomic.LoadUint64(&control.heartbeat)) > agentSilence {
-		return // without an agent the counters stand still: that is not measured, not 0
+	for class := range goParts {
+		if spent := at.ns[class] - s.account.ns[class]; spent > 0 {
+			s.part(goParts[class], uint64(spent))
+		}
 	}
-	record.flags |= recordFlagKernelParts
+}
+
+// measureKernel appends what the kernel's half gained, and says whether there is one.
+//
+//go:norace
+func (s *Span) measureKernel(at *slot) bool {
+	if s.state&stateKernel == 0 {
+		return false
+	}
+	kernel := kernelSlot(at.index)
+	if kernel == nil {
+		return false
+	}
 	for class := range kernelParts {
 		if now, before := kernel[class], s.account.kernel[class]; now > before {
 			s.part(kernelParts[class], now-before)
 		}
 	}
+	return true
 }
 
 // part appends one part; its room is reserved.

@@ -125,14 +125,14 @@ func (s *Span) prepare(op *Op) {
 	record.spanID = s.id
 	*(*uint64)(unsafe.Pointer(&record.parentSpanID)) = s.parentID
 	record.end = 0
+	record.start = uint64(nanotime()) // before the look at the account: see finish
 }
 
-// begin takes the clock and makes the entry live.
+// begin makes the entry live.
 //
 //go:norace
 func (s *Span) begin(link *Span) {
 	record := (*recordLayout)(s.entry)
-	record.start = uint64(nanotime())
 	if s.state&stateSampled != 0 {
 		record.size = s.used
 	}
@@ -169,11 +169,10 @@ func (s *Span) End() {
 	if s == nil || s.state&stateLive == 0 {
 		return
 	}
-	now := uint64(nanotime())
 	at := here()
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
 		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
-		s.finish(at, now)
+		s.finish(at)
 		s.parent, s.tracestate = nil, ""
 		number := procPin()
 		s.emit(number)
@@ -181,7 +180,7 @@ func (s *Span) End() {
 		procUnpin()
 		return
 	}
-	s.endCaptured(at, now)
+	s.endCaptured(at)
 }
 
 // closed in place of captured: the record has ended and goes back, so it can no longer be captured.
@@ -190,7 +189,7 @@ const closed = 2
 // endCaptured ends a span that others may be writing to. Its record stays theirs; its entry goes on to a new record.
 //
 //go:norace
-func (s *Span) endCaptured(at *slot, now uint64) {
+func (s *Span) endCaptured(at *slot) {
 	next := new(Span)
 	number := procPin()
 	locked := acquireShortly(&s.lock)
@@ -201,7 +200,7 @@ func (s *Span) endCaptured(at *slot, now uint64) {
 		procUnpin()
 		return
 	}
-	s.finish(at, now)
+	s.finish(at)
 	s.parent = nil
 	s.emit(number)
 	if locked {
@@ -215,14 +214,28 @@ func (s *Span) endCaptured(at *slot, now uint64) {
 	procUnpin()
 }
 
-// finish completes the record and leaves the slot.
+// finish completes the record, takes the clock, and leaves the slot.
+//
+// N.B. Both clock reads lie outside both looks at the account. A thread that loses the CPU in between adds to the wall time
+// only, so that parts never are more than the whole.
 //
 //go:norace
-func (s *Span) finish(at *slot, now uint64) {
+func (s *Span) finish(at *slot) {
 	state := s.state
-	(*recordLayout)(s.entry).end = now
+	record := (*recordLayout)(s.entry)
 	if state&stateMeasured != 0 && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
-		s.measure(at)
+		s.measureGo(at)
+		before := s.used
+		measured := s.measureKernel(at)
+		record.end = uint64(nanotime())
+		if measured && int64(record.end-atomic.LoadUint64(&control.heartbeat)) <= agentSilence {
+			record.flags |= recordFlagKernelParts
+		} else { // without an agent the counters stand still: that is not measured, not 0
+			s.used = before
+			*(*uint32)(unsafe.Add(s.entry, before)) = 0 // pads the record to 8 bytes, again
+		}
+	} else {
+		record.end = uint64(nanotime())
 	}
 	s.live = 0
 	s.valid = 0
