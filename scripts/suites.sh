@@ -18,3 +18,4 @@ suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy
 suite e2e cargo tandem_test --test e2e
 suite shop go env -C examples/shop go test -v ./...
+suite postgres plain scripts/test-postgres.sh
