@@ -340,15 +340,14 @@ fn logs_carry_their_trace(rig: &Rig, spans: &[Span]) {
     assert!(invoiced > 0, "no invoice was logged");
 }
 
-/// Where both halves were measured, the parts are the whole: time on the CPU is what the others leave, and none is counted
-/// twice.
+/// Where both halves were measured, the parts are the whole: time on the CPU is what the others leave.
 fn anatomies_add_up(spans: &[Span]) {
     let anatomies = spans.iter().filter_map(|span| span.anatomy.as_ref().map(|anatomy| (span, anatomy)));
     let mut measured = 0;
     for (span, anatomy) in anatomies.filter(|(_, anatomy)| anatomy.parts_ns.contains_key("on_cpu")) {
         assert_eq!(anatomy.wall_ns, span.duration_ns);
         let sum: u64 = anatomy.parts_ns.values().sum();
-        assert_eq!(sum, anatomy.wall_ns, "{}: {:?}", title(span), anatomy.parts_ns);
+        assert_eq!(sum, anatomy.wall_ns, "{}: {anatomy:?}", title(span));
         measured += 1;
     }
     if let Err(error) = probe::features::require_anatomy() {
