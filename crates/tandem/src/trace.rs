@@ -200,9 +200,10 @@ impl Printer<'_> {
                 writeln!(out, "{}{}", layout.paint(DIM, after), layout.paint(ERROR, line))?;
             }
         }
-        if let Some(anatomy) = &span.anatomy {
+        let pieces = span.anatomy.as_ref().map(|anatomy| anatomy_pieces(anatomy, left)).unwrap_or_default();
+        if !pieces.is_empty() {
             write!(out, "{}", layout.paint(DIM, after))?;
-            write_pieces(out, layout, left, &anatomy_pieces(anatomy, left))?;
+            write_pieces(out, layout, left, &pieces)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::golang;
 use crate::prometheus;
-use crate::rig::{Rig, Running};
+use crate::rig::{LIMIT, Rig, Running, run};
 use crate::steps::{Steps, program};
 use crate::support::skip;
 
@@ -97,6 +97,10 @@ fn tandem_run_works_without_root() {
     let spans = rig.spans();
     assert_eq!(steps.numbers(&spans), (0..20).collect::<Vec<_>>());
     assert_eq!(rig.traces(&["--limit", "100"]).len(), 20);
+    // Where nothing was waited for, Go's half alone has nothing to say: not even a line.
+    let shown = run(rig.tandem("trace").arg("last"), LIMIT);
+    let tree = shown.stdout.split_once("DURATION\n").expect("a tree").1;
+    assert!(tree.lines().all(|line| line.contains(char::is_alphanumeric)), "{shown}");
     let anatomies: Vec<_> = spans.iter().filter_map(|span| span.anatomy.as_ref()).collect();
     assert!(!anatomies.is_empty(), "Go's half of the anatomy needs no privileges");
     for anatomy in anatomies {
