@@ -46,9 +46,14 @@ if [ ${#missing[@]} -gt 0 ]; then
     packages=()
     for choice in "${missing[@]}"; do
         IFS='|' read -ra names <<<"$choice"
+        found=
         for name in "${names[@]}"; do
-            if apt-cache policy "$name" 2>/dev/null | grep -q 'Candidate: [^(]'; then packages+=("$name"); break; fi
+            # Not piped into grep -q: that ends before apt-cache does, which pipefail takes for a failure.
+            policy=$(apt-cache policy "$name" 2>/dev/null)
+            if [[ $policy == *"Candidate: "[^\(]* ]]; then found=$name; break; fi
         done
+        [ -n "$found" ] || fail "no package ${choice//|/ or } in the package sources. Install it by hand and run this again."
+        packages+=("$found")
     done
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
