@@ -35,6 +35,9 @@ type Span struct {
 	tracestate string
 	lock       uint32 // guards a captured span's record
 	ownEntry   bool   // the entry lies on the heap
+	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
+	keys       uint32 // a bit for each metric key that the record has
+	seed       uint64 // the first half of its trace id, should it begin a trace
 	account    account
 }
 
@@ -280,8 +283,10 @@ func (s *Span) inherit(parent *Span) {
 //go:norace
 func (s *Span) newTrace() {
 	trace := (*[2]uint64)(unsafe.Pointer(&s.trace))
-	trace[0], trace[1] = rand(), rand()
-	for trace[0]|trace[1] == 0 {
+	// The second half is random, as W3C wants it of the last 7 bytes and as samplers need it. The first is the next of a
+	// sequence that begins at random on each P: as unique as a random number, and 10 ns cheaper.
+	trace[0], trace[1] = s.seed, rand()
+	for trace[0] == 0 { // also the first span's id is made from it
 		trace[0] = rand()
 	}
 	s.traceFlags = 0

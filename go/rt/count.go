@@ -28,6 +28,9 @@ func (own *processor) count(descriptor uint32, status uint8, labels unsafe.Point
 
 //go:norace
 func (own *processor) find(descriptor uint32, status uint8, labels unsafe.Pointer, size uint32) *seriesLayout {
+	if latest := own.latest; latest.hash > overflow && latest.is(descriptor, status, labels, size) {
+		return latest // most often so, and without a hash
+	}
 	hash := hashLabels(descriptor, status, labels, size)
 	index := uint32(hash)
 	for probe := uint32(0); probe < probeLimit; probe++ {
@@ -38,13 +41,15 @@ func (own *processor) find(descriptor uint32, status uint8, labels unsafe.Pointe
 		series := own.seriesAt(place)
 		switch series.hash {
 		case hash:
-			if series.descriptor == descriptor && series.status == status && uint32(series.labelsSize) == size && sameWords(&series.labels, labels, size) {
+			if series.is(descriptor, status, labels, size) {
+				own.latest = series
 				return series
 			}
 		case 0:
 			series.descriptor, series.status, series.labelsSize = descriptor, status, uint8(size)
 			copy(series.labels[:], unsafe.Slice((*byte)(labels), size))
 			atomic.StoreUint64(&series.hash, hash)
+			own.latest = series
 			return series
 		}
 	}
@@ -53,6 +58,13 @@ func (own *processor) find(descriptor uint32, status uint8, labels unsafe.Pointe
 		atomic.StoreUint64(&series.hash, overflow)
 	}
 	return series
+}
+
+// is says whether the series counts such spans.
+//
+//go:norace
+func (series *seriesLayout) is(descriptor uint32, status uint8, labels unsafe.Pointer, size uint32) bool {
+	return series.descriptor == descriptor && series.status == status && uint32(series.labelsSize) == size && sameWords(&series.labels, labels, size)
 }
 
 //go:norace

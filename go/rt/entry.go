@@ -28,6 +28,9 @@ var shared struct {
 // entriesTaken counts entries of the table that were ever used.
 var entriesTaken uint32
 
+// traceStep leads through all 64-bit numbers once.
+const traceStep = 0x9e3779b97f4a7c15
+
 // takeSpan returns a free context record with its entry. It allocates only when the program has more spans running than
 // ever before, or when the last span was captured.
 //
@@ -41,6 +44,9 @@ func takeSpan() *Span {
 		if own.freeCount > 0 {
 			own.freeCount--
 			span := own.free[own.freeCount]
+			span.unheard = own.stillFull()
+			own.traces += traceStep
+			span.seed = own.traces
 			procUnpin()
 			return span
 		}
@@ -53,7 +59,7 @@ func takeSpan() *Span {
 //
 //go:norace
 func newSpan() *Span {
-	span := new(Span)
+	span := &Span{seed: rand()}
 	if atomic.LoadUint32(&entriesTaken) < entryCount {
 		if index := atomic.AddUint32(&entriesTaken, 1) - 1; index < entryCount {
 			span.entry = unsafe.Add(memory, entriesAt+uintptr(index)*entrySize)

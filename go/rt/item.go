@@ -37,6 +37,55 @@ const (
 //
 //go:norace
 func (s *Span) Str(k Key, v string) {
+	if s.isPlain() && k != 0 && len(v) <= softLimit {
+		// In one piece, for this is where a span's time goes.
+		at := s.used
+		if end := at + 4 + (uint32(len(v))+3)&^3; end <= softLimit {
+			s.note(k)
+			s.used = end
+			putText(s.entry, at, end, uint32(k)|(itemString<<12|uint32(len(v)))<<16, unsafe.Pointer(unsafe.StringData(v)), uintptr(len(v)))
+			return
+		}
+	}
+	s.str(k, v)
+}
+
+// isPlain says whether the span is recorded and nobody else can see it.
+//
+//go:norace
+func (s *Span) isPlain() bool { return s != nil && s.state&stateSampled != 0 && s.captured == 0 }
+
+// putText writes an item of text at a place of the entry, which then ends at end. The text is short as a rule: then it is
+// copied without a call.
+//
+//go:norace
+func putText(entry unsafe.Pointer, at, end, head uint32, from unsafe.Pointer, size uintptr) {
+	*(*uint64)(unsafe.Add(entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
+	*(*uint32)(unsafe.Add(entry, at)) = head
+	to := unsafe.Add(entry, at+4)
+	switch {
+	case size > 32:
+		copy(unsafe.Slice((*byte)(to), size), unsafe.Slice((*byte)(from), size))
+	case size > 16:
+		a, b := *(*[2]uint64)(from), *(*[2]uint64)(unsafe.Add(from, size-16))
+		*(*[2]uint64)(to), *(*[2]uint64)(unsafe.Add(to, size-16)) = a, b
+	case size >= 8:
+		a, b := *(*uint64)(from), *(*uint64)(unsafe.Add(from, size-8))
+		*(*uint64)(to), *(*uint64)(unsafe.Add(to, size-8)) = a, b
+	case size >= 4:
+		a, b := *(*uint32)(from), *(*uint32)(unsafe.Add(from, size-4))
+		*(*uint32)(to), *(*uint32)(unsafe.Add(to, size-4)) = a, b
+	case size > 0:
+		a, b, c := *(*byte)(from), *(*byte)(unsafe.Add(from, size/2)), *(*byte)(unsafe.Add(from, size-1))
+		*(*byte)(to), *(*byte)(unsafe.Add(to, size/2)), *(*byte)(unsafe.Add(to, size-1)) = a, b, c
+	}
+	(*recordLayout)(entry).size = (end + 7) &^ 7
+}
+
+// str is Str for every span.
+//
+//go:norace
+func (s *Span) str(k Key, v string) {
 	if how := s.open(k.keptBy()); how != shut {
 		s.text(itemString, k, v)
 		s.close(how)
@@ -48,7 +97,9 @@ func (s *Span) Str(k Key, v string) {
 //go:norace
 func (s *Span) Replace(k Key, v string) {
 	if how := s.open(k.keptBy()); how != shut {
-		s.remove(k)
+		if k >= firstNonMetricKey || s.keys&(1<<k) != 0 {
+			s.remove(k)
+		}
 		s.text(itemString, k, v)
 		s.close(how)
 	}
@@ -74,6 +125,7 @@ func (s *Span) Join(k Key, pieces ...string) {
 	}
 	*(*uint64)(unsafe.Add(s.entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
 	*(*uint32)(unsafe.Add(s.entry, s.used)) = uint32(k) | (itemString<<12|size)<<16
+	s.note(k)
 	place := unsafe.Slice((*byte)(unsafe.Add(s.entry, s.used+4)), size)
 	for index := range pieces {
 		place = place[copy(place, pieces[index]):]
@@ -100,6 +152,18 @@ func (s *Span) joinCut(k Key, pieces []string) {
 //
 //go:norace
 func (s *Span) Int(k Key, v int64) {
+	if s.isPlain() && k != 0 {
+		if at := s.used; at+12 <= softLimit {
+			entry := s.entry
+			*(*uint32)(unsafe.Add(entry, at)) = uint32(k) | (itemInt<<12|8)<<16
+			*(*int64)(unsafe.Add(entry, at+4)) = v
+			*(*uint32)(unsafe.Add(entry, at+12)) = 0 // pads the record to 8 bytes
+			s.note(k)
+			s.used = at + 12
+			(*recordLayout)(entry).size = (at + 19) &^ 7
+			return
+		}
+	}
 	if how := s.open(k.keptBy()); how != shut {
 		s.word(itemInt, k, uint64(v))
 		s.close(how)
@@ -290,6 +354,9 @@ func (s *Span) text(kind uint32, k Key, v string) {
 	*(*uint64)(unsafe.Add(s.entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
 	*(*uint32)(unsafe.Add(s.entry, at)) = uint32(k) | (kind<<12|uint32(len(v)))<<16
 	copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at+4)), len(v)), v)
+	if kind == itemString {
+		s.note(k)
+	}
 	s.used = end
 	s.publishSize()
 }
@@ -369,7 +436,19 @@ func (s *Span) reserve(kind uint32, k Key, size uint32) unsafe.Pointer {
 	*(*uint32)(unsafe.Add(s.entry, at)) = uint32(k) | (kind<<12|size)<<16
 	*(*uint32)(unsafe.Add(s.entry, end)) = 0 // pads the record to 8 bytes
 	s.used = end
+	if kind <= itemBool {
+		s.note(k)
+	}
 	return unsafe.Add(s.entry, at+4)
+}
+
+// note remembers that the record has the key, so that Replace need not look for one that is not there.
+//
+//go:norace
+func (s *Span) note(k Key) {
+	if k < firstNonMetricKey {
+		s.keys |= 1 << k
+	}
 }
 
 // publishSize makes the item part of the record that a crash leaves. Entries are only read after the death of the

@@ -37,7 +37,10 @@ type processor struct {
 	ring   *ringLayout
 	head   uint64 // = ring.head
 	tail   uint64 // ring.tail when last looked at
+	full   bool   // a record found no room since
 	series unsafe.Pointer
+	latest *seriesLayout // the one that was counted in last
+	traces uint64        // the first half of the next trace id
 
 	freeCount int
 	free      [freeSpans]*Span
@@ -93,6 +96,8 @@ func layOut(base unsafe.Pointer, count uint32) {
 		target.ring = (*ringLayout)(unsafe.Add(base, ringsAt(count)+uintptr(index)*unsafe.Sizeof(ringLayout{})))
 		target.data = unsafe.Add(base, ringDataAt(count)+uintptr(index)*ringSize)
 		target.series = unsafe.Add(base, seriesAt+uintptr(index)*seriesBytes)
+		target.latest = target.seriesAt(0)
+		target.traces = rand()
 	}
 	control = (*controlLayout)(unsafe.Add(base, controlAt))
 	atomic.StoreUint64(&header.magic, magic)

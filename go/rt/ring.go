@@ -20,6 +20,7 @@ func (own *processor) publish(record unsafe.Pointer, size uint64) bool {
 		// An agent that writes nonsense there must not make us overwrite what it has not read, or never write again.
 		if used := own.head - own.tail; used > ringSize || padding+size > ringSize-used {
 			atomic.AddUint64(&own.ring.dropped, 1)
+			own.full = true
 			return false
 		}
 	}
@@ -30,6 +31,17 @@ func (own *processor) publish(record unsafe.Pointer, size uint64) bool {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Add(own.data, place)), size), unsafe.Slice((*byte)(record), size))
 	own.head += padding + size
-	atomic.StoreUint64(&own.ring.head, own.head)
+	storeRelease(&own.ring.head, own.head)
 	return true
+}
+
+// stillFull says whether a record was dropped for want of room and there still is none for the largest: then the next one
+// need not be made. Without an agent a span costs hardly more than one that is not sampled.
+//
+//go:norace
+func (own *processor) stillFull() bool {
+	if own.full && own.head-atomic.LoadUint64(&own.ring.tail) <= ringSize-2*entrySize {
+		own.full = false
+	}
+	return own.full
 }

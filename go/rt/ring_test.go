@@ -51,6 +51,66 @@ func TestFullRing(t *testing.T) {
 	one(t)
 }
 
+// While the ring stays full no record is made: such a span is counted as dropped and in its series, still says that its
+// trace is kept, and the next one is recorded again as soon as the agent has made room.
+func TestNothingIsMadeForAFullRing(t *testing.T) {
+	drain(t)
+	clearSeries()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	text := strings.Repeat("x", 1000)
+	for before := dropped(); dropped() == before; {
+		span := Start(opServer, nil)
+		span.Str(KeyURLPath, text)
+		span.End()
+	}
+	clearSeries()
+	before := dropped()
+	span := Start(opServer, nil)
+	if span.Recording() || !span.Sampled() {
+		t.Errorf("recording %v, sampled %v", span.Recording(), span.Sampled())
+	}
+	span.Str(KeyHTTPRoute, "/unheard")
+	if len(unfinished(t)) != 0 {
+		t.Error("in flight")
+	}
+	span.End()
+	counts, _ := series(t)
+	counted := uint64(0)
+	for _, count := range counts {
+		counted += count
+	}
+	if dropped() != before+1 || counted != 1 {
+		t.Errorf("%d dropped, %d counted, instead of one", dropped()-before, counted)
+	}
+	drain(t)
+	Start(opServer, nil).End()
+	one(t)
+}
+
+// What is counted has the length that it had.
+func TestCountedDuration(t *testing.T) {
+	drain(t)
+	clearSeries()
+	sample(t, "always_off", "")
+	Start(opInternal, nil).End() // leaves the entry with times of its own
+	clearSeries()
+	const pause = 3 * time.Millisecond
+	started := time.Now()
+	span := Start(opInternal, nil)
+	time.Sleep(pause)
+	span.End()
+	spent := time.Since(started)
+	sum := uint64(0)
+	for index := range processors {
+		for place := uint32(0); place < seriesCount; place++ {
+			sum += processors[index].seriesAt(place).sum
+		}
+	}
+	if sum < uint64(pause) || sum > uint64(spent) {
+		t.Errorf("a span of %v to %v was counted with %v", pause, spent, time.Duration(sum))
+	}
+}
+
 // Records of all sizes cross the ring's end without loss; each lap is padded (drain checks where).
 func TestRingWraps(t *testing.T) {
 	drain(t)

@@ -112,12 +112,13 @@ func (s *Span) prepare(op *Op) {
 	s.captured = 0
 	s.state = stateLive
 	s.valid, s.kind = 1, op.kind
-	s.used = recordSize
+	s.used, s.keys = recordSize, 0
 
 	record := (*recordLayout)(s.entry)
 	record.descriptor, record.account = op.id, 0
 	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
-	if s.traceFlags&sampledFlag == 0 {
+	record.start = uint64(nanotime()) // before the look at the account: see finish
+	if s.traceFlags&sampledFlag == 0 || s.unheard {
 		return
 	}
 	s.state = stateLive | stateSampled
@@ -125,7 +126,6 @@ func (s *Span) prepare(op *Op) {
 	record.spanID = s.id
 	*(*uint64)(unsafe.Pointer(&record.parentSpanID)) = s.parentID
 	record.end = 0
-	record.start = uint64(nanotime()) // before the look at the account: see finish
 }
 
 // begin makes the entry live.
@@ -258,6 +258,9 @@ func (s *Span) emit(number int) {
 	own := &processors[number]
 	size := (s.used + 7) &^ 7
 	if !sampled {
+		if s.unheard && s.traceFlags&sampledFlag != 0 {
+			atomic.AddUint64(&own.ring.dropped, 1)
+		}
 		own.count(record.descriptor, record.status, unsafe.Add(s.entry, unsafe.Sizeof(*record)), s.used-uint32(unsafe.Sizeof(*record)), record.end-record.start)
 		return
 	}

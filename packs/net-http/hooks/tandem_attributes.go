@@ -11,35 +11,59 @@ import (
 // Attributes that servers and clients, HTTP/1 and HTTP/2, have in common, by OpenTelemetry's HTTP conventions.
 
 // tandemServerAttributes describes a request as its server sees it.
-func tandemServerAttributes(span *tandem_rt.Span, req *Request, clientAddress, userAgent, version string) {
+func tandemServerAttributes(span *tandem_rt.Span, req *Request, userAgent, version string) {
 	tandemMethod(span, req.Method)
-	if !span.Recording() {
-		return
+	if span.Recording() {
+		tandemPeers(span, req, version)
+		tandemRequest(span, req, userAgent)
 	}
+}
+
+// tandemRequest sets what each request has of its own.
+func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 	path, query := tandemTarget(req)
 	span.Str(tandem_rt.KeyURLPath, path)
 	if query != "" {
 		span.Str(tandem_rt.KeyURLQuery, tandemRedact(query))
 	}
-	if req.TLS != nil {
-		span.Str(tandem_rt.KeyURLScheme, "https")
-	} else {
-		span.Str(tandem_rt.KeyURLScheme, "http")
+	if userAgent != "" {
+		span.Str(tandem_rt.KeyUserAgentOriginal, userAgent)
 	}
+}
+
+// tandemPeers sets who talks to whom, and how.
+func tandemPeers(span *tandem_rt.Span, req *Request, version string) {
 	host, port := tandemSplitHost(req.Host)
+	client, _ := tandemSplitHost(req.RemoteAddr)
+	span.Str(tandem_rt.KeyURLScheme, tandemScheme(req))
 	if host != "" {
 		span.Str(tandem_rt.KeyServerAddress, host)
 	}
 	if port != 0 {
 		span.Int(tandem_rt.KeyServerPort, port)
 	}
-	if clientAddress != "" {
-		span.Str(tandem_rt.KeyClientAddress, clientAddress)
-	}
-	if userAgent != "" {
-		span.Str(tandem_rt.KeyUserAgentOriginal, userAgent)
+	if client != "" {
+		span.Str(tandem_rt.KeyClientAddress, client)
 	}
 	span.Str(tandem_rt.KeyNetworkProtocolVersion, version)
+}
+
+// tandemFixPeers is tandemPeers for many spans; false: they do not fit.
+func tandemFixPeers(fixed *tandem_rt.Fixed, req *Request, version string) bool {
+	host, port := tandemSplitHost(req.Host)
+	client, _ := tandemSplitHost(req.RemoteAddr)
+	return fixed.Str(tandem_rt.KeyURLScheme, tandemScheme(req)) &&
+		(host == "" || fixed.Str(tandem_rt.KeyServerAddress, host)) &&
+		(port == 0 || fixed.Int(tandem_rt.KeyServerPort, port)) &&
+		(client == "" || fixed.Str(tandem_rt.KeyClientAddress, client)) &&
+		fixed.Str(tandem_rt.KeyNetworkProtocolVersion, version)
+}
+
+func tandemScheme(req *Request) string {
+	if req.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // tandemServerStatus sets the status; 0 is what a handler leaves that wrote nothing: 200. Only 5xx is the server's error.

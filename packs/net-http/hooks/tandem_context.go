@@ -26,7 +26,7 @@ type tandemContext response
 // tandemCarry makes the response the request's context.
 func (w *response) tandemCarry(span *tandem_rt.Span) {
 	w.tandem.base = w.req.ctx
-	atomic.StorePointer(&w.tandem.span, unsafe.Pointer(span))
+	w.tandem.span = unsafe.Pointer(span) // nobody else has the response yet
 	w.req.ctx = (*tandemContext)(w)
 }
 

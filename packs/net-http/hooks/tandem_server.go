@@ -14,11 +14,13 @@ import (
 var tandemServerOp = tandem_rt.NewOp("net/http.server", "tandem/net/http", tandem_rt.KindServer,
 	"{http.request.method} {http.route}|{http.request.method}")
 
-// tandemConn is what a conn carries for the request that it serves.
+// tandemConn is what a conn carries for the request that it serves, and from one request to the next.
 type tandemConn struct {
-	span          *tandem_rt.Span
-	headers       tandemHeaders
-	clientAddress string // from remoteAddr, once a connection
+	span    *tandem_rt.Span
+	headers tandemHeaders
+	peers   tandem_rt.Fixed // attributes that hardly change on a connection, for this Host and minor version:
+	host    string
+	minor   int
 }
 
 // tandemHeaders are the request headers that a span needs.
@@ -57,14 +59,29 @@ func tandemServerStart(c *conn, w *response) {
 	}
 	c.tandem.span = span
 	w.tandemCarry(span)
-	if c.tandem.clientAddress == "" {
-		c.tandem.clientAddress, _ = tandemSplitHost(c.remoteAddr)
+	tandemMethod(span, w.req.Method)
+	if span.Recording() {
+		c.tandem.describe(span, w.req)
+		tandemRequest(span, w.req, headers.userAgent)
 	}
-	version := "1.1"
-	if w.req.ProtoMinor == 0 {
-		version = "1.0"
+}
+
+// describe sets what hardly changes on a connection.
+func (c *tandemConn) describe(span *tandem_rt.Span, req *Request) {
+	if c.peers.Empty() || c.host != req.Host || c.minor != req.ProtoMinor {
+		c.peers.Clear()
+		c.host, c.minor = req.Host, req.ProtoMinor
+		version := "1.1"
+		if req.ProtoMinor == 0 {
+			version = "1.0"
+		}
+		if !tandemFixPeers(&c.peers, req, version) { // an endless Host
+			c.peers.Clear()
+			tandemPeers(span, req, version)
+			return
+		}
 	}
-	tandemServerAttributes(span, w.req, c.tandem.clientAddress, headers.userAgent, version)
+	span.Fixed(&c.peers)
 }
 
 // tandemServerEnd ends the span of a request that was answered.

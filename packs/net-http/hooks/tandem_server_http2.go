@@ -21,8 +21,7 @@ func tandemServerStartHTTP2(req *Request) *tandem_rt.Span {
 		return nil
 	}
 	req.ctx = context.WithValue(req.Context(), tandem_rt.ContextKey, span.Capture())
-	address, _ := tandemSplitHost(req.RemoteAddr)
-	tandemServerAttributes(span, req, address, headers.userAgent, "2")
+	tandemServerAttributes(span, req, headers.userAgent, "2")
 	return span
 }
 
