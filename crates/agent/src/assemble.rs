@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deliver::Batch;
 use deliver::metrics::RedKey;
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
-use deliver::otlp::encode::{self, ClockOffset, KeyTable, Parts, SpanFacts};
+use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts};
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
@@ -62,10 +62,15 @@ pub struct Assembler {
 /// Names behind numbers, as far as they have come up.
 #[derive(Debug)]
 struct Names {
-    tables: Tables,
-    keys: KeyTable,
-    operations: Vec<Option<Arc<Operation>>>,
+    keys: Keys,
+    operations: Vec<Option<Operation>>,
     tandem_version: String,
+}
+
+#[derive(Debug)]
+struct Keys {
+    tables: Tables,
+    known: KeyTable,
 }
 
 #[derive(Debug)]
@@ -89,8 +94,7 @@ impl Assembler {
     pub fn new(tables: Tables, resource: Arc<Resource>, tandem_version: &str) -> Self {
         Self {
             names: Names {
-                tables,
-                keys: KeyTable::default(),
+                keys: Keys { tables, known: KeyTable::default() },
                 operations: Vec::new(),
                 tandem_version: tandem_version.to_owned(),
             },
@@ -116,62 +120,51 @@ impl Assembler {
             Err(RecordError::Kind) => return self.fault("record_kind"),
             Err(RecordError::Id) => return self.fault("record_id"),
         };
-        let Some(operation) = self.names.operation(record.descriptor(), &mut self.builder) else {
-            return self.fault("unknown_operation");
-        };
         let (end, unfinished) = match (record.end(), ending) {
             (Some(end), _) => (end, false),
             (None, Ending::Noticed(moment)) => (moment, true),
             (None, Ending::Recorded) => return self.fault("no_end"),
         };
+        if !self.names.learn(record.descriptor(), &mut self.builder) {
+            return self.fault("unknown_operation");
+        }
+        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, working } = self;
+        let operation = operations[record.descriptor() as usize].as_ref()?; // just learnt
         let end = end.max(record.start());
         let wall = end.0 - record.start().0;
-        let noted = Noted::gather(&record, wall, &operation.template, &mut self.names, &mut self.faults);
-
-        let Working { name, series_key, event } = &mut self.working;
-        let rendered = operation.template.render(name, |key| noted.value(key));
-        if !unfinished {
-            series_key.clear();
-            series_key.extend(record.descriptor().to_le_bytes());
-            series_key.push(record.status());
-            noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
-            let index = match self.series.get(series_key.as_slice()) {
-                Some(index) => *index,
-                None => {
-                    let name = if rendered { name.as_str() } else { &operation.id };
-                    let key = red_key(
-                        &self.service,
-                        name,
-                        operation.kind,
-                        record.status(),
-                        noted.dimensions(),
-                        &self.names.keys,
-                    );
-                    remember(&mut self.series, series_key, key, measure)
-                }
-            };
-            measure.span(index, wall);
-        }
-        let name = match noted.name {
-            Some(given) => {
-                name.clear();
-                name.push_str(&String::from_utf8_lossy(given));
-                name.as_str()
+        let Working { name, series_key, event } = working;
+        builder.add(operation.scope, |out| {
+            let mut encoder = SpanEncoder::begin(out, event, &record, clock);
+            let noted = Noted::gather(&record, wall, &operation.template, keys, faults, &mut encoder);
+            let rendered = operation.template.render(name, |key| noted.value(key));
+            if !unfinished {
+                let name = if rendered { name.as_str() } else { &operation.id };
+                let kind = operation.kind;
+                let index = find_series(series, series_key, &record, &noted, measure, || {
+                    red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known)
+                });
+                measure.span(index, wall);
             }
-            None if rendered => name.as_str(),
-            None => &operation.id,
-        };
-        let facts = SpanFacts {
-            name,
-            kind: operation.kind,
-            end,
-            unfinished,
-            status_message: noted.status_message,
-            tracestate: noted.tracestate,
-            parts: &noted.parts,
-        };
-        let keys = &self.names.keys;
-        self.builder.add(operation.scope, |out| encode::span(out, event, &record, &facts, keys, clock));
+            let name = match noted.name {
+                Some(given) => {
+                    name.clear();
+                    name.push_str(&String::from_utf8_lossy(given));
+                    name.as_str()
+                }
+                None if rendered => name.as_str(),
+                None => &operation.id,
+            };
+            let facts = SpanFacts {
+                name,
+                kind: operation.kind,
+                end,
+                unfinished,
+                status_message: noted.status_message,
+                tracestate: noted.tracestate,
+                parts: &noted.parts,
+            };
+            encoder.finish(&record, &facts);
+        });
         Some(Assembled { span_id: record.span_id(), root: record.parent_span_id() == [0; 8], unfinished })
     }
 
@@ -194,16 +187,18 @@ impl Assembler {
         let index = match self.series.get(series_key.as_slice()) {
             Some(index) => *index,
             None => {
-                let key = match self.names.operation(delta.descriptor, &mut self.builder) {
-                    Some(operation) => {
+                self.names.learn(delta.descriptor, &mut self.builder);
+                let keys = &self.names.keys.known;
+                let key = match self.names.operations.get(delta.descriptor as usize) {
+                    Some(Some(operation)) => {
                         let value =
                             |wanted| labels.iter().rev().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
                         let rendered = operation.template.render(&mut self.working.name, value);
                         let name = if rendered { &self.working.name } else { &operation.id };
-                        red_key(&self.service, name, operation.kind, status, labels.iter(), &self.names.keys)
+                        red_key(&self.service, name, operation.kind, status, labels.iter(), keys)
                     }
                     // Series 0: what found no place in the program's table.
-                    None => measure::overflow(&red_key(&self.service, "", 0, 0, [].iter(), &self.names.keys)),
+                    _ => measure::overflow(&red_key(&self.service, "", 0, 0, [].iter(), keys)),
                 };
                 remember(&mut self.series, series_key, key, measure)
             }
@@ -233,26 +228,32 @@ impl Assembler {
 }
 
 impl Names {
-    fn operation(&mut self, id: u32, builder: &mut BatchBuilder) -> Option<Arc<Operation>> {
-        if let Some(Some(operation)) = self.operations.get(id as usize) {
-            return Some(Arc::clone(operation));
-        }
-        let descriptor = self.tables.descriptor(id)?;
-        let operation = Arc::new(Operation {
-            kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },
-            scope: builder.scope(&descriptor.scope, &self.tandem_version),
-            template: Template::parse(&descriptor.name, |name| self.key_number(name)),
-            id: descriptor.id,
-        });
-        let index = id as usize; // below the table's capacity, or the descriptor would not have been found
-        if index >= self.operations.len() {
-            self.operations.resize(index + 1, None);
-        }
-        self.operations[index] = Some(Arc::clone(&operation));
-        Some(operation)
+    /// Makes sure that an operation is known; `false` when there is none of this number.
+    #[inline]
+    fn learn(&mut self, id: u32, builder: &mut BatchBuilder) -> bool {
+        matches!(self.operations.get(id as usize), Some(Some(_))) || self.look_up(id, builder).is_some()
     }
 
-    fn key_number(&self, name: &str) -> Option<u16> {
+    #[cold]
+    fn look_up(&mut self, id: u32, builder: &mut BatchBuilder) -> Option<()> {
+        let descriptor = self.keys.tables.descriptor(id)?;
+        let operation = Operation {
+            kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },
+            scope: builder.scope(&descriptor.scope, &self.tandem_version),
+            template: Template::parse(&descriptor.name, |name| self.keys.number(name)),
+            id: descriptor.id,
+        };
+        let index = id as usize; // below the table's capacity, or the descriptor would not have been found
+        if index >= self.operations.len() {
+            self.operations.resize_with(index + 1, || None);
+        }
+        self.operations[index] = Some(operation);
+        Some(())
+    }
+}
+
+impl Keys {
+    fn number(&self, name: &str) -> Option<u16> {
         if let Some(key) = KEYS.iter().find(|key| key.name == name) {
             return Some(key.id);
         }
@@ -262,17 +263,14 @@ impl Names {
 
     /// Makes sure that a key has a name.
     #[inline]
-    fn know_key(&mut self, id: u16) -> bool {
-        if self.keys.knows(id) {
-            return true;
-        }
-        match self.tables.key(id) {
-            Some(name) => {
-                self.keys.insert(id, &name);
-                true
-            }
-            None => false,
-        }
+    fn learn(&mut self, id: u16) -> bool {
+        self.known.knows(id) || self.look_up(id).is_some()
+    }
+
+    #[cold]
+    fn look_up(&mut self, id: u16) -> Option<()> {
+        self.known.insert(id, &self.tables.key(id)?);
+        Some(())
     }
 }
 
@@ -287,7 +285,15 @@ struct Noted<'a> {
 }
 
 impl<'a> Noted<'a> {
-    fn gather(record: &SpanRecord<'a>, wall: u64, template: &Template, names: &mut Names, faults: &mut Faults) -> Self {
+    /// Goes through the items, and hands them on to be encoded.
+    fn gather(
+        record: &SpanRecord<'a>,
+        wall: u64,
+        template: &Template,
+        keys: &mut Keys,
+        faults: &mut Faults,
+        encoder: &mut SpanEncoder<'_>,
+    ) -> Self {
         let mut noted = Self {
             values: [(0, Value::Bool(false)); NOTED_LIMIT],
             count: 0,
@@ -302,7 +308,7 @@ impl<'a> Noted<'a> {
         for item in items.by_ref() {
             match item {
                 Item::Attribute(key, value) => {
-                    if !names.know_key(key) {
+                    if !keys.learn(key) {
                         fault("unknown_key");
                     } else if !in_event && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
                         noted.note(key, value);
@@ -313,12 +319,13 @@ impl<'a> Noted<'a> {
                 Item::Tracestate(tracestate) => noted.tracestate = tracestate,
                 Item::Part(part, nanoseconds) => noted.parts.set(part, nanoseconds.min(wall)),
                 Item::Event(key, _) => {
-                    names.know_key(key);
+                    keys.learn(key);
                     in_event = true;
                 }
                 Item::EventEnd => in_event = false,
                 Item::Link(..) => {}
             }
+            encoder.item(&item, &keys.known);
         }
         if items.malformed() {
             fault("malformed_items");
@@ -376,6 +383,26 @@ fn measured_parts(flags: u8) -> Parts {
     let go = if flags & RECORD_FLAG_GO_PARTS != 0 { GO_PARTS } else { 0 };
     let kernel = if flags & RECORD_FLAG_KERNEL_PARTS != 0 { KERNEL_PARTS } else { 0 };
     Parts::zeros(go | kernel)
+}
+
+/// The series that a span belongs to: of its operation, status and dimensions.
+#[inline]
+fn find_series(
+    series: &mut HashMap<Vec<u8>, SeriesIndex, RandomState>,
+    series_key: &mut Vec<u8>,
+    record: &SpanRecord<'_>,
+    noted: &Noted<'_>,
+    measure: &mut Measure,
+    key: impl FnOnce() -> RedKey,
+) -> SeriesIndex {
+    series_key.clear();
+    series_key.extend_from_slice(&record.descriptor().to_le_bytes());
+    series_key.push(record.status());
+    noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
+    match series.get(series_key.as_slice()) {
+        Some(index) => *index,
+        None => remember(series, series_key, key(), measure),
+    }
 }
 
 /// Appends a dimension to a series' local key.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deliver::otlp::builder::BatchBuilder;
-use deliver::otlp::encode::{self, ClockOffset, KeyTable, Parts, SpanFacts};
+use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts};
 use model::{Attributes, Resource, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -32,11 +32,17 @@ fn keys() -> KeyTable {
     keys
 }
 
+fn encode(out: &mut Vec<u8>, record: &SpanRecord<'_>, facts: &SpanFacts<'_>, clock: ClockOffset) {
+    let (mut event, keys) = (Vec::new(), keys());
+    let mut encoder = SpanEncoder::begin(out, &mut event, record, clock);
+    record.items().for_each(|item| encoder.item(&item, &keys));
+    encoder.finish(record, facts);
+}
+
 /// Encodes a record and reads it back.
 fn round(record: &[u8], facts: &SpanFacts<'_>) -> Span {
-    let record = SpanRecord::parse(record).expect("a record");
-    let (mut out, mut scratch) = (Vec::new(), Vec::new());
-    encode::span(&mut out, &mut scratch, &record, facts, &keys(), ClockOffset(1_000_000));
+    let mut out = Vec::new();
+    encode(&mut out, &SpanRecord::parse(record).expect("a record"), facts, ClockOffset(1_000_000));
     let mut spans = ScopeSpans::decode(out.as_slice()).expect("readable").spans;
     assert_eq!(spans.len(), 1);
     spans.remove(0)
@@ -126,7 +132,7 @@ fn batches_join() {
     let record = SpanRecord::parse(&bytes).expect("a record");
     let parts = Parts::default();
     let write = |out: &mut Vec<u8>| {
-        encode::span(out, &mut Vec::new(), &record, &facts(&parts), &keys(), ClockOffset::default());
+        encode(out, &record, &facts(&parts), ClockOffset::default());
     };
     (0..300).for_each(|_| builder.add(http, write));
     (0..2).for_each(|_| builder.add(sql, write));

@@ -120,6 +120,8 @@ fn prepare_for_writing(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // In WAL mode, NORMAL loses nothing when the process dies; a power cut may cost the last transactions.
     connection.pragma_update(None, "synchronous", "normal")?;
+    // Pages that many transactions change are copied from the log into the database once for all of them.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
     connection.pragma_update(None, "cache_size", -16 << 10)?;
     connection.set_prepared_statement_cache_capacity(32);

@@ -2,8 +2,8 @@
 //!
 //! Offering a batch never blocks: what does not fit is refused, and counted by its cause.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deliver::{Batch, Refused, Sink, SinkReport};
 use model::TraceId;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::StoreError;
 use crate::otlp::{self, SpanFacts};
@@ -63,14 +63,17 @@ impl Counts {
 const QUEUE_BATCHES: usize = 256;
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES: u64 = 64 << 20;
-/// Bytes of batches that one transaction takes.
-const TRANSACTION_BYTES: usize = 4 << 20;
+/// Bytes of batches that one transaction takes. Trace ids are random, so each new one changes a page of their index: the
+/// more of them go in at once, the more share a page.
+const TRANSACTION_BYTES: u64 = 16 << 20;
 /// How often old traces are looked for.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 /// Shortest time between two tidyings.
 const TIDYING: Duration = Duration::from_secs(600);
-/// Traces that one transaction removes: at most so many, and of a full store at most a sixteenth.
-const PRUNE_TRACES: i64 = 256;
+/// Traces that one transaction removes at most.
+const PRUNE_TRACES: i64 = 32_768;
+/// A store that has grown beyond its limit shrinks to so many sixteenths of it, so that it does not remove while it writes.
+const PRUNED_SIXTEENTHS: u64 = 15;
 
 enum Message {
     Batch(Arc<Batch>),
@@ -95,6 +98,8 @@ impl Store {
         let mut writer = Writer {
             connection,
             limits,
+            // What a transaction adds can be over the limit until the oldest are removed.
+            transaction_bytes: (limits.bytes / 16).clamp(1 << 20, TRANSACTION_BYTES) as usize,
             counts: Arc::clone(&counts),
             queued_bytes: Arc::clone(&queued_bytes),
             known: Known::default(),
@@ -181,21 +186,14 @@ impl Drop for Store {
 struct Known {
     data_version: i64,
     resources: HashMap<Vec<u8>, KnownResource>,
-    operations: HashMap<OperationKey, i64>,
+    operations: HashMap<Vec<u8>, i64>,
+    /// Working space for a key of `operations`.
+    key: Vec<u8>,
 }
 
 struct KnownResource {
     id: i64,
     service: Arc<str>,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct OperationKey {
-    service: Arc<str>,
-    name: Vec<u8>,
-    route: Vec<u8>,
-    scope: Vec<u8>,
-    kind: i32,
 }
 
 /// More than this is not kept in memory: names that hold ids would fill it.
@@ -204,6 +202,7 @@ const KNOWN_OPERATIONS: usize = 20_000;
 struct Writer {
     connection: Connection,
     limits: Limits,
+    transaction_bytes: usize,
     counts: Arc<Counts>,
     queued_bytes: Arc<AtomicU64>,
     known: Known,
@@ -241,7 +240,7 @@ impl Writer {
                         break;
                     }
                 }
-                message = if size < TRANSACTION_BYTES { receiver.try_recv().ok() } else { None };
+                message = if size < self.transaction_bytes { receiver.try_recv().ok() } else { None };
             }
             self.write(&batches);
             self.queued_bytes.fetch_sub(size as u64, Ordering::Relaxed);
@@ -298,15 +297,18 @@ impl Writer {
 
     fn prune_by_size(&mut self) {
         let limit = self.limits.bytes;
+        let target = limit / 16 * PRUNED_SIXTEENTHS;
+        let mut too_large = false;
         self.prune_while(|connection| {
             let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            let used = (pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?;
-            Ok((used as u64 > limit).then_some(Doomed::Oldest))
+            let used = ((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64;
+            too_large |= used > limit;
+            Ok((too_large && used > target).then(|| Doomed::Oldest { share: (used - target) as f64 / used as f64 }))
         });
     }
 
     /// Removes some traces at a time while `doomed` names some, so that readers and the queue never wait long.
-    fn prune_while(&mut self, doomed: impl Fn(&Connection) -> rusqlite::Result<Option<Doomed>>) {
+    fn prune_while(&mut self, mut doomed: impl FnMut(&Connection) -> rusqlite::Result<Option<Doomed>>) {
         let mut prune = || -> rusqlite::Result<()> {
             while let Some(doomed) = doomed(&self.connection)? {
                 if remove(&mut self.connection, doomed)? == 0 {
@@ -323,7 +325,10 @@ impl Writer {
 }
 
 enum Doomed {
-    Oldest,
+    /// So much of what there is.
+    Oldest {
+        share: f64,
+    },
     StartedBefore(i64),
 }
 
@@ -336,29 +341,37 @@ COMMIT;
 
 fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let ids: Vec<i64> = {
-        let (query, bound) = match doomed {
-            Doomed::Oldest => {
-                let kept: i64 =
-                    transaction.query_row("SELECT coalesce(max(id) - min(id), 0) FROM trace", [], |row| row.get(0))?;
-                let most = (kept / 16).clamp(1, PRUNE_TRACES);
-                ("SELECT id FROM trace ORDER BY id LIMIT ?1", most)
-            }
-            Doomed::StartedBefore(start) => ("SELECT id FROM trace WHERE start < ?1 LIMIT 256", start),
-        };
-        let mut statement = transaction.prepare_cached(query)?;
-        statement.query_map([bound], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+    let removed = match doomed {
+        Doomed::Oldest { share } => remove_oldest(&transaction, share)?,
+        Doomed::StartedBefore(start) => {
+            let ids: Vec<i64> = transaction
+                .prepare_cached("SELECT id FROM trace WHERE start < ?1 LIMIT 256")?
+                .query_map([start], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            ids.iter().map(|id| remove_traces(&transaction, *id, *id)).sum::<rusqlite::Result<_>>()?
+        }
     };
-    for id in &ids {
-        let first = id << ORDINAL_BITS;
-        transaction
-            .prepare_cached("DELETE FROM span WHERE id BETWEEN ?1 AND ?2")?
-            .execute([first, first | LAST_ORDINAL])?;
-        transaction.prepare_cached("DELETE FROM trace_operation WHERE trace = ?1")?.execute([id])?;
-        transaction.prepare_cached("DELETE FROM trace WHERE id = ?1")?.execute([id])?;
-    }
     transaction.commit()?;
-    Ok(ids.len())
+    Ok(removed)
+}
+
+fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
+    // Each by itself is a look at one end of the table; `SELECT min(id), max(id)` reads all of it.
+    let ends = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace)";
+    let (first, last): (Option<i64>, Option<i64>) =
+        transaction.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
+    let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_TRACES);
+    remove_traces(transaction, first, first + count - 1)
+}
+
+/// Removes the traces with these numbers: a range in one go, for they lie together.
+fn remove_traces(transaction: &Transaction<'_>, first: i64, last: i64) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached("DELETE FROM span WHERE id BETWEEN ?1 AND ?2")?
+        .execute([first << ORDINAL_BITS, last << ORDINAL_BITS | LAST_ORDINAL])?;
+    transaction.prepare_cached("DELETE FROM trace_operation WHERE trace BETWEEN ?1 AND ?2")?.execute([first, last])?;
+    transaction.prepare_cached("DELETE FROM trace WHERE id BETWEEN ?1 AND ?2")?.execute([first, last])
 }
 
 #[derive(Default)]
@@ -377,8 +390,20 @@ struct OpenTrace {
     root: String,
     root_start: i64,
     has_root: bool,
-    /// Operation and resource of the spans of this transaction.
-    operations: HashSet<(i64, i64)>,
+    /// It is not in the table yet.
+    is_new: bool,
+    /// Operation and resource of the spans of this transaction; few.
+    operations: Vec<(i64, i64)>,
+}
+
+/// What runs for every span or trace, prepared once a transaction.
+struct Statements<'connection> {
+    find_trace: CachedStatement<'connection>,
+    insert_trace: CachedStatement<'connection>,
+    update_trace: CachedStatement<'connection>,
+    insert_operation: CachedStatement<'connection>,
+    insert_span: CachedStatement<'connection>,
+    next_trace: i64,
 }
 
 fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<Batch>]) -> rusqlite::Result<Written> {
@@ -387,7 +412,8 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     if known.data_version != data_version {
         *known = Known { data_version, ..Known::default() };
     }
-    let mut traces = HashMap::new();
+    let mut statements = Statements::prepare(&transaction)?;
+    let mut traces: HashMap<TraceId, OpenTrace> = HashMap::new();
     let mut written = Written::default();
     for batch in batches {
         let Ok(parts) = otlp::split_request(&batch.bytes) else {
@@ -407,20 +433,24 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
                 let operation = known.operation(&transaction, &resource.1, part.scope, &facts)?;
                 let trace = match traces.entry(facts.trace_id) {
                     Entry::Occupied(entry) => entry.into_mut(),
-                    Entry::Vacant(entry) => entry.insert(open_trace(&transaction, facts.trace_id, &facts)?),
+                    Entry::Vacant(entry) => entry.insert(statements.open_trace(facts.trace_id, &facts)?),
                 };
                 if trace.spans > LAST_ORDINAL {
                     written.malformed += 1;
                     continue;
                 }
-                insert_span(&transaction, trace, &facts, operation, resource.0, bytes)?;
+                statements.insert_span(trace, &facts, operation, resource.0, bytes)?;
                 written.stored += 1;
             }
         }
     }
-    for trace in traces.values() {
-        close_trace(&transaction, trace)?;
+    // New ones in their order: the table grows at its end.
+    let mut traces: Vec<(TraceId, OpenTrace)> = traces.into_iter().collect();
+    traces.sort_unstable_by_key(|(_, trace)| trace.id);
+    for (trace_id, trace) in &traces {
+        statements.close_trace(*trace_id, trace)?;
     }
+    drop(statements);
     transaction.commit()?;
     Ok(written)
 }
@@ -454,14 +484,14 @@ impl Known {
         scope: &[u8],
         facts: &SpanFacts<'_>,
     ) -> rusqlite::Result<i64> {
-        let key = OperationKey {
-            service: Arc::clone(service),
-            name: facts.name.to_vec(),
-            route: facts.route.to_vec(),
-            scope: scope.to_vec(),
-            kind: facts.kind,
-        };
-        if let Some(&id) = self.operations.get(&key) {
+        let key = &mut self.key;
+        key.clear();
+        for part in [service.as_bytes(), facts.name, facts.route, scope] {
+            key.extend_from_slice(&part.len().to_le_bytes());
+            key.extend_from_slice(part);
+        }
+        key.extend_from_slice(&facts.kind.to_le_bytes());
+        if let Some(&id) = self.operations.get(key.as_slice()) {
             return Ok(id);
         }
         let columns = params![&**service, text(facts.name), text(facts.route), facts.kind, text(scope)];
@@ -478,69 +508,85 @@ impl Known {
         if self.operations.len() >= KNOWN_OPERATIONS {
             self.operations.clear();
         }
-        self.operations.insert(key, id);
+        self.operations.insert(key.clone(), id);
         Ok(id)
     }
 }
 
-fn open_trace(transaction: &Transaction<'_>, trace_id: TraceId, facts: &SpanFacts<'_>) -> rusqlite::Result<OpenTrace> {
-    let found = transaction
-        .prepare_cached(
-            "SELECT id, start, end, spans, errors, root, root_start, has_root FROM trace WHERE trace_id = ?1",
-        )?
-        .query_row([&trace_id.0], |row| {
-            Ok(OpenTrace {
-                id: row.get(0)?,
-                start: row.get(1)?,
-                end: row.get(2)?,
-                spans: row.get(3)?,
-                errors: row.get(4)?,
-                root: row.get(5)?,
-                root_start: row.get(6)?,
-                has_root: row.get(7)?,
-                operations: HashSet::new(),
-            })
+impl<'connection> Statements<'connection> {
+    fn prepare(transaction: &'connection Transaction<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            find_trace: transaction.prepare_cached(
+                "SELECT id, start, end, spans, errors, root, root_start, has_root FROM trace WHERE trace_id = ?1",
+            )?,
+            insert_trace: transaction.prepare_cached(
+                "INSERT INTO trace (id, start, end, spans, errors, root, root_start, has_root, trace_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            update_trace: transaction.prepare_cached(
+                "UPDATE trace SET start = ?2, end = ?3, spans = ?4, errors = ?5, root = ?6, root_start = ?7,
+                 has_root = ?8 WHERE id = ?1",
+            )?,
+            insert_operation: transaction.prepare_cached(
+                "INSERT OR IGNORE INTO trace_operation (trace, operation, resource) VALUES (?1, ?2, ?3)",
+            )?,
+            insert_span: transaction.prepare_cached(
+                "INSERT INTO span (id, span_id, parent_id, operation, resource, start, duration, status, data)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            next_trace: transaction.query_row("SELECT coalesce(max(id), 0) + 1 FROM trace", [], |row| row.get(0))?,
         })
-        .optional()?;
-    if let Some(trace) = found {
-        return Ok(trace);
     }
-    let start = nanos(facts.start_unix_nano.into());
-    transaction
-        .prepare_cached(
-            "INSERT INTO trace (trace_id, start, end, spans, errors, root, root_start, has_root)
-             VALUES (?1, ?2, ?2, 0, 0, '', ?3, 0)",
-        )?
-        .execute(params![&trace_id.0, start, i64::MAX])?;
-    Ok(OpenTrace {
-        id: transaction.last_insert_rowid(),
-        start,
-        end: start,
-        spans: 0,
-        errors: 0,
-        root: String::new(),
-        root_start: i64::MAX,
-        has_root: false,
-        operations: HashSet::new(),
-    })
-}
 
-fn insert_span(
-    transaction: &Transaction<'_>,
-    trace: &mut OpenTrace,
-    facts: &SpanFacts<'_>,
-    operation: i64,
-    resource: i64,
-    bytes: &[u8],
-) -> rusqlite::Result<()> {
-    let start = nanos(facts.start_unix_nano.into());
-    let end = nanos(facts.end_unix_nano.max(facts.start_unix_nano).into());
-    transaction
-        .prepare_cached(
-            "INSERT INTO span (id, span_id, parent_id, operation, resource, start, duration, status, data)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
+    fn open_trace(&mut self, trace_id: TraceId, facts: &SpanFacts<'_>) -> rusqlite::Result<OpenTrace> {
+        let found = self
+            .find_trace
+            .query_row([&trace_id.0], |row| {
+                Ok(OpenTrace {
+                    id: row.get(0)?,
+                    start: row.get(1)?,
+                    end: row.get(2)?,
+                    spans: row.get(3)?,
+                    errors: row.get(4)?,
+                    root: row.get(5)?,
+                    root_start: row.get(6)?,
+                    has_root: row.get(7)?,
+                    is_new: false,
+                    operations: Vec::new(),
+                })
+            })
+            .optional()?;
+        if let Some(trace) = found {
+            return Ok(trace);
+        }
+        let start = nanos(facts.start_unix_nano.into());
+        let id = self.next_trace;
+        self.next_trace += 1;
+        Ok(OpenTrace {
+            id,
+            start,
+            end: start,
+            spans: 0,
+            errors: 0,
+            root: String::new(),
+            root_start: i64::MAX,
+            has_root: false,
+            is_new: true,
+            operations: Vec::new(),
+        })
+    }
+
+    fn insert_span(
+        &mut self,
+        trace: &mut OpenTrace,
+        facts: &SpanFacts<'_>,
+        operation: i64,
+        resource: i64,
+        bytes: &[u8],
+    ) -> rusqlite::Result<()> {
+        let start = nanos(facts.start_unix_nano.into());
+        let end = nanos(facts.end_unix_nano.max(facts.start_unix_nano).into());
+        self.insert_span.execute(params![
             trace.id << ORDINAL_BITS | trace.spans,
             &facts.span_id.0,
             facts.parent_span_id.as_ref().map(|id| &id.0),
@@ -551,43 +597,44 @@ fn insert_span(
             if facts.error { 2 } else { 0 },
             bytes,
         ])?;
-
-    let is_root = facts.parent_span_id.is_none();
-    if (is_root, std::cmp::Reverse(start)) > (trace.has_root, std::cmp::Reverse(trace.root_start)) {
-        trace.root = text(facts.name).into_owned();
-        trace.root_start = start;
-        trace.has_root = is_root;
+        let is_root = facts.parent_span_id.is_none();
+        if (is_root, std::cmp::Reverse(start)) > (trace.has_root, std::cmp::Reverse(trace.root_start)) {
+            trace.root = text(facts.name).into_owned();
+            trace.root_start = start;
+            trace.has_root = is_root;
+        }
+        trace.start = trace.start.min(start);
+        trace.end = trace.end.max(end);
+        trace.spans += 1;
+        trace.errors += i64::from(facts.error);
+        if !trace.operations.contains(&(operation, resource)) {
+            trace.operations.push((operation, resource));
+        }
+        Ok(())
     }
-    trace.start = trace.start.min(start);
-    trace.end = trace.end.max(end);
-    trace.spans += 1;
-    trace.errors += i64::from(facts.error);
-    trace.operations.insert((operation, resource));
-    Ok(())
-}
 
-fn close_trace(transaction: &Transaction<'_>, trace: &OpenTrace) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "UPDATE trace SET start = ?2, end = ?3, spans = ?4, errors = ?5, root = ?6, root_start = ?7, has_root = ?8
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            trace.id,
-            trace.start,
-            trace.end,
-            trace.spans,
-            trace.errors,
-            trace.root,
-            trace.root_start,
-            trace.has_root
-        ])?;
-    for (operation, resource) in &trace.operations {
-        transaction
-            .prepare_cached("INSERT OR IGNORE INTO trace_operation (trace, operation, resource) VALUES (?1, ?2, ?3)")?
-            .execute([trace.id, *operation, *resource])?;
+    fn close_trace(&mut self, trace_id: TraceId, trace: &OpenTrace) -> rusqlite::Result<()> {
+        let OpenTrace { id, start, end, spans, errors, root, root_start, has_root, .. } = trace;
+        if trace.is_new {
+            self.insert_trace.execute(params![
+                id,
+                start,
+                end,
+                spans,
+                errors,
+                root,
+                root_start,
+                has_root,
+                &trace_id.0
+            ])?;
+        } else {
+            self.update_trace.execute(params![id, start, end, spans, errors, root, root_start, has_root])?;
+        }
+        for (operation, resource) in &trace.operations {
+            self.insert_operation.execute([id, operation, resource])?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// SQLite's integers are signed; what does not fit is nobody's time.

@@ -36,9 +36,14 @@ struct Scope {
     name: String,
     /// Field 1 of `ScopeSpans`.
     scope_field: Vec<u8>,
-    /// Fields 2 of `ScopeSpans`.
+    /// Fields 2 of `ScopeSpans`, after room for what a batch begins with; nothing while there are none.
     spans: Vec<u8>,
+    /// So much room.
+    room: usize,
 }
+
+/// Bytes of a tag and of the longest length after it.
+const FIELD_HEAD: usize = 11;
 
 impl BatchBuilder {
     /// For spans of this resource.
@@ -65,14 +70,19 @@ impl BatchBuilder {
         let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
         let mut scope_field = Vec::new();
         text(&mut scope_field, 0x0a, &message.encode_to_vec());
-        self.scopes.push(Scope { name: name.to_owned(), scope_field, spans: Vec::new() });
+        let room = self.resource_field.len() + scope_field.len() + 2 * FIELD_HEAD;
+        self.scopes.push(Scope { name: name.to_owned(), scope_field, spans: Vec::new(), room });
         ScopeIndex(self.scopes.len() - 1)
     }
 
     /// Lets `write` append one span to a scope.
     #[inline]
     pub fn add(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>)) {
-        let spans = &mut self.scopes[scope.0].spans;
+        let Scope { spans, room, .. } = &mut self.scopes[scope.0];
+        if spans.is_empty() {
+            *spans = memory();
+            spans.resize(*room, 0);
+        }
         let before = spans.len();
         write(spans);
         self.bytes += spans.len() - before;
@@ -89,25 +99,39 @@ impl BatchBuilder {
         if self.spans == 0 {
             return None;
         }
-        let used = || self.scopes.iter().filter(|scope| !scope.spans.is_empty());
-        let scope_size = |scope: &Scope| scope.scope_field.len() + scope.spans.len();
+        let base = (0..self.scopes.len()).max_by_key(|&index| self.scopes[index].spans.len())?;
+        let mut bytes = std::mem::take(&mut self.scopes[base].spans);
+        let Scope { scope_field, room, .. } = &self.scopes[base];
+        let (room, base_size) = (*room, scope_field.len() + bytes.len() - *room);
+        // The spans of the other scopes go behind those of the largest, which stay where they are.
+        let spans_of = |scope: &Scope| scope.spans.get(scope.room..).map_or(0, <[u8]>::len);
+        let others = || self.scopes.iter().filter(|scope| !scope.spans.is_empty());
         let field_size = |size: usize| 1 + varint_size(size as u64) + size;
-        let size = self.resource_field.len() + used().map(|scope| field_size(scope_size(scope))).sum::<usize>();
-        let mut buffer = Buffer::with_capacity(field_size(size));
-        let bytes = &mut buffer.0;
-        bytes.push(0x0a);
-        varint(bytes, size as u64);
-        bytes.extend_from_slice(&self.resource_field);
-        for scope in used() {
+        let size = self.resource_field.len()
+            + field_size(base_size)
+            + others().map(|scope| field_size(scope.scope_field.len() + spans_of(scope))).sum::<usize>();
+        let mut head = Vec::with_capacity(room);
+        head.push(0x0a);
+        varint(&mut head, size as u64);
+        head.extend_from_slice(&self.resource_field);
+        head.push(0x12);
+        varint(&mut head, base_size as u64);
+        head.extend_from_slice(scope_field);
+        let start = room - head.len();
+        bytes[start..room].copy_from_slice(&head);
+        for scope in others() {
             bytes.push(0x12);
-            varint(bytes, scope_size(scope) as u64);
+            varint(&mut bytes, (scope.scope_field.len() + spans_of(scope)) as u64);
             bytes.extend_from_slice(&scope.scope_field);
-            bytes.extend_from_slice(&scope.spans);
+            bytes.extend_from_slice(&scope.spans[scope.room..]);
         }
-        self.scopes.iter_mut().for_each(|scope| scope.spans.clear());
+        self.scopes.iter_mut().filter(|scope| !scope.spans.is_empty()).for_each(|scope| {
+            drop(Buffer(std::mem::take(&mut scope.spans)));
+        });
         self.bytes = 0;
         let spans = std::mem::take(&mut self.spans);
-        Some(Batch { resource: Arc::clone(&self.resource), bytes: Bytes::from_owner(buffer), spans })
+        let bytes = Bytes::from_owner(Buffer(bytes)).slice(start..);
+        Some(Batch { resource: Arc::clone(&self.resource), bytes, spans })
     }
 }
 
@@ -119,14 +143,11 @@ static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 const BUFFER_COUNT: usize = 32;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-impl Buffer {
-    fn with_capacity(size: usize) -> Self {
-        let used = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut buffer = used.unwrap_or_default();
-        buffer.clear();
-        buffer.reserve(size);
-        Self(buffer)
-    }
+/// Memory for a batch, used where there is some.
+fn memory() -> Vec<u8> {
+    let mut memory = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+    memory.clear();
+    memory
 }
 
 impl AsRef<[u8]> for Buffer {

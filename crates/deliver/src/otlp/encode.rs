@@ -26,11 +26,47 @@ impl ClockOffset {
     }
 }
 
-/// Attribute keys by their number in records, ready to be written: field 1 of a `KeyValue`.
+/// Attribute keys by their number in records, ready to be written.
 #[derive(Debug)]
 pub struct KeyTable {
-    keys: Vec<Option<Box<[u8]>>>,
+    keys: Vec<Option<Key>>,
 }
+
+/// Longest key that is copied as a block of fixed size; nearly all are shorter.
+const SHORT_KEY: usize = 35;
+const KEY_BLOCK: usize = SHORT_KEY + 5;
+
+/// A key.
+#[derive(Clone, Debug)]
+struct Key {
+    /// Field 1 of a `KeyValue`.
+    field: Box<[u8]>,
+    /// An attribute of a span up to the length of its value: tag, length (filled in), the field above, tag of the value.
+    /// Nothing where the key is long.
+    block: Option<[u8; KEY_BLOCK]>,
+}
+
+impl Key {
+    /// Names longer than 127 bytes are cut.
+    fn new(name: &str) -> Self {
+        let name = &name.as_bytes()[..name.floor_char_boundary(127)];
+        let field = [&[0x0a, name.len() as u8], name].concat().into_boxed_slice();
+        let block = (name.len() <= SHORT_KEY).then(|| {
+            let mut block = [0; KEY_BLOCK];
+            let size = field.len();
+            block[0] = SPAN_ATTRIBUTE;
+            block[2..2 + size].copy_from_slice(&field);
+            block[2 + size] = VALUE;
+            block
+        });
+        Self { field, block }
+    }
+}
+
+/// Tags: an attribute in a span, one in an event, the value in an attribute.
+const SPAN_ATTRIBUTE: u8 = 0x4a;
+const EVENT_ATTRIBUTE: u8 = 0x1a;
+const VALUE: u8 = 0x12;
 
 impl Default for KeyTable {
     fn default() -> Self {
@@ -49,24 +85,23 @@ impl KeyTable {
         if index >= self.keys.len() {
             self.keys.resize(index + 1, None);
         }
-        let name = &name.as_bytes()[..name.floor_char_boundary(127)];
-        self.keys[index] = Some([&[0x0a, name.len() as u8], name].concat().into_boxed_slice());
+        self.keys[index] = Some(Key::new(name));
     }
 
     /// Whether a number has a name.
     #[inline]
     pub fn knows(&self, id: u16) -> bool {
-        self.field(id).is_some()
+        self.key(id).is_some()
     }
 
     /// The name behind a number.
     pub fn name(&self, id: u16) -> Option<&str> {
-        self.field(id).and_then(|field| std::str::from_utf8(&field[2..]).ok())
+        self.key(id).and_then(|key| std::str::from_utf8(&key.field[2..]).ok())
     }
 
     #[inline]
-    fn field(&self, id: u16) -> Option<&[u8]> {
-        self.keys.get(usize::from(id))?.as_deref()
+    fn key(&self, id: u16) -> Option<&Key> {
+        self.keys.get(usize::from(id))?.as_ref()
     }
 }
 
@@ -129,117 +164,221 @@ pub struct SpanFacts<'a> {
     pub parts: &'a Parts,
 }
 
-/// Appends one span as field 2 of a `ScopeSpans`. `scratch` is working space.
-pub fn span(
-    out: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-    record: &SpanRecord<'_>,
-    facts: &SpanFacts<'_>,
-    keys: &KeyTable,
+/// Writes one span as field 2 of a `ScopeSpans`, in one walk over its record: the items as they come, and at the end what
+/// only all of them tell.
+pub struct SpanEncoder<'a> {
+    out: &'a mut Vec<u8>,
+    /// Working space: the event that is being written.
+    event: &'a mut Vec<u8>,
     clock: ClockOffset,
-) {
-    out.push(0x12);
-    let length_at = out.len();
-    out.extend_from_slice(&[0, 0]);
-    let start_at = out.len();
-
-    out.extend_from_slice(&[0x0a, 16]);
-    out.extend_from_slice(&record.trace_id());
-    out.extend_from_slice(&[0x12, 8]);
-    out.extend_from_slice(&record.span_id());
-    if !facts.tracestate.is_empty() {
-        text(out, 0x1a, &valid_utf8(facts.tracestate));
-    }
-    let parent = record.parent_span_id();
-    if parent != [0; 8] {
-        out.extend_from_slice(&[0x22, 8]);
-        out.extend_from_slice(&parent);
-    }
-    text(out, 0x2a, facts.name.as_bytes());
-    out.extend_from_slice(&[0x30, facts.kind]);
-    let start = record.start();
-    fixed64(out, 0x39, clock.unix(start).0);
-    fixed64(out, 0x41, clock.unix(facts.end.max(start)).0);
-    items(out, scratch, record, keys, clock);
-    parts(out, facts.parts);
-    if facts.unfinished {
-        out.extend_from_slice(&UNFINISHED);
-    }
-    if record.has(RECORD_FLAG_CUT) {
-        out.extend_from_slice(&[0x50, 1]); // at least one attribute was dropped; how many is not known
-    }
-    status(out, record.status(), facts.status_message);
-    let remote = if record.has(RECORD_FLAG_REMOTE_PARENT) { 0x200 } else { 0 };
-    out.extend_from_slice(&[0x85, 0x01]);
-    out.extend_from_slice(&(u32::from(record.trace_flags()) | 0x100 | remote).to_le_bytes());
-
-    let length = out.len() - start_at;
-    if (128..1 << 14).contains(&length) {
-        out[length_at] = length as u8 | 0x80;
-        out[length_at + 1] = (length >> 7) as u8;
-    } else {
-        let mut prefix = Vec::with_capacity(10);
-        varint(&mut prefix, length as u64);
-        out.splice(length_at..start_at, prefix);
-    }
+    length_at: usize,
+    in_event: bool,
 }
 
-/// Attributes, events and links.
-fn items(out: &mut Vec<u8>, scratch: &mut Vec<u8>, record: &SpanRecord<'_>, keys: &KeyTable, clock: ClockOffset) {
-    let mut in_event = false;
-    for item in record.items() {
-        match item {
-            Item::Attribute(key, value) => match keys.field(key) {
-                Some(field) if in_event => attribute(scratch, 0x1a, field, value),
-                Some(field) => attribute(out, 0x4a, field, value),
+impl<'a> SpanEncoder<'a> {
+    /// Begins a span. `event` is working space.
+    pub fn begin(out: &'a mut Vec<u8>, event: &'a mut Vec<u8>, record: &SpanRecord<'_>, clock: ClockOffset) -> Self {
+        let length_at = out.len() + 1;
+        let head = block::<31>(out);
+        head[0] = 0x12;
+        head[3..5].copy_from_slice(&[0x0a, 16]);
+        head[5..21].copy_from_slice(&record.trace_id());
+        head[21..23].copy_from_slice(&[0x12, 8]);
+        head[23..].copy_from_slice(&record.span_id());
+        let parent = record.parent_span_id();
+        if parent != [0; 8] {
+            let field = block::<10>(out);
+            field[..2].copy_from_slice(&[0x22, 8]);
+            field[2..].copy_from_slice(&parent);
+        }
+        Self { out, event, clock, length_at, in_event: false }
+    }
+
+    /// One item: an attribute, an event or a link. The others belong to the facts.
+    #[inline]
+    pub fn item(&mut self, item: &Item<'_>, keys: &KeyTable) {
+        match *item {
+            Item::Attribute(key, value) => match keys.key(key) {
+                Some(key) if self.in_event => attribute(self.event, EVENT_ATTRIBUTE, &key.field, value),
+                Some(key) => span_attribute(self.out, key, value),
                 None => {} // whoever assembles has counted it
             },
             Item::Event(key, time) => {
-                finish_event(out, scratch, &mut in_event);
-                in_event = true;
-                fixed64(scratch, 0x09, clock.unix(time).0);
-                text(scratch, 0x12, keys.field(key).map_or(b"event".as_slice(), |field| &field[2..]));
+                self.finish_event();
+                self.in_event = true;
+                fixed64(self.event, 0x09, self.clock.unix(time).0);
+                text(self.event, 0x12, keys.key(key).map_or(b"event".as_slice(), |key| &key.field[2..]));
             }
-            Item::EventEnd => finish_event(out, scratch, &mut in_event),
+            Item::EventEnd => self.finish_event(),
             Item::Link(trace_id, span_id) => {
-                out.extend_from_slice(&[0x6a, 28, 0x0a, 16]);
-                out.extend_from_slice(&trace_id);
-                out.extend_from_slice(&[0x12, 8]);
-                out.extend_from_slice(&span_id);
+                self.out.extend_from_slice(&[0x6a, 28, 0x0a, 16]);
+                self.out.extend_from_slice(&trace_id);
+                self.out.extend_from_slice(&[0x12, 8]);
+                self.out.extend_from_slice(&span_id);
             }
             Item::Name(_) | Item::StatusMessage(_) | Item::Tracestate(_) | Item::Part(..) => {}
         }
     }
-    finish_event(out, scratch, &mut in_event);
-}
 
-fn finish_event(out: &mut Vec<u8>, scratch: &mut Vec<u8>, in_event: &mut bool) {
-    if std::mem::take(in_event) {
-        out.push(0x5a);
-        varint(out, scratch.len() as u64);
-        out.append(scratch);
+    fn finish_event(&mut self) {
+        if std::mem::take(&mut self.in_event) {
+            self.out.push(0x5a);
+            varint(self.out, self.event.len() as u64);
+            self.out.append(self.event);
+        }
+    }
+
+    /// Ends the span.
+    pub fn finish(mut self, record: &SpanRecord<'_>, facts: &SpanFacts<'_>) {
+        self.finish_event();
+        let Self { out, clock, length_at, .. } = self;
+        if !facts.tracestate.is_empty() {
+            text(out, 0x1a, &valid_utf8(facts.tracestate));
+        }
+        text(out, 0x2a, facts.name.as_bytes());
+        let start = record.start();
+        let times = block::<20>(out);
+        times[..3].copy_from_slice(&[0x30, facts.kind, 0x39]);
+        times[3..11].copy_from_slice(&clock.unix(start).0.to_le_bytes());
+        times[11] = 0x41;
+        times[12..].copy_from_slice(&clock.unix(facts.end.max(start)).0.to_le_bytes());
+        parts(out, facts.parts);
+        if facts.unfinished {
+            out.extend_from_slice(&UNFINISHED);
+        }
+        if record.has(RECORD_FLAG_CUT) {
+            out.extend_from_slice(&[0x50, 1]); // at least one attribute was dropped; how many is not known
+        }
+        status(out, record.status(), facts.status_message);
+        let remote = if record.has(RECORD_FLAG_REMOTE_PARENT) { 0x200 } else { 0 };
+        let flags = block::<6>(out);
+        flags[..2].copy_from_slice(&[0x85, 0x01]);
+        flags[2..].copy_from_slice(&(u32::from(record.trace_flags()) | 0x100 | remote).to_le_bytes());
+
+        let start_at = length_at + 2;
+        let length = out.len() - start_at;
+        if (128..1 << 14).contains(&length) {
+            out[length_at] = length as u8 | 0x80;
+            out[length_at + 1] = (length >> 7) as u8;
+        } else {
+            let mut prefix = Vec::with_capacity(10);
+            varint(&mut prefix, length as u64);
+            out.splice(length_at..start_at, prefix);
+        }
     }
 }
 
-/// A `KeyValue` under `tag`; `key` is its field 1.
+/// So many more bytes, to be filled in. Filled in place: pieces put together elsewhere and copied from there in one go
+/// would wait for each piece to arrive in the cache.
 #[inline]
+fn block<const SIZE: usize>(out: &mut Vec<u8>) -> &mut [u8; SIZE] {
+    let start = out.len();
+    out.extend_from_slice(&[0; SIZE]);
+    match out[start..].first_chunk_mut() {
+        Some(block) => block,
+        None => unreachable!("so many bytes were just appended"),
+    }
+}
+
+/// Longest text that is copied as a block.
+const SHORT_TEXT: usize = 32;
+
+/// An attribute of a span. Nearly all have a short key and a short value: those are written as blocks of fixed size, of
+/// which the end is overwritten by what comes next, since a call for each few bytes costs more than the bytes.
+#[inline]
+fn span_attribute(out: &mut Vec<u8>, key: &Key, value: Value<'_>) {
+    let start = out.len();
+    let short = key.block.as_ref().and_then(|key_block| {
+        out.extend_from_slice(key_block);
+        out.truncate(start + key.field.len() + 3);
+        let size = short_value(block(out), value)?;
+        out[start + 1] = (key.field.len() + 2) as u8 + size;
+        Some(start + key.field.len() + 4 + usize::from(size))
+    });
+    match short {
+        Some(end) => out.truncate(end),
+        None => {
+            out.truncate(start);
+            attribute(out, SPAN_ATTRIBUTE, &key.field, value);
+        }
+    }
+}
+
+/// Writes an `AnyValue`, its length before it; its size without that, or nothing where it is not short.
+#[inline]
+fn short_value(block: &mut [u8; SHORT_TEXT + 3], value: Value<'_>) -> Option<u8> {
+    let size = match value {
+        Value::String(bytes) => {
+            if !copy_short_ascii(bytes, block.last_chunk_mut()?) {
+                return None;
+            }
+            block[1] = 0x0a;
+            block[2] = bytes.len() as u8;
+            bytes.len() as u8 + 2
+        }
+        Value::Bool(flag) => {
+            block[1] = 0x10;
+            block[2] = u8::from(flag);
+            2
+        }
+        Value::Int(number @ 0..0x80) => {
+            block[1] = 0x18;
+            block[2] = number as u8;
+            2
+        }
+        Value::Int(number @ 0x80..0x4000) => {
+            block[1] = 0x18;
+            block[2] = number as u8 | 0x80;
+            block[3] = (number >> 7) as u8;
+            3
+        }
+        Value::Int(_) | Value::Float(_) => return None,
+    };
+    block[0] = size;
+    Some(size)
+}
+
+/// Copies short text; `false` when it is longer than the block, or not ASCII. What follows the text is not touched.
+/// Two pieces that may overlap cover every length.
+#[inline]
+fn copy_short_ascii(text: &[u8], block: &mut [u8; SHORT_TEXT]) -> bool {
+    #[inline]
+    fn ends<const SIZE: usize>(text: &[u8], block: &mut [u8]) -> Option<([u8; SIZE], [u8; SIZE])> {
+        let (first, last) = (*text.first_chunk::<SIZE>()?, *text.last_chunk::<SIZE>()?);
+        let block = block.get_mut(..text.len())?;
+        *block.first_chunk_mut()? = first;
+        *block.last_chunk_mut()? = last;
+        Some((first, last))
+    }
+    const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
+    let bits = match text.len() {
+        0 => Some(0),
+        1..4 => {
+            // First, middle, last: at most three bytes.
+            let (first, middle, last) = (text[0], text[text.len() / 2], text[text.len() - 1]);
+            block[0] = first;
+            block[text.len() / 2] = middle;
+            block[text.len() - 1] = last;
+            Some(u128::from(first | middle | last))
+        }
+        4..8 => ends(text, block).map(|(a, b)| u128::from(u32::from_ne_bytes(a) | u32::from_ne_bytes(b))),
+        8..16 => ends(text, block).map(|(a, b)| u128::from(u64::from_ne_bytes(a) | u64::from_ne_bytes(b))),
+        16..=SHORT_TEXT => ends(text, block).map(|(a, b)| u128::from_ne_bytes(a) | u128::from_ne_bytes(b)),
+        _ => None,
+    };
+    bits.is_some_and(|bits| bits & HIGH == 0)
+}
+
+/// A `KeyValue` under `tag`; `key` is its field 1.
 fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
     let head = |out: &mut Vec<u8>, any_value: usize| {
         out.push(tag);
         varint(out, (key.len() + 1 + varint_size(any_value as u64) + any_value) as u64);
         out.extend_from_slice(key);
-        out.push(0x12);
+        out.push(VALUE);
         varint(out, any_value as u64);
     };
     match value {
-        // Nearly all text is short: then all lengths have one byte.
-        Value::String(bytes) if key.len() + bytes.len() < 120 && std::str::from_utf8(bytes).is_ok() => {
-            let (size, key_size) = (bytes.len() as u8, key.len() as u8);
-            out.extend_from_slice(&[tag, key_size + size + 4]);
-            out.extend_from_slice(key);
-            out.extend_from_slice(&[0x12, size + 2, 0x0a, size]);
-            out.extend_from_slice(bytes);
-        }
         Value::String(bytes) => {
             let text = valid_utf8(bytes);
             head(out, 1 + varint_size(text.len() as u64) + text.len());
@@ -266,7 +405,7 @@ static ZERO_PARTS: LazyLock<(Vec<u8>, [usize; PARTS.len() + 1])> = LazyLock::new
     let (mut bytes, mut offsets) = (Vec::new(), [0; PARTS.len() + 1]);
     for (index, part) in PARTS.iter().enumerate() {
         let key = format!("{ANATOMY_PREFIX}{part}");
-        attribute(&mut bytes, 0x4a, &[&[0x0a, key.len() as u8], key.as_bytes()].concat(), Value::Int(0));
+        attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(&key).field, Value::Int(0));
         offsets[index + 1] = bytes.len();
     }
     (bytes, offsets)
@@ -275,8 +414,7 @@ static ZERO_PARTS: LazyLock<(Vec<u8>, [usize; PARTS.len() + 1])> = LazyLock::new
 /// `tandem.unfinished: true`.
 static UNFINISHED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes = Vec::new();
-    let key = [&[0x0a, UNFINISHED_ATTRIBUTE.len() as u8], UNFINISHED_ATTRIBUTE.as_bytes()].concat();
-    attribute(&mut bytes, 0x4a, &key, Value::Bool(true));
+    attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(UNFINISHED_ATTRIBUTE).field, Value::Bool(true));
     bytes
 });
 
@@ -299,7 +437,7 @@ fn parts(out: &mut Vec<u8>, parts: &Parts) {
         if let Some(nanoseconds) = parts.get(index) {
             // The zero's attribute is: tag, length, the key's field, then four bytes of value.
             let key = &zeros[offsets[index] + 2..offsets[index + 1] - 4];
-            attribute(out, 0x4a, key, Value::Int(nanoseconds.min(i64::MAX.cast_unsigned()).cast_signed()));
+            attribute(out, SPAN_ATTRIBUTE, key, Value::Int(nanoseconds.min(i64::MAX.cast_unsigned()).cast_signed()));
         }
         index += 1;
     }
