@@ -96,19 +96,15 @@ impl Arguments {
             let argument = &arguments[at];
             let word = text(argument);
             let Some(flag) = flag_name(&word) else {
-                let is_first = found.packages.is_empty();
-                let ends_list = found.command == "run" && !word.ends_with(".go");
-                if is_first || !ends_list {
-                    found.packages.push(word);
+                if found.command != "test" {
+                    break; // only go test takes flags behind packages
                 }
-                if ends_list {
-                    break; // one package or some files, then the program's own arguments
-                }
+                found.packages.push(word);
                 found.rest.push(argument.clone());
                 at += 1;
                 continue;
             };
-            if flag == "args" || flag.is_empty() {
+            if flag.is_empty() || (flag == "args" && found.command == "test") {
                 break;
             }
             let (name, inline) =
@@ -122,8 +118,21 @@ impl Arguments {
             }
             at += words.len();
         }
-        found.rest.extend_from_slice(&arguments[at.min(arguments.len())..]);
+        let operands = &arguments[at.min(arguments.len())..];
+        found.packages.extend(found.packages_among(operands));
+        found.rest.extend_from_slice(operands);
         found
+    }
+
+    /// What stands behind the flags: packages, with `run` one package or some files and then the program's own arguments.
+    fn packages_among(&self, operands: &[OsString]) -> Vec<String> {
+        let mut words = operands.iter().map(|word| text(word)).skip_while(|word| word == "--").peekable();
+        match self.command.as_str() {
+            "test" => Vec::new(), // everything after -args
+            "run" if words.peek().is_some_and(|first| !first.ends_with(".go")) => words.take(1).collect(),
+            "run" => words.take_while(|word| word.ends_with(".go")).collect(),
+            _ => words.collect(),
+        }
     }
 
     /// Keeps what the weave must know; true when the flag is not passed on as it stands.
@@ -132,7 +141,7 @@ impl Arguments {
             ("C", Some(value)) => self.change_dir = Some(value.into()),
             ("modfile", Some(value)) => self.module_file = Some(value.into()),
             ("overlay", Some(value)) => self.overlay = Some(value.into()),
-            ("exec", Some(value)) if self.command == "run" => self.exec = Some(value),
+            ("exec", Some(value)) if self.starts_programs() => self.exec = Some(value),
             ("mod", value) => {
                 self.module_mode = value;
                 return false;
@@ -146,14 +155,20 @@ impl Arguments {
         true
     }
 
+    /// Whether the go command starts what it has built.
+    pub fn starts_programs(&self) -> bool {
+        matches!(self.command.as_str(), "run" | "test")
+    }
+
     /// Adds what `GOFLAGS` says where the command line is silent.
     pub fn add_defaults(&mut self, goflags: &str) {
         let words: Vec<OsString> =
-            std::iter::once("".to_owned()).chain(split_quoted(goflags)).map(OsString::from).collect();
+            std::iter::once(self.command.clone()).chain(split_quoted(goflags)).map(OsString::from).collect();
         let defaults = Arguments::read(&words);
         self.module_mode = self.module_mode.take().or(defaults.module_mode);
         self.module_file = self.module_file.take().or(defaults.module_file);
         self.overlay = self.overlay.take().or(defaults.overlay);
+        self.exec = self.exec.take().or(defaults.exec);
         self.json |= defaults.json;
     }
 
@@ -165,6 +180,21 @@ impl Arguments {
     /// `go install example.com/cmd@latest`: the module graph is that package's own.
     pub fn is_outside_module(&self) -> bool {
         self.packages.iter().any(|package| package.contains('@') && !Path::new(package).exists())
+    }
+
+    /// Go files that are given instead of packages, seen from `dir`.
+    pub fn files(&self, dir: &Path) -> Vec<PathBuf> {
+        let files = self.packages.iter().filter(|word| word.ends_with(".go"));
+        files.map(|file| crate::modfile::clean(&dir.join(file))).collect()
+    }
+
+    /// `rest` without the arguments of a program that is run.
+    pub fn without_program(&self) -> &[OsString] {
+        let last = self.packages.last().and_then(|last| self.rest.iter().position(|word| word == last.as_str()));
+        match last {
+            Some(last) if self.command == "run" => &self.rest[..=last],
+            _ => &self.rest,
+        }
     }
 }
 
@@ -217,6 +247,8 @@ mod tests {
         assert_eq!((arguments.overlay, arguments.rest.len(), arguments.packages.len()), (None, 4, 1));
         let arguments = read("run a.go b.go x.json -mod=mod");
         assert_eq!((arguments.module_mode, arguments.packages.len()), (None, 2));
+        assert_eq!(read("run a.go -overlay=x").overlay, None);
+        assert_eq!(read("build . -overlay=x").rest, [".", "-overlay=x"]);
         let arguments = read("test ./... -run X -overlay o -args -overlay p -C q");
         assert_eq!(arguments.overlay.as_deref(), Some(Path::new("o")));
         assert_eq!(arguments.change_dir, None);
@@ -227,7 +259,8 @@ mod tests {
     #[test]
     fn the_command_line_beats_goflags() {
         let mut arguments = read("build --modfile=a.mod");
-        arguments.add_defaults("-modfile=b.mod '-overlay=my o.json' -mod=mod");
+        arguments.add_defaults("-modfile=b.mod '-overlay=my o.json' -mod=mod -exec=e");
+        assert_eq!(arguments.exec, None, "go build starts nothing");
         assert_eq!(arguments.module_file.as_deref(), Some(Path::new("a.mod")));
         assert_eq!(arguments.overlay.as_deref(), Some(Path::new("my o.json")));
         assert_eq!(arguments.module_mode.as_deref(), Some("mod"));
@@ -237,5 +270,6 @@ mod tests {
     fn versions_leave_the_module() {
         assert!(read("install example.com/a@latest").is_outside_module());
         assert!(!read("install ./...").is_outside_module());
+        assert_eq!(read("run -race a.com/x@v1.0.0 -race b@c").without_program(), ["-race", "a.com/x@v1.0.0"]);
     }
 }

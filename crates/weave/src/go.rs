@@ -45,7 +45,11 @@ fn is_executable(path: &Path) -> bool {
 /// What `go env -json` says of the variables that matter here (all of them would make it run a C compiler).
 pub struct GoEnv(BTreeMap<String, String>);
 
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 14] = [
+    "GOOS",
+    "GOARCH",
+    "GOHOSTOS",
+    "GOHOSTARCH",
     "GOROOT",
     "GOVERSION",
     "GOTOOLDIR",
@@ -61,8 +65,18 @@ const VARIABLES: [&str; 10] = [
 impl GoEnv {
     /// Asks; a newer toolchain that go.mod wants is found, or downloaded, by this.
     pub fn read(go: &Path, dir: &Path) -> Result<GoEnv, WeaveError> {
+        GoEnv::ask(&mut Command::new(go), dir)
+    }
+
+    /// Asks the Go in `root` itself.
+    pub fn read_in(root: &Path, dir: &Path) -> Result<GoEnv, WeaveError> {
+        GoEnv::ask(Command::new(root.join("bin/go")).env("GOROOT", root).env("GOTOOLCHAIN", "local"), dir)
+    }
+
+    fn ask(command: &mut Command, dir: &Path) -> Result<GoEnv, WeaveError> {
+        let go = PathBuf::from(command.get_program());
         let broken = |problem: String| WeaveError::GoBroken { command: format!("{} env -json", go.display()), problem };
-        let output = Command::new(go).args(["env", "-json"]).args(VARIABLES).current_dir(dir).output();
+        let output = command.args(["env", "-json"]).args(VARIABLES).current_dir(dir).output();
         let output = output.map_err(|error| broken(error.to_string()))?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
@@ -76,6 +90,11 @@ impl GoEnv {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// All of it, as a text.
+    pub fn all(&self) -> String {
+        format!("{:?}", self.0)
+    }
+
     /// The installation.
     pub fn real_go(&self) -> Result<RealGo, WeaveError> {
         let root = PathBuf::from(self.get("GOROOT"));
@@ -85,7 +104,13 @@ impl GoEnv {
         if version.language() < OLDEST_GO {
             return Err(too_old());
         }
-        Ok(RealGo { root, version_text, version, tool_dir: PathBuf::from(self.get("GOTOOLDIR")) })
+        let platform = format!("{}/{}", self.get("GOOS"), self.get("GOARCH"));
+        Ok(RealGo { root, version_text, version, tool_dir: PathBuf::from(self.get("GOTOOLDIR")), platform })
+    }
+
+    /// Whether what is built can run here.
+    pub fn builds_for_host(&self) -> bool {
+        self.get("GOOS") == self.get("GOHOSTOS") && self.get("GOARCH") == self.get("GOHOSTARCH")
     }
 }
 
@@ -97,17 +122,26 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     if !WOVEN_COMMANDS.contains(&command.as_str()) {
         return signals.run(Command::new(go).args(arguments), None);
     }
-    let (plan, arguments, dir) = plan(&go, arguments)?;
+    let given = arguments;
+    let (plan, arguments, dir) = match plan(&go, given) {
+        Err(error @ WeaveError::UnknownRuntime { .. }) => {
+            eprintln!("tandem: warning: {error}; nothing is woven, this is a plain build");
+            return signals.run(Command::new(go).args(given), None);
+        }
+        planned => planned?,
+    };
     for warning in &plan.warnings {
         eprintln!("tandem: warning: {warning}");
     }
     let mut woven = Command::new(plan.mapping.shadow_root.join("bin/go"));
     woven.arg(&arguments.command);
     woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
-    woven.args(&plan.flags).args(exec_flag(&arguments)).args(&arguments.rest);
-    woven.env(tool::OUTSIDE_VARIABLE, tool::Outside::now().text());
+    woven.args(&plan.flags).args(plan.exec_flag.as_ref()).args(&arguments.rest);
+    let outside = tool::Outside::now(&plan.mapping.real_root, arguments.command == "run");
+    woven.env(tool::OUTSIDE_VARIABLE, outside.text());
     woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
     woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
+    woven.envs(plan.mapping.module_cache.iter().map(|cache| ("GOMODCACHE", &cache.dir)));
     let filter = PathFilter::new(&plan.mapping, &dir, arguments.command == "vet" && arguments.json);
     let streams = match arguments.command.as_str() {
         // The program that `go run` starts owns the output; only the go command's own messages go to standard error.
@@ -128,7 +162,8 @@ pub fn plan(go: &Path, arguments: &[OsString]) -> Result<(Plan, Arguments, PathB
     }
     let env = GoEnv::read(go, &dir)?;
     arguments.add_defaults(env.get("GOFLAGS"));
-    let plan = plan::make(go, &arguments, &env, &dir)?;
+    let mut plan = plan::make(go, &arguments, &env, &dir)?;
+    plan.exec_flag = exec_flag(&arguments, &env);
     Ok((plan, arguments, dir))
 }
 
@@ -140,16 +175,23 @@ fn current_dir() -> Result<PathBuf, WeaveError> {
     Ok(named.filter(is_same).unwrap_or(real))
 }
 
-/// `go run` starts the program through `tandem program`, which gives it the person's own environment and terminal.
-fn exec_flag(arguments: &Arguments) -> Option<OsString> {
-    let users = arguments.exec.as_ref();
-    let own = std::env::current_exe().ok().filter(|_| arguments.command == "run");
-    match own {
-        Some(own) => {
-            Some(format!("-exec='{}' {} {}", own.display(), tool::PROGRAM, users.map_or("", String::as_str)).into())
-        }
-        None => users.map(|users| format!("-exec={users}").into()),
-    }
+/// The go command starts programs through `tandem program`, which gives them the person's own environment and, with
+/// `go run`, the terminal.
+fn exec_flag(arguments: &Arguments, env: &GoEnv) -> Option<OsString> {
+    let foreign = (!env.builds_for_host()).then(|| format!("go_{}_{}_exec", env.get("GOOS"), env.get("GOARCH")));
+    let users = match (&arguments.exec, foreign) {
+        (Some(users), _) => users.clone(),
+        (None, None) => String::new(),
+        // As the go command would look for it; without one, it says best why a foreign program does not run.
+        (None, Some(name)) => format!("'{}'", find_in_path(&name)?.display()),
+    };
+    let own = std::env::current_exe().ok().filter(|_| arguments.starts_programs())?;
+    Some(format!("-exec='{}' {} {users}", own.display(), tool::PROGRAM).into())
+}
+
+fn find_in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 /// Which streams of the go command are filtered; standard input never is.

@@ -12,16 +12,21 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::embedded;
 use crate::error::{WeaveError, at};
+use crate::overlay::UserOverlay;
 use crate::runtime_patch;
 use crate::splice::Edit;
+use crate::trial;
 use crate::version::ReleaseVersion;
-use crate::weave::{self, Input, Outcome, PackageSource, RuleOf, RuleReport};
+use crate::weave::{self, Input, Outcome, RuleOf, RuleReport, Woven};
 
 /// Name of the description at the root of the shadow tree.
 pub const DESCRIPTION: &str = "tandem.json";
 
 /// Tools in whose place the shadow tree has a link to the tandem binary.
 pub const WRAPPED_TOOLS: [&str; 3] = ["compile", "cover", "link"];
+
+/// The newest Go whose runtime and standard library the packs were made for.
+pub const NEWEST_KNOWN_GO: (u64, u64) = (1, 27);
 
 /// The Go installation that is shadowed.
 #[derive(Debug, Clone)]
@@ -34,6 +39,15 @@ pub struct RealGo {
     pub version: ReleaseVersion,
     /// `go env GOTOOLDIR`.
     pub tool_dir: PathBuf,
+    /// What is built for: `linux/amd64`.
+    pub platform: String,
+}
+
+impl RealGo {
+    /// Whether the rules were made for a Go like this one.
+    pub fn is_known(&self) -> bool {
+        self.version.language() <= NEWEST_KNOWN_GO
+    }
 }
 
 /// What differs from the real tree, written at the root of the shadow tree.
@@ -47,6 +61,16 @@ pub struct Description {
     pub files: BTreeMap<PathBuf, Option<Vec<Edit>>>,
     /// What became of the rules for the standard library.
     pub reports: Vec<RuleReport>,
+    /// Why nothing can be woven with this Go; then there is no tree.
+    #[serde(default)]
+    pub unusable: Option<String>,
+}
+
+impl Description {
+    fn of(go: &RealGo, reports: Vec<RuleReport>) -> Description {
+        let (real_root, go_version) = (go.root.clone(), go.version_text.clone());
+        Description { real_root, go_version, files: BTreeMap::new(), reports, unusable: None }
+    }
 }
 
 /// A shadow GOROOT that is ready for use.
@@ -65,19 +89,34 @@ pub fn is_standard(import_path: &str) -> bool {
 
 impl ShadowRoot {
     /// The tree for this Go and these packs; made if it is not in the cache.
-    /// `rules` are those whose target is in the standard library.
-    pub fn get(cache: &Cache, go: &RealGo, rules: &[RuleOf<'_>], wrapper: &Path) -> Result<ShadowRoot, WeaveError> {
+    /// `rules` are those whose target is in the standard library, which the user's overlay may change.
+    pub fn get(
+        cache: &Cache,
+        go: &RealGo,
+        rules: &[RuleOf<'_>],
+        user: &UserOverlay,
+        wrapper: &Path,
+    ) -> Result<ShadowRoot, WeaveError> {
         let version_file = go.root.join("VERSION");
         let mut key = Key::new("goroot").text(&go.root).text(&go.version_text).text(wrapper);
         key = weave::rules_state(key.bytes(&fs::read(&version_file).unwrap_or_default()), rules);
-        for target in targets(rules) {
-            key = folder_state(key, &go.root.join("src").join(target));
+        if !go.is_known() {
+            key = key.text(&go.platform); // for which it is tried
         }
-        let dir = cache.entry("goroot", &key.name(), |work| make(cache, work, go, rules, wrapper))?;
+        for target in targets(rules) {
+            let dir = go.root.join("src").join(target);
+            key = folder_state(key, &dir);
+            key = user.package(&dir).instead.iter().fold(key, |key, (name, text)| key.text(name).text(format!("{text:?}")));
+        }
+        let dir = cache.entry("goroot", &key.name(), |work| make(cache, work, go, rules, user, wrapper))?;
         let path = dir.join(DESCRIPTION);
         let text = fs::read(&path).map_err(at("read", &path))?;
-        let description = serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
-        Ok(ShadowRoot { dir, description })
+        let description: Description =
+            serde_json::from_slice(&text).map_err(|error| at("read", &path)(error.into()))?;
+        match description.unusable {
+            Some(reason) => Err(WeaveError::UnknownRuntime { version: go.version_text.clone(), reason }),
+            None => Ok(ShadowRoot { dir, description }),
+        }
     }
 }
 
@@ -112,31 +151,82 @@ fn make(
     work: &Path,
     go: &RealGo,
     standard_rules: &[RuleOf<'_>],
+    user: &UserOverlay,
     wrapper: &Path,
 ) -> Result<(), WeaveError> {
+    let linkable = linkable_root(cache, go)?;
+    let mut refused: BTreeMap<String, String> = BTreeMap::new(); // packages that do not compile, and why
+    loop {
+        let woven = weave_root(go, standard_rules, user, &refused)?;
+        let slot = woven.reports.iter().find(|report| report.rule == runtime_patch::SLOT_RULE);
+        let outcome = slot.map(|report| &report.outcome);
+        if let Some(Outcome::NotFound { reason } | Outcome::OutOfRange { reason }) = outcome {
+            let unusable = Some(reason.clone());
+            return describe(work, Description { unusable, ..Description::of(go, woven.reports) });
+        }
+        if refused.is_empty() {
+            link_tree(&go.root, &linkable, work)?;
+            link_tools(go, work, wrapper)?;
+        }
+        let (files, texts) = changed_files(&woven);
+        for (path, text) in &texts {
+            check_interrupted()?;
+            write_new(&work.join(path), text.as_bytes())?;
+        }
+        let description = Description { files, ..Description::of(go, woven.reports) };
+        let changed: Vec<PathBuf> = description.files.keys().cloned().collect();
+        describe(work, description)?;
+        if go.is_known() {
+            return Ok(());
+        }
+        let broken = trial::compile(work, woven.packages.keys().map(String::as_str))?;
+        let Some((first, reason)) = broken.iter().next() else { return Ok(()) };
+        let essential = ["runtime", "tandem/rt"].iter().find_map(|package| broken.get(*package));
+        let is_new = broken.keys().any(|package| woven.packages.contains_key(package));
+        if let Some(reason) = essential.or((!is_new).then_some(reason)) {
+            let unusable = Some(if essential.is_some() { reason.clone() } else { format!("{first}: {reason}") });
+            return describe(work, Description { unusable, ..Description::of(go, Vec::new()) });
+        }
+        restore(&linkable, work, &changed)?;
+        refused.extend(broken);
+    }
+}
+
+/// The runtime, with its patch, and the packages of the rules.
+fn weave_root(
+    go: &RealGo,
+    standard_rules: &[RuleOf<'_>],
+    user: &UserOverlay,
+    refused: &BTreeMap<String, String>,
+) -> Result<Woven, WeaveError> {
     let runtime2 = go.root.join("src/runtime/runtime2.go");
     let runtime2 = fs::read_to_string(&runtime2).map_err(at("read", &runtime2))?;
     let patch = runtime_patch::pack(&runtime2, &go.version)?;
+    let (broken, standard_rules): (Vec<RuleOf<'_>>, Vec<RuleOf<'_>>) =
+        standard_rules.iter().partition(|of| refused.contains_key(&of.rule.target));
     let mut rules: Vec<RuleOf<'_>> = patch.rules.iter().map(|rule| RuleOf { pack: &patch, rule }).collect();
-    rules.extend_from_slice(standard_rules);
+    rules.extend(standard_rules);
     let source = |target: &str| {
         let dir = go.root.join("src").join(target);
-        dir.is_dir().then(|| (target.to_owned(), PackageSource { dir, ..PackageSource::default() }))
+        dir.is_dir().then(|| (target.to_owned(), user.package(&dir)))
     };
-    let input = Input {
+    let mut woven = weave::weave(&Input {
         sources: rules.iter().filter_map(|of| source(&of.rule.target)).collect(),
         rules,
         go: &go.version,
         version_label: go.version_text.clone(),
         module_version: None,
         matched_elsewhere: Default::default(),
-    };
-    let woven = weave::weave(&input);
-    let slot = woven.reports.iter().find(|report| report.rule == runtime_patch::SLOT_RULE);
-    if let Some(Outcome::NotFound { reason } | Outcome::OutOfRange { reason }) = slot.map(|report| &report.outcome) {
-        return Err(WeaveError::UnknownRuntime { version: go.version_text.clone(), reason: reason.clone() });
-    }
+    });
+    woven.reports.extend(broken.into_iter().map(|of| {
+        let reason = format!("does not compile with {}: {}", go.version_text, refused[&of.rule.target]);
+        weave::report(of, Outcome::NotFound { reason })
+    }));
+    Ok(woven)
+}
 
+/// Files that are not the real tree's, by path below the root: edits (none for an added file), and text.
+fn changed_files(woven: &Woven) -> (BTreeMap<PathBuf, Option<Vec<Edit>>>, BTreeMap<PathBuf, String>) {
     let mut files: BTreeMap<PathBuf, Option<Vec<Edit>>> = BTreeMap::new();
     let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
     for (import_path, package) in &woven.packages {
@@ -155,17 +245,23 @@ fn make(
         files.insert(path.clone(), None);
         texts.insert(path, String::from_utf8_lossy(bytes).into_owned());
     }
+    (files, texts)
+}
 
-    link_tree(&go.root, &linkable_root(cache, go)?, work)?;
-    link_tools(go, work, wrapper)?;
-    for (path, text) in &texts {
-        check_interrupted()?;
-        write_new(&work.join(path), text.as_bytes())?;
+/// Puts the real files back.
+fn restore(linkable: &Path, work: &Path, changed: &[PathBuf]) -> Result<(), WeaveError> {
+    for path in changed {
+        let (real, place) = (linkable.join(path), work.join(path));
+        fs::remove_file(&place).map_err(at("remove", &place))?;
+        if real.exists() {
+            link_or_copy(&real, &place).map_err(at("create", &place))?;
+        }
     }
-    let description =
-        Description { real_root: go.root.clone(), go_version: go.version_text.clone(), files, reports: woven.reports };
-    let text = serde_json::to_vec(&description).expect("plain data");
-    write_new(&work.join(DESCRIPTION), &text)
+    Ok(())
+}
+
+fn describe(work: &Path, description: Description) -> Result<(), WeaveError> {
+    write_new(&work.join(DESCRIPTION), &serde_json::to_vec(&description).expect("plain data"))
 }
 
 /// Puts a file in place of a link to the real one; the real one is never written through.

@@ -1,7 +1,8 @@
 //! The build half of Tandem: weaves spans into Go source and runs the go command on the result.
 //!
 //! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
-//! which bytes) → `goroot`, `modules`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
+//! which bytes) → `goroot` (tried by `trial` where Go is new), `modules`, `versioned`,
+//! `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
 //! (what its tools record).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
@@ -28,7 +29,9 @@ pub mod signature;
 pub mod splice;
 pub mod token;
 pub mod tool;
+mod trial;
 pub mod version;
+pub mod versioned;
 pub mod weave;
 
 pub use error::WeaveError;

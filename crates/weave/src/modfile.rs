@@ -2,6 +2,7 @@
 //! The user's files are never written.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{WeaveError, at};
@@ -16,26 +17,58 @@ pub fn module_path(go_mod: &str) -> String {
 
 /// First words after `keyword` in go.mod or go.work, in its one-line and its block form.
 pub fn first_words(text: &str, keyword: &str) -> Vec<String> {
+    lines_of(text, keyword).into_iter().filter_map(|words| words.into_iter().next()).collect()
+}
+
+/// Modules that a folder replaces: path and folder, as it is written.
+pub fn replaced_by_folders(text: &str) -> Vec<(String, String)> {
+    let replacement = |words: Vec<String>| match words.iter().position(|word| word == "=>")? {
+        arrow if arrow > 0 && words.len() == arrow + 2 => Some((words[0].clone(), words[arrow + 1].clone())),
+        _ => None,
+    };
+    lines_of(text, "replace").into_iter().filter_map(replacement).collect()
+}
+
+/// The words after `keyword` in go.mod or go.work, line by line, in its one-line and its block form.
+fn lines_of(text: &str, keyword: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut in_block = false;
     for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default().trim();
-        let argument = match (in_block, line.strip_prefix(keyword).filter(|rest| rest.starts_with([' ', '\t', '(']))) {
-            (true, _) if line == ")" => {
-                in_block = false;
-                continue;
-            }
-            (true, _) => line,
-            (false, Some(rest)) if rest.trim() == "(" => {
-                in_block = true;
-                continue;
-            }
-            (false, Some(rest)) => rest.trim(),
-            (false, None) => continue,
-        };
-        found.extend(argument.split_whitespace().next().map(|word| word.trim_matches(['"', '`']).to_owned()));
+        let mut words: Vec<String> = words(line).into_iter().map(|range| unquoted(&line[range])).collect();
+        let is_ours = words.first().is_some_and(|first| first == keyword);
+        match (in_block, is_ours) {
+            (true, _) if words == [")"] => in_block = false,
+            (false, true) if words.get(1).is_some_and(|word| word == "(") => in_block = true,
+            (false, true) => found.push(words.split_off(1)),
+            (true, _) if !words.is_empty() => found.push(words),
+            _ => {}
+        }
     }
     found
+}
+
+/// Where the words of a line stand; a quoted one may contain spaces, a comment is none.
+fn words(line: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = line[at..].find(|c: char| !c.is_whitespace()).map(|start| at + start) {
+        let rest = &line[start..];
+        if rest.starts_with("//") {
+            break;
+        }
+        let length = match rest.chars().next() {
+            Some(quote @ ('"' | '`')) => rest[1..].find(quote).map_or(rest.len(), |end| end + 2),
+            Some('(' | ')') => 1,
+            _ => rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')').unwrap_or(rest.len()),
+        };
+        at = start + length;
+        found.push(start..at);
+    }
+    found
+}
+
+fn unquoted(word: &str) -> String {
+    word.trim_matches(['"', '`']).to_owned()
 }
 
 /// Takes `.` and `..` out, without asking the disk.
@@ -85,9 +118,9 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<(), WeaveError> {
 fn with_replacements(text: &str, replacements: &[Replacement]) -> String {
     let mut output = String::with_capacity(text.len() + 100 * replacements.len());
     for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let words = words.strip_prefix(&["replace"]).unwrap_or(&words);
-        let is_replaced = |(path, version, _): &Replacement| matches!(words, [own_path, own_version, "=>", ..] if own_path.trim_matches(['"', '`']) == path && own_version == version);
+        let words: Vec<String> = words(line).into_iter().map(|range| unquoted(&line[range])).collect();
+        let words = words.strip_prefix(&["replace".to_owned()]).unwrap_or(&words);
+        let is_replaced = |(path, version, _): &Replacement| matches!(words, [own_path, own_version, arrow, ..] if own_path == path && own_version == version && arrow == "=>");
         if !replacements.iter().any(is_replaced) {
             output.push_str(line);
         }
@@ -111,33 +144,31 @@ fn with_absolute_paths(text: &str, dir: &Path) -> String {
     let mut output = String::with_capacity(text.len() + 200);
     let mut in_use_block = false;
     for line in text.lines() {
-        let (code, comment) = line.split_once("//").map_or((line, None), |(code, comment)| (code, Some(comment)));
-        let words: Vec<&str> = code.split_whitespace().collect();
-        let arrow = words.iter().position(|word| *word == "=>");
-        let absolute = |at: usize| {
-            let path = words[at].trim_matches(['"', '`']);
-            code.replacen(words[at], &quoted(&clean(&dir.join(path)).to_string_lossy()), 1)
-        };
-        let changed = match (words.as_slice(), arrow) {
-            (["use", "("], _) => {
+        let places = words(line);
+        let words: Vec<&str> = places.iter().map(|range| &line[range.clone()]).collect();
+        let folder = match (words.as_slice(), words.iter().position(|word| *word == "=>")) {
+            (["use", "(", ..], _) => {
                 in_use_block = true;
-                code.to_owned()
+                None
             }
             ([")"], _) => {
                 in_use_block = false;
-                code.to_owned()
+                None
             }
-            (["use", _], _) => absolute(1),
-            ([_], _) if in_use_block => absolute(0),
-            (_, Some(arrow)) if words.len() == arrow + 2 => {
-                let path = words[arrow + 1].trim_matches(['"', '`']);
-                let end = code.rfind(words[arrow + 1]).unwrap_or(code.len());
-                format!("{}{}", &code[..end], quoted(&clean(&dir.join(path)).to_string_lossy()))
-            }
-            _ => code.to_owned(),
+            (["use", _], _) => Some(1),
+            ([_], _) if in_use_block => Some(0),
+            (_, Some(arrow)) if words.len() == arrow + 2 => Some(arrow + 1),
+            _ => None,
         };
-        output.push_str(&changed);
-        output.extend(comment.map(|comment| format!(" //{comment}")));
+        match folder {
+            Some(at) => {
+                let absolute = quoted(&clean(&dir.join(unquoted(words[at]))).to_string_lossy());
+                output.push_str(&line[..places[at].start]);
+                output.push_str(&absolute);
+                output.push_str(&line[places[at].end..]);
+            }
+            None => output.push_str(line),
+        }
         output.push('\n');
     }
     output
@@ -153,6 +184,9 @@ mod tests {
         assert_eq!(first_words(text, "use"), ["./a", "./b", "./d"]);
         assert_eq!(first_words(text, "go"), ["1.22"]);
         assert_eq!(module_path("module example.com/x\n"), "example.com/x");
+        let text = "replace x => ./y\nreplace(\n\ta v1.0.0 => \"../a folder\" // why\n\tb => c v1.0.0\n)\n";
+        let folders = replaced_by_folders(text);
+        assert_eq!(folders, [("x".into(), "./y".into()), ("a".into(), "../a folder".into())]);
     }
 
     #[test]
@@ -167,11 +201,11 @@ mod tests {
 
     #[test]
     fn a_work_file_can_lie_elsewhere() {
-        let text = "go 1.22\nuse ./a // own\nuse (\n\t.\n\t../b\n)\nreplace x v1.0.0 => ./a\nreplace y => z v1.2.0\n";
+        let text = "go 1.22\nuse ./a // own\nuse (\n\t.\n\t\"../b c\"\n)\nreplace x v1.0.0 => ./a\nreplace y => z v1.2.0\n";
         let output = with_absolute_paths(text, Path::new("/home/u"));
         assert_eq!(
             output,
-            "go 1.22\nuse /home/u/a  // own\nuse (\n\t/home/u\n\t/home/b\n)\nreplace x v1.0.0 => /home/u/a\nreplace y => z v1.2.0\n"
+            "go 1.22\nuse /home/u/a // own\nuse (\n\t/home/u\n\t\"/home/b c\"\n)\nreplace x v1.0.0 => /home/u/a\nreplace y => z v1.2.0\n"
         );
     }
 }

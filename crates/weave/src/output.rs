@@ -74,11 +74,18 @@ impl PathFilter {
             absolute,
         };
         table.add(&mapping.shadow_root, &mapping.real_root, root_edits(mapping));
+        let mut in_module_cache = BTreeMap::new();
         for shadow in &mapping.modules {
-            if let Some(dir) = &shadow.dir {
-                let edits = shadow.files.iter().filter_map(|(path, edits)| Some((path.clone(), edits.clone()?)));
-                table.add(dir, &shadow.module.dir, edits.collect());
+            let Some(dir) = &shadow.dir else { continue };
+            let edits = shadow.files.iter().filter_map(|(path, edits)| Some((path, edits.clone()?)));
+            let below = mapping.module_cache.as_ref().and_then(|cache| dir.strip_prefix(&cache.dir).ok());
+            match below {
+                Some(below) => in_module_cache.extend(edits.map(|(path, edits)| (below.join(path), edits))),
+                None => table.add(dir, &shadow.module.dir, edits.map(|(path, edits)| (path.clone(), edits)).collect()),
             }
+        }
+        if let Some(cache) = &mapping.module_cache {
+            table.add(&cache.dir, &cache.real, in_module_cache);
         }
         for (plain, file) in &mapping.overlay {
             let edits = file.edits.iter().map(|edits| (PathBuf::new(), edits.clone()));

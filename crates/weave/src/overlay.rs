@@ -20,6 +20,8 @@ use crate::weave::{self, PackageSource, RuleReport, Woven};
 
 /// The folder in an entry that holds the woven file.
 const KIND: &str = "file";
+/// The import path that the go command gives to a package of files.
+const GIVEN_FILES: &str = "command-line-arguments";
 
 /// A woven file that stands for another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +76,12 @@ impl UserOverlay {
     pub fn text(&self, path: &Path) -> Option<String> {
         let actual = self.replace.get(path).map_or(path, PathBuf::as_path);
         String::from_utf8(fs::read(actual).ok()?).ok()
+    }
+
+    /// What stands for files below `from`, for a copy of that folder at `to` in which some files are `done` already.
+    pub fn moved(&self, from: &Path, to: &Path, done: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
+        let below = self.replace.iter().filter_map(|(plain, instead)| Some((plain.strip_prefix(from).ok()?, instead)));
+        below.filter(|(path, _)| !done.contains(*path)).map(|(path, instead)| (to.join(path), instead.clone())).collect()
     }
 
     /// The package in `dir`, as the go command would see it.
@@ -150,11 +158,13 @@ impl From<Woven> for KeptWeave {
 }
 
 impl Overlay {
-    /// Weaves the user's tree: `rule_edits`, and the directives in the folders of `modules` (import path and folder).
+    /// Weaves the user's tree: `rule_edits`, and the directives in the folders of `modules` (import path and folder) and
+    /// in files that were `given` one by one.
     pub fn build(
         cache: &Cache,
         user: &UserOverlay,
         modules: &[(String, PathBuf)],
+        given: &[PathBuf],
         rule_edits: &RuleEdits,
     ) -> Result<Overlay, WeaveError> {
         let mut overlay = Overlay::default();
@@ -165,6 +175,12 @@ impl Overlay {
                 let import_path =
                     if below.as_os_str().is_empty() { module.clone() } else { format!("{module}/{}", below.display()) };
                 files.insert(file, import_path);
+            }
+        }
+        for file in given {
+            let has_directive = user.text(file).is_some_and(|text| text.contains("//tandem:"));
+            if has_directive {
+                files.entry(file.clone()).or_insert_with(|| GIVEN_FILES.to_owned());
             }
         }
         let ignored = ignored_packages(user, files.keys());

@@ -21,12 +21,11 @@ use crate::overlay::{Overlay, OverlayFile, RuleEdits, UserOverlay};
 use crate::pack::PackSet;
 use crate::project::{Layout, Module, Project};
 use crate::version::ReleaseVersion;
+use crate::versioned::{self, ModuleCache};
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
 
 /// The environment variable by which the wrapped tools find the plan.
 pub const PLAN_VARIABLE: &str = "TANDEM_PLAN";
-/// The newest Go whose runtime and standard library the packs were made for.
-const NEWEST_KNOWN_GO: (u64, u64) = (1, 27);
 
 /// What the wrapped tools and the output filter must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,12 +38,23 @@ pub struct Mapping {
     pub cache_root: PathBuf,
     /// Woven modules.
     pub modules: Vec<ShadowModule>,
+    /// The module cache in which they lie, where no go.mod leads to them.
+    pub module_cache: Option<ModuleCache>,
     /// Overlay files by the path they stand for.
     pub overlay: BTreeMap<PathBuf, OverlayFile>,
     /// Copies of go.mod and go.work, and what they stand for.
     pub manifests: BTreeMap<PathBuf, PathBuf>,
     /// Rules that matched: id and target package.
     pub join_points: Vec<(String, String)>,
+}
+
+impl Mapping {
+    /// The woven folder that a file of a third-party module lies in, and the real one.
+    pub fn module_place(&self, file: &Path) -> Option<(&Path, &Path)> {
+        let places = self.modules.iter().filter_map(|shadow| Some((shadow.dir.as_deref()?, shadow.module.dir.as_path())));
+        let caches = self.module_cache.iter().map(|cache| (cache.dir.as_path(), cache.real.as_path()));
+        caches.chain(places).find(|(woven, _)| file.starts_with(woven))
+    }
 }
 
 /// Everything for one run.
@@ -56,6 +66,8 @@ pub struct Plan {
     pub file: PathBuf,
     /// Flags that come first after the sub-command.
     pub flags: Vec<OsString>,
+    /// `-exec`, with the user's in it.
+    pub exec_flag: Option<OsString>,
     /// `GOWORK`, where it is not the user's.
     pub work_file: Option<PathBuf>,
     /// One line each, without `tandem: warning: `.
@@ -64,6 +76,8 @@ pub struct Plan {
     pub reports: Vec<RuleReport>,
     /// File, line and name of the user's own spans.
     pub spans: Vec<(PathBuf, usize, String)>,
+    /// Files of the shadow GOROOT that are not the real ones', by path below it.
+    woven_in_root: BTreeSet<PathBuf>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -106,8 +120,15 @@ fn packs_in_environment() -> Vec<PathBuf> {
 
 /// Makes the plan for `arguments`, run in `dir`.
 pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -> Result<Plan, WeaveError> {
-    let go = env.real_go()?;
     let cache = Cache::open()?;
+    let versioned = match arguments.is_outside_module() {
+        true => versioned::resolve(go_command, arguments, env, &cache, dir)?,
+        false => None,
+    };
+    let newer = versioned.as_ref().filter(|found| found.root != Path::new(env.get("GOROOT")));
+    let newer = newer.map(|found| GoEnv::read_in(&found.root, dir)).transpose()?;
+    let env = newer.as_ref().unwrap_or(env);
+    let go = env.real_go()?;
     let project = Project::read(env, arguments, dir);
     let configuration = Configuration::read(&project.root)?;
     let mut folders = packs_in_environment();
@@ -117,14 +138,21 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
 
     let wrapper = std::env::current_exe().map_err(at("find", Path::new("tandem")))?;
     let (own_rules, standard_rules) = rules_without_module(&set, &project);
-    let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &wrapper)?;
+    let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
+    let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &user, &wrapper)?;
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
     let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let found = project.modules(go_command, env, &cache, &wanted, dir)?;
-    let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
+    let found = match &versioned {
+        Some(resolution) => resolution.modules.iter().filter(|module| wanted.contains(&*module.path)).cloned().collect(),
+        None => project.modules(go_command, env, &cache, &wanted, dir)?,
+    };
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
+    }
+    if let Some(resolution) = &versioned {
+        let real = Path::new(env.get("GOMODCACHE"));
+        draft.module_cache = versioned::module_cache(&cache, real, resolution, &mut draft.shadow_modules)?;
     }
     let missing = wanted.iter().filter(|path| !found.iter().any(|module| module.path == **path));
     for of in missing.flat_map(|path| modules::rules_for(&set, path)) {
@@ -133,11 +161,7 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     }
     draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
 
-    let mut walked = project.own_modules.clone();
-    walked.extend(
-        found.iter().filter(|module| module.is_local()).map(|module| (module.path.clone(), module.dir.clone())),
-    );
-    let overlay = Overlay::build(&cache, &user, &walked, &draft.rule_edits)?;
+    let overlay = Overlay::build(&cache, &user, &project.own_folders, &arguments.files(dir), &draft.rule_edits)?;
     draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
 }
 
@@ -149,7 +173,7 @@ fn rules_without_module<'a>(set: &'a PackSet, project: &Project) -> (Vec<RuleOf<
 }
 
 fn own_package_dir(project: &Project, import_path: &str) -> Option<PathBuf> {
-    project.own_modules.iter().find_map(|(module, dir)| {
+    project.own_folders.iter().find_map(|(module, dir)| {
         let below = import_path.strip_prefix(module.as_str())?;
         (below.is_empty() || below.starts_with('/')).then(|| dir.join(below.trim_start_matches('/')))
     })
@@ -160,6 +184,7 @@ fn own_package_dir(project: &Project, import_path: &str) -> Option<PathBuf> {
 struct Draft {
     reports: Vec<RuleReport>,
     shadow_modules: Vec<ShadowModule>,
+    module_cache: Option<ModuleCache>,
     rule_edits: RuleEdits,
 }
 
@@ -239,8 +264,8 @@ impl Draft {
     ) -> Result<Plan, WeaveError> {
         let mut warnings: Vec<String> = self.reports.iter().filter_map(RuleReport::warning).collect();
         warnings.extend(overlay.warnings);
-        if go.version.language() > NEWEST_KNOWN_GO {
-            let (major, minor) = NEWEST_KNOWN_GO;
+        if !go.is_known() {
+            let (major, minor) = goroot::NEWEST_KNOWN_GO;
             warnings.push(format!(
                 "{} is newer than go{major}.{minor}, the newest that this tandem was tested with",
                 go.version_text
@@ -255,16 +280,19 @@ impl Draft {
                 shadow_root: shadow.dir,
                 cache_root: cache.root().to_owned(),
                 modules: self.shadow_modules,
+                module_cache: self.module_cache,
                 overlay: overlay.files,
                 manifests: BTreeMap::new(),
                 join_points,
             },
             file: PathBuf::new(),
             flags: Vec::new(),
+            exec_flag: None,
             work_file: None,
             warnings,
             reports: self.reports,
             spans: overlay.spans,
+            woven_in_root: shadow.description.files.into_keys().collect(),
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
@@ -298,6 +326,8 @@ impl Plan {
         };
         let dir = match &project.layout {
             Layout::NoModule | Layout::Vendor(_) => {
+                // What is unpacked into a module cache of ours must be as easy to remove as all of our cache.
+                self.flags.extend(self.mapping.module_cache.as_ref().map(|_| "-modcacherw".into()));
                 self.flags.extend(users_file.map(|file| flag("modfile", &file)));
                 return Ok(());
             }
@@ -322,6 +352,7 @@ impl Plan {
             let file = dir.join("go.work");
             self.mapping.manifests.insert(file.clone(), project.work_file.clone().unwrap_or_default());
             self.work_file = Some(file);
+            self.flags.extend(users_file.map(|file| flag("modfile", &file))); // for the go command to refuse
         } else {
             self.mapping.manifests.insert(dir.join("go.mod"), project.module_file.clone());
             self.mapping.manifests.insert(dir.join("go.sum"), project.module_file.with_extension("sum"));
@@ -337,10 +368,12 @@ impl Plan {
         arguments: &Arguments,
         mut user: UserOverlay,
     ) -> Result<(), WeaveError> {
-        if self.mapping.overlay.is_empty() {
+        let in_shadow = user.moved(&self.mapping.real_root, &self.mapping.shadow_root, &self.woven_in_root);
+        if self.mapping.overlay.is_empty() && in_shadow.is_empty() {
             self.flags.extend(arguments.overlay.as_ref().map(|file| flag("overlay", file)));
             return Ok(());
         }
+        user.replace.extend(in_shadow);
         user.replace.extend(self.mapping.overlay.iter().map(|(plain, file)| (plain.clone(), file.woven.clone())));
         let text = serde_json::to_vec(&user).expect("plain data");
         let key = Key::new("overlay").bytes(&text);

@@ -40,6 +40,9 @@ pub struct Project {
     pub work_file: Option<PathBuf>,
     /// The user's modules: path and folder. The first is the main module, or the workspace's first.
     pub own_modules: Vec<(String, PathBuf)>,
+    /// Every folder of the user's own code, with the import path of its module: own modules, and folders that replace
+    /// others, or what was vendored from those.
+    pub own_folders: Vec<(String, PathBuf)>,
     /// Folder in which `tandem.yaml` is looked for.
     pub root: PathBuf,
 }
@@ -65,10 +68,11 @@ impl Module {
         self.replacement.as_ref().is_some_and(|(_, version)| version.is_empty())
     }
 
-    /// The version whose source is used.
+    /// The version by which rules are chosen. A fork's own says nothing of what it was forked from; the one that it
+    /// stands for does.
     pub fn effective_version(&self) -> &str {
         match &self.replacement {
-            Some((_, version)) if !version.is_empty() => version,
+            Some((path, version)) if !version.is_empty() && *path == self.path => version,
             _ => &self.version,
         }
     }
@@ -87,6 +91,7 @@ impl Project {
                 module_file: PathBuf::new(),
                 work_file: None,
                 own_modules: Vec::new(),
+                own_folders: Vec::new(),
                 root,
             };
         }
@@ -99,8 +104,11 @@ impl Project {
         let own_modules: Vec<(String, PathBuf)> =
             own_modules.into_iter().map(|dir| (module_path(&read(&manifest(&dir))), clean(&dir))).collect();
         let root = work_file.as_deref().map_or_else(|| own_modules[0].1.clone(), |work| work_dir(work).to_owned());
-        let mut project = Project { layout: Layout::Module, module_file, work_file, own_modules, root };
+        let own_folders = Vec::new();
+        let mut project =
+            Project { layout: Layout::Module, module_file, work_file, own_modules, own_folders, root };
         project.layout = project.layout(arguments);
+        project.own_folders = project.own_folders();
         project
     }
 
@@ -139,15 +147,34 @@ impl Project {
         if let Layout::Vendor(vendor) = &self.layout {
             files.insert(vendor.join("modules.txt"));
         }
-        let texts: Vec<(PathBuf, String)> = files.iter().map(|file| (file.clone(), read(file))).collect();
-        for (file, text) in texts {
-            // Whatever looks like a folder: replaced modules have a go.mod of their own.
-            let words = text
-                .split_whitespace()
-                .filter(|word| word.starts_with("./") || word.starts_with("../") || word.starts_with('/'));
-            files.extend(words.map(|word| clean(&file.parent().unwrap_or(Path::new("/")).join(word).join("go.mod"))));
-        }
+        files.extend(self.replacing_folders().into_iter().map(|(_, dir)| dir.join("go.mod")));
         files
+    }
+
+    /// Modules that the user replaces by a folder, with the folder.
+    fn replacing_folders(&self) -> Vec<(String, PathBuf)> {
+        let in_module = |(_, dir): &(String, PathBuf)| {
+            let file = if self.work_file.is_some() { dir.join("go.mod") } else { self.module_file.clone() };
+            (dir.clone(), read(&file))
+        };
+        let in_work_file = self.work_file.iter().map(|file| (work_dir(file).to_owned(), read(file)));
+        let manifests = in_work_file.chain(self.own_modules.iter().map(in_module));
+        let folders = manifests.flat_map(|(base, text)| {
+            let found = modfile::replaced_by_folders(&text).into_iter();
+            found.map(move |(path, folder)| (path, clean(&base.join(folder))))
+        });
+        folders.collect()
+    }
+
+    fn own_folders(&self) -> Vec<(String, PathBuf)> {
+        let mut folders = self.own_modules.clone();
+        for (path, dir) in self.replacing_folders() {
+            let dir = if let Layout::Vendor(vendor) = &self.layout { vendor.join(&path) } else { dir };
+            if dir.is_dir() && !folders.iter().any(|(_, known)| *known == dir) {
+                folders.push((path, dir));
+            }
+        }
+        folders
     }
 
     /// The modules of `wanted` that the build takes code from; cached.
@@ -320,7 +347,8 @@ fn vendored_modules(vendor: &Path, wanted: &[&str]) -> Vec<Module> {
             .and_then(|at| rest.get(at + 1))
             .map(|path| ((*path).to_owned(), arrow.and_then(|at| rest.get(at + 2)).unwrap_or(&"").to_string()));
         let version = rest.first().filter(|word| **word != "=>").unwrap_or(&"").to_string();
-        found.insert(*path, Module { path: (*path).to_owned(), version, dir, sum: String::new(), replacement });
+        // Behind the modules stand the replacements that name no version, once more.
+        found.entry(*path).or_insert(Module { path: (*path).to_owned(), version, dir, sum: String::new(), replacement });
     }
     found.into_values().collect()
 }
@@ -343,9 +371,9 @@ mod tests {
         for path in ["a.com/x", "a.com/y"] {
             fs::create_dir_all(dir.path().join(path)).expect("writable");
         }
-        let text = "# a.com/x v1.2.0\n## explicit\na.com/x\n# a.com/y v1.0.0 => b.com/y v1.1.0\n# a.com/z => ./z\n";
+        let text = "# a.com/x v1.2.0\n## explicit\na.com/x\n# a.com/y v1.0.0 => b.com/y v1.1.0\n# a.com/z => ./z\n# a.com/x => ./x\n";
         fs::write(dir.path().join("modules.txt"), text).expect("writable");
         let modules = vendored_modules(dir.path(), &["a.com/x", "a.com/y", "a.com/z"]);
-        assert_eq!(modules.iter().map(|module| module.effective_version()).collect::<Vec<_>>(), ["v1.2.0", "v1.1.0"]);
+        assert_eq!(modules.iter().map(|module| module.effective_version()).collect::<Vec<_>>(), ["v1.2.0", "v1.0.0"]);
     }
 }

@@ -18,35 +18,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::cover;
 use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
-use crate::modules::{self, ShadowModule};
+use crate::modules;
 use crate::plan::{Mapping, PLAN_VARIABLE};
+use crate::versioned;
 
-/// The hidden sub-command through which `go run` starts programs.
+/// The hidden sub-command through which `go run` and `go test` start programs.
 pub const PROGRAM: &str = "program";
 /// The variable that carries `Outside` to it.
 pub const OUTSIDE_VARIABLE: &str = "TANDEM_OUTSIDE";
 /// Variables that a woven run of the go command sets.
-const SET_VARIABLES: [&str; 5] = ["GOROOT", "GOTOOLCHAIN", "GOWORK", PLAN_VARIABLE, OUTSIDE_VARIABLE];
+const SET_VARIABLES: [&str; 6] = ["GOROOT", "GOTOOLCHAIN", "GOWORK", "GOMODCACHE", PLAN_VARIABLE, OUTSIDE_VARIABLE];
 
-/// What a program that `go run` starts would have found without us.
+/// What a program that the go command starts would have found without us.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outside {
     /// Values of variables that we set; `None` was not set.
     variables: BTreeMap<String, Option<String>>,
+    /// The real GOROOT; the go command sets the variable for some programs, and puts its `bin` in front of `PATH`.
+    real_root: PathBuf,
     /// Standard error itself, without the pipe of our filter.
     standard_error: Option<PathBuf>,
 }
 
 impl Outside {
-    /// As it is now, in the process that the person started.
-    pub fn now() -> Outside {
+    /// As it is now, in the process that the person started; the go command collects what tests print.
+    pub fn now(real_root: &Path, owns_terminal: bool) -> Outside {
         let value = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        let standard_error =
-            can_be_opened_again(io::stderr()).then(|| PathBuf::from(format!("/proc/{}/fd/2", std::process::id())));
+        let can_be_opened = owns_terminal && can_be_opened_again(io::stderr());
         Outside {
             variables: SET_VARIABLES.iter().map(|name| ((*name).to_owned(), value(name))).collect(),
-            standard_error,
+            real_root: real_root.to_owned(),
+            standard_error: can_be_opened.then(|| PathBuf::from(format!("/proc/{}/fd/2", std::process::id()))),
         }
+    }
+
+    /// The real tree where the go command has named the shadow tree.
+    fn own_root(&self, path: OsString) -> Vec<(&'static str, OsString)> {
+        let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let mut variables = Vec::new();
+        let is_shadow = |bin: &PathBuf| bin.parent().is_some_and(|root| root.join(DESCRIPTION).is_file());
+        if let Some(first) = folders.first_mut().filter(|first| is_shadow(first)) {
+            *first = self.real_root.join("bin");
+            variables.extend(std::env::join_paths(folders).ok().map(|path| ("PATH", path)));
+        }
+        // A go command that was sent for another version runs with that version's GOROOT.
+        let was_sent_for = self.real_root.file_name().is_some_and(|name| name.to_string_lossy().contains("toolchain@"));
+        if was_sent_for && self.variables.get("GOROOT").is_none_or(Option::is_none) {
+            variables.push(("GOROOT", self.real_root.clone().into_os_string()));
+        }
+        variables
     }
 
     /// For the variable.
@@ -75,6 +95,7 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
             None => command.env_remove(name),
         };
     }
+    command.envs(outside.own_root(std::env::var_os("PATH").unwrap_or_default()));
     let standard_error = outside.standard_error.and_then(|path| fs::OpenOptions::new().append(true).open(path).ok());
     if let Some(file) = standard_error {
         command.stderr(file);
@@ -134,22 +155,15 @@ impl Tool {
     fn compile(self, real: &Path) -> io::Result<ExitCode> {
         let mut arguments = Expanded::read(self.arguments)?;
         let cache = self.root.parent().and_then(Path::parent).unwrap_or(&self.root);
-        let modules = cache.join(modules::KIND);
-        let file = arguments
-            .words
-            .iter()
-            .rev()
-            .take_while(|word| ends_in_go(word))
-            .find(|file| Path::new(file).starts_with(&modules));
+        let places = [cache.join(modules::KIND), cache.join(versioned::KIND)];
+        let is_woven = |file: &&OsString| places.iter().any(|place| Path::new(file).starts_with(place));
+        let file = arguments.words.iter().rev().take_while(|word| ends_in_go(word)).find(is_woven);
         // Most packages lie elsewhere and need nothing, not even the plan.
         if let (Some(file), Some(mapping)) = (file, file.map(|_| read_plan()).transpose()?.flatten()) {
-            let contains_it =
-                |shadow: &&ShadowModule| shadow.dir.as_ref().is_some_and(|dir| Path::new(file).starts_with(dir));
-            let shadow = mapping.modules.iter().find(contains_it);
             let rewrites = arguments.words.iter().position(|word| word == "-trimpath").map(|at| at + 1);
-            if let (Some(ShadowModule { module, dir: Some(dir), .. }), Some(at)) = (shadow, rewrites) {
+            if let (Some((woven, real)), Some(at)) = (mapping.module_place(Path::new(file)), rewrites) {
                 // Rewrites are tried in order: with -trimpath go's own come first and win.
-                arguments.words[at].push(format!(";{}=>{}", dir.display(), module.dir.display()));
+                arguments.words[at].push(format!(";{}=>{}", woven.display(), real.display()));
                 arguments.changed = true;
             }
         }
@@ -308,7 +322,7 @@ fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> 
 }
 
 /// Reads a Go string literal in double quotes.
-fn unquote(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unquote(text: &str) -> Option<Vec<u8>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
     let mut output = Vec::with_capacity(inner.len());
     let mut at = 0;

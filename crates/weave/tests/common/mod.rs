@@ -21,6 +21,7 @@ pub struct Sandbox {
     dir: tempfile::TempDir,
     pub cache: PathBuf,
     pub variables: Vec<(String, String)>,
+    pub unset: Vec<String>,
 }
 
 impl Sandbox {
@@ -29,7 +30,7 @@ impl Sandbox {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weave-cache");
         fs::create_dir_all(&cache).expect("the target folder is writable");
-        let sandbox = Sandbox { dir, cache, variables: Vec::new() };
+        let sandbox = Sandbox { dir, cache, variables: Vec::new(), unset: Vec::new() };
         files.iter().for_each(|(path, text)| sandbox.write(path, text));
         sandbox
     }
@@ -57,6 +58,9 @@ impl Sandbox {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.path()).env("PWD", self.path());
         command.env("TANDEM_CACHE", &self.cache).env_remove("TANDEM_PACKS").env("GOFLAGS", "-buildvcs=false -p=2");
+        for name in &self.unset {
+            command.env_remove(name);
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -65,9 +69,13 @@ impl Sandbox {
         self.command(&weave_program(), arguments)
     }
 
+    pub fn plain_command(&self, arguments: &[&str]) -> Command {
+        self.command(Path::new("go"), arguments)
+    }
+
     /// `go …`.
     pub fn plain(&self, arguments: &[&str]) -> Run {
-        Run::of(self.command(Path::new("go"), arguments).output().expect("go is installed"))
+        Run::of(self.plain_command(arguments).output().expect("go is installed"))
     }
 
     /// `tandem go …`.
