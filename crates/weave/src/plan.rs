@@ -54,6 +54,10 @@ pub struct Plan {
     pub mapping: Mapping,
     /// Where `mapping` is written.
     pub file: PathBuf,
+    /// Where code of other modules comes from.
+    pub layout: Layout,
+    /// `go1.26.8`.
+    pub go_version: String,
     /// Flags that come first after the sub-command.
     pub flags: Vec<OsString>,
     /// `GOWORK`, where it is not the user's.
@@ -121,7 +125,8 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
     let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let found = project.modules(go_command, env, &cache, &wanted, dir)?;
+    let mut found = project.modules(go_command, env, &cache, &wanted, dir)?;
+    found.extend(project.own_modules_of(&wanted));
     let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
@@ -260,6 +265,8 @@ impl Draft {
                 join_points,
             },
             file: PathBuf::new(),
+            layout: project.layout.clone(),
+            go_version: go.version_text.clone(),
             flags: Vec::new(),
             work_file: None,
             warnings,
