@@ -29,6 +29,7 @@ pub mod splice;
 pub mod token;
 pub mod tool;
 pub mod version;
+pub mod warm;
 pub mod weave;
 
 pub use error::WeaveError;
