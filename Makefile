@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test check format generate bench clean
+.PHONY: help setup build page install demo test check format generate bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ bench: ## ratios against plain Go and the OpenTelemetry SDK; raw figures in benc
 	@$(MAKE) --no-print-directory build
 	@bench/run.sh $(TANDEM) $(ONLY)
 
+compat: ## real programs and libraries, plain against woven (ONLY="caddy gin"; all takes hours); results in compat/
+	@scripts/setup.sh build
+	@$(MAKE) --no-print-directory build
+	@compat/run.sh $(TANDEM) $(ONLY)
+
 build: page ## the tandem binary, release
 	@cargo build --release --package tandem
 
@@ -50,4 +55,4 @@ setup: ## install what building and testing need
 
 clean: ## remove what the build made
 	@cargo clean
-	@rm -rf web/node_modules web/dist bench/raw
+	@rm -rf web/node_modules web/dist bench/raw compat/work

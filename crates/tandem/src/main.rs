@@ -21,6 +21,7 @@ mod trace;
 mod traces;
 mod ui;
 mod version;
+mod warm;
 
 /// Makes Go programs observable without touching their source.
 #[derive(Parser)]
@@ -49,6 +50,8 @@ enum Command {
     Ui(ui::Ui),
     /// Say for every rule of every pack where it matched, or why it did not.
     Explain(explain::Explain),
+    /// Compile ahead what the woven builds of this project will need.
+    Warm(warm::Warm),
     /// Print versions.
     Version(version::Version),
     /// Start a program for `go run`.
@@ -71,5 +74,6 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Program(command) => command.run(),
         Command::Version(command) => command.run(),
+        Command::Warm(command) => command.run(),
     }
 }

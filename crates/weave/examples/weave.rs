@@ -1,4 +1,4 @@
-//! The weave without the rest of tandem: `weave go …`, `weave explain …`. The integration tests run it, so that they need
+//! The weave without the rest of tandem: `weave go …`, `weave explain …`, `weave warm …`. The integration tests run it, so that they need
 //! neither the agent nor a BPF compiler.
 
 use std::ffi::OsString;
@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         "explain" => weave::explain::explain(arguments).map(|lines| {
             lines.iter().for_each(|line| println!("{}", line.text()));
             ExitCode::SUCCESS
+        }),
+        "warm" => weave::warm::warm(arguments, |package| println!("{package}")).map(|warmed| {
+            println!("{} {:?} {:?}", warmed.go_version, warmed.standard, warmed.others);
+            ExitCode::from(warmed.status.code().unwrap_or(1) as u8)
         }),
         weave::tool::PROGRAM => {
             eprintln!("{}", weave::tool::run_program(arguments));

@@ -133,15 +133,8 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     for warning in &plan.warnings {
         eprintln!("tandem: warning: {warning}");
     }
-    let mut woven = Command::new(plan.mapping.shadow_root.join("bin/go"));
-    woven.arg(&arguments.command);
-    woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
-    woven.args(&plan.flags).args(plan.exec_flag.as_ref()).args(&arguments.rest);
-    let outside = tool::Outside::now(&plan.mapping.real_root, arguments.command == "run");
-    woven.env(tool::OUTSIDE_VARIABLE, outside.text());
-    woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
-    woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
-    woven.envs(plan.mapping.module_cache.iter().map(|cache| ("GOMODCACHE", &cache.dir)));
+    let mut woven = woven_go(&plan, &arguments, &arguments.command);
+    woven.args(plan.exec_flag.as_ref()).args(&arguments.rest);
     let filter = PathFilter::new(&plan.mapping, &dir, arguments.command == "vet" && arguments.json);
     let streams = match arguments.command.as_str() {
         // The program that `go run` starts owns the output; only the go command's own messages go to standard error.
@@ -149,6 +142,34 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
         _ => Streams::Both,
     };
     signals.run(&mut woven, Some((filter, streams)))
+}
+
+/// The go command on the plan's sources, as far as the flags that the weave sets itself.
+pub(crate) fn woven_go(plan: &Plan, arguments: &Arguments, command: &str) -> Command {
+    let mut woven = Command::new(plan.mapping.shadow_root.join("bin/go"));
+    woven.arg(command);
+    woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
+    woven.args(&plan.flags);
+    let outside = tool::Outside::now(&plan.mapping.real_root, arguments.command == "run");
+    woven.env(tool::OUTSIDE_VARIABLE, outside.text());
+    woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
+    woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
+    woven.envs(plan.mapping.module_cache.iter().map(|cache| ("GOMODCACHE", &cache.dir)));
+    woven
+}
+
+/// Runs a go command whose messages go through a filter of the caller's.
+pub(crate) fn run_filtered(command: &mut Command, messages: output::Pipe) -> Result<ExitStatus, WeaveError> {
+    let signals = Signals::watch();
+    check_interrupted()?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    let broken = |error: std::io::Error| WeaveError::GoBroken { command: name.clone(), problem: error.to_string() };
+    command.stdout(Stdio::null()).stderr(messages.writer().map_err(broken)?);
+    let child = command.spawn().map_err(broken)?;
+    command.stderr(Stdio::null()); // our own end of the pipe, or the filter waits for ever
+    let status = signals.wait(child).map_err(broken)?;
+    messages.finish();
+    Ok(status)
 }
 
 /// The plan of a command line, the parsed command line, and the folder in which the go command works.

@@ -32,6 +32,7 @@ pub mod tool;
 mod trial;
 pub mod version;
 pub mod versioned;
+pub mod warm;
 pub mod weave;
 
 pub use error::WeaveError;

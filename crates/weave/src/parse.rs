@@ -1,5 +1,7 @@
 //! Go source as a syntax tree, and the few questions the weave asks of it. All ranges are byte ranges of the text.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use tree_sitter::{Node, Parser, Tree};
@@ -55,14 +57,9 @@ impl<'text> GoFile<'text> {
         (!file.tree.root_node().has_error()).then_some(file)
     }
 
-    /// Parses a text that may have syntax errors.
+    /// Parses a text that may have syntax errors; one that was parsed a moment ago is not parsed again.
     pub fn parse_leniently(text: &'text str) -> GoFile<'text> {
-        let mut parser = Parser::new();
-        parser
-            .set_language(&tree_sitter_go::LANGUAGE.into())
-            .expect("the grammar and the library fit: both are pinned");
-        let tree = parser.parse(text, None).expect("without a time limit a parse always ends with a tree");
-        GoFile { text, tree }
+        GoFile { text, tree: RECENT.with_borrow_mut(|recent| recent.tree_of(text)) }
     }
 
     /// The whole file.
@@ -148,6 +145,49 @@ impl<'text> GoFile<'text> {
     }
 }
 
+thread_local! {
+    static RECENT: RefCell<RecentTrees> = RefCell::default();
+}
+
+/// So many bytes of source are remembered: more than the largest package that packs edit (net/http, 2 MB).
+const REMEMBERED_BYTES: usize = 4 << 20;
+
+/// The trees of the last texts. Each edit of each rule looks at all files that may hold its place, so the same files are
+/// asked for dozens of times in a row; parsing them anew was four fifths of a weave.
+#[derive(Default)]
+struct RecentTrees {
+    /// Hash of the text, its length, its tree; the last used one at the end.
+    trees: VecDeque<(blake3::Hash, usize, Tree)>,
+    bytes: usize,
+}
+
+impl RecentTrees {
+    fn tree_of(&mut self, text: &str) -> Tree {
+        let hash = blake3::hash(text.as_bytes());
+        let known = self.trees.iter().position(|(known, _, _)| *known == hash);
+        let entry = match known.and_then(|at| self.trees.remove(at)) {
+            Some(entry) => entry,
+            None => {
+                self.bytes += text.len();
+                (hash, text.len(), parse(text))
+            }
+        };
+        let tree = entry.2.clone(); // a reference to the same tree
+        self.trees.push_back(entry);
+        while self.bytes > REMEMBERED_BYTES {
+            let Some((_, length, _)) = self.trees.pop_front() else { break };
+            self.bytes -= length;
+        }
+        tree
+    }
+}
+
+fn parse(text: &str) -> Tree {
+    let mut parser = Parser::new();
+    parser.set_language(&tree_sitter_go::LANGUAGE.into()).expect("the grammar and the library fit: both are pinned");
+    parser.parse(text, None).expect("without a time limit a parse always ends with a tree")
+}
+
 /// The direct children of a node.
 pub fn children<'tree>(node: Node<'tree>) -> impl Iterator<Item = Node<'tree>> {
     (0..node.child_count()).filter_map(move |index| node.child(index))
@@ -158,4 +198,27 @@ pub fn descendants(node: Node<'_>) -> Vec<Node<'_>> {
     let mut found = vec![node];
     found.extend(children(node).flat_map(descendants));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_remembered_by_text_and_forgotten_in_time() {
+        let mut recent = RecentTrees::default();
+        let package = |name: usize| format!("package p{name}\n//{}\n", " ".repeat(REMEMBERED_BYTES / 3));
+        for name in [1, 2, 1, 3, 1] {
+            let text = package(name);
+            let tree = recent.tree_of(&text);
+            assert_eq!(
+                GoFile { text: &text, tree }.package_name().map(|node| &text[node.byte_range()]),
+                Some(&*format!("p{name}"))
+            );
+        }
+        let remembered: Vec<usize> = recent.trees.iter().map(|(_, length, _)| *length).collect();
+        assert_eq!((remembered.len(), recent.bytes), (2, remembered.iter().sum()), "two fit");
+        recent.tree_of(&package(4).repeat(4));
+        assert_eq!((recent.trees.len(), recent.bytes), (0, 0), "larger than all that is remembered");
+    }
 }

@@ -64,6 +64,10 @@ pub struct Plan {
     pub mapping: Mapping,
     /// Where `mapping` is written.
     pub file: PathBuf,
+    /// Where code of other modules comes from.
+    pub layout: Layout,
+    /// `go1.26.8`.
+    pub go_version: String,
     /// Flags that come first after the sub-command.
     pub flags: Vec<OsString>,
     /// `-exec`, with the user's in it.
@@ -143,10 +147,11 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
     let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let found = match &versioned {
+    let mut found: Vec<Module> = match &versioned {
         Some(resolution) => resolution.modules.iter().filter(|module| wanted.contains(&*module.path)).cloned().collect(),
         None => project.modules(go_command, env, &cache, &wanted, dir)?,
     };
+    found.extend(project.own_modules_of(&wanted));
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
     }
@@ -286,6 +291,8 @@ impl Draft {
                 join_points,
             },
             file: PathBuf::new(),
+            layout: project.layout.clone(),
+            go_version: go.version_text.clone(),
             flags: Vec::new(),
             exec_flag: None,
             work_file: None,

@@ -135,6 +135,19 @@ impl Project {
         for_workspace == self.work_file.is_some() && language.is_some_and(|go| go.language() >= oldest)
     }
 
+    /// The user's modules that packs name: a library's own developers, and whoever has a fork in a workspace.
+    pub fn own_modules_of(&self, wanted: &BTreeSet<&str>) -> Vec<Module> {
+        let is_wanted = |(path, _): &&(String, PathBuf)| wanted.contains(path.as_str());
+        let as_module = |(path, dir): &(String, PathBuf)| Module {
+            path: path.clone(),
+            version: "(devel)".into(),
+            dir: dir.clone(),
+            sum: String::new(),
+            replacement: Some((dir.to_string_lossy().into_owned(), String::new())),
+        };
+        self.own_modules.iter().filter(is_wanted).map(as_module).collect()
+    }
+
     /// Files on which the build list depends.
     fn manifests(&self) -> BTreeSet<PathBuf> {
         let mut files = BTreeSet::from([self.module_file.clone(), self.module_file.with_extension("sum")]);

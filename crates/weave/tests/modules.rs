@@ -131,6 +131,18 @@ fn replaced_by_a_folder_network() {
     is_woven_like_plain(&sandbox, &["."]);
 }
 
+#[test]
+fn developed_in_the_workspace_network() {
+    let sandbox = program();
+    let dir = sandbox.plain(&["list", "-m", "-f", "{{.Dir}}", "github.com/go-chi/chi/v5"]).ok().stdout;
+    copy(Path::new(dir.trim()), &sandbox.path().join("chi"));
+    sandbox.write("go.work", "go 1.22\n\nuse (\n\t.\n\t./chi\n)\n");
+    is_woven_like_plain(&sandbox, &["."]);
+    // The library's own tests see its hooks too.
+    let woven = sandbox.woven(&["test", "-v", "-run", "TestMuxBasic", "./chi"]).ok();
+    assert!(woven.stdout.contains("woven /"), "{woven:#?}");
+}
+
 fn copy(from: &Path, to: &PathBuf) {
     fs::create_dir_all(to).expect("writable");
     for entry in fs::read_dir(from).expect("readable").flatten() {

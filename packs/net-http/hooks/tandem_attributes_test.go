@@ -105,11 +105,11 @@ func TestTandemOutgoing(t *testing.T) {
 		t.Errorf("%v from %v", got.Header, ours.Header)
 	}
 	var wire tandemWire
-	wire.fill(theirs)
+	wire.fill(&Transport{}, theirs)
 	if wire.traceparent[0] != 0 {
 		t.Error("a second traceparent")
 	}
-	wire.fill(plain)
+	wire.fill(&Transport{}, plain)
 	if string(wire.traceparent[:]) != span.Traceparent() {
 		t.Errorf("%s", wire.traceparent)
 	}

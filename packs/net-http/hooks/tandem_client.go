@@ -3,6 +3,7 @@ package http
 import (
 	"bufio"
 	"io"
+	_ "unsafe" // for linkname
 
 	tandem_rt "tandem/rt"
 )
@@ -24,9 +25,14 @@ type tandemCall struct {
 	resends int64
 }
 
+// tandemDump marks a Transport that only shows what would be sent; net/http/httputil calls it (tandem_dump.go).
+//
+//go:linkname tandemDump net/http/httputil.tandemDump
+func tandemDump(t *Transport) { t.tandemDry = true }
+
 // tandemClientStart begins the span of the first attempt.
-func tandemClientStart(req *Request) (call tandemCall) {
-	if req == nil || req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") || !tandemClientOp.On() {
+func tandemClientStart(t *Transport, req *Request) (call tandemCall) {
+	if t.tandemDry || req == nil || req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") || !tandemClientOp.On() {
 		return call
 	}
 	if req.ctx != nil {
@@ -138,9 +144,9 @@ type tandemWire struct {
 }
 
 // fill takes the ids of the current span, unless the caller has his own.
-func (wire *tandemWire) fill(req *Request) {
+func (wire *tandemWire) fill(t *Transport, req *Request) {
 	span := tandem_rt.Current()
-	if span == nil || len(req.Header["Traceparent"]) != 0 {
+	if span == nil || t.tandemDry || len(req.Header["Traceparent"]) != 0 {
 		return
 	}
 	span.AppendTraceparent(wire.traceparent[:0])

@@ -1,0 +1,3 @@
+module example.com/compat/cgo
+
+go 1.21

@@ -1,0 +1,3 @@
+module example.com/compat/embed
+
+go 1.21

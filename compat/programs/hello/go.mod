@@ -1,0 +1,3 @@
+module example.com/compat/hello
+
+go 1.21

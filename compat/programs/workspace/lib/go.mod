@@ -1,0 +1,3 @@
+module example.com/compat/lib
+
+go 1.22

@@ -1,0 +1,3 @@
+module tandem/compat
+
+go 1.21
