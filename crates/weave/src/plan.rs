@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::arguments::Arguments;
 use crate::cache::{Cache, Key};
 use crate::error::{WeaveError, at};
+use crate::functions::{DormantFunction, FunctionRule, FunctionRules};
 use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
@@ -64,6 +65,8 @@ pub struct Plan {
     pub reports: Vec<RuleReport>,
     /// File, line and name of the user's own spans.
     pub spans: Vec<(PathBuf, usize, String)>,
+    /// Functions that `functions:` means, and what became of them.
+    pub functions: Vec<(PathBuf, DormantFunction)>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -78,6 +81,9 @@ struct Configuration {
     /// Packs and rules that are left out.
     #[serde(default)]
     disable: Vec<String>,
+    /// Functions that are woven dormant.
+    #[serde(default)]
+    functions: Vec<FunctionRule>,
 }
 
 impl Configuration {
@@ -120,8 +126,12 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &wrapper)?;
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
+    let functions = FunctionRules::new(configuration.functions, &project.root);
     let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let found = project.modules(go_command, env, &cache, &wanted, dir)?;
+    let with_functions = wanted.iter().copied().chain(functions.modules()).collect();
+    let known = project.modules(go_command, env, &cache, &with_functions, dir)?;
+    let (found, only_functions): (Vec<Module>, Vec<Module>) =
+        known.into_iter().partition(|module| wanted.contains(module.path.as_str()));
     let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
@@ -134,10 +144,11 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
 
     let mut walked = project.own_modules.clone();
-    walked.extend(
-        found.iter().filter(|module| module.is_local()).map(|module| (module.path.clone(), module.dir.clone())),
-    );
-    let overlay = Overlay::build(&cache, &user, &walked, &draft.rule_edits)?;
+    let is_vendored = matches!(project.layout, Layout::Vendor(_));
+    let overlaid = found.iter().filter(|module| module.is_local());
+    let overlaid = overlaid.chain(only_functions.iter().filter(|module| module.is_local() || is_vendored));
+    walked.extend(overlaid.map(|module| (module.path.clone(), module.dir.clone())));
+    let overlay = Overlay::build(&cache, &user, &walked, &draft.rule_edits, &functions)?;
     draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
 }
 
@@ -265,6 +276,7 @@ impl Draft {
             warnings,
             reports: self.reports,
             spans: overlay.spans,
+            functions: overlay.functions,
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
