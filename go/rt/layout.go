@@ -226,7 +226,8 @@ type controlLayout struct {
 	flags             uint32 // CONTROL_* bits
 	heartbeat         uint64 // CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet
 	samplingThreshold uint64 // reject a new root when the low 56 bits of its trace id are below this
-	_                 [40]byte
+	activeCount       uint32 // highest entry of the table of active functions that was ever used
+	_                 [36]byte
 	disabled          [32]uint64 // bit by descriptor id: join point switched off
 	_                 [1728]byte
 	descriptorCount   uint32 // descriptors registered; raised after the entry is complete
@@ -246,6 +247,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.generation)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.flags)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.heartbeat)-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.samplingThreshold)-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.activeCount)-24]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.disabled)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.descriptorCount)-2048]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.keyCount)-2052]

@@ -260,6 +260,7 @@ pub const CONTROL: Struct = Struct {
         f("flags", Type::U32, 4, "CONTROL_* bits"),
         f("heartbeat", Type::U64, 8, "CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet"),
         f("sampling_threshold", Type::U64, 16, "reject a new root when the low 56 bits of its trace id are below this"),
+        f("active_count", Type::U32, 24, "highest entry of the table of active functions that was ever used"),
         f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
         f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),

@@ -159,7 +159,8 @@ struct tandem_control {
 	unsigned int flags; /* CONTROL_* bits */
 	unsigned long long heartbeat; /* CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet */
 	unsigned long long sampling_threshold; /* reject a new root when the low 56 bits of its trace id are below this */
-	unsigned char reserved_1[40];
+	unsigned int active_count; /* highest entry of the table of active functions that was ever used */
+	unsigned char reserved_1[36];
 	unsigned long long disabled[32]; /* bit by descriptor id: join point switched off */
 	unsigned char reserved_2[1728];
 	unsigned int descriptor_count; /* descriptors registered; raised after the entry is complete */
@@ -177,6 +178,7 @@ _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "cont
 _Static_assert(__builtin_offsetof(struct tandem_control, flags) == 4, "control.flags");
 _Static_assert(__builtin_offsetof(struct tandem_control, heartbeat) == 8, "control.heartbeat");
 _Static_assert(__builtin_offsetof(struct tandem_control, sampling_threshold) == 16, "control.sampling_threshold");
+_Static_assert(__builtin_offsetof(struct tandem_control, active_count) == 24, "control.active_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, disabled) == 64, "control.disabled");
 _Static_assert(__builtin_offsetof(struct tandem_control, descriptor_count) == 2048, "control.descriptor_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, key_count) == 2052, "control.key_count");
