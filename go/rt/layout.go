@@ -18,6 +18,13 @@ const (
 	seriesCount            = 0x100
 	resourceSize           = 0x4000
 	accountCount           = 0x4000
+	functionCount          = 0x10000
+	activeCount            = 0x400
+	functionTextSize       = 0x800000
+	firstFunction          = 0x10000
+	firstArgumentKey       = 0xff00
+	argumentCount          = 0x10
+	activeArguments        = 0x1
 	itemLimit              = 0xfff
 	bucketCount            = 0x14
 	headerHasAccounts      = 0x1
@@ -165,7 +172,12 @@ type headerLayout struct {
 	seriesCount       uint32 // series a processor
 	processorCount    uint32 // rings and tables of counts; at least GOMAXPROCS at start
 	ringSize          uint32 // bytes of one ring, a power of two
-	_                 [28]byte
+	_                 [4]byte
+	functionsOffset   uint64 // offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none
+	functionCount     uint32 // capacity of the switches
+	functionTextSize  uint32 // capacity of the texts, bytes
+	activeCount       uint32 // capacity of the table of active functions
+	_                 [4]byte
 	goVersion         [32]byte // runtime.Version(), zero padded
 	tandemVersion     [32]byte // version of tandem that wove the program, zero padded
 	_                 [3840]byte
@@ -201,6 +213,10 @@ var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.entryCount)-148]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.seriesCount)-152]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.processorCount)-156]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.ringSize)-160]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionsOffset)-168]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionCount)-176]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionTextSize)-180]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.activeCount)-184]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goVersion)-192]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.tandemVersion)-224]
 
@@ -210,17 +226,19 @@ type controlLayout struct {
 	flags             uint32 // CONTROL_* bits
 	heartbeat         uint64 // CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet
 	samplingThreshold uint64 // reject a new root when the low 56 bits of its trace id are below this
-	_                 [40]byte
+	activeCount       uint32 // highest entry of the table of active functions that was ever used
+	_                 [36]byte
 	disabled          [32]uint64 // bit by descriptor id: join point switched off
 	_                 [1728]byte
 	descriptorCount   uint32 // descriptors registered; raised after the entry is complete
 	keyCount          uint32 // keys registered; raised after the entry is complete
 	accountCount      uint32 // highest account index given out
-	_                 [4]byte
+	functionCount     uint32 // functions registered; raised after their text is complete
 	lostEntries       uint64 // spans that found the in-flight table full (recorded, but not crash-safe)
 	cutAttributes     uint64 // attribute values cut or left out for want of room
-	lostNames         uint64 // descriptors and keys that did not fit their tables
-	_                 [2008]byte
+	lostNames         uint64 // descriptors, keys and functions that did not fit their tables
+	functionTextSize  uint32 // bytes of function texts; raised after they are complete
+	_                 [2004]byte
 }
 
 // The build fails here when Go lays controlLayout out differently.
@@ -229,13 +247,16 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.generation)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.flags)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.heartbeat)-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.samplingThreshold)-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.activeCount)-24]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.disabled)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.descriptorCount)-2048]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.keyCount)-2052]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.accountCount)-2056]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.functionCount)-2060]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostEntries)-2064]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutAttributes)-2072]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostNames)-2080]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.functionTextSize)-2088]
 
 // descriptorLayout: an operation: what the spans of one join point have in common; its index is its id, id 0 is never used.
 type descriptorLayout struct {
@@ -380,6 +401,64 @@ var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.blockedOther)-48]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.majorFault)-56]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesVoluntary)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesInvoluntary)-72]
+
+// functionTextLayout: head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes.
+type functionTextLayout struct {
+	first uint32 // number of its first function
+	count uint32 // functions
+	size  uint32 // bytes of text
+	_     [4]byte
+}
+
+// The build fails here when Go lays functionTextLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(functionTextLayout{})-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(functionTextLayout{}.first)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(functionTextLayout{}.count)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(functionTextLayout{}.size)-8]
+
+// activeLayout: a function that is switched on; the first half whoever switches writes and the program reads, the second half is the program's own.
+type activeLayout struct {
+	function      uint32 // number of the function, and 1; 0: the entry is free
+	flags         uint32 // ACTIVE_* bits
+	limit         uint32 // spans a second; 0: no limit
+	_             [4]byte
+	callsBefore   uint64 // calls that its table entries had counted when it was switched on
+	limitedBefore uint64 // the same of those beyond the limit
+	_             [32]byte
+	window        uint64 // when the current second of the limit began, CLOCK_MONOTONIC ns
+	started       uint32 // spans given out in it
+	_             [52]byte
+}
+
+// The build fails here when Go lays activeLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(activeLayout{})-128]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.function)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.flags)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.limit)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.callsBefore)-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.limitedBefore)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.window)-64]
+var _ = [1]struct{}{}[unsafe.Offsetof(activeLayout{}.started)-72]
+
+// callsLayout: what one processor has counted of an active function, cumulative over all functions that have had the entry; the program writes it.
+type callsLayout struct {
+	calls   uint64 // calls while it was on
+	limited uint64 // of them, those that got no span because of the limit
+	looked  uint64 // when a call beyond the limit last looked at the clock, CLOCK_MONOTONIC ns
+	granted uint16 // spans that may still be started without asking
+	skip    uint16 // calls that are to be refused without asking
+	skipped uint16 // how many they were
+	_       [2]byte
+}
+
+// The build fails here when Go lays callsLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(callsLayout{})-32]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.calls)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.limited)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.looked)-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.granted)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.skip)-26]
+var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.skipped)-28]
 
 // helloLayout: program to agent, with its memfd; the peer is known by SO_PEERCRED.
 type helloLayout struct {

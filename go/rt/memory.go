@@ -7,7 +7,7 @@ import (
 )
 
 // The file that program and agent share: header, control page, descriptors, keys, resource text, in-flight table, counts,
-// ring headers, rings, in this order. Sparse: what is not used costs nothing.
+// ring headers, rings, functions, in this order. Sparse: what is not used costs nothing.
 const (
 	controlAt     = page
 	descriptorsAt = 2 * page
@@ -16,6 +16,11 @@ const (
 	entriesAt     = (resourceAt + resourceSize + page - 1) &^ (page - 1)
 	seriesAt      = entriesAt + entryCount*entrySize
 	seriesBytes   = seriesCount * unsafe.Sizeof(seriesLayout{})
+	// The parts of the functions' region, from its start.
+	activeAt        = functionCount * unsafe.Sizeof(uint16(0))
+	functionTextsAt = activeAt + activeCount*unsafe.Sizeof(activeLayout{})
+	callsAt         = functionTextsAt + functionTextSize
+	callsBytes      = activeCount * unsafe.Sizeof(callsLayout{})
 )
 
 var (
@@ -84,6 +89,10 @@ func layOut(base unsafe.Pointer, count uint32) {
 	header.seriesCount = seriesCount
 	header.processorCount = count
 	header.ringSize = ringSize
+	header.functionsOffset = uint64(functionsAt(count))
+	header.functionCount = functionCount
+	header.functionTextSize = functionTextSize
+	header.activeCount = activeCount
 	copy(header.goVersion[:], runtime.Version())
 	copy(header.tandemVersion[:], tandemVersion)
 	resource := unsafe.Slice((*byte)(unsafe.Add(base, resourceAt)), resourceSize)
@@ -100,6 +109,7 @@ func layOut(base unsafe.Pointer, count uint32) {
 		target.traces = rand()
 	}
 	control = (*controlLayout)(unsafe.Add(base, controlAt))
+	functions = unsafe.Add(base, functionsAt(count))
 	atomic.StoreUint64(&header.magic, magic)
 }
 
@@ -111,7 +121,9 @@ func ringDataAt(count uint32) uintptr {
 	return (ringsAt(count) + uintptr(count)*unsafe.Sizeof(ringLayout{}) + page - 1) &^ (page - 1)
 }
 
-func fileSize(count uint32) uintptr { return ringDataAt(count) + uintptr(count)*ringSize }
+func functionsAt(count uint32) uintptr { return ringDataAt(count) + uintptr(count)*ringSize }
+
+func fileSize(count uint32) uintptr { return functionsAt(count) + callsAt + uintptr(count)*callsBytes }
 
 // describeGoroutines tells the kernel half where the account of the running goroutine is. Without that it stays off.
 func describeGoroutines(header *headerLayout) {

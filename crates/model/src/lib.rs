@@ -4,6 +4,7 @@
 //! build them; they are made where a person or a script reads. Times are integers: nanoseconds since 1970 for moments,
 //! nanoseconds for durations.
 
+mod pattern;
 mod tree;
 mod units;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use pattern::{BadPattern, FunctionPattern};
 pub use tree::{Node, Row, Tree};
 pub use units::{format_duration, parse_duration};
 

@@ -5,7 +5,8 @@
 use std::ops::RangeInclusive;
 
 use crate::layout::{
-    CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, KEY, LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
+    ACTIVE, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, KEY, LAYOUT_VERSION, MAGIC, PAGE,
+    RING, SERIES,
 };
 use crate::{MonotonicNanos, bytes};
 
@@ -20,6 +21,9 @@ const RESOURCE_LIMIT: u32 = 1 << 20;
 const ENTRY_LIMIT: u32 = 1 << 18;
 const SERIES_LIMIT: u32 = 1 << 16;
 const PROCESSOR_LIMIT: u32 = 1 << 12;
+const FUNCTION_LIMIT: u32 = 1 << 20;
+const FUNCTION_TEXT_LIMIT: u32 = 1 << 26;
+const ACTIVE_LIMIT: u32 = 1 << 16; // a switch has 16 bits
 const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 26;
 
 /// Why a header is not believed.
@@ -112,6 +116,21 @@ pub(crate) struct Geometry {
     pub ring_headers: usize,
     pub rings: usize,
     pub ring_size: u32,
+    /// `None` in programs of a layout that had none.
+    pub functions: Option<FunctionGeometry>,
+}
+
+/// Where the parts of the functions' region are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionGeometry {
+    pub switches: usize,
+    pub function_count: u32,
+    pub active: usize,
+    pub active_count: u32,
+    pub texts: usize,
+    pub text_size: u32,
+    pub calls: usize,
+    pub processor_count: u32,
 }
 
 impl Header {
@@ -202,6 +221,46 @@ impl Geometry {
             ring_headers,
             rings: region("rings", rings_start, u64::from(processor_count) * u64::from(ring_size))?,
             ring_size,
+            functions: FunctionGeometry::parse(page, file_size, processor_count)?,
         })
+    }
+}
+
+impl FunctionGeometry {
+    fn parse(page: &[u8; PAGE], file_size: u64, processor_count: u32) -> Result<Option<Self>, HeaderError> {
+        let start = bytes::u64_at(page, HEADER.at("functions_offset"));
+        if start == 0 {
+            return Ok(None);
+        }
+        let count = |name, limit: u32| match bytes::u32_at(page, HEADER.at(name)) {
+            number if number > limit => Err(HeaderError::Number(name, number.into())),
+            number => Ok(number),
+        };
+        let function_count = count("function_count", FUNCTION_LIMIT)?;
+        let text_size = count("function_text_size", FUNCTION_TEXT_LIMIT)?;
+        let active_count = count("active_count", ACTIVE_LIMIT)?;
+        // Below 2^40 each, so that sums cannot overflow once the start lies inside the file.
+        let page_up = |size: u64| size.next_multiple_of(PAGE as u64);
+        let switches = page_up(u64::from(function_count) * 2);
+        let active = page_up(u64::from(active_count) * ACTIVE.size as u64);
+        let texts = page_up(text_size.into());
+        let calls = u64::from(processor_count) * u64::from(active_count) * CALLS.size as u64;
+        if start < PAGE as u64 || !start.is_multiple_of(8) || start > file_size {
+            return Err(HeaderError::Region("functions"));
+        }
+        if start + switches + active + texts + calls > file_size {
+            return Err(HeaderError::Region("functions"));
+        }
+        let place = |offset: u64| usize::try_from(offset).map_err(|_| HeaderError::Region("functions"));
+        Ok(Some(Self {
+            switches: place(start)?,
+            function_count,
+            active: place(start + switches)?,
+            active_count,
+            texts: place(start + switches + active)?,
+            text_size,
+            calls: place(start + switches + active + texts)?,
+            processor_count,
+        }))
     }
 }

@@ -40,6 +40,19 @@ pub const ACCOUNT_COUNT: usize = 16384;
 /// Items of an attribute value longer than this are cut (the length has 12 bits).
 pub const ITEM_LIMIT: usize = 4095;
 
+/// Functions woven dormant that a program can register.
+pub const FUNCTION_COUNT: usize = 1 << 16;
+/// Functions that can be switched on at once, and one more: number 0 stands for "off".
+pub const ACTIVE_COUNT: usize = 1024;
+/// Bytes for the names of functions that were woven dormant.
+pub const FUNCTION_TEXT_SIZE: usize = 8 << 20;
+/// Operations from this id on are functions that were woven dormant; their number is the id less this.
+pub const FIRST_FUNCTION: u32 = 1 << 16;
+/// Keys from this id on are such a function's arguments, by position; the function's text has their names.
+pub const FIRST_ARGUMENT_KEY: u16 = 0xff00;
+/// Arguments that a span can have.
+pub const ARGUMENT_COUNT: usize = 16;
+
 /// Upper bounds of the duration histograms in nanoseconds; one more bucket takes what is above the last.
 /// The advice of the HTTP conventions, continued downwards.
 pub const BUCKET_BOUNDS: [u64; 19] = [
@@ -216,6 +229,15 @@ pub const HEADER: Struct = Struct {
         f("series_count", Type::U32, 152, "series a processor"),
         f("processor_count", Type::U32, 156, "rings and tables of counts; at least GOMAXPROCS at start"),
         f("ring_size", Type::U32, 160, "bytes of one ring, a power of two"),
+        f(
+            "functions_offset",
+            Type::U64,
+            168,
+            "offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none",
+        ),
+        f("function_count", Type::U32, 176, "capacity of the switches"),
+        f("function_text_size", Type::U32, 180, "capacity of the texts, bytes"),
+        f("active_count", Type::U32, 184, "capacity of the table of active functions"),
         f("go_version", Type::Bytes(32), 192, "runtime.Version(), zero padded"),
         f("tandem_version", Type::Bytes(32), 224, "version of tandem that wove the program, zero padded"),
     ],
@@ -238,13 +260,16 @@ pub const CONTROL: Struct = Struct {
         f("flags", Type::U32, 4, "CONTROL_* bits"),
         f("heartbeat", Type::U64, 8, "CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet"),
         f("sampling_threshold", Type::U64, 16, "reject a new root when the low 56 bits of its trace id are below this"),
+        f("active_count", Type::U32, 24, "highest entry of the table of active functions that was ever used"),
         f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
         f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
         f("account_count", Type::U32, 2056, "highest account index given out"),
+        f("function_count", Type::U32, 2060, "functions registered; raised after their text is complete"),
         f("lost_entries", Type::U64, 2064, "spans that found the in-flight table full (recorded, but not crash-safe)"),
         f("cut_attributes", Type::U64, 2072, "attribute values cut or left out for want of room"),
-        f("lost_names", Type::U64, 2080, "descriptors and keys that did not fit their tables"),
+        f("lost_names", Type::U64, 2080, "descriptors, keys and functions that did not fit their tables"),
+        f("function_text_size", Type::U32, 2088, "bytes of function texts; raised after they are complete"),
     ],
 };
 
@@ -382,6 +407,52 @@ pub const ACCOUNT: Struct = Struct {
     ],
 };
 
+/// The text of functions that were woven dormant, one block a source file. Text follows, padded to 8 bytes.
+pub const FUNCTION_TEXT: Struct = Struct {
+    name: "function_text",
+    size: 16,
+    doc: "head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes",
+    fields: &[
+        f("first", Type::U32, 0, "number of its first function"),
+        f("count", Type::U32, 4, "functions"),
+        f("size", Type::U32, 8, "bytes of text"),
+    ],
+};
+
+/// A function that is switched on. The switch of a function holds the number of its entry here; 0: off.
+pub const ACTIVE: Struct = Struct {
+    name: "active",
+    size: 128,
+    doc: "a function that is switched on; the first half whoever switches writes and the program reads, the second half is the program's own",
+    fields: &[
+        f("function", Type::U32, 0, "number of the function, and 1; 0: the entry is free"),
+        f("flags", Type::U32, 4, "ACTIVE_* bits"),
+        f("limit", Type::U32, 8, "spans a second; 0: no limit"),
+        f("calls_before", Type::U64, 16, "calls that its table entries had counted when it was switched on"),
+        f("limited_before", Type::U64, 24, "the same of those beyond the limit"),
+        f("window", Type::U64, 64, "when the current second of the limit began, CLOCK_MONOTONIC ns"),
+        f("started", Type::U32, 72, "spans given out in it"),
+    ],
+};
+
+/// `active.flags`: record the arguments.
+pub const ACTIVE_ARGUMENTS: u32 = 1;
+
+/// What one processor has counted of an active function.
+pub const CALLS: Struct = Struct {
+    name: "calls",
+    size: 32,
+    doc: "what one processor has counted of an active function, cumulative over all functions that have had the entry; the program writes it",
+    fields: &[
+        f("calls", Type::U64, 0, "calls while it was on"),
+        f("limited", Type::U64, 8, "of them, those that got no span because of the limit"),
+        f("looked", Type::U64, 16, "when a call beyond the limit last looked at the clock, CLOCK_MONOTONIC ns"),
+        f("granted", Type::U16, 24, "spans that may still be started without asking"),
+        f("skip", Type::U16, 26, "calls that are to be refused without asking"),
+        f("skipped", Type::U16, 28, "how many they were"),
+    ],
+};
+
 /// Message of a program to the agent, sent with its memfd (`SCM_RIGHTS`) over a `SOCK_SEQPACKET` socket.
 pub const HELLO: Struct = Struct {
     name: "hello",
@@ -414,7 +485,22 @@ pub const WELCOME: Struct = Struct {
 pub const WELCOME_MAGIC: u32 = u32::from_le_bytes(*b"TDOK");
 
 /// All structures, in the order of the file.
-pub const STRUCTS: &[Struct] = &[HEADER, CONTROL, DESCRIPTOR, KEY, RING, RECORD, ITEM, SERIES, ACCOUNT, HELLO, WELCOME];
+pub const STRUCTS: &[Struct] = &[
+    HEADER,
+    CONTROL,
+    DESCRIPTOR,
+    KEY,
+    RING,
+    RECORD,
+    ITEM,
+    SERIES,
+    ACCOUNT,
+    FUNCTION_TEXT,
+    ACTIVE,
+    CALLS,
+    HELLO,
+    WELCOME,
+];
 
 /// A named number that both sides share.
 #[derive(Clone, Copy, Debug)]
@@ -470,6 +556,13 @@ pub const CONSTANTS: &[Constant] = &[
     c("SERIES_COUNT", SERIES_COUNT as u64),
     c("RESOURCE_SIZE", RESOURCE_SIZE as u64),
     c("ACCOUNT_COUNT", ACCOUNT_COUNT as u64),
+    c("FUNCTION_COUNT", FUNCTION_COUNT as u64),
+    c("ACTIVE_COUNT", ACTIVE_COUNT as u64),
+    c("FUNCTION_TEXT_SIZE", FUNCTION_TEXT_SIZE as u64),
+    c("FIRST_FUNCTION", FIRST_FUNCTION as u64),
+    c("FIRST_ARGUMENT_KEY", FIRST_ARGUMENT_KEY as u64),
+    c("ARGUMENT_COUNT", ARGUMENT_COUNT as u64),
+    c("ACTIVE_ARGUMENTS", ACTIVE_ARGUMENTS as u64),
     c("ITEM_LIMIT", ITEM_LIMIT as u64),
     c("BUCKET_COUNT", BUCKET_COUNT as u64),
     c("HEADER_HAS_ACCOUNTS", HEADER_HAS_ACCOUNTS as u64),
@@ -635,5 +728,8 @@ mod tests {
         const { assert!(RING_SIZE >= 8 * ENTRY_SIZE) };
         assert_eq!(CONTROL.at("descriptor_count"), PAGE / 2, "the two halves of the control page have one writer each");
         const { assert!(DESCRIPTOR_COUNT <= 32 * 64) };
+        const { assert!(DESCRIPTOR_COUNT <= FIRST_FUNCTION as usize && ACTIVE_COUNT <= FUNCTION_COUNT) };
+        const { assert!(FIRST_DYNAMIC_KEY as usize + KEY_COUNT <= FIRST_ARGUMENT_KEY as usize) };
+        assert_eq!(ACTIVE.at("window"), 64, "the two halves of an active function have one writer each");
     }
 }

@@ -6,6 +6,7 @@
 
 mod bytes;
 mod control;
+mod functions;
 pub mod generate;
 pub mod header;
 pub mod layout;
@@ -18,9 +19,10 @@ mod tables;
 pub mod writer;
 
 pub use control::{Control, ProgramCounters};
+pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{Header, HeaderError, HeaderFacts};
 pub use memory::{Identity, Memory, OpenError};
-pub use parse::{Item, Items, RecordError, SpanRecord, Value};
+pub use parse::{Item, Items, RecordError, SpanRecord, Value, rename_attributes};
 pub use ring::{Drained, Garbage, Ring};
 pub use series::{SeriesDelta, SeriesReader};
 pub use tables::{Descriptor, Tables};

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rustix::fs::{FlockOperation, OFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::functions::{self, Active, FunctionTexts};
 use crate::header::{Header, HeaderError};
 use crate::layout::{ENTRY_SIZE, PAGE, SERIES};
 use crate::{Control, Ring, SeriesReader, Tables};
@@ -76,39 +77,13 @@ pub struct Memory {
 impl Memory {
     /// Opens the file behind a descriptor that a program sent, or that was found in `/proc`.
     pub fn open(descriptor: BorrowedFd<'_>) -> Result<Self, OpenError> {
-        let system = |what| move |error: io::Error| OpenError::System(what, error);
-        // An open description of our own: the lock must be ours, not the program's.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags((OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed())
-            .open(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
-            .map_err(system("open it for reading and writing"))?;
-        let file_system =
-            rustix::fs::fstatfs(&file).map_err(|error| OpenError::System("ask for its file system", error.into()))?;
-        if !u64::try_from(file_system.f_type).is_ok_and(|kind| kind == TMPFS_MAGIC) {
-            return Err(OpenError::Kind);
-        }
+        let file = open_description(descriptor)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Busy),
             Err(error) => return Err(OpenError::System("lock it", error.into())),
         }
-        // Fails where the program has sealed the seals; what counts is the outcome.
-        let _ = rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW);
-        if !rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
-            return Err(OpenError::Unsealed);
-        }
-        let size = file.metadata().map_err(system("ask for its size"))?.size();
-        if !(PAGE as u64..=FILE_LIMIT).contains(&size) {
-            return Err(OpenError::Size(size));
-        }
-        let mut page = [0; PAGE];
-        file.read_exact_at(&mut page, 0).map_err(system("read its header"))?;
-        let header = Header::parse(&page, size)?;
-        let length = usize::try_from(size).map_err(|_| OpenError::Size(size))?;
-        let mapping = Arc::new(Mapping::new(file.as_fd(), length).map_err(system("map it"))?);
-        let identity = Identity::of(file.as_fd()).map_err(system("ask for its identity"))?;
+        let Opened { mapping, header, identity } = check_and_map(&file)?;
         Ok(Self { file, mapping, header, identity })
     }
 
@@ -135,7 +110,7 @@ impl Memory {
 
     /// Operations and keys that the program has registered.
     pub fn tables(&self) -> Tables {
-        Tables::new(Arc::clone(&self.mapping), &self.header.geometry)
+        Tables::new(Arc::clone(&self.mapping), &self.header)
     }
 
     /// The counts of spans that left no record.
@@ -145,13 +120,13 @@ impl Memory {
 
     /// The resource text: lines of the program's environment.
     pub fn resource(&self) -> String {
-        let geometry = &self.header.geometry;
-        let mut text = vec![0; geometry.resource_size as usize];
-        // A read cannot fail inside the file; if it did, there would be no text.
-        match self.file.read_exact_at(&mut text, geometry.resource as u64) {
-            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-            Err(_) => String::new(),
-        }
+        resource(&self.file, &self.header)
+    }
+
+    /// Functions that are switched on; none where the program knows no dormant ones.
+    pub fn active_functions(&self) -> Vec<Active> {
+        let texts = FunctionTexts::new(Arc::clone(&self.mapping), &self.header);
+        texts.map(|texts| functions::active(&self.file, &texts)).unwrap_or_default()
     }
 
     /// Calls `each` with the entries of the in-flight table that hold a span: what a dead program left unfinished.
@@ -187,6 +162,64 @@ impl Memory {
         let part = &mut buffer[..size];
         self.file.read_exact_at(part, offset).ok()?;
         Some(part)
+    }
+}
+
+/// A file that was checked and mapped.
+pub(crate) struct Opened {
+    pub(crate) mapping: Arc<Mapping>,
+    pub(crate) header: Header,
+    pub(crate) identity: Identity,
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    move |error| OpenError::System(what, error)
+}
+
+/// An open description of our own of a memory file: locks must be ours, not the program's.
+pub(crate) fn open_description(descriptor: BorrowedFd<'_>) -> Result<File, OpenError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags((OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed())
+        .open(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+        .map_err(system("open it for reading and writing"))?;
+    let file_system =
+        rustix::fs::fstatfs(&file).map_err(|error| OpenError::System("ask for its file system", error.into()))?;
+    if !u64::try_from(file_system.f_type).is_ok_and(|kind| kind == TMPFS_MAGIC) {
+        return Err(OpenError::Kind);
+    }
+    Ok(file)
+}
+
+/// Seals the file, checks its header, and maps it.
+pub(crate) fn check_and_map(file: &File) -> Result<Opened, OpenError> {
+    // Fails where the program has sealed the seals; what counts is the outcome.
+    let _ = rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW);
+    if !rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
+        return Err(OpenError::Unsealed);
+    }
+    let size = file.metadata().map_err(system("ask for its size"))?.size();
+    if !(PAGE as u64..=FILE_LIMIT).contains(&size) {
+        return Err(OpenError::Size(size));
+    }
+    let mut page = [0; PAGE];
+    file.read_exact_at(&mut page, 0).map_err(system("read its header"))?;
+    let header = Header::parse(&page, size)?;
+    let length = usize::try_from(size).map_err(|_| OpenError::Size(size))?;
+    let mapping = Arc::new(Mapping::new(file.as_fd(), length).map_err(system("map it"))?);
+    let identity = Identity::of(file.as_fd()).map_err(system("ask for its identity"))?;
+    Ok(Opened { mapping, header, identity })
+}
+
+/// The resource text: lines of the program's environment.
+pub(crate) fn resource(file: &File, header: &Header) -> String {
+    let geometry = &header.geometry;
+    let mut text = vec![0; geometry.resource_size as usize];
+    // A read cannot fail inside the file; if it did, there would be no text.
+    match file.read_exact_at(&mut text, geometry.resource as u64) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(_) => String::new(),
     }
 }
 

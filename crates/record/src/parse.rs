@@ -152,6 +152,21 @@ pub enum Value<'a> {
     Bool(bool),
 }
 
+/// Gives attributes of a record other keys. Stops at the first item that cannot be read.
+pub fn rename_attributes(record: &mut [u8], mut key_of: impl FnMut(u16) -> u16) {
+    let mut at = RECORD.size;
+    while record.len() >= at + ITEM.size {
+        let key = bytes::u16_at(record, at + const { ITEM.at("key") });
+        let word = bytes::u16_at(record, at + const { ITEM.at("type_and_size") });
+        if matches!(word >> 12, item::STRING | item::INT | item::FLOAT | item::BOOL) {
+            record[at + const { ITEM.at("key") }..][..2].copy_from_slice(&key_of(key).to_le_bytes());
+        } else if word >> 12 == 0 {
+            return;
+        }
+        at += ITEM.size + (usize::from(word) & layout::ITEM_LIMIT).next_multiple_of(4);
+    }
+}
+
 /// Goes through items. Ends at the first one that cannot be read.
 #[derive(Clone, Debug)]
 pub struct Items<'a> {

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::header::Geometry;
-use crate::layout::{DESCRIPTOR, FIRST_DYNAMIC_KEY, KEY};
+use crate::functions::{FunctionNumber, FunctionTexts};
+use crate::header::Header;
+use crate::layout::{DESCRIPTOR, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, KEY};
 use crate::memory::Mapping;
 
 /// An operation: what the spans of one join point have in common.
@@ -20,6 +21,8 @@ pub struct Descriptor {
     pub scope: String,
     /// Template of the span's name.
     pub name: String,
+    /// Names behind the keys that stand for arguments, by position.
+    pub arguments: Vec<String>,
 }
 
 /// Reader of both tables.
@@ -30,11 +33,14 @@ pub struct Tables {
     descriptor_count: u32,
     keys: usize,
     key_count: u32,
+    functions: Option<FunctionTexts>,
 }
 
 impl Tables {
-    pub(crate) fn new(mapping: Arc<Mapping>, geometry: &Geometry) -> Self {
+    pub(crate) fn new(mapping: Arc<Mapping>, header: &Header) -> Self {
+        let geometry = &header.geometry;
         Self {
+            functions: FunctionTexts::new(Arc::clone(&mapping), header),
             mapping,
             descriptors: geometry.descriptors,
             descriptor_count: geometry.descriptor_count,
@@ -55,6 +61,9 @@ impl Tables {
 
     /// The operation with this id, if the program has registered it.
     pub fn descriptor(&self, id: u32) -> Option<Descriptor> {
+        if let Some(number) = id.checked_sub(FIRST_FUNCTION) {
+            return self.function(FunctionNumber(number));
+        }
         if id == 0 || id >= self.descriptor_count {
             return None;
         }
@@ -69,8 +78,21 @@ impl Tables {
             id: text("id", "id_size", const { DESCRIPTOR.at("scope") } - const { DESCRIPTOR.at("id") }),
             scope: text("scope", "scope_size", const { DESCRIPTOR.at("name") } - const { DESCRIPTOR.at("scope") }),
             name: text("name", "name_size", DESCRIPTOR.size - const { DESCRIPTOR.at("name") }),
+            arguments: Vec::new(),
         };
         (!descriptor.id.is_empty()).then_some(descriptor)
+    }
+
+    /// A function that was woven dormant, as an operation.
+    fn function(&self, number: FunctionNumber) -> Option<Descriptor> {
+        let function = self.functions.as_ref()?.find(number)?;
+        Some(Descriptor {
+            kind: 1,
+            id: format!("func/{}", function.title()),
+            name: function.title(),
+            scope: function.import_path,
+            arguments: function.arguments,
+        })
     }
 
     /// The key with this id, if the program has registered it.

@@ -16,9 +16,9 @@ use rustix::net::{
 };
 
 use crate::layout::{
-    BUCKET_BOUNDS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_DYNAMIC_KEY, HEADER, HELLO, HELLO_MAGIC, KEY, LAYOUT_VERSION,
-    MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_PADDING, RECORD_SPAN, RESOURCE_SIZE, RING, SERIES, WELCOME, WELCOME_MAGIC,
-    item,
+    ACTIVE, BUCKET_BOUNDS, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_DYNAMIC_KEY, FUNCTION_TEXT, HEADER, HELLO,
+    HELLO_MAGIC, KEY, LAYOUT_VERSION, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_PADDING, RECORD_SPAN, RESOURCE_SIZE,
+    RING, SERIES, WELCOME, WELCOME_MAGIC, item,
 };
 use crate::{HeaderFacts, MonotonicNanos, bytes};
 
@@ -76,10 +76,18 @@ struct Places {
     series: usize,
     ring_headers: usize,
     rings: usize,
+    functions: usize,
 }
 
 const DESCRIPTORS: u32 = 64;
 const KEYS: u32 = 64;
+const FUNCTIONS: u32 = 64;
+const ACTIVES: u32 = 4;
+const TEXTS: usize = PAGE;
+/// The parts of the functions' region, from its start: switches and active functions fit a page each.
+const ACTIVE_AT: usize = PAGE;
+const TEXTS_AT: usize = 2 * PAGE;
+const CALLS_AT: usize = TEXTS_AT + TEXTS;
 
 impl Writer {
     /// A new file, complete.
@@ -95,9 +103,10 @@ impl Writer {
         let series = entries + options.entries as usize * ENTRY_SIZE;
         let ring_headers = (series + processors * options.series as usize * SERIES.size).next_multiple_of(PAGE);
         let rings = (ring_headers + processors * RING.size).next_multiple_of(PAGE);
-        let size = (rings + processors * options.ring_size as usize) as u64;
+        let functions = (rings + processors * options.ring_size as usize).next_multiple_of(PAGE);
+        let size = (functions + CALLS_AT + processors * ACTIVES as usize * CALLS.size) as u64;
         file.set_len(size)?;
-        let places = Places { descriptors, keys, resource, entries, series, ring_headers, rings };
+        let places = Places { descriptors, keys, resource, entries, series, ring_headers, rings, functions };
         let writer = Self {
             file,
             heads: vec![0; processors],
@@ -114,7 +123,7 @@ impl Writer {
     fn write_header(&self) -> io::Result<()> {
         let mut page = [0; PAGE];
         let mut put = |name: &str, number: &[u8]| page[HEADER.at(name)..][..number.len()].copy_from_slice(number);
-        let Places { descriptors, keys, resource, entries, series, ring_headers, .. } = self.places;
+        let Places { descriptors, keys, resource, entries, series, ring_headers, functions, .. } = self.places;
         for (name, offset) in [
             ("control_offset", PAGE),
             ("descriptors_offset", descriptors),
@@ -123,6 +132,7 @@ impl Writer {
             ("entries_offset", entries),
             ("series_offset", series),
             ("rings_offset", ring_headers),
+            ("functions_offset", functions),
         ] {
             put(name, &(offset as u64).to_le_bytes());
         }
@@ -143,6 +153,9 @@ impl Writer {
             ("series_count", self.options.series),
             ("processor_count", self.options.processors),
             ("ring_size", self.options.ring_size),
+            ("function_count", FUNCTIONS),
+            ("function_text_size", TEXTS as u32),
+            ("active_count", ACTIVES),
         ] {
             put(name, &number.to_le_bytes());
         }
@@ -187,6 +200,48 @@ impl Writer {
         let index = usize::from(number - FIRST_DYNAMIC_KEY);
         self.file.write_all_at(&entry, (self.places.keys + index * KEY.size) as u64)?;
         Ok(number)
+    }
+
+    /// Registers the functions of a file: a line with import path and package, then one for each function.
+    pub fn functions(&mut self, text: &str) -> io::Result<()> {
+        let first = self.control_u32("function_count")?;
+        let at = self.control_u32("function_text_size")?;
+        let count = text.lines().count() as u32 - 1;
+        let mut block = vec![0; (FUNCTION_TEXT.size + text.len()).next_multiple_of(8)];
+        for (name, number) in [("first", first), ("count", count), ("size", text.len() as u32)] {
+            block[FUNCTION_TEXT.at(name)..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+        block[FUNCTION_TEXT.size..][..text.len()].copy_from_slice(text.as_bytes());
+        self.file.write_all_at(&block, (self.places.functions + TEXTS_AT) as u64 + u64::from(at))?;
+        let put = |name, number: u32| self.file.write_all_at(&number.to_le_bytes(), (PAGE + CONTROL.at(name)) as u64);
+        put("function_text_size", at + block.len() as u32)?;
+        put("function_count", first + count)
+    }
+
+    /// What the switch of a function says.
+    pub fn switch(&self, function: u32) -> io::Result<u16> {
+        let mut switch = [0; 2];
+        self.file.read_exact_at(&mut switch, self.places.functions as u64 + 2 * u64::from(function))?;
+        Ok(u16::from_le_bytes(switch))
+    }
+
+    /// Counts calls of the function that has an entry, and those of them that got no span.
+    pub fn called(&self, processor: u32, entry: u16, calls: u64, limited: u64) -> io::Result<()> {
+        let index = (processor * ACTIVES) as usize + usize::from(entry);
+        let place = (self.places.functions + CALLS_AT + index * CALLS.size) as u64;
+        for (name, more) in [("calls", calls), ("limited", limited)] {
+            let place = place + CALLS.at(name) as u64;
+            self.write_u64(place, self.read_u64(place)? + more)?;
+        }
+        Ok(())
+    }
+
+    /// One of the 4-byte fields of an active function.
+    pub fn active_u32(&self, entry: u16, name: &str) -> io::Result<u32> {
+        let place = self.places.functions + ACTIVE_AT + usize::from(entry) * ACTIVE.size + ACTIVE.at(name);
+        let mut word = [0; 4];
+        self.file.read_exact_at(&mut word, place as u64)?;
+        Ok(u32::from_le_bytes(word))
     }
 
     /// Writes a record into a ring. `false`: the ring is full, and that has been counted.

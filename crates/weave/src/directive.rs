@@ -45,7 +45,10 @@ fn head_has(file: &GoFile<'_>, line: &str) -> bool {
 }
 
 /// The comment lines directly above the function with their line numbers, the nearest first.
-fn doc_comments<'a>(file: &'a GoFile<'_>, function: &Function<'a>) -> impl Iterator<Item = (usize, &'a str)> {
+pub(crate) fn doc_comments<'a>(
+    file: &'a GoFile<'_>,
+    function: &Function<'a>,
+) -> impl Iterator<Item = (usize, &'a str)> {
     let mut next = function.node;
     std::iter::from_fn(move || {
         let comment = next.prev_sibling().filter(|node| node.kind() == "comment")?;
@@ -71,7 +74,7 @@ pub fn spans(file: &GoFile<'_>, base_name: &str, import_path: &str) -> Directive
             if is_ignored(file, &function) {
                 continue;
             }
-            let default_name = qualified_name(package, &function);
+            let default_name = format!("{package}.{}", name_in_package(&function));
             let request = Request::read(words, &default_name, &mut |problem| found.warnings.push((*line, problem)));
             let operation = declarations.operation(&format!("func/{default_name}"), import_path, &request.name);
             found.edits.extend(span_edits(file, &function, &operation, &request, &mut declarations));
@@ -116,15 +119,21 @@ fn span_words(comment: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.trim())
 }
 
-/// `pkg.Func`, `pkg.T.Method` or `pkg.(*T).Method`, as in Go's stack traces but for type parameters.
-fn qualified_name(package: &str, function: &Function<'_>) -> String {
+/// Whether `//tandem:span` stands above the function.
+pub(crate) fn is_span(file: &GoFile<'_>, function: &Function<'_>) -> bool {
+    file.text.contains(PREFIX) && doc_comments(file, function).any(|(_, comment)| span_words(comment).is_some())
+}
+
+/// `Func`, `T.Method` or `(*T).Method`, as in Go's stack traces but for type parameters.
+pub(crate) fn name_in_package(function: &Function<'_>) -> String {
+    let is_part = |c: &char| !c.is_whitespace() && !matches!(c, '(' | ')');
     let receiver = function
         .receiver_type
-        .map(|kind| kind.split('[').next().unwrap_or(kind).split_whitespace().collect::<String>());
+        .map(|kind| kind.split('[').next().unwrap_or(kind).chars().filter(is_part).collect::<String>());
     match receiver {
-        Some(pointer) if pointer.starts_with('*') => format!("{package}.({pointer}).{}", function.name),
-        Some(value) => format!("{package}.{value}.{}", function.name),
-        None => format!("{package}.{}", function.name),
+        Some(pointer) if pointer.starts_with('*') => format!("({pointer}).{}", function.name),
+        Some(value) => format!("{value}.{}", function.name),
+        None => function.name.to_owned(),
     }
 }
 
@@ -199,6 +208,12 @@ fn is_expression(text: &str) -> bool {
     arguments == [1] && file.root().named_child_count() == 2
 }
 
+/// What makes names that are declared for a file unique in its package.
+pub(crate) fn suffix(base_name: &str) -> String {
+    let stem = base_name.trim_end_matches(".go");
+    stem.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", c as u32) }).collect()
+}
+
 /// The package-level declarations of a file, appended after its last line.
 struct Declarations {
     suffix: String,
@@ -209,12 +224,7 @@ struct Declarations {
 
 impl Declarations {
     fn new(base_name: &str) -> Declarations {
-        let stem = base_name.trim_end_matches(".go");
-        let suffix = stem
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}", c as u32) })
-            .collect();
-        Declarations { suffix, operations: 0, keys: Vec::new(), lines: Vec::new() }
+        Declarations { suffix: suffix(base_name), operations: 0, keys: Vec::new(), lines: Vec::new() }
     }
 
     fn operation(&mut self, id: &str, scope: &str, name: &str) -> String {
@@ -260,13 +270,13 @@ fn span_edits(
     edits
 }
 
-fn context_parameter(file: &GoFile<'_>, function: &Function<'_>) -> Option<usize> {
+pub(crate) fn context_parameter(file: &GoFile<'_>, function: &Function<'_>) -> Option<usize> {
     let names = file.import_names("context");
     let is_context = |kind: &str| kind.strip_suffix(".Context").is_some_and(|package| names.contains(&package));
     function.parameters.entries.iter().position(|entry| is_context(&file.text[entry.kind.clone()]))
 }
 
-fn error_result(file: &GoFile<'_>, results: &ParameterList) -> Option<usize> {
+pub(crate) fn error_result(file: &GoFile<'_>, results: &ParameterList) -> Option<usize> {
     let last = results.entries.len().checked_sub(1)?;
     (&file.text[results.entries[last].kind.clone()] == "error").then_some(last)
 }

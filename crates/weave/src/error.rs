@@ -58,7 +58,9 @@ pub enum WeaveError {
     Pack(#[from] PackError),
     /// `tandem.yaml` cannot be used.
     #[error("{path}: {problem}")]
-    #[diagnostic(help("tandem.yaml knows `packs:` (folders) and `disable:` (packs or rules)"))]
+    #[diagnostic(help(
+        "tandem.yaml knows `packs:` (folders), `disable:` (packs or rules) and `functions:` (docs/functions.md)"
+    ))]
     Configuration {
         /// The file.
         path: PathBuf,

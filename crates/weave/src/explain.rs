@@ -24,6 +24,16 @@ pub enum Line {
         /// The span's name.
         name: String,
     },
+    /// A function that `functions:` means.
+    Function {
+        /// Where it stands.
+        place: String,
+        /// Its name.
+        name: String,
+        /// Why it was left out; absent: it is woven dormant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left_out: Option<String>,
+    },
     /// Something that is wrong and does not stop a build.
     Warning {
         /// One line.
@@ -51,6 +61,11 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
             .into_iter()
             .map(|(path, line, name)| Line::Span { place: format!("{}:{line}", path.display()), name }),
     );
+    lines.extend(plan.functions.into_iter().map(|(path, function)| Line::Function {
+        place: format!("{}:{}", path.display(), function.line),
+        name: function.name,
+        left_out: function.left_out,
+    }));
     lines.extend(plan.warnings.into_iter().map(|text| Line::Warning { text }));
     Ok(lines)
 }
@@ -88,6 +103,10 @@ impl Line {
                 format!("{mark} {}  {}\n    {what}", report.rule, report.description)
             }
             Line::Span { place, name } => format!("+ span {name:?}\n    {place}"),
+            Line::Function { place, name, left_out } => match left_out {
+                None => format!("+ function {name}, dormant\n    {place}"),
+                Some(reason) => format!("- function {name}, left out: {reason}\n    {place}"),
+            },
             Line::Warning { text } => format!("! {text}"),
         }
     }

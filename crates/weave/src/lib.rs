@@ -1,8 +1,8 @@
 //! The build half of Tandem: weaves spans into Go source and runs the go command on the result.
 //!
 //! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
-//! which bytes) → `goroot` (tried by `trial` where Go is new), `modules`, `versioned`,
-//! `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
+//! which bytes), `directive`, `functions` (the user's own code) → `goroot` (tried by `trial` where Go is new), `modules`,
+//! `versioned`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
 //! (what its tools record).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
@@ -14,6 +14,7 @@ mod embedded;
 pub mod error;
 pub mod explain;
 pub mod find;
+pub mod functions;
 pub mod go;
 pub mod goroot;
 pub mod modfile;

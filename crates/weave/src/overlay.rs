@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Key, check_interrupted};
 use crate::directive;
 use crate::error::{WeaveError, at};
+use crate::functions::{self, DormantFunction, FunctionRule, FunctionRules, Package};
 use crate::goroot::{DESCRIPTION, write_new};
 use crate::parse::GoFile;
 use crate::splice::{self, Edit};
@@ -40,6 +41,7 @@ struct FileDescription {
     edits: Vec<Edit>,
     warnings: Vec<(usize, String)>,
     spans: Vec<(usize, String)>,
+    functions: Vec<DormantFunction>,
 }
 
 /// All overlay files of a build, by the path they stand for.
@@ -51,6 +53,8 @@ pub struct Overlay {
     pub warnings: Vec<String>,
     /// `path`, line, name of each span that a directive asks for.
     pub spans: Vec<(PathBuf, usize, String)>,
+    /// `path` of each function that `functions:` means, and what became of it.
+    pub functions: Vec<(PathBuf, DormantFunction)>,
 }
 
 /// The user's own `-overlay`: what stands for which path; an empty path takes the file away.
@@ -158,23 +162,31 @@ impl From<Woven> for KeptWeave {
 }
 
 impl Overlay {
-    /// Weaves the user's tree: `rule_edits`, and the directives in the folders of `modules` (import path and folder) and
-    /// in files that were `given` one by one.
+    /// Weaves the user's tree: `rule_edits`, and in the folders of `modules` (import path and folder) the directives and
+    /// the `functions`; of files that were `given` one by one the directives.
     pub fn build(
         cache: &Cache,
         user: &UserOverlay,
         modules: &[(String, PathBuf)],
         given: &[PathBuf],
         rule_edits: &RuleEdits,
+        functions: &FunctionRules,
     ) -> Result<Overlay, WeaveError> {
         let mut overlay = Overlay::default();
         let mut files: BTreeMap<PathBuf, String> = BTreeMap::new(); // plain path to import path
+        let mut packages: BTreeMap<PathBuf, String> = BTreeMap::new(); // folder to import path
         for (module, dir) in modules {
-            for file in files_with_directives(cache, user, dir)? {
-                let below = file.parent().and_then(|parent| parent.strip_prefix(dir).ok()).unwrap_or(Path::new(""));
+            for (file, has_directive) in go_files(cache, user, dir)? {
+                let package_dir = file.parent().unwrap_or(dir);
+                let below = package_dir.strip_prefix(dir).unwrap_or(Path::new(""));
                 let import_path =
                     if below.as_os_str().is_empty() { module.clone() } else { format!("{module}/{}", below.display()) };
-                files.insert(file, import_path);
+                let package = Package { import_path: &import_path, dir: package_dir };
+                let is_meant = !functions.is_empty() && !is_test(&file) && !functions.for_package(package).is_empty();
+                packages.insert(package_dir.to_owned(), import_path.clone());
+                if has_directive || is_meant {
+                    files.insert(file, import_path);
+                }
             }
         }
         for file in given {
@@ -183,6 +195,14 @@ impl Overlay {
                 files.entry(file.clone()).or_insert_with(|| GIVEN_FILES.to_owned());
             }
         }
+        let packages: Vec<Package<'_>> =
+            packages.iter().map(|(dir, import_path)| Package { import_path, dir }).collect();
+        overlay.warnings.extend(functions.useless(&packages).map(|pattern| {
+            format!(
+                "tandem.yaml: functions: {pattern} is no package of this module, of its workspace, of vendor/, or of a \
+                 folder that replaces a module"
+            )
+        }));
         let ignored = ignored_packages(user, files.keys());
         for path in rule_edits.edits.keys() {
             files.entry(path.clone()).or_default();
@@ -192,7 +212,10 @@ impl Overlay {
             let is_ignored = path.parent().is_some_and(|dir| ignored.contains(dir));
             if !is_ignored {
                 let edits = rule_edits.edits.get(path).map_or(&[][..], Vec::as_slice);
-                overlay.add_file(cache, user, path, import_path, edits)?;
+                let dir = path.parent().unwrap_or(Path::new(""));
+                let rules = functions.for_package(Package { import_path, dir });
+                let rules = if is_test(path) { Vec::new() } else { rules };
+                overlay.add_file(cache, user, path, &Wanted { import_path, edits, rules })?;
             }
         }
         for (path, text) in &rule_edits.added {
@@ -210,14 +233,15 @@ impl Overlay {
         cache: &Cache,
         user: &UserOverlay,
         path: &Path,
-        import_path: &str,
-        rule_edits: &[Edit],
+        wanted: &Wanted<'_>,
     ) -> Result<(), WeaveError> {
         let Some(plain) = user.text(path) else { return Ok(()) };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let edits_text = serde_json::to_vec(rule_edits).expect("plain data");
-        let key = Key::new("file").text(&name).text(import_path).text(&plain).bytes(&edits_text);
-        let entry = cache.entry(KIND, &key.name(), |work| make_file(work, &name, import_path, &plain, rule_edits))?;
+        let edits_text = serde_json::to_vec(wanted.edits).expect("plain data");
+        let key = Key::new("file").text(&name).text(wanted.import_path).text(&plain).bytes(&edits_text);
+        // The Debug text of the rules holds every field of them, and nothing else.
+        let key = key.text(format!("{:?}", wanted.rules));
+        let entry = cache.entry(KIND, &key.name(), |work| make_file(work, &name, &plain, wanted))?;
         let description = entry.join(DESCRIPTION);
         let text = fs::read(&description).map_err(at("read", &description))?;
         let description: FileDescription =
@@ -225,6 +249,7 @@ impl Overlay {
         self.warnings
             .extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
         self.spans.extend(description.spans.into_iter().map(|(line, name)| (path.to_owned(), line, name)));
+        self.functions.extend(description.functions.into_iter().map(|function| (path.to_owned(), function)));
         if !description.edits.is_empty() {
             let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();
             self.files.insert(
@@ -236,21 +261,37 @@ impl Overlay {
     }
 }
 
-fn make_file(work: &Path, name: &str, import_path: &str, plain: &str, rule_edits: &[Edit]) -> Result<(), WeaveError> {
+/// What is to be woven into a file.
+struct Wanted<'a> {
+    /// Of its package; empty where only rules of packs are wanted.
+    import_path: &'a str,
+    /// Of rules of packs.
+    edits: &'a [Edit],
+    /// Which functions.
+    rules: Vec<&'a FunctionRule>,
+}
+
+fn make_file(work: &Path, name: &str, plain: &str, wanted: &Wanted<'_>) -> Result<(), WeaveError> {
+    let Wanted { import_path, edits, rules } = wanted;
     let mut description = FileDescription::default();
-    let mut edits = rule_edits.to_vec();
+    let mut edits = edits.to_vec();
     // A file that does not parse is not woven: the go command says best what is wrong with it.
     if let Some(file) = GoFile::parse(plain) {
         if !import_path.is_empty() {
             let directives = directive::spans(&file, name, import_path);
-            description = FileDescription { edits: Vec::new(), warnings: directives.warnings, spans: directives.spans };
+            let dormant = functions::weave(&file, name, import_path, rules);
+            description.warnings = directives.warnings;
+            description.spans = directives.spans;
+            description.functions = dormant.functions;
             edits.extend(directives.edits);
+            edits.extend(dormant.edits);
         }
         if !edits.is_empty() {
             match weave::finish_edits(plain, edits) {
                 Some(edits) => description.edits = edits,
                 None => {
                     description.spans.clear();
+                    description.functions.clear();
                     description
                         .warnings
                         .push((1, "the spans asked for do not fit together; the file is not woven".into()));
@@ -279,8 +320,9 @@ fn ignored_packages<'a>(user: &UserOverlay, files: impl Iterator<Item = &'a Path
 /// What is known of a file: change time and size, and whether it has a directive.
 type Known = (u128, u64, bool);
 
-/// The files of a module that contain a directive; files that have not changed since the last build are not read.
-fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<Vec<PathBuf>, WeaveError> {
+/// The Go files of a module, and whether they contain a directive; files that have not changed since the last build are not
+/// read.
+fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTreeMap<PathBuf, bool>, WeaveError> {
     let place = cache.root().join("index").join(format!("{}.json", Key::new("index").text(module_dir).name()));
     let known: BTreeMap<String, Known> =
         fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
@@ -294,13 +336,17 @@ fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -
         kept.retain(|_, (modified, _, _)| *modified < settled);
         cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
     }
-    let mut found: BTreeSet<PathBuf> =
-        seen.into_iter().filter(|(_, (_, _, has))| *has).map(|(name, _)| module_dir.join(name)).collect();
+    let mut found: BTreeMap<PathBuf, bool> =
+        seen.into_iter().map(|(name, (_, _, has))| (module_dir.join(name), has)).collect();
     for path in user.replace.keys().filter(|path| path.starts_with(module_dir) && is_go_file(path)) {
         let has_directive = user.text(path).is_some_and(|text| text.contains("//tandem:"));
-        let _changed = if has_directive { found.insert(path.clone()) } else { found.remove(path) };
+        found.insert(path.clone(), has_directive);
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_test.go"))
 }
 
 fn is_go_file(path: &Path) -> bool {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::arguments::Arguments;
 use crate::cache::{Cache, Key};
 use crate::error::{WeaveError, at};
+use crate::functions::{DormantFunction, FunctionRule, FunctionRules};
 use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
@@ -82,6 +83,8 @@ pub struct Plan {
     pub spans: Vec<(PathBuf, usize, String)>,
     /// Files of the shadow GOROOT that are not the real ones', by path below it.
     woven_in_root: BTreeSet<PathBuf>,
+    /// Functions that `functions:` means, and what became of them.
+    pub functions: Vec<(PathBuf, DormantFunction)>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -96,6 +99,9 @@ struct Configuration {
     /// Packs and rules that are left out.
     #[serde(default)]
     disable: Vec<String>,
+    /// Functions that are woven dormant.
+    #[serde(default)]
+    functions: Vec<FunctionRule>,
 }
 
 impl Configuration {
@@ -146,11 +152,16 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &user, &wrapper)?;
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
+    let functions = FunctionRules::new(configuration.functions, &project.root);
     let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let mut found: Vec<Module> = match &versioned {
-        Some(resolution) => resolution.modules.iter().filter(|module| wanted.contains(&*module.path)).cloned().collect(),
-        None => project.modules(go_command, env, &cache, &wanted, dir)?,
+    let with_functions: BTreeSet<&str> = wanted.iter().copied().chain(functions.modules()).collect();
+    let known: Vec<Module> = match &versioned {
+        Some(resolution) => resolution.modules.clone(),
+        None => project.modules(go_command, env, &cache, &with_functions, dir)?,
     };
+    let known = known.into_iter().filter(|module| with_functions.contains(module.path.as_str()));
+    let (mut found, only_functions): (Vec<Module>, Vec<Module>) =
+        known.partition(|module| wanted.contains(module.path.as_str()));
     found.extend(project.own_modules_of(&wanted));
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
@@ -166,7 +177,12 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     }
     draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
 
-    let overlay = Overlay::build(&cache, &user, &project.own_folders, &arguments.files(dir), &draft.rule_edits)?;
+    let is_vendored = matches!(project.layout, Layout::Vendor(_));
+    let mut walked = project.own_folders.clone();
+    let overlaid = only_functions.iter().filter(|module| module.is_local() || is_vendored);
+    let overlaid = overlaid.map(|module| (module.path.clone(), module.dir.clone()));
+    walked.extend(overlaid.filter(|(_, dir)| !project.own_folders.iter().any(|(_, own)| own == dir)));
+    let overlay = Overlay::build(&cache, &user, &walked, &arguments.files(dir), &draft.rule_edits, &functions)?;
     draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
 }
 
@@ -300,6 +316,7 @@ impl Draft {
             reports: self.reports,
             spans: overlay.spans,
             woven_in_root: shadow.description.files.into_keys().collect(),
+            functions: overlay.functions,
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;

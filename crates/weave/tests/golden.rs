@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use weave::directive;
+use weave::functions::{self, FunctionRules, Package};
 use weave::pack::Pack;
 use weave::parse::GoFile;
 use weave::splice::Edit;
@@ -29,8 +30,10 @@ fn golden() {
         let (text, reports) = woven(&case, &plain);
         check(&case.join("woven.go.txt"), &text);
         check(&case.join("reports.txt"), &reports);
-        let declarations = text.lines().filter(|line| line.starts_with("var tandem")).count();
-        assert_eq!(text.lines().count(), plain.lines().count() + declarations, "{}: lines have moved", case.display());
+        let first = ["var tandem", "var _ = tandem_rt."];
+        let declared = text.lines().position(|line| first.iter().any(|start| line.starts_with(start)));
+        let woven_lines = declared.unwrap_or(text.lines().count());
+        assert_eq!(woven_lines, plain.lines().count(), "{}: lines have moved", case.display());
         assert!(engine::parses(&text), "{}: does not parse", case.display());
     }
 }
@@ -64,6 +67,17 @@ fn woven(case: &Path, plain: &str) -> (String, String) {
     reports.extend(directives.warnings.iter().map(|(line, text)| format!("line {line}: {text}\n")));
     reports.extend(directives.spans.iter().map(|(line, name)| format!("line {line}: span {name}\n")));
     edits.extend(directives.edits);
+    if case.join("functions.yaml").is_file() {
+        let text = fs::read_to_string(case.join("functions.yaml")).expect("just seen");
+        let rules = FunctionRules::new(serde_saphyr::from_str(&text).expect("valid rules"), Path::new("/shop"));
+        let rules = rules.for_package(Package { import_path: IMPORT_PATH, dir: Path::new("/shop") });
+        let dormant = functions::weave(&file, "shop.go", IMPORT_PATH, &rules);
+        reports.extend(dormant.functions.iter().map(|function| match &function.left_out {
+            None => format!("line {}: dormant {}\n", function.line, function.name),
+            Some(reason) => format!("line {}: left out {}: {reason}\n", function.line, function.name),
+        }));
+        edits.extend(dormant.edits);
+    }
     let edits = finish_edits(plain, edits).expect("the edits fit together");
     (splice::apply(plain, &edits), reports)
 }

@@ -15,6 +15,13 @@
 #define TANDEM_SERIES_COUNT 0x100ULL
 #define TANDEM_RESOURCE_SIZE 0x4000ULL
 #define TANDEM_ACCOUNT_COUNT 0x4000ULL
+#define TANDEM_FUNCTION_COUNT 0x10000ULL
+#define TANDEM_ACTIVE_COUNT 0x400ULL
+#define TANDEM_FUNCTION_TEXT_SIZE 0x800000ULL
+#define TANDEM_FIRST_FUNCTION 0x10000ULL
+#define TANDEM_FIRST_ARGUMENT_KEY 0xff00ULL
+#define TANDEM_ARGUMENT_COUNT 0x10ULL
+#define TANDEM_ACTIVE_ARGUMENTS 0x1ULL
 #define TANDEM_ITEM_LIMIT 0xfffULL
 #define TANDEM_BUCKET_COUNT 0x14ULL
 #define TANDEM_HEADER_HAS_ACCOUNTS 0x1ULL
@@ -100,10 +107,15 @@ struct tandem_header {
 	unsigned int series_count; /* series a processor */
 	unsigned int processor_count; /* rings and tables of counts; at least GOMAXPROCS at start */
 	unsigned int ring_size; /* bytes of one ring, a power of two */
-	unsigned char reserved_1[28];
+	unsigned char reserved_1[4];
+	unsigned long long functions_offset; /* offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none */
+	unsigned int function_count; /* capacity of the switches */
+	unsigned int function_text_size; /* capacity of the texts, bytes */
+	unsigned int active_count; /* capacity of the table of active functions */
+	unsigned char reserved_2[4];
 	unsigned char go_version[32]; /* runtime.Version(), zero padded */
 	unsigned char tandem_version[32]; /* version of tandem that wove the program, zero padded */
-	unsigned char reserved_2[3840];
+	unsigned char reserved_3[3840];
 };
 _Static_assert(sizeof(struct tandem_header) == 4096, "header");
 _Static_assert(__builtin_offsetof(struct tandem_header, magic) == 0, "header.magic");
@@ -134,6 +146,10 @@ _Static_assert(__builtin_offsetof(struct tandem_header, entry_count) == 148, "he
 _Static_assert(__builtin_offsetof(struct tandem_header, series_count) == 152, "header.series_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, processor_count) == 156, "header.processor_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, ring_size) == 160, "header.ring_size");
+_Static_assert(__builtin_offsetof(struct tandem_header, functions_offset) == 168, "header.functions_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, function_count) == 176, "header.function_count");
+_Static_assert(__builtin_offsetof(struct tandem_header, function_text_size) == 180, "header.function_text_size");
+_Static_assert(__builtin_offsetof(struct tandem_header, active_count) == 184, "header.active_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, go_version) == 192, "header.go_version");
 _Static_assert(__builtin_offsetof(struct tandem_header, tandem_version) == 224, "header.tandem_version");
 
@@ -143,30 +159,35 @@ struct tandem_control {
 	unsigned int flags; /* CONTROL_* bits */
 	unsigned long long heartbeat; /* CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet */
 	unsigned long long sampling_threshold; /* reject a new root when the low 56 bits of its trace id are below this */
-	unsigned char reserved_1[40];
+	unsigned int active_count; /* highest entry of the table of active functions that was ever used */
+	unsigned char reserved_1[36];
 	unsigned long long disabled[32]; /* bit by descriptor id: join point switched off */
 	unsigned char reserved_2[1728];
 	unsigned int descriptor_count; /* descriptors registered; raised after the entry is complete */
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
-	unsigned char reserved_3[4];
+	unsigned int function_count; /* functions registered; raised after their text is complete */
 	unsigned long long lost_entries; /* spans that found the in-flight table full (recorded, but not crash-safe) */
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
-	unsigned long long lost_names; /* descriptors and keys that did not fit their tables */
-	unsigned char reserved_4[2008];
+	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
+	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
+	unsigned char reserved_3[2004];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
 _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "control.generation");
 _Static_assert(__builtin_offsetof(struct tandem_control, flags) == 4, "control.flags");
 _Static_assert(__builtin_offsetof(struct tandem_control, heartbeat) == 8, "control.heartbeat");
 _Static_assert(__builtin_offsetof(struct tandem_control, sampling_threshold) == 16, "control.sampling_threshold");
+_Static_assert(__builtin_offsetof(struct tandem_control, active_count) == 24, "control.active_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, disabled) == 64, "control.disabled");
 _Static_assert(__builtin_offsetof(struct tandem_control, descriptor_count) == 2048, "control.descriptor_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, key_count) == 2052, "control.key_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, account_count) == 2056, "control.account_count");
+_Static_assert(__builtin_offsetof(struct tandem_control, function_count) == 2060, "control.function_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, lost_entries) == 2064, "control.lost_entries");
 _Static_assert(__builtin_offsetof(struct tandem_control, cut_attributes) == 2072, "control.cut_attributes");
 _Static_assert(__builtin_offsetof(struct tandem_control, lost_names) == 2080, "control.lost_names");
+_Static_assert(__builtin_offsetof(struct tandem_control, function_text_size) == 2088, "control.function_text_size");
 
 /* an operation: what the spans of one join point have in common; its index is its id, id 0 is never used */
 struct tandem_descriptor {
@@ -297,6 +318,58 @@ _Static_assert(__builtin_offsetof(struct tandem_account, blocked_other) == 48, "
 _Static_assert(__builtin_offsetof(struct tandem_account, major_fault) == 56, "account.major_fault");
 _Static_assert(__builtin_offsetof(struct tandem_account, switches_voluntary) == 64, "account.switches_voluntary");
 _Static_assert(__builtin_offsetof(struct tandem_account, switches_involuntary) == 72, "account.switches_involuntary");
+
+/* head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes */
+struct tandem_function_text {
+	unsigned int first; /* number of its first function */
+	unsigned int count; /* functions */
+	unsigned int size; /* bytes of text */
+	unsigned char reserved_1[4];
+};
+_Static_assert(sizeof(struct tandem_function_text) == 16, "function_text");
+_Static_assert(__builtin_offsetof(struct tandem_function_text, first) == 0, "function_text.first");
+_Static_assert(__builtin_offsetof(struct tandem_function_text, count) == 4, "function_text.count");
+_Static_assert(__builtin_offsetof(struct tandem_function_text, size) == 8, "function_text.size");
+
+/* a function that is switched on; the first half whoever switches writes and the program reads, the second half is the program's own */
+struct tandem_active {
+	unsigned int function; /* number of the function, and 1; 0: the entry is free */
+	unsigned int flags; /* ACTIVE_* bits */
+	unsigned int limit; /* spans a second; 0: no limit */
+	unsigned char reserved_1[4];
+	unsigned long long calls_before; /* calls that its table entries had counted when it was switched on */
+	unsigned long long limited_before; /* the same of those beyond the limit */
+	unsigned char reserved_2[32];
+	unsigned long long window; /* when the current second of the limit began, CLOCK_MONOTONIC ns */
+	unsigned int started; /* spans given out in it */
+	unsigned char reserved_3[52];
+};
+_Static_assert(sizeof(struct tandem_active) == 128, "active");
+_Static_assert(__builtin_offsetof(struct tandem_active, function) == 0, "active.function");
+_Static_assert(__builtin_offsetof(struct tandem_active, flags) == 4, "active.flags");
+_Static_assert(__builtin_offsetof(struct tandem_active, limit) == 8, "active.limit");
+_Static_assert(__builtin_offsetof(struct tandem_active, calls_before) == 16, "active.calls_before");
+_Static_assert(__builtin_offsetof(struct tandem_active, limited_before) == 24, "active.limited_before");
+_Static_assert(__builtin_offsetof(struct tandem_active, window) == 64, "active.window");
+_Static_assert(__builtin_offsetof(struct tandem_active, started) == 72, "active.started");
+
+/* what one processor has counted of an active function, cumulative over all functions that have had the entry; the program writes it */
+struct tandem_calls {
+	unsigned long long calls; /* calls while it was on */
+	unsigned long long limited; /* of them, those that got no span because of the limit */
+	unsigned long long looked; /* when a call beyond the limit last looked at the clock, CLOCK_MONOTONIC ns */
+	unsigned short granted; /* spans that may still be started without asking */
+	unsigned short skip; /* calls that are to be refused without asking */
+	unsigned short skipped; /* how many they were */
+	unsigned char reserved_1[2];
+};
+_Static_assert(sizeof(struct tandem_calls) == 32, "calls");
+_Static_assert(__builtin_offsetof(struct tandem_calls, calls) == 0, "calls.calls");
+_Static_assert(__builtin_offsetof(struct tandem_calls, limited) == 8, "calls.limited");
+_Static_assert(__builtin_offsetof(struct tandem_calls, looked) == 16, "calls.looked");
+_Static_assert(__builtin_offsetof(struct tandem_calls, granted) == 24, "calls.granted");
+_Static_assert(__builtin_offsetof(struct tandem_calls, skip) == 26, "calls.skip");
+_Static_assert(__builtin_offsetof(struct tandem_calls, skipped) == 28, "calls.skipped");
 
 /* program to agent, with its memfd; the peer is known by SO_PEERCRED */
 struct tandem_hello {
