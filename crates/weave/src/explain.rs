@@ -38,7 +38,7 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
     let (plan, _, dir) = go::plan(&command, &build)?;
     let imported = imported_packages(&command, arguments, &dir)?;
     let mut lines = Vec::new();
-    for mut report in plan.reports {
+    for mut report in plan.mapping.reports {
         // What the woven packages import themselves is in every program: the runtime.
         let is_imported = imported.contains(&report.target) || report.target == "runtime";
         if !is_imported && !matches!(report.outcome, Outcome::NotUsed { .. }) {
@@ -47,9 +47,10 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
         lines.push(Line::Rule(report));
     }
     lines.extend(
-        plan.spans
+        plan.mapping
+            .spans
             .into_iter()
-            .map(|(path, line, name)| Line::Span { place: format!("{}:{line}", path.display()), name }),
+            .map(|span| Line::Span { place: format!("{}:{}", span.path.display(), span.line), name: span.name }),
     );
     lines.extend(plan.warnings.into_iter().map(|text| Line::Warning { text }));
     Ok(lines)

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod find;
 pub mod go;
 pub mod goroot;
+mod manifest;
 pub mod modfile;
 pub mod modules;
 pub mod output;

@@ -47,8 +47,21 @@ pub struct Overlay {
     pub files: BTreeMap<PathBuf, OverlayFile>,
     /// `path:line: text`.
     pub warnings: Vec<String>,
-    /// `path`, line, name of each span that a directive asks for.
-    pub spans: Vec<(PathBuf, usize, String)>,
+    /// The spans that directives ask for.
+    pub spans: Vec<OwnSpan>,
+}
+
+/// A span that a directive asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OwnSpan {
+    /// Import path of its package.
+    pub package: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The function's line.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
 }
 
 /// The user's own `-overlay`: what stands for which path; an empty path takes the file away.
@@ -208,7 +221,9 @@ impl Overlay {
             serde_json::from_slice(&text).map_err(|error| at("read", &description)(error.into()))?;
         self.warnings
             .extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
-        self.spans.extend(description.spans.into_iter().map(|(line, name)| (path.to_owned(), line, name)));
+        let own_span =
+            |(line, name)| OwnSpan { package: import_path.to_owned(), path: path.to_owned(), line, name };
+        self.spans.extend(description.spans.into_iter().map(own_span));
         if !description.edits.is_empty() {
             let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();
             self.files.insert(

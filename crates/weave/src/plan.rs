@@ -17,7 +17,7 @@ use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
-use crate::overlay::{Overlay, OverlayFile, RuleEdits, UserOverlay};
+use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::PackSet;
 use crate::project::{Layout, Module, Project};
 use crate::version::ReleaseVersion;
@@ -43,8 +43,10 @@ pub struct Mapping {
     pub overlay: BTreeMap<PathBuf, OverlayFile>,
     /// Copies of go.mod and go.work, and what they stand for.
     pub manifests: BTreeMap<PathBuf, PathBuf>,
-    /// Rules that matched: id and target package.
-    pub join_points: Vec<(String, String)>,
+    /// All rules and what became of them.
+    pub reports: Vec<RuleReport>,
+    /// The user's own spans.
+    pub spans: Vec<OwnSpan>,
 }
 
 /// Everything for one run.
@@ -60,10 +62,6 @@ pub struct Plan {
     pub work_file: Option<PathBuf>,
     /// One line each, without `tandem: warning: `.
     pub warnings: Vec<String>,
-    /// All rules and what became of them.
-    pub reports: Vec<RuleReport>,
-    /// File, line and name of the user's own spans.
-    pub spans: Vec<(PathBuf, usize, String)>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -246,9 +244,6 @@ impl Draft {
                 go.version_text
             ));
         }
-        let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
-        let join_points =
-            self.reports.iter().filter(is_matched).map(|report| (report.rule.clone(), report.target.clone())).collect();
         let mut plan = Plan {
             mapping: Mapping {
                 real_root: go.root.clone(),
@@ -257,14 +252,13 @@ impl Draft {
                 modules: self.shadow_modules,
                 overlay: overlay.files,
                 manifests: BTreeMap::new(),
-                join_points,
+                reports: self.reports,
+                spans: overlay.spans,
             },
             file: PathBuf::new(),
             flags: Vec::new(),
             work_file: None,
             warnings,
-            reports: self.reports,
-            spans: overlay.spans,
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
