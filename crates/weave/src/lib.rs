@@ -25,6 +25,7 @@ pub mod parse;
 pub mod plan;
 pub mod project;
 pub mod runtime_patch;
+mod seal;
 pub mod signature;
 pub mod splice;
 pub mod token;

@@ -130,13 +130,12 @@ impl RuleEdits {
         for (import_path, source) in sources {
             key = weave::package_state(key.text(import_path), source);
         }
-        let place = cache.root().join("package").join(format!("{}.json", key.name()));
-        let kept = fs::read(&place).ok().and_then(|text| serde_json::from_slice::<KeptWeave>(&text).ok());
+        let kept: Option<KeptWeave> = cache.kept("package", &key.name());
         let kept = match kept {
             Some(kept) => kept,
             None => {
                 let kept = KeptWeave::from(make());
-                cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+                cache.keep("package", &key.name(), &kept)?;
                 kept
             }
         };
@@ -280,9 +279,8 @@ type Known = (u128, u64, bool);
 
 /// The files of a module that contain a directive; files that have not changed since the last build are not read.
 fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<Vec<PathBuf>, WeaveError> {
-    let place = cache.root().join("index").join(format!("{}.json", Key::new("index").text(module_dir).name()));
-    let known: BTreeMap<String, Known> =
-        fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let name = Key::new("index").text(module_dir).name();
+    let known: BTreeMap<String, Known> = cache.kept("index", &name).unwrap_or_default();
     let mut seen: BTreeMap<String, Known> = BTreeMap::new();
     walk(module_dir, module_dir, &known, &mut seen);
     if seen != known {
@@ -291,7 +289,7 @@ fn files_with_directives(cache: &Cache, user: &UserOverlay, module_dir: &Path) -
         let settled = now.saturating_sub(Duration::from_secs(2)).as_nanos();
         let mut kept = seen.clone();
         kept.retain(|_, (modified, _, _)| *modified < settled);
-        cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+        cache.keep("index", &name, &kept)?;
     }
     let mut found: BTreeSet<PathBuf> =
         seen.into_iter().filter(|(_, (_, _, has))| *has).map(|(name, _)| module_dir.join(name)).collect();

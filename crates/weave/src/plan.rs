@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Arguments;
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, InUse, Key};
 use crate::error::{WeaveError, at};
 use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
@@ -62,6 +62,8 @@ pub struct Plan {
     pub work_file: Option<PathBuf>,
     /// One line each, without `tandem: warning: `.
     pub warnings: Vec<String>,
+    /// Keeps the entries in the cache while the run goes on.
+    _in_use: Option<InUse>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -259,6 +261,7 @@ impl Draft {
             flags: Vec::new(),
             work_file: None,
             warnings,
+            _in_use: None,
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
@@ -267,6 +270,7 @@ impl Draft {
         let key = Key::new("plan").bytes(&text);
         plan.file =
             cache.entry("plan", &key.name(), |work| write_new(&work.join("plan.json"), &text))?.join("plan.json");
+        plan._in_use = Some(cache.hold()?);
         Ok(plan)
     }
 }
