@@ -59,7 +59,10 @@ struct Visit {
 
 /// Keeps the entries of a running build in the cache.
 #[derive(Debug)]
-pub struct InUse(NamedTempFile);
+pub struct InUse {
+    /// Removed, and with it unlocked, when the build is over.
+    _file: NamedTempFile,
+}
 
 /// Collects what an entry is made of.
 #[derive(Default)]
@@ -126,7 +129,7 @@ impl Cache {
             file.write_all(&line).map_err(at("write to", &running))?;
         }
         visit.gate = None;
-        Ok(InUse(file))
+        Ok(InUse { _file: file })
     }
 
     fn visit(&self) -> std::sync::MutexGuard<'_, Visit> {
@@ -193,7 +196,7 @@ impl Cache {
     /// The files of copied standard libraries: their second names are no names of anybody else's.
     fn own_copies(&self) -> seal::OwnCopies {
         let mut found = BTreeSet::new();
-        visit_files(&self.root.join(SOURCE), &mut |metadata| drop(found.insert((metadata.dev(), metadata.ino()))));
+        visit_files(&self.root.join(SOURCE), &mut |metadata| found.extend([(metadata.dev(), metadata.ino())]));
         found
     }
 
@@ -226,7 +229,7 @@ impl Cache {
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), WeaveError> {
         let parent = path.parent().expect("paths in the cache have a folder");
         fs::create_dir_all(parent).map_err(at("create", parent))?;
-        let file = tempfile::NamedTempFile::new_in(self.root.join(UNFINISHED)).map_err(at("write to", &self.root))?;
+        let file = NamedTempFile::new_in(self.root.join(UNFINISHED)).map_err(at("write to", &self.root))?;
         fs::write(file.path(), content).map_err(at("write", path))?;
         file.persist(path).map_err(|error| at("write", path)(error.error))?;
         Ok(())

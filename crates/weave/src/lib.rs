@@ -8,13 +8,16 @@
 pub mod arguments;
 pub mod cache;
 mod cover;
+pub mod diff;
 pub mod directive;
 mod embedded;
+pub mod env;
 pub mod error;
 pub mod explain;
 pub mod find;
 pub mod go;
 pub mod goroot;
+mod listing;
 mod manifest;
 pub mod modfile;
 pub mod modules;

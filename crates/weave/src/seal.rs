@@ -183,7 +183,9 @@ impl Listing {
     /// Of names, of the sizes of files, of what links lead to. Not of times: a cache may be copied.
     fn hash(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &[u8]| drop(hasher.update(&(part.len() as u64).to_le_bytes()).update(part));
+        let mut add = |part: &[u8]| {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        };
         for (name, metadata) in &self.files {
             add(name.as_bytes());
             add(&if metadata.is_file() { metadata.len().to_le_bytes().to_vec() } else { Vec::new() });
