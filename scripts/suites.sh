@@ -12,7 +12,7 @@ suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite hooks go scripts/test-hooks.sh -v
-suite terminal cargo tandem_test --bins --test doctor --test traces --test run
+suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands
 suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy

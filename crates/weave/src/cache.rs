@@ -422,3 +422,93 @@ pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     let from = fs::canonicalize(from)?;
     fs::hard_link(&from, to).or_else(|_| fs::copy(&from, to).map(|_| ()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn make(work: &Path) -> Result<(), WeaveError> {
+        let made = fs::create_dir_all(work.join("a\nb/c"))
+            .and_then(|()| fs::write(work.join("a\nb/c/file"), "text"))
+            .and_then(|()| fs::write(work.join("top"), "top"))
+            .and_then(|()| symlink("top", work.join("link")));
+        made.map_err(at("write", work))
+    }
+
+    fn cache() -> (TempDir, Cache) {
+        let dir = TempDir::new().expect("a temporary folder");
+        let cache = Cache::at(dir.path()).expect("writable");
+        (dir, cache)
+    }
+
+    #[test]
+    fn an_entry_is_made_once_and_again_after_every_damage() {
+        let (_dir, cache) = cache();
+        let place = cache.entry("kind", "name", make).expect("writable");
+        cache.entry("kind", "name", |_| panic!("it is there")).expect("whole");
+        let damages: [fn(&Path) -> io::Result<()>; 8] = [
+            |place| fs::write(place.join("a\nb/c/file"), "tex"),
+            |place| fs::write(place.join("a\nb/c/file"), "texx"),
+            |place| fs::remove_file(place.join("a\nb/c/file")),
+            |place| fs::write(place.join("a\nb/more"), ""),
+            |place| fs::remove_dir_all(place.join("a\nb/c")),
+            |place| fs::remove_file(place.join("link")).and_then(|()| symlink("else", place.join("link"))),
+            |place| fs::write(place.join(seal::SEAL), ""),
+            |place| fs::remove_file(place.join(seal::SEAL)),
+        ];
+        for damage in damages {
+            damage(&place).expect("ours");
+            assert!(matches!(seal::check(&place), State::Damaged(_)));
+            let mut is_made = false;
+            cache.entry("kind", "name", |work| { is_made = true; make(work) }).expect("writable");
+            assert!(is_made);
+            assert_eq!(seal::check(&place), State::Whole);
+        }
+    }
+
+    #[test]
+    fn what_was_only_touched_is_sealed_anew() {
+        let (_dir, cache) = cache();
+        let place = cache.entry("kind", "name", make).expect("writable");
+        fs::write(place.join("top"), "top").expect("ours");
+        fs::write(place.join("a\nb/more"), "").and_then(|()| fs::remove_file(place.join("a\nb/more"))).expect("ours");
+        assert_eq!(seal::check(&place), State::Moved);
+        cache.entry("kind", "name", |_| panic!("it is there")).expect("whole");
+        assert_eq!(seal::check(&place), State::Whole);
+    }
+
+    #[test]
+    fn a_damaged_value_is_none() {
+        let (_dir, cache) = cache();
+        cache.keep("kind", "name", &vec![1, 2]).expect("writable");
+        assert_eq!(cache.kept("kind", "name"), Some(vec![1, 2]));
+        let place = cache.kept_place("kind", "name");
+        let content = fs::read(&place).expect("readable");
+        for at in 0..content.len() {
+            let mut damaged = content.clone();
+            damaged[at] ^= 1;
+            fs::write(&place, &damaged).expect("ours");
+            assert_eq!(cache.kept::<Vec<u32>>("kind", "name"), None);
+            fs::write(&place, &content[..at]).expect("ours");
+            assert_eq!(cache.kept::<Vec<u32>>("kind", "name"), None);
+        }
+    }
+
+    #[test]
+    fn cleaning_leaves_what_is_held_and_counts_each_file_once() {
+        let (dir, builder) = cache();
+        let used = builder.entry("kind", "used", make).expect("writable");
+        let held = builder.hold().expect("writable");
+        let second = builder.entry("kind", "other", make).expect("writable");
+        fs::hard_link(used.join("top"), second.join("second name")).expect("writable");
+        let usage = Cache::at(dir.path()).expect("there").usage();
+        let kind = usage.iter().find(|usage| usage.kind == "kind").expect("two entries");
+        assert_eq!((kind.entries, kind.shared_bytes), (2, 0));
+        let cleaned = Cache::at(dir.path()).and_then(Cache::clean).expect("ours");
+        assert_eq!((cleaned.removed, cleaned.in_use, used.exists(), second.exists()), (1, 1, true, false));
+        drop(held);
+        let cleaned = Cache::at(dir.path()).and_then(Cache::clean).expect("ours");
+        assert_eq!((cleaned.in_use, used.exists()), (0, false));
+    }
+}

@@ -89,16 +89,34 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
 pub fn run_as_tool() -> Option<ExitCode> {
     let program = PathBuf::from(std::env::args_os().next()?);
     let name = WRAPPED_TOOLS.into_iter().find(|tool| program.file_name() == Some(OsStr::new(tool)))?;
-    let root = program.ancestors().find(|dir| dir.join(DESCRIPTION).is_file())?;
-    let tool = Tool { name, arguments: std::env::args_os().skip(1).collect(), root: root.to_owned() };
+    let (program, root) = in_shadow_tree(program)?;
+    let tool = Tool { name, program, arguments: std::env::args_os().skip(1).collect(), root };
     Some(tool.run().unwrap_or_else(|error| {
         eprintln!("tandem: {name}: {error}");
         ExitCode::FAILURE
     }))
 }
 
+/// The path of a tool in its shadow tree, and the tree. Build systems reach the tool through links of their own, in folders
+/// that hold nothing else of the tree.
+fn in_shadow_tree(mut program: PathBuf) -> Option<(PathBuf, PathBuf)> {
+    const MOST_LINKS: usize = 16;
+    for _ in 0..MOST_LINKS {
+        let folder = program.parent()?.canonicalize().ok()?;
+        program = folder.join(program.file_name()?);
+        if let Some(root) = folder.ancestors().find(|dir| dir.join(DESCRIPTION).is_file()) {
+            let root = root.to_owned();
+            return Some((program, root));
+        }
+        program = folder.join(fs::read_link(&program).ok()?);
+    }
+    None
+}
+
 struct Tool {
     name: &'static str,
+    /// Its path in the tree.
+    program: PathBuf,
     arguments: Vec<OsString>,
     root: PathBuf,
 }
@@ -106,8 +124,7 @@ struct Tool {
 impl Tool {
     fn run(self) -> io::Result<ExitCode> {
         let description: Description = serde_json::from_slice(&fs::read(self.root.join(DESCRIPTION))?)?;
-        let program = PathBuf::from(std::env::args_os().next().unwrap_or_default());
-        let below = program.strip_prefix(&self.root).unwrap_or(&program);
+        let below = self.program.strip_prefix(&self.root).unwrap_or(&self.program);
         let real = description.real_root.join(below);
         if self.arguments.first().is_some_and(|argument| argument == "-V=full") {
             return self.version(&real);

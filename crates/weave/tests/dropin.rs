@@ -90,7 +90,7 @@ fn every_other_sub_command_is_plain() {
     fs::write(&overlay, "{\"Replace\":{}}").expect("writable");
     let overlay = format!("list -overlay={} -e -json=Name,Dir,GoFiles,CompiledGoFiles,Imports -compiled -test -deps ./...", overlay.display());
     let commands = [
-        "", "version", "env GOROOT GOFLAGS GOVERSION GOTOOLDIR GOWORK", "env -json", "list -m all", "list std", "mod graph",
+        "", "version", "env GOROOT GOFLAGS GOVERSION GOTOOLDIR GOWORK", "env -json GOROOT GOENV PATH", "list -m all", "list std", "mod graph",
         "mod verify", "mod why example.com/lib", "tool -n compile", "fmt -n ./...", "doc fmt.Println", "help build", "nonsense",
         "build-nonsense", "get example.com/none@none", "work sync", "clean -n", "generate -n ./...", &overlay,
     ];
@@ -182,6 +182,14 @@ fn the_woven_standard_library_is_a_toolchain_of_its_own() {
     };
     go(&["build", "-o", "app", "."]).ok();
     assert_eq!(sandbox.run("app").ok().stderr, "works\n");
-    let output = Command::new(root.join("pkg/tool").join("linux_amd64").join("compile")).arg("-V=full").output();
-    assert!(output.is_ok_and(|output| output.status.success()));
+    // A sandbox names the tool by links in a folder that holds nothing else.
+    let (outer, inner) = (sandbox.beside("outer"), sandbox.beside("inner"));
+    fs::create_dir_all(outer.join("bin")).and_then(|()| fs::create_dir_all(&inner)).expect("writable");
+    let tools = sandbox.plain(&["env", "GOTOOLDIR"]).ok().stdout;
+    let real = sandbox.plain(&["env", "GOROOT"]).ok().stdout;
+    let below = Path::new(tools.trim_end()).strip_prefix(real.trim_end()).expect("tools lie in the tree");
+    symlink(root.join(below), inner.join("tools")).expect("writable");
+    symlink("../../inner/tools/compile", outer.join("bin/compile")).expect("writable");
+    let output = Command::new("bin/compile").arg("-V=full").current_dir(&outer).output().expect("it starts");
+    assert!(Run::of(output).ok().stdout.starts_with("compile version go"));
 }
