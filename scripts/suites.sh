@@ -13,7 +13,7 @@ suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite hooks go scripts/test-hooks.sh -v
 suite compat go go -C compat/runner test -v ./...
-suite terminal cargo tandem_test --bins --test doctor --test traces --test run
+suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands
 suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy

@@ -1,17 +1,21 @@
 //! The command line: one file a command, no logic here.
 //!
 //! Exit codes: `tandem go` passes the go command's own on; 2 is a wrong use of tandem; 3 is a weave that could not be
-//! done; 130 is Ctrl-C.
+//! done, or a file that cannot be read; 4 is a lost hook (`tandem explain --strict`); 130 is Ctrl-C.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod agent;
+mod cache;
+mod diff;
 mod doctor;
+mod env;
 mod explain;
 mod failure;
 mod go;
+mod inspect;
 mod kernel;
 mod observe;
 mod program;
@@ -48,10 +52,13 @@ enum Command {
     Trace(trace::Trace),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
-    /// Say for every rule of every pack where it matched, or why it did not.
+    Env(env::Env),
     Explain(explain::Explain),
     /// Compile ahead what the woven builds of this project will need.
     Warm(warm::Warm),
+    Diff(diff::Diff),
+    Inspect(inspect::Inspect),
+    Cache(cache::CacheCommand),
     /// Print versions.
     Version(version::Version),
     /// Start a program for `go run`.
@@ -71,7 +78,11 @@ fn main() -> ExitCode {
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
         Command::Ui(command) => command.run(),
+        Command::Env(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Diff(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Cache(command) => command.run(),
         Command::Program(command) => command.run(),
         Command::Version(command) => command.run(),
         Command::Warm(command) => command.run(),

@@ -1,11 +1,13 @@
-//! The weave without the rest of tandem: `weave go …`, `weave explain …`, `weave warm …`. The integration tests run it, so that they need
-//! neither the agent nor a BPF compiler.
+//! The weave without the rest of tandem: `weave go …`, `weave explain …`, `weave warm …`, `weave env`, `weave diff …`,
+//! `weave clean`. The integration tests run it, so that they need neither the agent nor a BPF compiler.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 
 use weave::WeaveError;
+use weave::cache::Cache;
 
 fn main() -> ExitCode {
     if let Some(code) = weave::tool::run_as_tool() {
@@ -27,6 +29,24 @@ fn main() -> ExitCode {
         "warm" => weave::warm::warm(arguments, |package| println!("{package}")).map(|warmed| {
             println!("{} {:?} {:?}", warmed.go_version, warmed.standard, warmed.others);
             ExitCode::from(warmed.status.code().unwrap_or(1) as u8)
+        }),
+        "env" => match arguments.first().map(|first| first.to_string_lossy()).as_deref() {
+            None => weave::env::shim().map(|shim| weave::env::switch_on(&shim)),
+            Some("--off") => weave::env::switch_off(),
+            Some(_) => weave::env::goroot(),
+        }
+        .map(|text| {
+            std::io::stdout().write_all(&text).expect("somebody reads it");
+            ExitCode::SUCCESS
+        }),
+        "diff" => weave::diff::diff(arguments).map(|diff| {
+            print!("{}", diff.files.concat());
+            eprintln!("{:?} {:?}", diff.packages, diff.others);
+            ExitCode::SUCCESS
+        }),
+        "clean" => Cache::open().and_then(Cache::clean).map(|cleaned| {
+            println!("{cleaned:?}");
+            ExitCode::SUCCESS
         }),
         weave::tool::PROGRAM => {
             eprintln!("{}", weave::tool::run_program(arguments));

@@ -77,6 +77,22 @@ pub enum WeaveError {
     #[error("there is no place for the cache: HOME is not set")]
     #[diagnostic(help("set TANDEM_CACHE to a folder"))]
     NoCache,
+    /// The file that `tandem explain --strict` compares with cannot be used.
+    #[error("{path}: {problem}")]
+    #[diagnostic(help("write it with `tandem explain --json [packages] > FILE`"))]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The folder of our `go` cannot be an element of `PATH`.
+    #[error("the cache folder {path} has a colon in its name, so that PATH cannot hold a folder in it")]
+    #[diagnostic(help("set TANDEM_CACHE to a folder without a colon"))]
+    ColonInPath {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The cache folder or a file in it cannot be written (rights, full disk), or a source cannot be read.
     #[error("cannot {action} {path}: {source}")]
     #[diagnostic(help("{}", file_help(source)))]

@@ -1,18 +1,20 @@
 //! `tandem explain`: for every rule of every pack where it matched or why it did not, and the user's own spans.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::WeaveError;
 use crate::go;
+use crate::listing;
+use crate::overlay::OwnSpan;
 use crate::weave::{Outcome, RuleReport};
 
 /// One line of the explanation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {
     /// A rule of a pack.
@@ -46,9 +48,10 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
     let command = go::find_go()?;
     let build: Vec<OsString> = std::iter::once("build".into()).chain(arguments.iter().cloned()).collect();
     let (plan, _, dir) = go::plan(&command, &build)?;
-    let imported = imported_packages(&command, arguments, &dir)?;
+    let packages = listing::packages(&command, arguments, &dir)?;
+    let imported: BTreeSet<String> = packages.into_iter().map(|package| package.import_path).collect();
     let mut lines = Vec::new();
-    for mut report in plan.reports {
+    for mut report in plan.mapping.reports {
         // What the woven packages import themselves is in every program: the runtime.
         let is_imported = imported.contains(&report.target) || report.target == "runtime";
         if !is_imported && !matches!(report.outcome, Outcome::NotUsed { .. }) {
@@ -57,9 +60,10 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
         lines.push(Line::Rule(report));
     }
     lines.extend(
-        plan.spans
+        plan.mapping
+            .spans
             .into_iter()
-            .map(|(path, line, name)| Line::Span { place: format!("{}:{line}", path.display()), name }),
+            .map(|span| Line::Span { place: place(&span, &dir), name: span.name }),
     );
     lines.extend(plan.functions.into_iter().map(|(path, function)| Line::Function {
         place: format!("{}:{}", path.display(), function.line),
@@ -70,26 +74,59 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
     Ok(lines)
 }
 
-fn imported_packages(go: &Path, arguments: &[OsString], dir: &Path) -> Result<BTreeSet<String>, WeaveError> {
-    let broken = |problem: String| WeaveError::GoBroken { command: format!("{} list", go.display()), problem };
-    let mut command = Command::new(go);
-    let flags_and_packages = match arguments.first() {
-        Some(first) if first.as_encoded_bytes().starts_with(b"-C") => {
-            let words = if first == "-C" { 2 } else { 1 };
-            &arguments[words.min(arguments.len())..]
+/// As go prints its own places: relative to the working folder where it can be.
+fn place(span: &OwnSpan, dir: &Path) -> String {
+    format!("{}:{}", span.path.strip_prefix(dir).unwrap_or(&span.path).display(), span.line)
+}
+
+/// Why a build of these lines is not what it should be; empty when it is.
+///
+/// A hook is lost when its code is there but not as the hook knows it, and when it matched in `baseline` (what
+/// `explain` said earlier, one JSON object a line) but neither matches now nor is merely not needed any more.
+pub fn lost(lines: &[Line], baseline: Option<&Path>) -> Result<Vec<String>, WeaveError> {
+    let outcomes: BTreeMap<&str, &Outcome> = lines.iter().filter_map(Line::rule).collect();
+    let mut lost: BTreeMap<String, String> = BTreeMap::new();
+    for (rule, outcome) in &outcomes {
+        if let Outcome::NotFound { reason } = outcome {
+            lost.insert((*rule).to_owned(), reason.clone());
         }
-        _ => arguments,
-    };
-    command.args(["list", "-deps", "-e", "-f", "{{.ImportPath}}"]).args(flags_and_packages).current_dir(dir);
-    let output = command.output().map_err(|error| broken(error.to_string()))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-        return Err(WeaveError::GoRefused { message, code: output.status.code().unwrap_or(1) as u8 });
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    let before = baseline.map(read_baseline).transpose()?.unwrap_or_default();
+    for (rule, outcome) in before.iter().filter_map(Line::rule) {
+        let reason = match (outcome, outcomes.get(rule)) {
+            (Outcome::Matched { .. }, Some(Outcome::OutOfRange { reason })) => reason.clone(),
+            (Outcome::Matched { .. }, None) => "no pack has it any more".to_owned(),
+            _ => continue,
+        };
+        lost.insert(rule.to_owned(), reason);
+    }
+    Ok(lost.into_iter().map(|(rule, reason)| format!("{rule}: {reason}")).collect())
+}
+
+fn read_baseline(path: &Path) -> Result<Vec<Line>, WeaveError> {
+    let text = fs::read_to_string(path).map_err(|source| WeaveError::Baseline {
+        path: path.to_owned(),
+        problem: source.to_string(),
+    })?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(at, line)| {
+            serde_json::from_str(line).map_err(|error| WeaveError::Baseline {
+                path: path.to_owned(),
+                problem: format!("line {} is not one of `tandem explain --json`: {error}", at + 1),
+            })
+        })
+        .collect()
 }
 
 impl Line {
+    fn rule(&self) -> Option<(&str, &Outcome)> {
+        match self {
+            Line::Rule(report) => Some((report.rule.as_str(), &report.outcome)),
+            _ => None,
+        }
+    }
+
     /// For people: one or two lines of text.
     pub fn text(&self) -> String {
         match self {

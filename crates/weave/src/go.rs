@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
@@ -14,6 +15,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 
 use crate::arguments::Arguments;
 use crate::cache::{INTERRUPTED, check_interrupted};
+use crate::env;
 use crate::error::{WeaveError, at};
 use crate::goroot::RealGo;
 use crate::output::{self, PathFilter};
@@ -27,13 +29,13 @@ const OLDEST_GO: (u64, u64) = (1, 21);
 /// Sub-commands that run on woven sources.
 const WOVEN_COMMANDS: [&str; 5] = ["build", "install", "run", "test", "vet"];
 
-/// The `go` in PATH.
+/// The `go` in PATH that is neither we nor a script that calls us.
 pub fn find_go() -> Result<PathBuf, WeaveError> {
     let own = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|dir| dir.join("go"))
-        .find(|go| is_executable(go) && go.canonicalize().ok() != own)
+        .find(|go| is_executable(go) && go.canonicalize().ok() != own && !env::calls_tandem(go))
         .ok_or(WeaveError::NoGo)
 }
 
@@ -118,10 +120,12 @@ impl GoEnv {
 pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     let go = find_go()?;
     let command = arguments.first().map(|first| first.to_string_lossy().into_owned()).unwrap_or_default();
-    let signals = Signals::watch();
     if !WOVEN_COMMANDS.contains(&command.as_str()) {
-        return signals.run(Command::new(go).args(arguments), None);
+        // In our place: whoever waits for us, or sends us a signal, has to do with go itself.
+        let error = Command::new(&go).args(arguments).exec();
+        return Err(WeaveError::GoBroken { command: go.display().to_string(), problem: error.to_string() });
     }
+    let signals = Signals::watch();
     let given = arguments;
     let (plan, arguments, dir) = match plan(&go, given) {
         Err(error @ WeaveError::UnknownRuntime { .. }) => {

@@ -51,10 +51,23 @@ pub struct Overlay {
     pub files: BTreeMap<PathBuf, OverlayFile>,
     /// `path:line: text`.
     pub warnings: Vec<String>,
-    /// `path`, line, name of each span that a directive asks for.
-    pub spans: Vec<(PathBuf, usize, String)>,
+    /// The spans that directives ask for.
+    pub spans: Vec<OwnSpan>,
     /// `path` of each function that `functions:` means, and what became of it.
     pub functions: Vec<(PathBuf, DormantFunction)>,
+}
+
+/// A span that a directive asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OwnSpan {
+    /// Import path of its package.
+    pub package: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The function's line.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
 }
 
 /// The user's own `-overlay`: what stands for which path; an empty path takes the file away.
@@ -129,13 +142,12 @@ impl RuleEdits {
         for (import_path, source) in sources {
             key = weave::package_state(key.text(import_path), source);
         }
-        let place = cache.root().join("package").join(format!("{}.json", key.name()));
-        let kept = fs::read(&place).ok().and_then(|text| serde_json::from_slice::<KeptWeave>(&text).ok());
+        let kept: Option<KeptWeave> = cache.kept("package", &key.name());
         let kept = match kept {
             Some(kept) => kept,
             None => {
                 let kept = KeptWeave::from(make());
-                cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+                cache.keep("package", &key.name(), &kept)?;
                 kept
             }
         };
@@ -248,7 +260,9 @@ impl Overlay {
             serde_json::from_slice(&text).map_err(|error| at("read", &description)(error.into()))?;
         self.warnings
             .extend(description.warnings.into_iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
-        self.spans.extend(description.spans.into_iter().map(|(line, name)| (path.to_owned(), line, name)));
+        let own_span =
+            |(line, name)| OwnSpan { package: wanted.import_path.to_owned(), path: path.to_owned(), line, name };
+        self.spans.extend(description.spans.into_iter().map(own_span));
         self.functions.extend(description.functions.into_iter().map(|function| (path.to_owned(), function)));
         if !description.edits.is_empty() {
             let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();
@@ -323,9 +337,8 @@ type Known = (u128, u64, bool);
 /// The Go files of a module, and whether they contain a directive; files that have not changed since the last build are not
 /// read.
 fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTreeMap<PathBuf, bool>, WeaveError> {
-    let place = cache.root().join("index").join(format!("{}.json", Key::new("index").text(module_dir).name()));
-    let known: BTreeMap<String, Known> =
-        fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let name = Key::new("index").text(module_dir).name();
+    let known: BTreeMap<String, Known> = cache.kept("index", &name).unwrap_or_default();
     let mut seen: BTreeMap<String, Known> = BTreeMap::new();
     walk(module_dir, module_dir, &known, &mut seen);
     if seen != known {
@@ -334,7 +347,7 @@ fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTre
         let settled = now.saturating_sub(Duration::from_secs(2)).as_nanos();
         let mut kept = seen.clone();
         kept.retain(|_, (modified, _, _)| *modified < settled);
-        cache.write(&place, &serde_json::to_vec(&kept).expect("plain data"))?;
+        cache.keep("index", &name, &kept)?;
     }
     let mut found: BTreeMap<PathBuf, bool> =
         seen.into_iter().map(|(name, (_, _, has))| (module_dir.join(name), has)).collect();

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Arguments;
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, InUse, Key};
 use crate::error::{WeaveError, at};
 use crate::functions::{DormantFunction, FunctionRule, FunctionRules};
 use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
-use crate::overlay::{Overlay, OverlayFile, RuleEdits, UserOverlay};
+use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::PackSet;
 use crate::project::{Layout, Module, Project};
 use crate::version::ReleaseVersion;
@@ -45,8 +45,10 @@ pub struct Mapping {
     pub overlay: BTreeMap<PathBuf, OverlayFile>,
     /// Copies of go.mod and go.work, and what they stand for.
     pub manifests: BTreeMap<PathBuf, PathBuf>,
-    /// Rules that matched: id and target package.
-    pub join_points: Vec<(String, String)>,
+    /// All rules and what became of them.
+    pub reports: Vec<RuleReport>,
+    /// The user's own spans.
+    pub spans: Vec<OwnSpan>,
 }
 
 impl Mapping {
@@ -77,14 +79,12 @@ pub struct Plan {
     pub work_file: Option<PathBuf>,
     /// One line each, without `tandem: warning: `.
     pub warnings: Vec<String>,
-    /// All rules and what became of them.
-    pub reports: Vec<RuleReport>,
-    /// File, line and name of the user's own spans.
-    pub spans: Vec<(PathBuf, usize, String)>,
     /// Files of the shadow GOROOT that are not the real ones', by path below it.
     woven_in_root: BTreeSet<PathBuf>,
     /// Functions that `functions:` means, and what became of them.
     pub functions: Vec<(PathBuf, DormantFunction)>,
+    /// Keeps the entries in the cache while the run goes on.
+    _in_use: Option<InUse>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -292,9 +292,6 @@ impl Draft {
                 go.version_text
             ));
         }
-        let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
-        let join_points =
-            self.reports.iter().filter(is_matched).map(|report| (report.rule.clone(), report.target.clone())).collect();
         let mut plan = Plan {
             mapping: Mapping {
                 real_root: go.root.clone(),
@@ -304,7 +301,8 @@ impl Draft {
                 module_cache: self.module_cache,
                 overlay: overlay.files,
                 manifests: BTreeMap::new(),
-                join_points,
+                reports: self.reports,
+                spans: overlay.spans,
             },
             file: PathBuf::new(),
             layout: project.layout.clone(),
@@ -313,10 +311,9 @@ impl Draft {
             exec_flag: None,
             work_file: None,
             warnings,
-            reports: self.reports,
-            spans: overlay.spans,
             woven_in_root: shadow.description.files.into_keys().collect(),
             functions: overlay.functions,
+            _in_use: None,
             _scratch: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
@@ -325,6 +322,7 @@ impl Draft {
         let key = Key::new("plan").bytes(&text);
         plan.file =
             cache.entry("plan", &key.name(), |work| write_new(&work.join("plan.json"), &text))?.join("plan.json");
+        plan._in_use = Some(cache.hold()?);
         Ok(plan)
     }
 }

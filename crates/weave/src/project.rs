@@ -225,13 +225,12 @@ impl Project {
         for name in ["GOVERSION", "GOFLAGS", "GOMODCACHE", "GOPATH", "GOEXPERIMENT"] {
             key = key.text(env.get(name));
         }
-        let place = cache.root().join("modules").join(format!("{}.json", key.name()));
-        let known = fs::read(&place).ok().and_then(|text| serde_json::from_slice::<Vec<Module>>(&text).ok());
+        let known: Option<Vec<Module>> = cache.kept("modules", &key.name());
         if let Some(modules) = known.filter(|modules| modules.iter().all(|module| module.dir.is_dir())) {
             return Ok(modules);
         }
         let modules = self.ask(go, cache, &wanted, &manifests, dir)?;
-        cache.write(&place, &serde_json::to_vec(&modules).expect("plain data"))?;
+        cache.keep("modules", &key.name(), &modules)?;
         Ok(modules)
     }
 

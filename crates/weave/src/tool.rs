@@ -2,10 +2,10 @@
 //! binary that run the real tool with small changes, so that what they write speaks of real paths.
 //!
 //! * `compile`: a woven module's files are recorded under the module's real folder;
-//! * `link`: the real GOROOT, modules without our replacements, and the mark that the binary is woven;
+//! * `link`: the real GOROOT, modules without our replacements, and the manifest of what was woven;
 //! * `cover`: runs on the plain files, and our edits are put into what it made: figures equal a plain build's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -14,10 +14,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use gobin::literal::{quote, unquote};
+use gobin::{MARK_LENGTH, Manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::cover;
 use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
+use crate::manifest;
 use crate::modules;
 use crate::plan::{Mapping, PLAN_VARIABLE};
 use crate::versioned;
@@ -107,16 +110,34 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
 pub fn run_as_tool() -> Option<ExitCode> {
     let program = PathBuf::from(std::env::args_os().next()?);
     let name = WRAPPED_TOOLS.into_iter().find(|tool| program.file_name() == Some(OsStr::new(tool)))?;
-    let root = program.ancestors().find(|dir| dir.join(DESCRIPTION).is_file())?;
-    let tool = Tool { name, arguments: std::env::args_os().skip(1).collect(), root: root.to_owned() };
+    let (program, root) = in_shadow_tree(program)?;
+    let tool = Tool { name, program, arguments: std::env::args_os().skip(1).collect(), root };
     Some(tool.run().unwrap_or_else(|error| {
         eprintln!("tandem: {name}: {error}");
         ExitCode::FAILURE
     }))
 }
 
+/// The path of a tool in its shadow tree, and the tree. Build systems reach the tool through links of their own, in folders
+/// that hold nothing else of the tree.
+fn in_shadow_tree(mut program: PathBuf) -> Option<(PathBuf, PathBuf)> {
+    const MOST_LINKS: usize = 16;
+    for _ in 0..MOST_LINKS {
+        let folder = program.parent()?.canonicalize().ok()?;
+        program = folder.join(program.file_name()?);
+        if let Some(root) = folder.ancestors().find(|dir| dir.join(DESCRIPTION).is_file()) {
+            let root = root.to_owned();
+            return Some((program, root));
+        }
+        program = folder.join(fs::read_link(&program).ok()?);
+    }
+    None
+}
+
 struct Tool {
     name: &'static str,
+    /// Its path in the tree.
+    program: PathBuf,
     arguments: Vec<OsString>,
     root: PathBuf,
 }
@@ -124,8 +145,7 @@ struct Tool {
 impl Tool {
     fn run(self) -> io::Result<ExitCode> {
         let description: Description = serde_json::from_slice(&fs::read(self.root.join(DESCRIPTION))?)?;
-        let program = PathBuf::from(std::env::args_os().next().unwrap_or_default());
-        let below = program.strip_prefix(&self.root).unwrap_or(&program);
+        let below = self.program.strip_prefix(&self.root).unwrap_or(&self.program);
         let real = description.real_root.join(below);
         if self.arguments.first().is_some_and(|argument| argument == "-V=full") {
             return self.version(&real);
@@ -176,7 +196,7 @@ impl Tool {
         if let (Some(mapping), Some(config)) = (mapping, at.and_then(|at| arguments.words.get_mut(at + 1))) {
             let text = fs::read_to_string(&*config)?;
             let changed = PathBuf::from(&*config).with_extension("tandem.link");
-            fs::write(&changed, link_config(&text, mapping))?;
+            fs::write(&changed, link_config(&text, mapping, description))?;
             *config = changed.into_os_string();
             arguments.changed = true;
         }
@@ -261,23 +281,18 @@ fn encode(word: &str) -> String {
 }
 
 /// The linker's configuration with our replacements taken out of the module information and our mark put in.
-fn link_config(text: &str, mapping: &Mapping) -> String {
-    let linked: Vec<&str> = text
+fn link_config(text: &str, mapping: &Mapping, description: &Description) -> String {
+    let linked: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("packagefile ")?.split_once('='))
         .map(|(package, _)| package)
         .collect();
-    let rules: Vec<&str> = mapping
-        .join_points
-        .iter()
-        .filter(|(_, target)| linked.contains(&target.as_str()))
-        .map(|(rule, _)| rule.as_str())
-        .collect();
-    let mut output = String::with_capacity(text.len() + 256);
+    let manifest = manifest::of_program(mapping, &description.go_version, &linked);
+    let mut output = String::with_capacity(text.len() + 4096);
     for line in text.lines() {
         match line.strip_prefix("modinfo ").and_then(unquote) {
             Some(information) => {
-                output.push_str(&format!("modinfo {}", quote(&module_information(&information, mapping, &rules))))
+                output.push_str(&format!("modinfo {}", quote(&module_information(&information, mapping, &manifest))))
             }
             None => output.push_str(line),
         }
@@ -286,10 +301,7 @@ fn link_config(text: &str, mapping: &Mapping) -> String {
     output
 }
 
-/// Length of the marks that the go command puts around the module information.
-const MARK_LENGTH: usize = 16;
-
-fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> Vec<u8> {
+fn module_information(information: &[u8], mapping: &Mapping, manifest: &Manifest) -> Vec<u8> {
     let Some(text) = information
         .get(MARK_LENGTH..information.len().saturating_sub(MARK_LENGTH))
         .and_then(|text| std::str::from_utf8(text).ok())
@@ -310,8 +322,10 @@ fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> 
         }
     }
     let first_setting = lines.iter().position(|line| line.starts_with("build\t")).unwrap_or(lines.len());
+    let rules: Vec<&str> = manifest.join_points().map(|join_point| join_point.id.as_str()).collect();
     let mark = [
-        format!("build\t-tandem={}", env!("CARGO_PKG_VERSION")),
+        manifest.line(),
+        format!("build\t-tandem={}", manifest.tandem),
         format!("build\t-tandem.joinpoints={}", rules.join(",")),
     ];
     lines.splice(first_setting..first_setting, mark);
@@ -321,68 +335,9 @@ fn module_information(information: &[u8], mapping: &Mapping, rules: &[&str]) -> 
     output
 }
 
-/// Reads a Go string literal in double quotes.
-pub(crate) fn unquote(text: &str) -> Option<Vec<u8>> {
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
-    let mut output = Vec::with_capacity(inner.len());
-    let mut at = 0;
-    while at < inner.len() {
-        if inner[at] != b'\\' {
-            output.push(inner[at]);
-            at += 1;
-            continue;
-        }
-        let digits = |from: usize, count: usize| {
-            inner.get(from..from + count).and_then(|digits| std::str::from_utf8(digits).ok())
-        };
-        let (byte, length) = match inner.get(at + 1)? {
-            b'n' => (b'\n', 2),
-            b't' => (b'\t', 2),
-            b'r' => (b'\r', 2),
-            b'a' => (7, 2),
-            b'b' => (8, 2),
-            b'f' => (12, 2),
-            b'v' => (11, 2),
-            b'x' => (u8::from_str_radix(digits(at + 2, 2)?, 16).ok()?, 4),
-            b'u' => {
-                let c = char::from_u32(u32::from_str_radix(digits(at + 2, 4)?, 16).ok()?)?;
-                output.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                at += 6;
-                continue;
-            }
-            other => (*other, 2),
-        };
-        output.push(byte);
-        at += length;
-    }
-    Some(output)
-}
-
-/// Writes a Go string literal; every byte that is not plain ASCII is given by number.
-fn quote(bytes: &[u8]) -> String {
-    let mut output = String::from("\"");
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => output.extend(['\\', *byte as char]),
-            b'\n' => output.push_str("\\n"),
-            b'\t' => output.push_str("\\t"),
-            0x20..0x7f => output.push(*byte as char),
-            _ => output.push_str(&format!("\\x{byte:02x}")),
-        }
-    }
-    output + "\""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn go_strings_survive() {
-        let bytes = b"0w\xaf\x0c\x92t\x08\x02A\xe1\xc1\x07\xe6\xd6\x18\xe6path\t\"x\"\\\n";
-        assert_eq!(unquote(&quote(bytes)).as_deref(), Some(&bytes[..]));
-        assert_eq!(unquote(r#""é\u00e9\v""#).as_deref(), Some("éé\x0b".as_bytes()));
-    }
 
     #[test]
     fn response_files_survive() {

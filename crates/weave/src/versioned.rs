@@ -18,7 +18,6 @@ use crate::error::{WeaveError, at};
 use crate::go::GoEnv;
 use crate::modules::ShadowModule;
 use crate::project::Module;
-use crate::tool;
 
 /// The folder of the cache in which such module caches lie.
 pub const KIND: &str = "modcache";
@@ -52,9 +51,9 @@ pub fn resolve(
     let words = arguments.without_program();
     let mut key = words.iter().fold(Key::new("versioned"), |key, word| key.text(word)).text(env.all());
     key = key.text(std::env::var_os("CGO_ENABLED").unwrap_or_default());
-    let place = cache.root().join("versioned").join(format!("{}.json", key.name()));
+    let name = key.name();
     let is_fixed = arguments.packages.iter().all(|package| has_exact_version(package));
-    let known = fs::read(&place).ok().and_then(|text| serde_json::from_slice::<Resolution>(&text).ok());
+    let known: Option<Resolution> = cache.kept("versioned", &name);
     let is_there = |known: &Resolution| is_fixed && known.modules.iter().all(|module| module.dir.is_dir());
     if let Some(known) = known.filter(is_there) {
         return Ok(Some(known));
@@ -80,7 +79,7 @@ pub fn resolve(
     }
     let resolution = output.status.success().then(|| read_dry_run(&text, Path::new(env.get("GOMODCACHE")))).flatten();
     if let Some(resolution) = resolution.as_ref().filter(|_| is_fixed) {
-        cache.write(&place, &serde_json::to_vec(resolution).expect("plain data"))?;
+        cache.keep("versioned", &name, resolution)?;
     }
     Ok(resolution)
 }
@@ -98,7 +97,7 @@ fn read_dry_run(text: &str, module_cache: &Path) -> Option<Resolution> {
         if let Some((before, _)) = line.split_once("/pkg/tool/").filter(|(_, tool)| tool.contains("/link ")) {
             root = root.or(Some(PathBuf::from(before)));
         }
-        let Some(information) = line.strip_prefix("modinfo ").and_then(tool::unquote) else { continue };
+        let Some(information) = line.strip_prefix("modinfo ").and_then(gobin::literal::unquote) else { continue };
         for line in String::from_utf8_lossy(&information).lines() {
             // The first line stands behind a mark.
             let mut words = line.split('\t').skip_while(|word| !matches!(*word, "mod" | "dep")).skip(1);

@@ -54,7 +54,7 @@ impl Sandbox {
         self.variables.push((name.to_owned(), value.into()));
     }
 
-    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+    pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.path()).env("PWD", self.path());
         command.env("TANDEM_CACHE", &self.cache).env_remove("TANDEM_PACKS").env("GOFLAGS", "-buildvcs=false -p=2");

@@ -1,0 +1,14 @@
+//! Facts about a Go executable (ELF, Mach-O, PE), without running it: what the go command recorded, and the manifest of what
+//! was woven in.
+//!
+//! `executable` (where the record lies) → `build` (its lines) → `manifest` (ours among them). Files come from anybody: every
+//! length and offset is checked, and a broken file is an error that says what is wrong, never a crash.
+
+mod build;
+mod executable;
+pub mod literal;
+pub mod manifest;
+
+pub use build::{BuildInformation, Module};
+pub use executable::{Executable, Format, MARK_LENGTH, ReadError};
+pub use manifest::{Manifest, ManifestError};
