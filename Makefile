@@ -6,10 +6,10 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test check format generate bench compat clean
+.PHONY: help setup build page install demo test test-splicer fuzz check format generate bench compat clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## weave the shop, run it under load, show one trace and the page's address (KEEP=1 stays)
 	@scripts/setup.sh build
@@ -19,6 +19,12 @@ demo: ## weave the shop, run it under load, show one trace and the page's addres
 test: ## every test that fits CI, with a summary of passed, failed and skipped
 	@scripts/setup.sh test
 	@scripts/test.sh $(ONLY)
+
+test-splicer: ## weave every function of the standard library and of all modules in the module cache, in memory
+	@TANDEM_TEST_EVERY_FILE=1 cargo test --release --package tandem-weave --test splicer -- --nocapture
+
+fuzz: ## fuzz what reads other people's bytes, SECONDS (default 60) for each target
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(ONLY)
 
 check: ## formatting and lints of Rust, Go, C and the page
 	@scripts/setup.sh build
