@@ -70,6 +70,10 @@ impl Cache {
         fs::create_dir_all(&unfinished).map_err(at("create", &unfinished))?;
         // Go prints and records paths without symbolic links; so do we.
         let root = root.canonicalize().map_err(at("open", root))?;
+        if root.to_str().is_none() {
+            let problem = io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8");
+            return Err(at("name to the go command", &root)(problem));
+        }
         let cache = Cache { root };
         cache.sweep();
         Ok(cache)
