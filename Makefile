@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers check format generate bench compat clean
+.PHONY: help setup build page install demo test test-debuggers test-splicer fuzz check format generate bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ test: ## every test that fits CI, with a summary of passed, failed and skipped
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples
 	@cargo test --package tandem-weave --test debuggers -- --ignored
+
+test-splicer: ## weave every function of the standard library and of all modules in the module cache, in memory
+	@TANDEM_TEST_EVERY_FILE=1 cargo test --release --package tandem-weave --test splicer -- --nocapture
+
+fuzz: ## fuzz what reads other people's bytes, SECONDS (default 60) for each target
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(ONLY)
 
 check: ## formatting and lints of Rust, Go, C and the page
 	@scripts/setup.sh build

@@ -239,7 +239,6 @@ impl FunctionGeometry {
         let function_count = count("function_count", FUNCTION_LIMIT)?;
         let text_size = count("function_text_size", FUNCTION_TEXT_LIMIT)?;
         let active_count = count("active_count", ACTIVE_LIMIT)?;
-        // Below 2^40 each, so that sums cannot overflow once the start lies inside the file.
         let page_up = |size: u64| size.next_multiple_of(PAGE as u64);
         let switches = page_up(u64::from(function_count) * 2);
         let active = page_up(u64::from(active_count) * ACTIVE.size as u64);
@@ -248,7 +247,8 @@ impl FunctionGeometry {
         if start < PAGE as u64 || !start.is_multiple_of(8) || start > file_size {
             return Err(HeaderError::Region("functions"));
         }
-        if start + switches + active + texts + calls > file_size {
+        let end = [switches, active, texts, calls].into_iter().try_fold(start, u64::checked_add);
+        if end.is_none_or(|end| end > file_size) {
             return Err(HeaderError::Region("functions"));
         }
         let place = |offset: u64| usize::try_from(offset).map_err(|_| HeaderError::Region("functions"));

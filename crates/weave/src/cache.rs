@@ -111,6 +111,10 @@ impl Cache {
         }
         // Go prints and records paths without symbolic links; so do we.
         let root = root.canonicalize().map_err(at("open", root))?;
+        if root.to_str().is_none() {
+            let problem = io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8");
+            return Err(at("name to the go command", &root)(problem));
+        }
         let gate = lock(&root, "gate", FlockOperation::LockShared)?;
         let cache = Cache { root, visit: Arc::new(Mutex::new(Visit { gate, used: BTreeSet::new() })) };
         cache.sweep();

@@ -91,14 +91,16 @@ impl UserOverlay {
 
     /// The text that the go command would see at `path`.
     pub fn text(&self, path: &Path) -> Option<String> {
-        let actual = self.replace.get(path).map_or(path, PathBuf::as_path);
-        String::from_utf8(fs::read(actual).ok()?).ok()
+        weave::read_text(self.replace.get(path).map_or(path, PathBuf::as_path))
     }
 
     /// What stands for files below `from`, for a copy of that folder at `to` in which some files are `done` already.
     pub fn moved(&self, from: &Path, to: &Path, done: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
         let below = self.replace.iter().filter_map(|(plain, instead)| Some((plain.strip_prefix(from).ok()?, instead)));
-        below.filter(|(path, _)| !done.contains(*path)).map(|(path, instead)| (to.join(path), instead.clone())).collect()
+        below
+            .filter(|(path, _)| !done.contains(*path))
+            .map(|(path, instead)| (to.join(path), instead.clone()))
+            .collect()
     }
 
     /// The package in `dir`, as the go command would see it.
@@ -248,6 +250,11 @@ impl Overlay {
         wanted: &Wanted<'_>,
     ) -> Result<(), WeaveError> {
         let Some(plain) = user.text(path) else { return Ok(()) };
+        if path.to_str().is_none() {
+            let problem = "this path is not UTF-8, so it cannot be named in an -overlay; the file is not woven";
+            self.warnings.push(format!("{}: {problem}", path.display()));
+            return Ok(());
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let edits_text = serde_json::to_vec(wanted.edits).expect("plain data");
         let key = Key::new("file").text(&name).text(wanted.import_path).text(&plain).bytes(&edits_text);
@@ -340,7 +347,8 @@ fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTre
     let name = Key::new("index").text(module_dir).name();
     let known: BTreeMap<String, Known> = cache.kept("index", &name).unwrap_or_default();
     let mut seen: BTreeMap<String, Known> = BTreeMap::new();
-    walk(module_dir, module_dir, &known, &mut seen);
+    let mut not_text = BTreeMap::new();
+    walk(module_dir, module_dir, &known, &mut seen, &mut not_text);
     if seen != known {
         // A file written a moment ago may be written again within the same tick of the clock.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -350,7 +358,7 @@ fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTre
         cache.keep("index", &name, &kept)?;
     }
     let mut found: BTreeMap<PathBuf, bool> =
-        seen.into_iter().map(|(name, (_, _, has))| (module_dir.join(name), has)).collect();
+        seen.into_iter().map(|(name, (_, _, has))| (module_dir.join(name), has)).chain(not_text).collect();
     for path in user.replace.keys().filter(|path| path.starts_with(module_dir) && is_go_file(path)) {
         let has_directive = user.text(path).is_some_and(|text| text.contains("//tandem:"));
         found.insert(path.clone(), has_directive);
@@ -366,34 +374,48 @@ fn is_go_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "go")
 }
 
-fn walk(root: &Path, dir: &Path, known: &BTreeMap<String, Known>, seen: &mut BTreeMap<String, Known>) {
+/// Goes through the folders of a module. What has a name that is not UTF-8 goes into `not_text`.
+fn walk(
+    root: &Path,
+    dir: &Path,
+    known: &BTreeMap<String, Known>,
+    seen: &mut BTreeMap<String, Known>,
+    not_text: &mut BTreeMap<PathBuf, bool>,
+) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let name = name.to_string_lossy();
         let path = entry.path();
         let Ok(kind) = entry.file_type() else { continue };
-        if name.starts_with(['.', '_']) {
+        if name.as_encoded_bytes().starts_with(b".") || name.as_encoded_bytes().starts_with(b"_") {
             continue;
         }
         if kind.is_dir() {
-            let is_skipped = name == "testdata" || name == "vendor" || path.join("go.mod").exists();
+            let is_skipped = name == "testdata" || name == "vendor" || path.join("go.mod").is_file();
             if !is_skipped {
-                walk(root, &path, known, seen);
+                walk(root, &path, known, seen, not_text);
             }
             continue;
         }
         let Some(metadata) = is_go_file(&path).then(|| fs::metadata(&path).ok()).flatten() else { continue };
+        // Reading a pipe or a device would not end.
+        if !metadata.is_file() {
+            continue;
+        }
+        let read = || fs::read(&path).is_ok_and(|text| contains(&text, b"//tandem:"));
+        let Some(relative) = path.strip_prefix(root).unwrap_or(&path).to_str().map(str::to_owned) else {
+            not_text.insert(path.clone(), read());
+            continue;
+        };
         let modified = metadata
             .modified()
             .ok()
             .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
             .unwrap_or_default();
         let (modified, size) = (modified.as_nanos(), metadata.len());
-        let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
         let has_directive = match known.get(&relative) {
             Some((known_time, known_size, has)) if *known_time == modified && *known_size == size => *has,
-            _ => fs::read(&path).is_ok_and(|text| contains(&text, b"//tandem:")),
+            _ => read(),
         };
         seen.insert(relative, (modified, size, has_directive));
     }

@@ -188,16 +188,32 @@ fn parse(text: &str) -> Tree {
     parser.parse(text, None).expect("without a time limit a parse always ends with a tree")
 }
 
-/// The direct children of a node.
+/// The direct children of a node. By a cursor: asking for the n-th child goes through all before it, and generated files
+/// have a hundred thousand.
 pub fn children<'tree>(node: Node<'tree>) -> impl Iterator<Item = Node<'tree>> {
-    (0..node.child_count()).filter_map(move |index| node.child(index))
+    let mut cursor = node.walk();
+    node.children(&mut cursor).collect::<Vec<_>>().into_iter()
 }
 
-/// The node and everything below it, in source order.
+/// The node and everything below it, in source order. Without recursion: a sum of ten thousand terms is as deep a tree.
 pub fn descendants(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
     let mut found = vec![node];
-    found.extend(children(node).flat_map(descendants));
-    found
+    loop {
+        if cursor.goto_first_child() || cursor.goto_next_sibling() {
+            found.push(cursor.node());
+            continue;
+        }
+        loop {
+            if !cursor.goto_parent() {
+                return found;
+            }
+            if cursor.goto_next_sibling() {
+                found.push(cursor.node());
+                break;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

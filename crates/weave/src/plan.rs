@@ -20,7 +20,7 @@ use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
 use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::PackSet;
-use crate::project::{Layout, Module, Project};
+use crate::project::{self, Layout, Module, Project};
 use crate::version::ReleaseVersion;
 use crate::versioned::{self, ModuleCache};
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
@@ -54,7 +54,8 @@ pub struct Mapping {
 impl Mapping {
     /// The woven folder that a file of a third-party module lies in, and the real one.
     pub fn module_place(&self, file: &Path) -> Option<(&Path, &Path)> {
-        let places = self.modules.iter().filter_map(|shadow| Some((shadow.dir.as_deref()?, shadow.module.dir.as_path())));
+        let places =
+            self.modules.iter().filter_map(|shadow| Some((shadow.dir.as_deref()?, shadow.module.dir.as_path())));
         let caches = self.module_cache.iter().map(|cache| (cache.dir.as_path(), cache.real.as_path()));
         caches.chain(places).find(|(woven, _)| file.starts_with(woven))
     }
@@ -182,7 +183,11 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let overlaid = only_functions.iter().filter(|module| module.is_local() || is_vendored);
     let overlaid = overlaid.map(|module| (module.path.clone(), module.dir.clone()));
     walked.extend(overlaid.filter(|(_, dir)| !project.own_folders.iter().any(|(_, own)| own == dir)));
-    let overlay = Overlay::build(&cache, &user, &walked, &arguments.files(dir), &draft.rule_edits, &functions)?;
+    let mut overlay = Overlay::build(&cache, &user, &walked, &arguments.files(dir), &draft.rule_edits, &functions)?;
+    if project::is_garbled(env) {
+        let problem = "the path of this module is not UTF-8; only the standard library is woven";
+        overlay.warnings.push(format!("{}: {problem}", dir.display()));
+    }
     draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
 }
 

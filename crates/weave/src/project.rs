@@ -78,12 +78,19 @@ impl Module {
     }
 }
 
+/// Whether the module lies where its path is not UTF-8: the go command itself replaces what is not, in all that it says.
+pub fn is_garbled(env: &GoEnv) -> bool {
+    let is_garbled = |path: &str| path.contains(char::REPLACEMENT_CHARACTER) && !Path::new(path).exists();
+    is_garbled(env.get("GOMOD")) || is_garbled(env.get("GOWORK"))
+}
+
 impl Project {
     /// Looks at what `go env` says in `dir`.
     pub fn read(env: &GoEnv, arguments: &Arguments, dir: &Path) -> Project {
         let go_mod = PathBuf::from(env.get("GOMOD"));
         let work_file = Some(PathBuf::from(env.get("GOWORK"))).filter(|path| path.is_absolute());
         let has_module = go_mod.is_absolute() && go_mod != Path::new("/dev/null");
+        let (has_module, work_file) = if is_garbled(env) { (false, None) } else { (has_module, work_file) };
         if arguments.is_outside_module() || (!has_module && work_file.is_none()) {
             let root = dir.to_owned();
             return Project {
@@ -105,8 +112,7 @@ impl Project {
             own_modules.into_iter().map(|dir| (module_path(&read(&manifest(&dir))), clean(&dir))).collect();
         let root = work_file.as_deref().map_or_else(|| own_modules[0].1.clone(), |work| work_dir(work).to_owned());
         let own_folders = Vec::new();
-        let mut project =
-            Project { layout: Layout::Module, module_file, work_file, own_modules, own_folders, root };
+        let mut project = Project { layout: Layout::Module, module_file, work_file, own_modules, own_folders, root };
         project.layout = project.layout(arguments);
         project.own_folders = project.own_folders();
         project
@@ -360,7 +366,13 @@ fn vendored_modules(vendor: &Path, wanted: &[&str]) -> Vec<Module> {
             .map(|path| ((*path).to_owned(), arrow.and_then(|at| rest.get(at + 2)).unwrap_or(&"").to_string()));
         let version = rest.first().filter(|word| **word != "=>").unwrap_or(&"").to_string();
         // Behind the modules stand the replacements that name no version, once more.
-        found.entry(*path).or_insert(Module { path: (*path).to_owned(), version, dir, sum: String::new(), replacement });
+        found.entry(*path).or_insert(Module {
+            path: (*path).to_owned(),
+            version,
+            dir,
+            sum: String::new(),
+            replacement,
+        });
     }
     found.into_values().collect()
 }

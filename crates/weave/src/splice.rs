@@ -1,12 +1,13 @@
 //! Edits of a text by byte range. The output is the input with ranges replaced; nothing else changes, and the number
 //! of lines never does: a replaced range gives back the newlines it contained.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 /// One change of a file: `range` of the original becomes `text`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Edit {
     /// Bytes of the original; empty for an insertion.
     pub range: Range<usize>,
@@ -29,10 +30,11 @@ impl Edit {
 /// Brings edits into the order in which `apply` needs them, first given first at one position. The same replacement or
 /// the same name in a signature, asked for twice, becomes one. The error is an edit that overlaps another.
 pub fn merge(edits: Vec<Edit>) -> Result<Vec<Edit>, Edit> {
+    let mut shared: HashSet<Edit> = HashSet::new();
     let mut merged: Vec<Edit> = Vec::with_capacity(edits.len());
     for edit in edits {
         let may_be_shared = !edit.range.is_empty() || crate::signature::is_name(&edit.text);
-        if !(may_be_shared && merged.contains(&edit)) {
+        if !may_be_shared || shared.insert(edit.clone()) {
             merged.push(edit);
         }
     }

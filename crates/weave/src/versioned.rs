@@ -103,7 +103,8 @@ fn read_dry_run(text: &str, module_cache: &Path) -> Option<Resolution> {
             let mut words = line.split('\t').skip_while(|word| !matches!(*word, "mod" | "dep")).skip(1);
             let (Some(path), Some(version)) = (words.next(), words.next()) else { continue };
             let dir = module_cache.join(folder(path, version));
-            let (path, version, sum) = (path.to_owned(), version.to_owned(), words.next().unwrap_or_default().to_owned());
+            let (path, version, sum) =
+                (path.to_owned(), version.to_owned(), words.next().unwrap_or_default().to_owned());
             let module = Module { path, version, dir, sum, replacement: None };
             if !modules.contains(&module) && module.dir.is_dir() {
                 modules.push(module);

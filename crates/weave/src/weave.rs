@@ -312,8 +312,9 @@ pub fn package_state(key: Key, source: &PackageSource) -> Key {
     read_package(source).into_iter().fold(key, |key, file| key.text(file.name).text(file.plain))
 }
 
-fn read_text(path: &Path) -> Option<String> {
-    String::from_utf8(fs::read(path).ok()?).ok()
+/// The text of a regular file, or of one that a link leads to. Reading a pipe would wait for somebody to write to it.
+pub(crate) fn read_text(path: &Path) -> Option<String> {
+    fs::metadata(path).ok()?.is_file().then(|| fs::read(path).ok())?.and_then(|text| String::from_utf8(text).ok())
 }
 
 type RuleEdits = (Vec<(usize, Edit)>, Vec<String>);

@@ -96,6 +96,25 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// Content of every regular file of the user's: pipes, devices and links are not followed.
+    pub fn contents_of_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.path()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("readable").flatten() {
+                let kind = entry.file_type().expect("it is there");
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    found.insert(entry.path(), fs::read(entry.path()).expect("readable"));
+                }
+            }
+        }
+        found
+    }
+}
+
 fn collect(dir: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(dir).expect("readable").flatten() {
         if entry.path().is_dir() {

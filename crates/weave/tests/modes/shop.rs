@@ -134,7 +134,8 @@ fn publish(proxy: &Proxy) {
     for (module, version) in
         [("example.net/dep", "v1.0.0"), ("example.net/dep", "v1.1.0"), ("example.net/fork", "v0.3.0")]
     {
-        let name = format!("package dep\n\n// Name is {module}.\nfunc Name() string {{ return \"{module} {version}\" }}\n");
+        let name =
+            format!("package dep\n\n// Name is {module}.\nfunc Name() string {{ return \"{module} {version}\" }}\n");
         let manifest = format!("module {module}\n\ngo 1.21\n");
         let license = ("LICENSE", "none\n");
         proxy.publish(module, version, &[("go.mod", &manifest), ("name.go", &name), license]);
@@ -150,8 +151,14 @@ pub fn shop() -> Sandbox {
         ("go.mod", GO_MOD),
         ("main.go", MAIN),
         ("biz/biz.go", BIZ),
-        ("biz/plain.go", "//go:build !fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"plain\"\n"),
-        ("biz/fancy.go", "//go:build fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"fancy\"\n"),
+        (
+            "biz/plain.go",
+            "//go:build !fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"plain\"\n",
+        ),
+        (
+            "biz/fancy.go",
+            "//go:build fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"fancy\"\n",
+        ),
         ("biz/biz_test.go", BIZ_TEST),
         ("biz/outside_test.go", EXTERNAL_TEST),
     ]);

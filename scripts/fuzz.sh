@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Fuzzes what reads other people's bytes: every target of every crates/*/fuzz, so many seconds each. What a run finds stays
+# in target/fuzz, and a later run goes on from there; an input that breaks something is printed and makes this fail.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+only=${2:-}
+
+rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+home=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
+export PATH=$home/tools/bin:$PATH
+command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root "$home/tools" cargo-fuzz
+
+seeds() { # target: folders of inputs to begin with
+    case $1 in
+        splicer) echo "$PWD/crates/weave/tests/golden" "$PWD/packs" ;;
+        pack) echo "$PWD/packs" ;;
+    esac
+}
+
+failed=()
+for crate in crates/*/; do
+    [ -d "$crate/fuzz" ] || continue
+    for source in "$crate"fuzz/fuzz_targets/*.rs; do
+        target=$(basename "$source" .rs)
+        [ -z "$only" ] || [ "$only" = "$target" ] || continue
+        echo "fuzz: $target of $crate, $seconds s"
+        mkdir -p "$home/corpus/$target" "$home/found/$target"
+        # shellcheck disable=SC2046 # folders without spaces: this repository's own
+        cargo +nightly fuzz run --fuzz-dir "$crate/fuzz" --target-dir "$home/build" "$target" \
+            "$home/corpus/$target" $(seeds "$target") -- \
+            -max_total_time="$seconds" -timeout=20 -max_len=65536 -artifact_prefix="$home/found/$target/" -print_final_stats=0 \
+            || failed+=("$target")
+    done
+done
+[ ${#failed[@]} = 0 ] || { echo "fuzz: failed: ${failed[*]}; the inputs are in $home/found"; exit 1; }
