@@ -22,15 +22,16 @@ func main() {
 	folder := flag.String("folder", ".", "the compat folder")
 	tandem := flag.String("tandem", "tandem", "the tandem binary")
 	work := flag.String("work", "", "the folder for sources and caches (default: work, in the compat folder)")
+	withoutWarm := flag.Bool("without-warm", false, "leave out tandem warm and the build after it, which cost as much again as the first woven build")
 	table := flag.Bool("table", false, "make the table from the results that are there, and run nothing")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: compat/run.sh TANDEM [-table] [NAME…]")
+		fmt.Fprintln(os.Stderr, "usage: compat/run.sh TANDEM [-without-warm] [-table] [NAME…]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r := &runner{ctx: ctx, folder: *folder, tandem: *tandem, work: *work}
+	r := &runner{ctx: ctx, folder: *folder, tandem: *tandem, work: *work, withoutWarm: *withoutWarm}
 	if r.work == "" {
 		r.work = filepath.Join(*folder, "work")
 	}
@@ -46,6 +47,8 @@ type runner struct {
 	folder string // compat/
 	tandem string // the tandem binary
 	work   string // sources and caches of the subject that is being looked at
+
+	withoutWarm bool
 }
 
 func (r *runner) run(only []string, onlyTable bool) error {

@@ -48,6 +48,12 @@ type build struct {
 	InStd    float64 `json:"in_std"`   // CPU seconds spent on those
 	InOthers float64 `json:"in_others"`
 	InLink   float64 `json:"in_link"`
+
+	// Of those compiled, packages that came out as in the clean plain build, bit for bit: what they import has changed inside.
+	Alike   int     `json:"alike,omitempty"`
+	InAlike float64 `json:"in_alike,omitempty"`
+
+	content map[string]string // hash of what was compiled, by package
 }
 
 func (w *workshop) binary(s side) string { return filepath.Join(w.root, "bin-"+s.String()) }
@@ -57,7 +63,11 @@ func (w *workshop) cache(state string) string { return filepath.Join(w.root, "ca
 
 func (w *workshop) program() (*program, error) {
 	found := &program{}
-	for _, stage := range []func(*program) error{w.firstBuilds, w.behaviour, w.rebuilds, w.warmed} {
+	stages := []func(*program) error{w.firstBuilds, w.behaviour, w.rebuilds, w.warmed}
+	if w.withoutWarm {
+		stages = stages[:3]
+	}
+	for _, stage := range stages {
 		if err := stage(found); err != nil {
 			return found, err
 		}
@@ -72,19 +82,24 @@ func (w *workshop) firstBuilds(found *program) (err error) {
 	if _, err := w.run(w.goCommand(plain, "mod", "download")); err != nil && !w.Vendor {
 		return err
 	}
-	if found.Clean, err = w.build(plain, w.cache("plain"), "tandem"); err != nil {
+	if found.Clean, err = w.build(plain, w.cache("plain"), "tandem", nil); err != nil {
 		return err
 	}
 	w.say("%s: clean plain: %.1f CPU s, %d packages", w.Name, found.Clean.CPU, found.Clean.Packages)
-	for _, state := range []string{"woven", "warm"} {
+	states := []string{"woven", "warm"}
+	if w.withoutWarm {
+		states = states[:1]
+	}
+	for _, state := range states {
 		if err := copyState(w.cache("plain"), w.cache(state)); err != nil {
 			return err
 		}
 	}
-	if found.First, err = w.build(woven, w.cache("woven"), "tandem"); err != nil {
+	if found.First, err = w.build(woven, w.cache("woven"), "tandem", &found.Clean); err != nil {
 		return err
 	}
-	w.say("%s: first woven: %.1f CPU s, %d compiled", w.Name, found.First.CPU, found.First.Compiled)
+	w.say("%s: first woven: %.1f CPU s, %d compiled, %d of them (%.1f CPU s) came out as before", w.Name, found.First.CPU,
+		found.First.Compiled, found.First.Alike, found.First.InAlike)
 	for _, s := range []side{plain, woven} {
 		info, err := os.Stat(w.binary(s))
 		if err != nil {
@@ -144,13 +159,13 @@ func (w *workshop) rebuilds(found *program) error {
 		return err
 	}
 	// The weave itself: everything it keeps is gone, and the go command has nothing to compile.
-	if _, err := w.build(woven, w.cache("woven"), "tandem"); err != nil {
+	if _, err := w.build(woven, w.cache("woven"), "tandem", nil); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(filepath.Join(w.root, "tandem")); err != nil {
 		return err
 	}
-	cold, err := w.build(woven, w.cache("woven"), "tandem")
+	cold, err := w.build(woven, w.cache("woven"), "tandem", nil)
 	found.Cold = cold.usage
 	w.say("%s: unchanged %.2f and %.2f, edited %.2f and %.2f, weave cold %.2f (%d compiled)", w.Name, median(found.Unchanged[plain]),
 		median(found.Unchanged[woven]), median(found.Edited[plain]), median(found.Edited[woven]), found.Cold.CPU, cold.Compiled)
@@ -174,13 +189,13 @@ func (w *workshop) warmed(found *program) (err error) {
 	if found.Warm, err = w.run(command); err != nil {
 		return err
 	}
-	found.AfterWarm, err = w.build(woven, w.cache("warm"), "tandem-warm")
+	found.AfterWarm, err = w.build(woven, w.cache("warm"), "tandem-warm", nil)
 	w.say("%s: tandem warm %.1f CPU s, then first woven %.1f, %d compiled", w.Name, found.Warm.CPU, found.AfterWarm.CPU, found.AfterWarm.Compiled)
 	return err
 }
 
-// build builds one side and looks at what was compiled.
-func (w *workshop) build(s side, cache, weaveCache string) (build, error) {
+// build builds one side and looks at what was compiled, and which of it came out as in a build before.
+func (w *workshop) build(s side, cache, weaveCache string, before *build) (build, error) {
 	graph := filepath.Join(w.root, "actions.json")
 	arguments := []string{"build", "-debug-actiongraph=" + graph, "-o", w.binary(s)}
 	command := w.goCommand(s, append(arguments, append(w.Flags, w.Packages...)...)...)
@@ -190,23 +205,25 @@ func (w *workshop) build(s side, cache, weaveCache string) (build, error) {
 	if found.usage, err = w.run(command); err != nil {
 		return found, err
 	}
-	return found, found.readActions(graph)
+	return found, found.readActions(graph, before)
 }
 
 // readActions reads what the go command did: an action that had nothing to do has no commands.
-func (b *build) readActions(path string) error {
+func (b *build) readActions(path string, before *build) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	var actions []struct {
 		Mode, Package   string
+		BuildID         string // hash of all that went in / hash of what came out
 		Cmd             []string
 		CmdUser, CmdSys int64
 	}
 	if err := json.Unmarshal(text, &actions); err != nil {
 		return fmt.Errorf("-debug-actiongraph: %w", err)
 	}
+	b.content = map[string]string{}
 	for _, each := range actions {
 		spent := float64(each.CmdUser+each.CmdSys) / 1e9
 		isStandard := !strings.Contains(strings.Split(each.Package, "/")[0], ".")
@@ -222,11 +239,17 @@ func (b *build) readActions(path string) error {
 			continue
 		}
 		b.Packages++
-		if len(each.Cmd) > 0 {
-			b.Compiled++
-			if isStandard {
-				b.Standard++
-			}
+		_, b.content[each.Package], _ = strings.Cut(each.BuildID, "/")
+		if len(each.Cmd) == 0 {
+			continue
+		}
+		b.Compiled++
+		if isStandard {
+			b.Standard++
+		}
+		if before != nil && before.content[each.Package] == b.content[each.Package] {
+			b.Alike++
+			b.InAlike += spent
 		}
 	}
 	return nil

@@ -105,12 +105,17 @@ func (t *table) markdown() string {
 			len(s.LeftOut), s.Weave.Packages, len(s.Weave.Hooks), s.Weave.Places)
 	}
 	text.WriteString("\n### Programs: behaviour, and what is woven\n\n" +
-		"| what | version | answers | different | packages | woven | hooks (places) | compiled by the first woven build | of these in the standard library | after `tandem warm` |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|\n")
+		"| what | version | answers | different | packages | woven | hooks (places) | compiled by the first woven build | of these in the standard library | came out as in the plain build (CPU s) | compiled after `tandem warm` |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.of(kindProgram) {
 		p := r.Program
-		fmt.Fprintf(&text, "| %s | %s | %d | %s | %d | %d | %d (%d) | %d | %d | %d |\n", r.Name, r.Version, p.Answers, loud(len(p.Different)),
-			p.Clean.Packages, p.Weave.Packages, len(p.Weave.Hooks), p.Weave.Places, p.First.Compiled, p.First.Standard, p.AfterWarm.Compiled)
+		afterWarm := "not run"
+		if p.AfterWarm.Packages > 0 {
+			afterWarm = fmt.Sprint(p.AfterWarm.Compiled)
+		}
+		fmt.Fprintf(&text, "| %s | %s | %d | %s | %d | %d | %d (%d) | %d | %d | %d (%.1f) | %s |\n", r.Name, r.Version, p.Answers, loud(len(p.Different)),
+			p.Clean.Packages, p.Weave.Packages, len(p.Weave.Hooks), p.Weave.Places, p.First.Compiled, p.First.Standard, p.First.Alike,
+			p.First.InAlike, afterWarm)
 	}
 	text.WriteString("\n### Programs: CPU seconds of builds\n\n" +
 		"| what | clean plain | first woven | share, goal ≤ 0.7 | `tandem warm` | first woven after it | share, goal ≤ 0.25 | unchanged plain, woven | more, goal ≤ 0.15 | one file edited plain, woven | more, goal ≤ 0.3 | weave from nothing, goal ≤ 1 |\n" +
@@ -156,9 +161,12 @@ func (p *program) costs() []string {
 		return fmt.Sprintf("%.2f, %.2f", median(pair[plain]), median(pair[woven]))
 	}
 	weaving := p.Cold.CPU - median(p.Unchanged[plain])
+	warm := []string{"not run", "", ""}
+	if p.AfterWarm.Packages > 0 {
+		warm = []string{seconds(p.Warm.CPU), seconds(p.AfterWarm.CPU), share(p.AfterWarm.CPU, goalWarm)}
+	}
 	return []string{
-		seconds(p.Clean.CPU), seconds(p.First.CPU), share(p.First.CPU, goalFirst),
-		seconds(p.Warm.CPU), seconds(p.AfterWarm.CPU), share(p.AfterWarm.CPU, goalWarm),
+		seconds(p.Clean.CPU), seconds(p.First.CPU), share(p.First.CPU, goalFirst), warm[0], warm[1], warm[2],
 		both(p.Unchanged), more(p.Unchanged, goalUnchanged), both(p.Edited), more(p.Edited, goalEdited),
 		judged(fmt.Sprintf("%.2f", weaving), weaving <= goalWeave),
 	}

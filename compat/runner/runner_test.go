@@ -91,19 +91,21 @@ func TestChanceIsToldFromDifference(t *testing.T) {
 func TestActionsAreCounted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "actions.json")
 	text := `[
-		{"Mode": "build", "Package": "net/http", "Cmd": ["compile"], "CmdUser": 1000000000, "CmdSys": 500000000},
+		{"Mode": "build", "Package": "net/http", "BuildID": "in/new", "Cmd": ["compile"], "CmdUser": 1000000000, "CmdSys": 500000000},
 		{"Mode": "build", "Package": "fmt", "Cmd": null},
-		{"Mode": "build", "Package": "example.com/a", "Cmd": ["compile"], "CmdUser": 250000000},
+		{"Mode": "build", "Package": "example.com/a", "BuildID": "in/old", "Cmd": ["compile"], "CmdUser": 250000000},
 		{"Mode": "link", "Package": "example.com/a", "Cmd": ["link"], "CmdUser": 2000000000},
 		{"Mode": "nop", "Package": ""}]`
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var found build
-	if err := found.readActions(path); err != nil {
+	before := &build{content: map[string]string{"net/http": "old", "example.com/a": "old"}}
+	if err := found.readActions(path, before); err != nil {
 		t.Fatal(err)
 	}
-	if want := (build{Packages: 3, Compiled: 2, Standard: 1, InStd: 1.5, InOthers: 0.25, InLink: 2}); found != want {
+	want := build{Packages: 3, Compiled: 2, Standard: 1, InStd: 1.5, InOthers: 0.25, InLink: 2, Alike: 1, InAlike: 0.25}
+	if found.content = nil; !reflect.DeepEqual(found, want) {
 		t.Errorf("%+v", found)
 	}
 }

@@ -17,7 +17,7 @@ use crate::terminal;
 /// standard library alone.
 #[derive(Args)]
 pub struct Warm {
-    /// Flags of `go build` (-race, -tags …; GOOS, GOARCH and CGO_ENABLED count too), then packages [default: ./...].
+    /// Flags of `go build` (-race, -tags …; GOOS, GOARCH and CGO_ENABLED count too), then packages [default: all of your module or workspace].
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

@@ -68,8 +68,8 @@ pub struct Plan {
     pub mapping: Mapping,
     /// Where `mapping` is written.
     pub file: PathBuf,
-    /// Where code of other modules comes from.
-    pub layout: Layout,
+    /// Paths of the user's modules.
+    pub own_modules: Vec<String>,
     /// `go1.26.8`.
     pub go_version: String,
     /// Flags that come first after the sub-command.
@@ -310,7 +310,7 @@ impl Draft {
                 spans: overlay.spans,
             },
             file: PathBuf::new(),
-            layout: project.layout.clone(),
+            own_modules: project.own_modules.iter().map(|(path, _)| path.clone()).collect(),
             go_version: go.version_text.clone(),
             flags: Vec::new(),
             exec_flag: None,

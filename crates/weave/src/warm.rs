@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::WeaveError;
 use crate::go::{self, woven_go};
 use crate::output::PathFilter;
-use crate::project::Layout;
 
 /// What there is for each package that is compiled ahead: import path, then marks.
 const LIST_FORMAT: &str = "{{.ImportPath}}{{if .Standard}} std{{end}}{{with .Module}}{{if .Main}} own{{end}}{{end}}{{if .Error}} broken{{end}}";
@@ -39,59 +38,57 @@ pub struct Warmed {
     pub status: ExitStatus,
 }
 
-/// Compiles ahead for `arguments`: flags of `go build`, then packages (`./...` if there are none). `on_compiled` hears
-/// of each package that is compiled.
+/// Compiles ahead for `arguments`: flags of `go build`, then packages (without any, all of the user's modules).
+/// `on_compiled` hears of each package that is compiled.
 pub fn warm(arguments: &[OsString], on_compiled: impl FnMut(&str) + Send + 'static) -> Result<Warmed, WeaveError> {
     let go = go::find_go()?;
     let build: Vec<OsString> = std::iter::once("build".into()).chain(arguments.iter().cloned()).collect();
     let (plan, arguments, dir) = go::plan(&go, &build)?;
-    if arguments.rest.iter().any(|word| is_output_flag(word)) {
+    if arguments.rest.iter().any(is_output_flag) {
         let message = "tandem: warm builds no program: leave -o out".to_owned();
         return Err(WeaveError::GoRefused { message, code: 2 });
     }
     // The go command reads flags before packages only.
     let (flags, packages) = arguments.rest.split_at(arguments.rest.len() - arguments.packages.len());
-    let everything = [OsString::from("./...")];
-    let wanted = match plan.layout {
-        Layout::NoModule => &[][..],
-        _ if packages.is_empty() => &everything[..],
-        _ => packages,
-    };
+    let everything: Vec<OsString> = plan.own_modules.iter().map(|path| format!("{path}/...").into()).collect();
+    let wanted = if packages.is_empty() { &everything[..] } else { packages };
+    let filter = PathFilter::new(&plan.mapping, &dir, false);
 
     let mut list = woven_go(&plan, &arguments, "list");
     list.args(flags).args(["-deps", "-e", "-f", LIST_FORMAT, "std"]).args(wanted);
-    let output = list.output().map_err(|error| WeaveError::GoBroken {
-        command: list.get_program().to_string_lossy().into_owned(),
-        problem: error.to_string(),
-    })?;
-    let filter = PathFilter::new(&plan.mapping, &dir, false);
-    if !output.status.success() {
-        let message = filter.text(String::from_utf8_lossy(&output.stderr).trim_end());
-        return Err(WeaveError::GoRefused { message, code: output.status.code().unwrap_or(1) as u8 });
-    }
-    let kinds = read_list(&String::from_utf8_lossy(&output.stdout));
-    let count = |wanted| kinds.values().filter(|kind| **kind == wanted).count();
-    let mut standard = Count { packages: count(Kind::Standard), compiled: 0 };
-    let mut others = Count { packages: count(Kind::Other), compiled: 0 };
+    let kinds = packages_of(&mut list, &filter)?;
+    let count = |wanted| Count { packages: kinds.values().filter(|kind| **kind == wanted).count(), compiled: 0 };
+    let (mut standard, mut others) = (count(Kind::Standard), count(Kind::Other));
 
     let mut compile = woven_go(&plan, &arguments, "build");
     let other_packages = kinds.iter().filter(|(_, kind)| **kind == Kind::Other).map(|(path, _)| path);
     compile.arg("-v").args(flags).arg("std").args(other_packages);
     let compiled: Arc<Mutex<Vec<Kind>>> = Arc::default();
     let listener = Listener { kinds, compiled: compiled.clone(), on_compiled, line: Vec::new() };
-    let status = go::run_filtered(
-        &mut compile,
-        filter
-            .pipe(listener)
-            .map_err(|error| WeaveError::GoBroken { command: "go build".into(), problem: error.to_string() })?,
-    )?;
+    let pipe = filter.pipe(listener).map_err(|error| broken(&compile, &error))?;
+    let status = go::run_filtered(&mut compile, pipe)?;
     for kind in compiled.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         match kind {
             Kind::Standard => standard.compiled += 1,
             Kind::Other => others.compiled += 1,
         }
     }
-    Ok(Warmed { go_version: plan.go_version.clone(), standard, others, status })
+    Ok(Warmed { go_version: plan.go_version, standard, others, status })
+}
+
+/// Runs `go list`.
+fn packages_of(list: &mut Command, filter: &PathFilter) -> Result<BTreeMap<String, Kind>, WeaveError> {
+    let output = list.output().map_err(|error| broken(list, &error))?;
+    if !output.status.success() {
+        let message = filter.text(String::from_utf8_lossy(&output.stderr).trim_end());
+        return Err(WeaveError::GoRefused { message, code: output.status.code().unwrap_or(1) as u8 });
+    }
+    Ok(read_list(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn broken(command: &Command, error: &io::Error) -> WeaveError {
+    let command = command.get_program().to_string_lossy().into_owned();
+    WeaveError::GoBroken { command, problem: error.to_string() }
 }
 
 fn is_output_flag(word: &OsString) -> bool {

@@ -44,6 +44,16 @@ fn only_the_projects_own_packages_are_left_to_compile_network() {
 }
 
 #[test]
+fn a_workspace_is_warmed_from_its_root_network() {
+    let sandbox = shop();
+    sandbox.write("other/go.mod", "module example.com/other\n\ngo 1.22\n");
+    sandbox.write("other/other.go", "package other\n");
+    sandbox.write("work/go.work", "go 1.22\n\nuse (\n\t..\n\t../other\n)\n");
+    let warmed = warm(&sandbox, &["-C", "work"]).ok();
+    assert!(warmed.stdout.contains("} Count { packages: 1, "), "chi, which one of the modules imports: {warmed:#?}");
+}
+
+#[test]
 fn what_cannot_be_compiled_is_left_to_the_build_network() {
     let sandbox = shop();
     sandbox.write("web/broken.go", "package web\n\nimport \"example.com/shop/missing\"\n\nvar _ = missing.X\n");
