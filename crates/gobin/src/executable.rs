@@ -118,7 +118,8 @@ impl Executable {
 /// What people may give by mistake.
 fn other_kind(cache: &ReadCache<File>) -> Option<&'static str> {
     use object::ReadRef;
-    let beginning = cache.read_bytes_at(0, 8).unwrap_or_default();
+    let length = cache.len().unwrap_or_default().min(8);
+    let beginning = cache.read_bytes_at(0, length).unwrap_or_default();
     match beginning {
         b"!<arch>\n" => Some("it is an archive (-buildmode=c-archive); ask the program it was linked into"),
         [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => Some("it holds programs for several machines; take one out with lipo -thin"),

@@ -81,7 +81,7 @@ impl Shop {
 fn own_lines(text: &str) -> String {
     let (mut lines, mut is_own) = (Vec::new(), true);
     for line in text.lines() {
-        is_own = if line.starts_with("    ") { is_own } else { !line.starts_with(['+', ' ', '-', '!']) || line.contains("own.") || line.contains("span") };
+        is_own = if line.starts_with("    ") { is_own } else { !line.starts_with(['+', ' ', '-', '!']) || line.contains("own.") || line.starts_with("+ span") };
         lines.extend(is_own.then_some(line));
     }
     lines.join("\n")

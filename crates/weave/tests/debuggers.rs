@@ -1,8 +1,9 @@
-//! Scenario: a woven program under Delve and in `go tool pprof`. Guarantee: breakpoints are set by the user's lines in their own
-//! code, the standard library and a third-party module, variables are shown, and sources are the user's.
+//! Scenario: a woven program under Delve, in `go tool pprof`, and stripped or in another format; its source in gopls. Guarantee:
+//! breakpoints are set by the user's lines in their own code, the standard library and a third-party module, variables are
+//! shown, sources are the user's; the manifest is always there.
 //!
-//! `make test-debuggers`: builds Delve from its module, which takes minutes the first time. Needs Go, ptrace, and the module
-//! proxy.
+//! `make test-debuggers`: builds Delve and gopls from their modules, which takes minutes the first time. Needs Go, ptrace, and
+//! the module proxy.
 
 mod common;
 
@@ -179,4 +180,42 @@ fn gopls_sees_the_plain_tree() {
     let drop_in = answers(&format!("eval \"$('{}' env)\"", common::weave_program().display()));
     assert_eq!(plain, drop_in);
     assert!(before == sandbox.contents(), "the user's tree has changed");
+}
+
+#[test]
+#[ignore = "make test-debuggers"]
+fn every_form_of_a_program_keeps_the_manifest() {
+    let main = "package main\n\nimport \"C\"\n\n//export add\nfunc add(a, b int) int { return pay(a) + b }\n\n//tandem:span\nfunc pay(a int) int { return a }\n\nfunc main() { pay(1) }\n";
+    let sandbox = Sandbox::new(&[("go.mod", "module example.com/shop\n\ngo 1.22\n"), ("main.go", main)]);
+    let plain_main = main.replace("import \"C\"\n\n//export add\n", "");
+    let forms: [(&[&str], &str, bool); 7] = [
+        (&["-ldflags=-s -w"], "", true),
+        (&["-buildmode=pie"], "", true),
+        (&["-buildmode=c-shared"], "", true),
+        (&["-ldflags=-linkmode=external"], "", true),
+        (&["-trimpath"], "linux/arm64", false),
+        (&[], "darwin/arm64", false),
+        (&[], "windows/amd64", false),
+    ];
+    for (flags, platform, uses_c) in forms {
+        sandbox.write("main.go", if uses_c { main } else { &plain_main });
+        let arguments = [&["go", "build", "-o", "woven"], flags, &["."]].concat();
+        let mut command = sandbox.weave_command(&arguments);
+        if let Some((os, architecture)) = platform.split_once('/') {
+            command.env("GOOS", os).env("GOARCH", architecture).env("CGO_ENABLED", "0");
+        }
+        Run::of(command.output().expect("it starts")).ok();
+        let program = sandbox.path().join("woven");
+        let is_listed = || {
+            let found = gobin::Executable::read(&program).unwrap_or_else(|error| panic!("{flags:?} {platform}: {error}"));
+            let manifest = found.build.manifest().expect("it is whole").expect("it is woven");
+            assert_eq!(manifest.spans[0].place, "example.com/shop/main.go:9".replace(":9", if uses_c { ":9" } else { ":6" }));
+            assert!(manifest.join_points().any(|join_point| join_point.id == "runtime.slot"));
+        };
+        is_listed();
+        let can_strip = platform.is_empty() && Command::new("strip").arg(&program).status().is_ok_and(|status| status.success());
+        if can_strip {
+            is_listed();
+        }
+    }
 }
