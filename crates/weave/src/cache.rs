@@ -38,6 +38,8 @@ const RUNNING: &str = "running";
 const LOCKS: &str = "locks";
 /// The folder of the `go` that `tandem env` puts in front of `PATH`.
 pub const SHIM: &str = "env";
+/// Module caches of our own: the go command unpacks into them what it downloads.
+pub const MODULE_CACHE: &str = "modcache";
 /// Copies of standard libraries that cannot be linked to.
 pub const SOURCE: &str = "source";
 
@@ -150,17 +152,17 @@ impl Cache {
     ) -> Result<PathBuf, WeaveError> {
         let place = self.root.join(kind).join(name);
         self.visit().used.insert(place.clone());
-        if self.is_whole(&place, true) {
+        if self.is_whole(kind, &place, true) {
             return Ok(place);
         }
         let work = self.scratch()?;
         make(work.path())?;
-        seal::write(work.path(), &self.own_copies()).map_err(at("read", &place))?;
+        self.seal(kind, work.path()).map_err(at("read", &place))?;
         let parent = self.root.join(kind);
         fs::create_dir_all(&parent).map_err(at("create", &parent))?;
         // Another build may have been faster, or is about to replace the same damaged entry.
         let _one_at_a_time = lock(&self.root, "entries", FlockOperation::LockExclusive)?;
-        if self.is_whole(&place, false) {
+        if self.is_whole(kind, &place, false) {
             return Ok(place); // ours goes away with `work`
         }
         let away = self.scratch()?;
@@ -174,12 +176,12 @@ impl Cache {
     }
 
     /// Whether an entry is there and as it was made; says so when it was damaged.
-    fn is_whole(&self, place: &Path, says_so: bool) -> bool {
+    fn is_whole(&self, kind: &str, place: &Path, says_so: bool) -> bool {
         match seal::check(place) {
             State::Whole => true,
             State::Moved => {
                 // In a folder that cannot be written the content is compared each time.
-                let _ = seal::write(place, &self.own_copies());
+                let _ = self.seal(kind, place);
                 true
             }
             State::Absent => false,
@@ -191,6 +193,10 @@ impl Cache {
                 false
             }
         }
+    }
+
+    fn seal(&self, kind: &str, entry: &Path) -> io::Result<()> {
+        if kind == MODULE_CACHE { seal::write_links(entry) } else { seal::write(entry, &self.own_copies()) }
     }
 
     /// The files of copied standard libraries: their second names are no names of anybody else's.
@@ -306,9 +312,10 @@ fn description(kind: &str) -> &'static str {
         "module" => "woven modules",
         "file" => "woven files of your own packages",
         "overlay" | "manifest" | "plan" => "what woven builds are told",
-        "modules" | "package" | "index" => "what is known of modules and packages",
+        "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
         UNFINISHED => "what is being made",
         RUNNING => "running builds",
+        MODULE_CACHE => "module caches with woven modules",
         SHIM => "the go command of tandem env",
         _ => "other",
     }
