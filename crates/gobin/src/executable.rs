@@ -122,7 +122,9 @@ fn other_kind(cache: &ReadCache<File>) -> Option<&'static str> {
     let beginning = cache.read_bytes_at(0, length).unwrap_or_default();
     match beginning {
         b"!<arch>\n" => Some("it is an archive (-buildmode=c-archive); ask the program it was linked into"),
-        [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => Some("it holds programs for several machines; take one out with lipo -thin"),
+        [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => {
+            Some("it holds programs for several machines; take one out with lipo -thin")
+        }
         [b'#', b'!', ..] => Some("it is a script"),
         [0x7f, b'E', b'L', b'F', ..] | [b'M', b'Z', ..] => None,
         [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] => None,

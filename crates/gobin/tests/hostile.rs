@@ -18,7 +18,11 @@ static PROGRAMS: LazyLock<Vec<(Vec<u8>, usize)>> = LazyLock::new(|| {
     let magic = b"\xff Go buildinf:";
     let read = |os| fs::read(program(os)).expect("it was built");
     let find = |bytes: &[u8]| (0..bytes.len()).step_by(16).rfind(|at| bytes[*at..].starts_with(magic));
-    SYSTEMS.map(read).map(|bytes| (find(&bytes).expect("it is a Go program"), bytes)).map(|(at, bytes)| (bytes, at)).into()
+    SYSTEMS
+        .map(read)
+        .map(|bytes| (find(&bytes).expect("it is a Go program"), bytes))
+        .map(|(at, bytes)| (bytes, at))
+        .into()
 });
 
 const SYSTEMS: [&str; 3] = ["linux", "darwin", "windows"];

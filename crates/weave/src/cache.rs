@@ -365,7 +365,8 @@ impl Cache {
     fn things(&self) -> BTreeMap<String, Vec<PathBuf>> {
         let kinds = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let kinds = kinds.filter(|kind| kind.file_name() != LOCKS && kind.file_type().is_ok_and(|kind| kind.is_dir()));
-        let entries = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let entries =
+            |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         kinds
             .map(|kind| (kind.file_name().to_string_lossy().into_owned(), entries(kind.path())))
             .filter(|(_, entries): &(String, Vec<PathBuf>)| !entries.is_empty())
@@ -468,7 +469,12 @@ mod tests {
             damage(&place).expect("ours");
             assert!(matches!(seal::check(&place), State::Damaged(_)));
             let mut is_made = false;
-            cache.entry("kind", "name", |work| { is_made = true; make(work) }).expect("writable");
+            cache
+                .entry("kind", "name", |work| {
+                    is_made = true;
+                    make(work)
+                })
+                .expect("writable");
             assert!(is_made);
             assert_eq!(seal::check(&place), State::Whole);
         }

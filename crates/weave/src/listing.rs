@@ -40,7 +40,8 @@ pub fn packages(go: &Path, arguments: &[OsString], dir: &Path) -> Result<Vec<Pac
     let mut found = Vec::new();
     for line in text.lines() {
         let mut words = line.splitn(4, '\t');
-        let (Some(import_path), Some(package_dir), Some(dependency)) = (words.next(), words.next(), words.next()) else {
+        let (Some(import_path), Some(package_dir), Some(dependency)) = (words.next(), words.next(), words.next())
+        else {
             continue;
         };
         let is_dependency = dependency == "true";

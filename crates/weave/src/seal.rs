@@ -171,9 +171,7 @@ fn check_line(entry: &Path, line: &[u8]) -> State {
             }
         }
         ["l", hash] => (target_hash(&at).is_ok_and(|found| found == *hash), false),
-        ["c", size, time] => {
-            (metadata.len().to_string() == *size && modified(&metadata).to_string() == *time, false)
-        }
+        ["c", size, time] => (metadata.len().to_string() == *size && modified(&metadata).to_string() == *time, false),
         _ => return State::Damaged(PathBuf::from(SEAL)),
     };
     match (is_unchanged, is_same) {

@@ -17,11 +17,7 @@ use crate::versioned::ModuleCache;
 
 /// A module cache that leads to `real` everywhere but where woven modules lie, which is there from then on. None is needed
 /// where no woven module comes from the real one.
-pub fn module_cache(
-    cache: &Cache,
-    real: &Path,
-    woven: &mut [ShadowModule],
-) -> Result<Option<ModuleCache>, WeaveError> {
+pub fn module_cache(cache: &Cache, real: &Path, woven: &mut [ShadowModule]) -> Result<Option<ModuleCache>, WeaveError> {
     let below = |shadow: &ShadowModule| shadow.module.dir.strip_prefix(real).ok().map(Path::to_owned);
     let places: BTreeMap<PathBuf, PathBuf> =
         woven.iter().filter_map(|shadow| Some((below(shadow)?, shadow.dir.clone()?))).collect();
@@ -40,7 +36,8 @@ pub fn module_cache(
         for (folder, names) in &listings {
             let dir = work.join(folder);
             fs::create_dir_all(&dir).map_err(at("create", &dir))?;
-            let others = names.iter().map(|name| folder.join(name)).filter(|place| !on_the_way.contains(place.as_path()));
+            let others =
+                names.iter().map(|name| folder.join(name)).filter(|place| !on_the_way.contains(place.as_path()));
             for place in others {
                 let target = places.get(&place).cloned().unwrap_or_else(|| real.join(&place));
                 symlink(target, work.join(&place)).map_err(at("create", &place))?;
