@@ -96,7 +96,8 @@ fn setting(rest: &str) -> Option<(String, String)> {
         None => rest.find('=')?,
     };
     let (name, value) = rest.split_at(name_end);
-    let plain = |text: &str| unquote(text).map_or_else(|| text.to_owned(), |text| String::from_utf8_lossy(&text).into());
+    let plain =
+        |text: &str| unquote(text).map_or_else(|| text.to_owned(), |text| String::from_utf8_lossy(&text).into());
     Some((plain(name), plain(value.strip_prefix('=')?)))
 }
 
@@ -110,8 +111,14 @@ mod tests {
         let text = "path\ta.com/x/cmd\nmod\ta.com/x\t(devel)\t\ndep\tb.com/y\tv1.2.0\th1:abc=\ndep\tb.com/y/z\tv1.0.0\n\
                     =>\tc.com/z\tv1.1.0\th1:def=\nbuild\t-tags=\"a b\"\nbuild\tGOOS=linux\nnew\tthing\n";
         let found = BuildInformation::parse("go1.26.8", text);
-        assert_eq!((found.path.as_str(), found.main.as_ref().map(|main| main.version.as_str())), ("a.com/x/cmd", Some("(devel)")));
-        assert_eq!((found.setting("-tags"), found.setting("GOOS"), found.setting("GOARCH")), (Some("a b"), Some("linux"), None));
+        assert_eq!(
+            (found.path.as_str(), found.main.as_ref().map(|main| main.version.as_str())),
+            ("a.com/x/cmd", Some("(devel)"))
+        );
+        assert_eq!(
+            (found.setting("-tags"), found.setting("GOOS"), found.setting("GOARCH")),
+            (Some("a b"), Some("linux"), None)
+        );
         assert_eq!(found.module_of("b.com/y/z/deep").map(|module| module.effective().path.as_str()), Some("c.com/z"));
         assert_eq!(found.module_of("b.com/yes"), None);
         assert_eq!(found.manifest(), Ok(None));

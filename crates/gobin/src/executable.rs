@@ -118,10 +118,13 @@ impl Executable {
 /// What people may give by mistake.
 fn other_kind(cache: &ReadCache<File>) -> Option<&'static str> {
     use object::ReadRef;
-    let beginning = cache.read_bytes_at(0, 8).unwrap_or_default();
+    let length = cache.len().unwrap_or_default().min(8);
+    let beginning = cache.read_bytes_at(0, length).unwrap_or_default();
     match beginning {
         b"!<arch>\n" => Some("it is an archive (-buildmode=c-archive); ask the program it was linked into"),
-        [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => Some("it holds programs for several machines; take one out with lipo -thin"),
+        [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => {
+            Some("it holds programs for several machines; take one out with lipo -thin")
+        }
         [b'#', b'!', ..] => Some("it is a script"),
         [0x7f, b'E', b'L', b'F', ..] | [b'M', b'Z', ..] => None,
         [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] => None,

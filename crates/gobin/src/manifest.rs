@@ -81,7 +81,9 @@ pub struct Span {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestError {
     /// Made by a newer weave.
-    #[error("its manifest has version {version}, this tandem reads up to {VERSION}: use the tandem that wove it, or a newer one")]
+    #[error(
+        "its manifest has version {version}, this tandem reads up to {VERSION}: use the tandem that wove it, or a newer one"
+    )]
     TooNew {
         /// Its version.
         version: u32,

@@ -134,7 +134,8 @@ fn owner(pack: &Pack) -> &'static str {
 
 /// Of the module that the pack is for; Go's for the standard library.
 fn pack_version<'a>(build: &'a BuildInformation, pack: &Pack) -> &'a str {
-    let mut packages = pack.join_points.iter().map(|point| &point.package).chain(pack.left.iter().map(|left| &left.package));
+    let mut packages =
+        pack.join_points.iter().map(|point| &point.package).chain(pack.left.iter().map(|left| &left.package));
     let module = packages.find_map(|package| build.module_of(package));
     module.map_or(build.go_version.as_str(), |module| module.effective().version.as_str())
 }

@@ -32,7 +32,9 @@ struct Shop {
 impl Shop {
     fn new() -> Shop {
         let shop = Shop { folder: TempDir::new().expect("a temporary folder") };
-        for (path, text) in [("go.mod", GO_MOD), ("main.go", MAIN), ("tandem.yaml", "packs: [own]\n"), ("own/pack.yaml", PACK)] {
+        for (path, text) in
+            [("go.mod", GO_MOD), ("main.go", MAIN), ("tandem.yaml", "packs: [own]\n"), ("own/pack.yaml", PACK)]
+        {
             shop.write(path, text);
         }
         shop
@@ -81,7 +83,11 @@ impl Shop {
 fn own_lines(text: &str) -> String {
     let (mut lines, mut is_own) = (Vec::new(), true);
     for line in text.lines() {
-        is_own = if line.starts_with("    ") { is_own } else { !line.starts_with(['+', ' ', '-', '!']) || line.contains("own.") || line.contains("span") };
+        is_own = if line.starts_with("    ") {
+            is_own
+        } else {
+            !line.starts_with(['+', ' ', '-', '!']) || line.contains("own.") || line.starts_with("+ span")
+        };
         lines.extend(is_own.then_some(line));
     }
     lines.join("\n")
@@ -119,7 +125,10 @@ fn inspect_shows_what_was_woven() {
     let output = shop.run(env!("CARGO_BIN_EXE_tandem"), &["inspect", "--json", "woven"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
     let own = json["packs"].as_array().expect("a list").iter().find(|pack| pack["name"] == "own").expect("our pack");
-    assert_eq!((&json["woven"], &own["owner"], &own["join_points"][0]["id"]), (&true.into(), &"program".into(), &"own.main".into()));
+    assert_eq!(
+        (&json["woven"], &own["owner"], &own["join_points"][0]["id"]),
+        (&true.into(), &"program".into(), &"own.main".into())
+    );
     assert_eq!(own["join_points"][0]["places"][0], "example.com/shop/main.go:4");
 }
 
@@ -134,7 +143,11 @@ fn diff_shows_text_that_patch_takes() {
     assert!(standard.contains("\n--- a/runtime/proc.go\n+++ b/runtime/proc.go\n@@ -"), "{standard}");
     assert!(standard.contains("\n--- /dev/null\n+++ b/runtime/"), "{standard}");
     fs::write(shop.dir().join("../diff"), shop.run(env!("CARGO_BIN_EXE_tandem"), &["diff"]).stdout).expect("writable");
-    let patched = Command::new("git").args(["apply", "-p1", "../diff"]).current_dir(shop.dir()).output().expect("git is installed");
+    let patched = Command::new("git")
+        .args(["apply", "-p1", "../diff"])
+        .current_dir(shop.dir())
+        .output()
+        .expect("git is installed");
     assert!(patched.status.success(), "{patched:?}");
     let text = fs::read_to_string(shop.dir().join("main.go")).expect("readable");
     assert!(text.contains("println(1)") && text.contains("tandem"), "{text}");
@@ -143,7 +156,11 @@ fn diff_shows_text_that_patch_takes() {
 #[test]
 fn strict_tells_lost_hooks_from_others() {
     let shop = Shop::new();
-    fs::write(shop.dir().join("hooks.json"), shop.run(env!("CARGO_BIN_EXE_tandem"), &["explain", "--json", "."]).stdout).expect("writable");
+    fs::write(
+        shop.dir().join("hooks.json"),
+        shop.run(env!("CARGO_BIN_EXE_tandem"), &["explain", "--json", "."]).stdout,
+    )
+    .expect("writable");
     let strict = ["explain", "--strict", "--baseline", "hooks.json", "."];
     assert_snapshot!(own_lines(&shop.tandem(&strict)));
     // The code is not as the rule knows it.
@@ -163,12 +180,16 @@ fn strict_tells_lost_hooks_from_others() {
 fn env_and_cache_answer_scripts() {
     let shop = Shop::new();
     let line = shop.tandem(&["env"]);
-    assert!(line.contains("→ 0\nexport PATH='/") && line.ends_with("/env/") | line.trim_end().ends_with(":\"$PATH\""), "{line}");
+    assert!(
+        line.contains("→ 0\nexport PATH='/") && line.ends_with("/env/") | line.trim_end().ends_with(":\"$PATH\""),
+        "{line}"
+    );
     let folder = shop.tandem(&["env", "--goroot"]);
     assert!(folder.contains("/weave-cache/goroot/"), "{folder}");
     let output = shop.run(env!("CARGO_BIN_EXE_tandem"), &["cache", "size", "--json"]);
     let lines = String::from_utf8(output.stdout).expect("text");
-    let kinds: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let kinds: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     let root = kinds.iter().find(|kind| kind["kind"] == "goroot").expect("a woven standard library");
     assert!(root["entries"].as_u64() >= Some(1) && root["bytes"].as_u64() > Some(0), "{root}");
     let table = shop.tandem(&["cache"]);

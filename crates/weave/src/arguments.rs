@@ -79,6 +79,8 @@ pub struct Arguments {
     pub exec: Option<String>,
     /// `-json`.
     pub json: bool,
+    /// `-trimpath`.
+    pub trim_paths: Option<bool>,
     /// Packages and files, without the arguments of a program that is run.
     pub packages: Vec<String>,
 }
@@ -146,6 +148,10 @@ impl Arguments {
                 self.module_mode = value;
                 return false;
             }
+            ("trimpath", value) => {
+                self.trim_paths = Some(value.is_none_or(|value| value != "false"));
+                return false;
+            }
             ("json", value) => {
                 self.json = value.is_none_or(|value| value != "false");
                 return false;
@@ -169,6 +175,7 @@ impl Arguments {
         self.module_file = self.module_file.take().or(defaults.module_file);
         self.overlay = self.overlay.take().or(defaults.overlay);
         self.exec = self.exec.take().or(defaults.exec);
+        self.trim_paths = self.trim_paths.or(defaults.trim_paths);
         self.json |= defaults.json;
     }
 
@@ -259,7 +266,8 @@ mod tests {
     #[test]
     fn the_command_line_beats_goflags() {
         let mut arguments = read("build --modfile=a.mod");
-        arguments.add_defaults("-modfile=b.mod '-overlay=my o.json' -mod=mod -exec=e");
+        arguments.add_defaults("-modfile=b.mod '-overlay=my o.json' -mod=mod -exec=e -trimpath");
+        assert_eq!(arguments.trim_paths, Some(true));
         assert_eq!(arguments.exec, None, "go build starts nothing");
         assert_eq!(arguments.module_file.as_deref(), Some(Path::new("a.mod")));
         assert_eq!(arguments.overlay.as_deref(), Some(Path::new("my o.json")));

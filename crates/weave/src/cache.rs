@@ -38,6 +38,8 @@ const RUNNING: &str = "running";
 const LOCKS: &str = "locks";
 /// The folder of the `go` that `tandem env` puts in front of `PATH`.
 pub const SHIM: &str = "env";
+/// Module caches of our own: the go command unpacks into them what it downloads.
+pub const MODULE_CACHE: &str = "modcache";
 /// Copies of standard libraries that cannot be linked to.
 pub const SOURCE: &str = "source";
 
@@ -154,17 +156,17 @@ impl Cache {
     ) -> Result<PathBuf, WeaveError> {
         let place = self.root.join(kind).join(name);
         self.visit().used.insert(place.clone());
-        if self.is_whole(&place, true) {
+        if self.is_whole(kind, &place, true) {
             return Ok(place);
         }
         let work = self.scratch()?;
         make(work.path())?;
-        seal::write(work.path(), &self.own_copies()).map_err(at("read", &place))?;
+        self.seal(kind, work.path()).map_err(at("read", &place))?;
         let parent = self.root.join(kind);
         fs::create_dir_all(&parent).map_err(at("create", &parent))?;
         // Another build may have been faster, or is about to replace the same damaged entry.
         let _one_at_a_time = lock(&self.root, "entries", FlockOperation::LockExclusive)?;
-        if self.is_whole(&place, false) {
+        if self.is_whole(kind, &place, false) {
             return Ok(place); // ours goes away with `work`
         }
         let away = self.scratch()?;
@@ -178,12 +180,12 @@ impl Cache {
     }
 
     /// Whether an entry is there and as it was made; says so when it was damaged.
-    fn is_whole(&self, place: &Path, says_so: bool) -> bool {
+    fn is_whole(&self, kind: &str, place: &Path, says_so: bool) -> bool {
         match seal::check(place) {
             State::Whole => true,
             State::Moved => {
                 // In a folder that cannot be written the content is compared each time.
-                let _ = seal::write(place, &self.own_copies());
+                let _ = self.seal(kind, place);
                 true
             }
             State::Absent => false,
@@ -195,6 +197,10 @@ impl Cache {
                 false
             }
         }
+    }
+
+    fn seal(&self, kind: &str, entry: &Path) -> io::Result<()> {
+        if kind == MODULE_CACHE { seal::write_links(entry) } else { seal::write(entry, &self.own_copies()) }
     }
 
     /// The files of copied standard libraries: their second names are no names of anybody else's.
@@ -310,9 +316,10 @@ fn description(kind: &str) -> &'static str {
         "module" => "woven modules",
         "file" => "woven files of your own packages",
         "overlay" | "manifest" | "plan" => "what woven builds are told",
-        "modules" | "package" | "index" => "what is known of modules and packages",
+        "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
         UNFINISHED => "what is being made",
         RUNNING => "running builds",
+        MODULE_CACHE => "module caches with woven modules",
         SHIM => "the go command of tandem env",
         _ => "other",
     }
@@ -362,7 +369,8 @@ impl Cache {
     fn things(&self) -> BTreeMap<String, Vec<PathBuf>> {
         let kinds = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let kinds = kinds.filter(|kind| kind.file_name() != LOCKS && kind.file_type().is_ok_and(|kind| kind.is_dir()));
-        let entries = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let entries =
+            |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         kinds
             .map(|kind| (kind.file_name().to_string_lossy().into_owned(), entries(kind.path())))
             .filter(|(_, entries): &(String, Vec<PathBuf>)| !entries.is_empty())
@@ -465,7 +473,12 @@ mod tests {
             damage(&place).expect("ours");
             assert!(matches!(seal::check(&place), State::Damaged(_)));
             let mut is_made = false;
-            cache.entry("kind", "name", |work| { is_made = true; make(work) }).expect("writable");
+            cache
+                .entry("kind", "name", |work| {
+                    is_made = true;
+                    make(work)
+                })
+                .expect("writable");
             assert!(is_made);
             assert_eq!(seal::check(&place), State::Whole);
         }

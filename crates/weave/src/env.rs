@@ -71,7 +71,9 @@ fn own_name() -> io::Result<PathBuf> {
     let own = env::current_exe()?;
     let name = PathBuf::from(env::args_os().next().unwrap_or_default());
     let named = match name.components().count() {
-        1 => env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(&name)).find(|path| path.is_file()),
+        1 => env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .map(|dir| dir.join(&name))
+            .find(|path| path.is_file()),
         _ => env::current_dir().ok().map(|dir| crate::modfile::clean(&dir.join(&name))),
     };
     let is_own = |path: &PathBuf| path.canonicalize().ok() == own.canonicalize().ok();

@@ -59,12 +59,7 @@ pub fn explain(arguments: &[OsString]) -> Result<Vec<Line>, WeaveError> {
         }
         lines.push(Line::Rule(report));
     }
-    lines.extend(
-        plan.mapping
-            .spans
-            .into_iter()
-            .map(|span| Line::Span { place: place(&span, &dir), name: span.name }),
-    );
+    lines.extend(plan.mapping.spans.into_iter().map(|span| Line::Span { place: place(&span, &dir), name: span.name }));
     lines.extend(plan.functions.into_iter().map(|(path, function)| Line::Function {
         place: format!("{}:{}", path.display(), function.line),
         name: function.name,
@@ -104,10 +99,8 @@ pub fn lost(lines: &[Line], baseline: Option<&Path>) -> Result<Vec<String>, Weav
 }
 
 fn read_baseline(path: &Path) -> Result<Vec<Line>, WeaveError> {
-    let text = fs::read_to_string(path).map_err(|source| WeaveError::Baseline {
-        path: path.to_owned(),
-        problem: source.to_string(),
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|source| WeaveError::Baseline { path: path.to_owned(), problem: source.to_string() })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {

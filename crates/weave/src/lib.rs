@@ -36,6 +36,7 @@ pub mod splice;
 pub mod token;
 pub mod tool;
 mod trial;
+mod trimmed;
 pub mod version;
 pub mod versioned;
 pub mod warm;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gobin::literal::unquote;
+
 use crate::error::WeaveError;
 
 /// A package that a command line names, or that such a one needs.
@@ -17,7 +19,7 @@ pub struct Package {
     pub is_dependency: bool,
 }
 
-const FORMAT: &str = "{{.ImportPath}}\t{{.Dir}}\t{{.DepOnly}}\t{{with .Error}}{{.}}{{end}}";
+const FORMAT: &str = "{{.ImportPath}}\t{{.Dir}}\t{{.DepOnly}}\t{{with .Error}}{{printf `%q` .Err}}{{end}}";
 
 /// The packages that `arguments` (flags of `go build`, packages) name, and all that they need; `dir` is where `-C` leads.
 pub fn packages(go: &Path, arguments: &[OsString], dir: &Path) -> Result<Vec<Package>, WeaveError> {
@@ -37,15 +39,16 @@ pub fn packages(go: &Path, arguments: &[OsString], dir: &Path) -> Result<Vec<Pac
     let text = String::from_utf8_lossy(&output.stdout);
     let mut found = Vec::new();
     for line in text.lines() {
-        // What is wrong with a package may take several lines; the first is enough.
         let mut words = line.splitn(4, '\t');
-        let (Some(import_path), Some(package_dir), Some(dependency)) = (words.next(), words.next(), words.next()) else {
+        let (Some(import_path), Some(package_dir), Some(dependency)) = (words.next(), words.next(), words.next())
+        else {
             continue;
         };
         let is_dependency = dependency == "true";
         if package_dir.is_empty() && !is_dependency {
-            let message = words.next().filter(|text| !text.is_empty()).unwrap_or("no such package");
-            return Err(WeaveError::GoRefused { message: format!("{import_path}: {message}"), code: 1 });
+            let message = words.next().and_then(unquote).unwrap_or_else(|| b"no such package".to_vec());
+            let message = format!("{import_path}: {}", String::from_utf8_lossy(&message));
+            return Err(WeaveError::GoRefused { message, code: 1 });
         }
         found.push(Package { import_path: import_path.to_owned(), dir: package_dir.into(), is_dependency });
     }

@@ -22,6 +22,7 @@ use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::PackSet;
 use crate::project::{self, Layout, Module, Project};
 use crate::version::ReleaseVersion;
+use crate::trimmed;
 use crate::versioned::{self, ModuleCache};
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
 
@@ -170,6 +171,11 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     if let Some(resolution) = &versioned {
         let real = Path::new(env.get("GOMODCACHE"));
         draft.module_cache = versioned::module_cache(&cache, real, resolution, &mut draft.shadow_modules)?;
+    }
+    let takes_from_module_cache = matches!(project.layout, Layout::Module | Layout::Workspace);
+    if arguments.trim_paths == Some(true) && takes_from_module_cache {
+        let real = Path::new(env.get("GOMODCACHE"));
+        draft.module_cache = trimmed::module_cache(&cache, real, &mut draft.shadow_modules)?;
     }
     let missing = wanted.iter().filter(|path| !found.iter().any(|module| module.path == **path));
     for of in missing.flat_map(|path| modules::rules_for(&set, path)) {
@@ -335,7 +341,11 @@ impl Draft {
 impl Plan {
     /// A go.mod or go.work that replaces the woven modules.
     fn point_at_modules(&mut self, cache: &Cache, project: &Project, arguments: &Arguments) -> Result<(), WeaveError> {
+        // What is unpacked into a module cache of ours must be as easy to remove as all of our cache.
+        self.flags.extend(self.mapping.module_cache.as_ref().map(|_| "-modcacherw".into()));
         let woven = self.mapping.modules.iter().filter_map(|shadow| Some((shadow, shadow.dir.clone()?)));
+        let is_in_place = |dir: &Path| self.mapping.module_cache.as_ref().is_some_and(|cache| dir.starts_with(&cache.dir));
+        let woven = woven.filter(|(_, dir)| !is_in_place(dir));
         let replacements: Vec<Replacement> =
             woven.map(|(shadow, dir)| (shadow.module.path.clone(), shadow.module.version.clone(), dir)).collect();
         let users_file = arguments.module_file.as_ref().map(|_| project.module_file.clone());
@@ -353,8 +363,6 @@ impl Plan {
         };
         let dir = match &project.layout {
             Layout::NoModule | Layout::Vendor(_) => {
-                // What is unpacked into a module cache of ours must be as easy to remove as all of our cache.
-                self.flags.extend(self.mapping.module_cache.as_ref().map(|_| "-modcacherw".into()));
                 self.flags.extend(users_file.map(|file| flag("modfile", &file)));
                 return Ok(());
             }

@@ -37,6 +37,17 @@ pub type OwnCopies = BTreeSet<(u64, u64)>;
 pub fn write(entry: &Path, own_copies: &OwnCopies) -> io::Result<()> {
     let mut lines = Vec::new();
     add_folder(entry, Path::new(""), own_copies, &mut lines)?;
+    put(entry, lines)
+}
+
+/// Writes the seal of an entry that consists of symbolic links, and to which others may add.
+pub fn write_links(entry: &Path) -> io::Result<()> {
+    let mut lines = Vec::new();
+    add_links(entry, Path::new(""), &mut lines)?;
+    put(entry, lines)
+}
+
+fn put(entry: &Path, lines: Vec<u8>) -> io::Result<()> {
     let mut text = format!("{FIRST_WORDS}{}\n", blake3::hash(&lines).to_hex()).into_bytes();
     text.extend_from_slice(&lines);
     let file = tempfile::NamedTempFile::new_in(entry)?;
@@ -62,6 +73,22 @@ fn add_folder(entry: &Path, below: &Path, own_copies: &OwnCopies, lines: &mut Ve
         }
     }
     Ok(())
+}
+
+fn add_links(entry: &Path, below: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
+    for (name, metadata) in Listing::read(&entry.join(below))?.files {
+        let path = below.join(name);
+        if metadata.is_dir() {
+            add_links(entry, &path, lines)?;
+        } else if metadata.is_symlink() {
+            add_line(lines, &format!("l {}", target_hash(&entry.join(&path))?), &path);
+        }
+    }
+    Ok(())
+}
+
+fn target_hash(link: &Path) -> io::Result<String> {
+    Ok(blake3::hash(fs::read_link(link)?.as_os_str().as_bytes()).to_hex().to_string())
 }
 
 /// A line ends with the path, in which line ends are written as `\n`.
@@ -118,6 +145,7 @@ pub fn check(entry: &Path) -> State {
 fn check_line(entry: &Path, line: &[u8]) -> State {
     let words = match line.first() {
         Some(b'f') => 5,
+        Some(b'l') => 2,
         _ => 3,
     };
     let mut parts = line.splitn(words + 1, |byte| *byte == b' ');
@@ -142,9 +170,8 @@ fn check_line(entry: &Path, line: &[u8]) -> State {
                 false => (false, metadata.is_file() && is_same()),
             }
         }
-        ["c", size, time] => {
-            (metadata.len().to_string() == *size && modified(&metadata).to_string() == *time, false)
-        }
+        ["l", hash] => (target_hash(&at).is_ok_and(|found| found == *hash), false),
+        ["c", size, time] => (metadata.len().to_string() == *size && modified(&metadata).to_string() == *time, false),
         _ => return State::Damaged(PathBuf::from(SEAL)),
     };
     match (is_unchanged, is_same) {

@@ -13,14 +13,14 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Arguments;
-use crate::cache::{Cache, Key};
+use crate::cache::{self, Cache, Key};
 use crate::error::{WeaveError, at};
 use crate::go::GoEnv;
 use crate::modules::ShadowModule;
 use crate::project::Module;
 
 /// The folder of the cache in which such module caches lie.
-pub const KIND: &str = "modcache";
+pub const KIND: &str = cache::MODULE_CACHE;
 
 /// What the go command takes for the packages of a command line.
 #[derive(Debug, Serialize, Deserialize)]

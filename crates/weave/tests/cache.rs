@@ -20,7 +20,12 @@ const PACK: &str = "pack: own\nrules:\n  - id: own.main\n    target: example.com
 
 /// A program that was built woven once, with a cache of its own.
 fn built() -> Sandbox {
-    let mut sandbox = Sandbox::new(&[("go.mod", GO_MOD), ("main.go", MAIN), ("tandem.yaml", "packs: [own]\n"), ("own/pack.yaml", PACK)]);
+    let mut sandbox = Sandbox::new(&[
+        ("go.mod", GO_MOD),
+        ("main.go", MAIN),
+        ("tandem.yaml", "packs: [own]\n"),
+        ("own/pack.yaml", PACK),
+    ]);
     sandbox.cache = sandbox.beside("cache");
     build(&sandbox).ok();
     sandbox
@@ -139,7 +144,10 @@ fn a_copied_cache_is_used_without_weaving_again(sandbox: &mut Sandbox) {
 
 fn cleaning_leaves_what_a_running_build_uses(sandbox: &Sandbox) {
     // `go run` gives the program its own standard input: it waits until we have cleaned.
-    sandbox.write("wait/main.go", "package main\n\nimport \"os\"\n\nfunc main() { println(\"runs\"); os.Stdin.Read(make([]byte, 1)) }\n");
+    sandbox.write(
+        "wait/main.go",
+        "package main\n\nimport \"os\"\n\nfunc main() { println(\"runs\"); os.Stdin.Read(make([]byte, 1)) }\n",
+    );
     let mut command = sandbox.weave_command(&["go", "run", "./wait"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();

@@ -12,7 +12,8 @@ use std::process::Command;
 
 use common::{Run, Sandbox, weave_program};
 
-const GO_MOD: &str = "module example.com/shop\n\ngo 1.22\n\nrequire example.com/lib v1.0.0\n\nreplace example.com/lib => ../lib\n";
+const GO_MOD: &str =
+    "module example.com/shop\n\ngo 1.22\n\nrequire example.com/lib v1.0.0\n\nreplace example.com/lib => ../lib\n";
 const MAIN: &str = "package main\n\nimport (\n\t\"fmt\"\n\n\t\"example.com/lib\"\n)\n\n//go:generate sh -c \"go env GOROOT > generated.txt && go build -o generated.bin .\"\n\n//tandem:span\nfunc main() { fmt.Println(lib.Name()) }\n";
 const LIB: &str = "package lib\n\n//tandem:span\nfunc Name() string { return \"lib\" }\n";
 const MAKEFILE: &str = "GO ?= go\n\napp: main.go\n\t$(GO) build -trimpath -o $@ .\n";
@@ -28,7 +29,8 @@ done
 "#;
 
 fn shop() -> Sandbox {
-    let sandbox = Sandbox::new(&[("go.mod", GO_MOD), ("main.go", MAIN), ("Makefile", MAKEFILE), ("release.sh", RELEASE)]);
+    let sandbox =
+        Sandbox::new(&[("go.mod", GO_MOD), ("main.go", MAIN), ("Makefile", MAKEFILE), ("release.sh", RELEASE)]);
     let lib = sandbox.beside("lib");
     fs::create_dir_all(&lib).expect("writable");
     fs::write(lib.join("go.mod"), "module example.com/lib\n\ngo 1.22\n").expect("writable");
@@ -88,11 +90,31 @@ fn every_other_sub_command_is_plain() {
     let sandbox = shop();
     let overlay = sandbox.beside("overlay.json");
     fs::write(&overlay, "{\"Replace\":{}}").expect("writable");
-    let overlay = format!("list -overlay={} -e -json=Name,Dir,GoFiles,CompiledGoFiles,Imports -compiled -test -deps ./...", overlay.display());
+    let overlay = format!(
+        "list -overlay={} -e -json=Name,Dir,GoFiles,CompiledGoFiles,Imports -compiled -test -deps ./...",
+        overlay.display()
+    );
     let commands = [
-        "", "version", "env GOROOT GOFLAGS GOVERSION GOTOOLDIR GOWORK", "env -json GOROOT GOENV PATH", "list -m all", "list std", "mod graph",
-        "mod verify", "mod why example.com/lib", "tool -n compile", "fmt -n ./...", "doc fmt.Println", "help build", "nonsense",
-        "build-nonsense", "get example.com/none@none", "work sync", "clean -n", "generate -n ./...", &overlay,
+        "",
+        "version",
+        "env GOROOT GOFLAGS GOVERSION GOTOOLDIR GOWORK",
+        "env -json GOROOT GOENV PATH",
+        "list -m all",
+        "list std",
+        "mod graph",
+        "mod verify",
+        "mod why example.com/lib",
+        "tool -n compile",
+        "fmt -n ./...",
+        "doc fmt.Println",
+        "help build",
+        "nonsense",
+        "build-nonsense",
+        "get example.com/none@none",
+        "work sync",
+        "clean -n",
+        "generate -n ./...",
+        &overlay,
     ];
     for command in commands {
         let line = format!("go {command}");

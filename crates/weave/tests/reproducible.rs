@@ -106,7 +106,10 @@ fn build_information_is_that_of_a_plain_build_network() {
     let sandbox = shop();
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
-        command.args(["-c", "user.name=n", "-c", "user.email=e@example.com"]).args(arguments).current_dir(sandbox.path());
+        command
+            .args(["-c", "user.name=n", "-c", "user.email=e@example.com"])
+            .args(arguments)
+            .current_dir(sandbox.path());
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().is_ok_and(|output| output.status.success())
     };
     if !git(&["init", "-q"]) {
@@ -115,7 +118,8 @@ fn build_information_is_that_of_a_plain_build_network() {
     }
     assert!(git(&["add", "."]) && git(&["commit", "-qm", "first"]) && git(&["tag", "v1.2.3"]));
     let same_but_for_the_mark = || {
-        let information = |program: &str| sandbox.plain(&["version", "-m", program]).ok().stdout.replace(program, "program");
+        let information =
+            |program: &str| sandbox.plain(&["version", "-m", program]).ok().stdout.replace(program, "program");
         sandbox.woven(&["build", "-buildvcs=true", "-o", "../woven", "."]).ok();
         sandbox.plain(&["build", "-buildvcs=true", "-o", "../plain", "."]).ok();
         let woven = information("../woven");
