@@ -53,8 +53,9 @@ page: ## the page's bundle, embedded into the binary
 install: build ## put tandem into PREFIX/bin (default /usr/local)
 	@install -D -m 755 $(TANDEM) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/tandem
 
-generate: ## the files that are derived from the shared-memory contract
+generate: ## the files that are derived from the shared-memory contract, and the table of builds from its tests
 	@cargo run --quiet --package record --bin record-generate
+	@TANDEM_GENERATE=1 cargo test --quiet --package tandem-weave --test modes table
 
 format: ## format Rust, Go and C
 	@cargo fmt --all

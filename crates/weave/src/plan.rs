@@ -137,7 +137,8 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
         true => versioned::resolve(go_command, arguments, env, &cache, dir)?,
         false => None,
     };
-    let newer = versioned.as_ref().filter(|found| found.root != Path::new(env.get("GOROOT")));
+    let is_newer = |root: &Path| root != Path::new(env.get("GOROOT")) && root.join("bin/go").is_file();
+    let newer = versioned.as_ref().filter(|found| is_newer(&found.root));
     let newer = newer.map(|found| GoEnv::read_in(&found.root, dir)).transpose()?;
     let env = newer.as_ref().unwrap_or(env);
     let go = env.real_go()?;
@@ -150,7 +151,12 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
 
     let wrapper = std::env::current_exe().map_err(at("find", Path::new("tandem")))?;
     let (own_rules, standard_rules) = rules_without_module(&set, &project);
-    let user = arguments.overlay.as_ref().and_then(|file| UserOverlay::read(file, dir)).unwrap_or_default();
+    let user = match &arguments.overlay {
+        Some(file) => UserOverlay::read(file, dir),
+        None => Some(UserOverlay::default()),
+    };
+    let is_broken_overlay = user.is_none();
+    let user = user.unwrap_or_default();
     let shadow = ShadowRoot::get(&cache, &go, &standard_rules, &user, &wrapper)?;
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
@@ -194,7 +200,12 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
         let problem = "the path of this module is not UTF-8; only the standard library is woven";
         overlay.warnings.push(format!("{}: {problem}", dir.display()));
     }
-    draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)
+    let mut plan = draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)?;
+    if is_broken_overlay {
+        // The go command takes the last one, and refuses it in its own words.
+        plan.flags.extend(arguments.overlay.as_ref().map(|file| flag("overlay", file)));
+    }
+    Ok(plan)
 }
 
 /// Rules of packs without `module:` — for the user's own packages, and for the standard library.

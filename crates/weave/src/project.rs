@@ -45,6 +45,8 @@ pub struct Project {
     pub own_folders: Vec<(String, PathBuf)>,
     /// Folder in which `tandem.yaml` is looked for.
     pub root: PathBuf,
+    /// Whether the build may change go.mod (`-mod=mod`).
+    may_change: bool,
 }
 
 /// A module whose source may be woven.
@@ -100,6 +102,7 @@ impl Project {
                 own_modules: Vec::new(),
                 own_folders: Vec::new(),
                 root,
+                may_change: false,
             };
         }
         let module_file = arguments.module_file.as_ref().map_or_else(|| go_mod.clone(), |file| dir.join(file));
@@ -111,8 +114,9 @@ impl Project {
         let own_modules: Vec<(String, PathBuf)> =
             own_modules.into_iter().map(|dir| (module_path(&read(&manifest(&dir))), clean(&dir))).collect();
         let root = work_file.as_deref().map_or_else(|| own_modules[0].1.clone(), |work| work_dir(work).to_owned());
-        let own_folders = Vec::new();
-        let mut project = Project { layout: Layout::Module, module_file, work_file, own_modules, own_folders, root };
+        let (layout, own_folders) = (Layout::Module, Vec::new());
+        let may_change = arguments.module_mode.as_deref() == Some("mod");
+        let mut project = Project { layout, module_file, work_file, own_modules, own_folders, root, may_change };
         project.layout = project.layout(arguments);
         project.own_folders = project.own_folders();
         project
@@ -224,7 +228,7 @@ impl Project {
         if let Layout::Vendor(vendor) = &self.layout {
             return Ok(vendored_modules(vendor, &wanted));
         }
-        let mut key = Key::new("modules").text(format!("{wanted:?}")).text(dir);
+        let mut key = Key::new("modules").text(format!("{wanted:?} {}", self.may_change)).text(dir);
         for (file, text) in &manifests {
             key = key.text(file).text(text);
         }
@@ -251,7 +255,8 @@ impl Project {
         dir: &Path,
     ) -> Result<Vec<Module>, WeaveError> {
         let copy = cache.scratch()?;
-        let mut flags: Vec<String> = Vec::new();
+        // Beside a vendor folder the go command would ask that.
+        let mut flags = vec![if self.may_change { "-mod=mod" } else { "-mod=readonly" }.to_owned()];
         if self.layout == Layout::Module {
             modfile::copy_module_file(&self.module_file, copy.path(), &[])?;
             flags.push(format!("-modfile={}", copy.path().join("go.mod").display()));
@@ -287,7 +292,7 @@ impl Project {
             .collect();
         if !missing.is_empty() {
             let mut command = Command::new(go);
-            command.args(["mod", "download"]).args(&flags).args(&missing).current_dir(dir);
+            command.args(["mod", "download"]).args(&flags[1..]).args(&missing).current_dir(dir);
             if work_copy.is_file() {
                 command.env("GOWORK", &work_copy);
             }

@@ -27,7 +27,7 @@ pub const KIND: &str = cache::MODULE_CACHE;
 pub struct Resolution {
     /// All modules whose code is built.
     pub modules: Vec<Module>,
-    /// The GOROOT that is used: the package's module may ask for a newer Go than the one here.
+    /// The GOROOT whose linker is used: the package's module may ask for a newer Go than the one here.
     pub root: PathBuf,
 }
 
@@ -95,7 +95,9 @@ fn read_dry_run(text: &str, module_cache: &Path) -> Option<Resolution> {
     let mut root = None;
     for line in text.lines() {
         if let Some((before, _)) = line.split_once("/pkg/tool/").filter(|(_, tool)| tool.contains("/link ")) {
-            root = root.or(Some(PathBuf::from(before)));
+            // Variables may be set in front of it.
+            let path = before.rsplit_once(' ').map_or(before, |(_, path)| path);
+            root = root.or(Some(PathBuf::from(path)));
         }
         let Some(information) = line.strip_prefix("modinfo ").and_then(gobin::literal::unquote) else { continue };
         for line in String::from_utf8_lossy(&information).lines() {
@@ -167,7 +169,7 @@ mod tests {
     fn a_dry_run_names_modules_and_go() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir_all(dir.path().join("a.com/!big@v1.0.0")).expect("writable");
-        let text = "cat >$WORK/b001/importcfg.link << 'EOF' # internal\nmodinfo \"\\xff0123456789abcdepath\\ta.com/x\\nmod\\ta.com/Big\\tv1.0.0\\th1:s=\\ndep\\tgone.com\\tv1.2.0\\th1:t=\\nbuild\\t-a=b\\n\"\nEOF\n/usr/lib/go/pkg/tool/linux_amd64/link -o x\n";
+        let text = "cat >$WORK/b001/importcfg.link << 'EOF' # internal\nmodinfo \"\\xff0123456789abcdepath\\ta.com/x\\nmod\\ta.com/Big\\tv1.0.0\\th1:s=\\ndep\\tgone.com\\tv1.2.0\\th1:t=\\nbuild\\t-a=b\\n\"\nEOF\nGOROOT='/usr/lib/go' /usr/lib/go/pkg/tool/linux_amd64/link -o x\n";
         let found = read_dry_run(text, dir.path()).expect("it is whole");
         assert_eq!(found.root, Path::new("/usr/lib/go"));
         assert_eq!(found.modules.len(), 1, "{:?}", found.modules);

@@ -5,18 +5,16 @@ use std::fs;
 use crate::common::Run;
 use crate::shop::{BIZ, MAIN, WOVEN, other, said, same, same_information, shop, with_packs};
 
-/// Times and the place of temporary files, which differ from run to run.
+/// Without times, which differ from run to run.
 fn timeless(mut run: Run) -> Run {
-    let is_number = |word: &str| {
-        let digits = word.trim_end_matches(['s', ')']).trim_start_matches('(');
-        digits.contains('.') && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
-    };
     let line = |line: &str| {
-        let line = line.split_once(",\"Action\"").map_or(line, |(_, after)| after); // after the time, in JSON
+        let line = line.split_once(",\"Action\"").map_or(line, |(_, after)| after); // behind the time, in JSON
         let line = line.split(",\"Elapsed\"").next().unwrap_or(line);
-        line.split([' ', '\t']).filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ")
+        let mut words = line.split_inclusive(|c: char| !c.is_ascii_digit() && c != '.');
+        let text: String = words.by_ref().map(|word| if word.starts_with("0.") { "TIME" } else { word }).collect();
+        text.split_whitespace().collect::<Vec<_>>().join(" ") + "\n"
     };
-    let text = |text: &str| text.lines().map(|text| line(text) + "\n").collect::<String>();
+    let text = |text: &str| text.lines().map(line).collect::<String>();
     (run.stdout, run.stderr) = (text(&run.stdout), text(&run.stderr));
     run
 }

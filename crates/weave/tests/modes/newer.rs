@@ -7,6 +7,18 @@ use std::path::Path;
 use crate::common::Sandbox;
 use crate::shop::{GO_MOD, MAIN, WOVEN, said, shop};
 
+/// The compiler knows no language version but its own.
+const COMPILER: &str = r#"#!/bin/sh
+for word; do
+	shift
+	case $word in
+	-lang=go1.29) set -- "$@" -lang=go1.0 ;;
+	*) set -- "$@" "$word" ;;
+	esac
+done
+exec OLD "$@"
+"#;
+
 /// Puts `from` into all places of `text` with one of the same length.
 fn put_in_place(text: &mut [u8], from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
@@ -44,16 +56,22 @@ fn newer_go(sandbox: &mut Sandbox, line: &str, instead: &str) {
     assert!(text.contains(line), "the runtime of {version} has no {line:?}");
     fs::write(copy.join("src/runtime/proc.go"), text.replace(line, instead)).expect("writable");
     let tool_copy = copy.join(tools.strip_prefix(root).expect("below it"));
-    for (from, to) in [(tools, tool_copy), (&root.join("bin"), copy.join("bin"))] {
+    for (from, to) in [(tools, tool_copy.clone()), (&root.join("bin"), copy.join("bin"))] {
         fs::create_dir_all(&to).expect("writable");
         for entry in fs::read_dir(from).expect("readable").flatten() {
             let mut bytes = fs::read(entry.path()).expect("readable");
             put_in_place(&mut bytes, version, &newer);
             let to = to.join(entry.file_name());
             fs::write(&to, bytes).expect("writable");
-            fs::set_permissions(to, fs::Permissions::from_mode(0o755)).expect("ours");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("ours");
         }
     }
+    fs::create_dir(copy.join("old")).expect("writable");
+    fs::rename(tool_copy.join("compile"), copy.join("old/compile")).expect("writable");
+    let (language, _) = version.rsplit_once('.').expect("goX.Y.Z");
+    let compiler = COMPILER.replace("OLD", &copy.join("old/compile").display().to_string()).replace("go1.0", language);
+    fs::write(tool_copy.join("compile"), compiler).expect("writable");
+    fs::set_permissions(tool_copy.join("compile"), fs::Permissions::from_mode(0o755)).expect("ours");
     let path = std::env::var("PATH").unwrap_or_default();
     sandbox.set("PATH", format!("{}:{path}", copy.join("bin").display()));
     assert_eq!(sandbox.plain(&["env", "GOVERSION"]).ok().stdout.trim(), newer);
@@ -94,8 +112,8 @@ fn an_unknown_runtime_is_built_plain() {
     let mut sandbox = small_shop();
     newer_go(&mut sandbox, "newg := new(g)", "newg := (new(g))");
     let before = sandbox.contents();
-    for arguments in [&["build", "-o", "../woven", "."][..], &["vet", "./..."], &["build", "-o", "../woven", "."]] {
-        let run = sandbox.woven(arguments).ok();
+    for _ in ["first", "from the cache"] {
+        let run = sandbox.woven(&["build", "-o", "../woven", "."]).ok();
         let warning = "tandem: warning: the runtime of go1.29";
         assert!(run.stderr.starts_with(warning) && run.stderr.contains("this is a plain build"), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
