@@ -205,6 +205,20 @@ impl Arguments {
     }
 }
 
+/// `go -C dir build …` is `go build -C dir …`.
+pub fn command_first(arguments: &[OsString]) -> Vec<OsString> {
+    let mut arguments = arguments.to_vec();
+    let words = match arguments.first().map(|first| first.as_encoded_bytes()) {
+        Some(b"-C" | b"--C") => 2,
+        Some(first) if first.starts_with(b"-C=") || first.starts_with(b"--C=") => 1,
+        _ => 0,
+    };
+    if words < arguments.len() {
+        arguments[..=words].rotate_right(1);
+    }
+    arguments
+}
+
 fn text(argument: &OsStr) -> String {
     argument.to_string_lossy().into_owned()
 }
@@ -272,6 +286,19 @@ mod tests {
         assert_eq!(arguments.module_file.as_deref(), Some(Path::new("a.mod")));
         assert_eq!(arguments.overlay.as_deref(), Some(Path::new("my o.json")));
         assert_eq!(arguments.module_mode.as_deref(), Some("mod"));
+    }
+
+    #[test]
+    fn the_folder_may_stand_before_the_command() {
+        let ordered = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            command_first(&words).join(OsStr::new(" ")).into_string().expect("text")
+        };
+        assert_eq!(ordered("-C dir build -o x"), "build -C dir -o x");
+        assert_eq!(ordered("--C=dir build"), "build --C=dir");
+        for line in ["build -C dir", "-C dir", "-C", "help"] {
+            assert_eq!(ordered(line), line);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, command_first};
 use crate::cache::{INTERRUPTED, check_interrupted};
 use crate::env;
 use crate::error::{WeaveError, at};
@@ -119,6 +119,7 @@ impl GoEnv {
 /// `tandem go <arguments>`; gives back how the go command ended.
 pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     let go = find_go()?;
+    let arguments = &*command_first(arguments);
     let command = arguments.first().map(|first| first.to_string_lossy().into_owned()).unwrap_or_default();
     if !WOVEN_COMMANDS.contains(&command.as_str()) {
         // In our place: whoever waits for us, or sends us a signal, has to do with go itself.

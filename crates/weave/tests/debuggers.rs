@@ -14,7 +14,7 @@ use std::process::Command;
 use common::{Run, Sandbox, skip};
 
 const DELVE: &str = "github.com/go-delve/delve/cmd/dlv@v1.27.2";
-const GOPLS: &str = "golang.org/x/tools/gopls@v0.24.0";
+const GOPLS: &str = "golang.org/x/tools/gopls@v0.23.0";
 const GO_MOD: &str = "module example.com/shop\n\ngo 1.24\n\nrequire github.com/google/uuid v1.6.0\n";
 const MAIN: &str = r#"package main
 
