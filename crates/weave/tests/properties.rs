@@ -1,6 +1,9 @@
 //! Scenario: any text, any edits that `merge` accepts. Guarantee: the output is the input with exactly these changes, with
 //! lines where they were, and every column can be turned back.
 
+#[path = "common/spliced.rs"]
+mod spliced;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use weave::splice::{Edit, apply, merge, original_column};
@@ -33,7 +36,60 @@ fn text_and_edits() -> impl Strategy<Value = (String, Vec<Edit>)> {
     })
 }
 
+/// Pieces of Go files, in an order that often makes sense and often does not.
+fn go_file_like_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => Just("func f() {}\n"),
+        4 => Just("func (t *T[K]) m(_ int, xs ...string) (int, error) { return 0, nil }\n"),
+        4 => Just("func g[K any](ctx context.Context, a, b K) (n int, err error) {\n\tdefer f()\n\treturn\n}\n"),
+        2 => Just("func (T) n(int, string) error { return func() error { return nil }() }\n"),
+        2 => Just("//tandem:span name n=1 s=len(xs)\n"),
+        1 => Just("//tandem:ignore\n"),
+        1 => Just("import . \"context\"\n"),
+        1 => Just("type T struct{ a int }\n"),
+        1 => Just("var x = func(a, b int) bool { return a < b }\n"),
+        1 => Just("/* é\n */ "),
+        1 => Just("//line x.y:3\r\n"),
+        1 => Just("{"),
+        1 => Just("}"),
+        1 => Just("func ("),
+        1 => Just("`raw\n"),
+        1 => Just("\"text"),
+        1 => Just("\u{feff}"),
+        1 => Just("\0"),
+    ];
+    (prop_oneof![9 => Just("package p\n\nimport \"context\"\n\n"), 1 => Just("")], vec(piece, 0..12))
+        .prop_map(|(head, pieces)| head.to_owned() + &pieces.concat())
+}
+
+const PACK: &str = "pack: p\nmodule: example.com/p\nrules:\n  - id: p.f\n    description: d\n    target: example.com/p\n    version: \">=1.0.0, <2.0.0\"\n    go: \">=1.21\"\n    add_files: [hook.go]\n    edits:\n      - where: {func: F, recv: \"*T\"}\n        do: {after: \"x := 1\", insert: \"; _ = $0\"}\n      - where: {struct: T}\n        do: {add_fields: \"b int\"}\n      - where: {func: G}\n        any_of: [{enter: \"println($r0)\"}, {enter: \"println()\"}]\n        optional: true\n";
+
+/// A pack with some pieces cut out and others put in.
+fn pack_like_text() -> impl Strategy<Value = String> {
+    let change =
+        (any::<prop::sample::Index>(), 0..12usize, prop_oneof!["[a-z{}\\[\\]:,\"$& *!|>\\n-]{0,6}", "\\PC{0,4}"]);
+    vec(change, 0..6).prop_map(|changes| {
+        let mut text: Vec<char> = PACK.chars().collect();
+        for (at, cut, inserted) in changes {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, inserted.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_file_is_woven_or_left(text in go_file_like_text()) {
+        spliced::check_file(&text);
+    }
+
+    #[test]
+    fn any_pack_is_used_or_refused(text in pack_like_text()) {
+        spliced::check_pack(&text);
+    }
+
     #[test]
     fn output_without_insertions_is_the_input((text, edits) in text_and_edits()) {
         let Ok(edits) = merge(edits) else { return Ok(()) };
