@@ -143,7 +143,7 @@ impl Arguments {
             ("C", Some(value)) => self.change_dir = Some(value.into()),
             ("modfile", Some(value)) => self.module_file = Some(value.into()),
             ("overlay", Some(value)) => self.overlay = Some(value.into()),
-            ("exec", Some(value)) if self.starts_programs() => self.exec = Some(value),
+            ("exec", Some(value)) if self.command == "run" => self.exec = Some(value),
             ("mod", value) => {
                 self.module_mode = value;
                 return false;
@@ -159,11 +159,6 @@ impl Arguments {
             _ => return false,
         }
         true
-    }
-
-    /// Whether the go command starts what it has built.
-    pub fn starts_programs(&self) -> bool {
-        matches!(self.command.as_str(), "run" | "test")
     }
 
     /// Adds what `GOFLAGS` says where the command line is silent.

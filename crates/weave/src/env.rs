@@ -108,7 +108,7 @@ fn script(tandem: &Path, place: &Path) -> Vec<u8> {
 }
 
 /// As one word for a POSIX shell.
-fn quoted(text: &OsStr) -> Vec<u8> {
+pub(crate) fn quoted(text: &OsStr) -> Vec<u8> {
     let mut word = vec![b'\''];
     for byte in text.as_bytes() {
         match byte {

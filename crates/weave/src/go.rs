@@ -17,7 +17,7 @@ use crate::arguments::{Arguments, command_first};
 use crate::cache::{INTERRUPTED, check_interrupted};
 use crate::env;
 use crate::error::{WeaveError, at};
-use crate::goroot::RealGo;
+use crate::goroot::{RealGo, WOVEN_GO};
 use crate::output::{self, PathFilter};
 use crate::plan::{self, PLAN_VARIABLE, Plan};
 use crate::tool;
@@ -151,13 +151,17 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
 
 /// The go command on the plan's sources, as far as the flags that the weave sets itself.
 pub(crate) fn woven_go(plan: &Plan, arguments: &Arguments, command: &str) -> Command {
-    let mut woven = Command::new(plan.mapping.shadow_root.join("bin/go"));
+    let mut woven = Command::new(plan.mapping.shadow_root.join(WOVEN_GO));
     woven.arg(command);
     woven.args(arguments.change_dir.iter().flat_map(|dir| ["-C".into(), dir.clone()])); // must come first
     woven.args(&plan.flags);
     let outside = tool::Outside::now(&plan.mapping.real_root, arguments.command == "run");
     woven.env(tool::OUTSIDE_VARIABLE, outside.text());
-    woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local").env(PLAN_VARIABLE, &plan.file);
+    woven.env(PLAN_VARIABLE, &plan.file);
+    // Tests inherit what is set. Without these, too, this go command takes its own tree, and is the version asked for.
+    if command != "test" || std::env::var_os("GOROOT").is_some() {
+        woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local");
+    }
     woven.envs(plan.work_file.iter().map(|file| ("GOWORK", file)));
     woven.envs(plan.mapping.module_cache.iter().map(|cache| ("GOMODCACHE", &cache.dir)));
     woven
@@ -201,8 +205,8 @@ fn current_dir() -> Result<PathBuf, WeaveError> {
     Ok(named.filter(is_same).unwrap_or(real))
 }
 
-/// The go command starts programs through `tandem program`, which gives them the person's own environment and, with
-/// `go run`, the terminal.
+/// `go run` starts the program through `tandem program`, which gives it the person's own environment and terminal. Not so
+/// `go test`: with `-exec` it remembers no results.
 fn exec_flag(arguments: &Arguments, env: &GoEnv) -> Option<OsString> {
     let foreign = (!env.builds_for_host()).then(|| format!("go_{}_{}_exec", env.get("GOOS"), env.get("GOARCH")));
     let users = match (&arguments.exec, foreign) {
@@ -211,7 +215,7 @@ fn exec_flag(arguments: &Arguments, env: &GoEnv) -> Option<OsString> {
         // As the go command would look for it; without one, it says best why a foreign program does not run.
         (None, Some(name)) => format!("'{}'", find_in_path(&name)?.display()),
     };
-    let own = std::env::current_exe().ok().filter(|_| arguments.starts_programs())?;
+    let own = std::env::current_exe().ok().filter(|_| arguments.command == "run")?;
     Some(format!("-exec='{}' {} {users}", own.display(), tool::PROGRAM).into())
 }
 

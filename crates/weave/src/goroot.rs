@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::embedded;
+use crate::env::quoted;
 use crate::error::{WeaveError, at};
 use crate::overlay::UserOverlay;
 use crate::runtime_patch;
 use crate::splice::Edit;
+use crate::tool;
 use crate::trial;
 use crate::version::ReleaseVersion;
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport, Woven};
@@ -24,6 +26,9 @@ pub const DESCRIPTION: &str = "tandem.json";
 
 /// Tools in whose place the shadow tree has a link to the tandem binary.
 pub const WRAPPED_TOOLS: [&str; 3] = ["compile", "cover", "link"];
+
+/// The go command that finds the shadow tree, below its root.
+pub const WOVEN_GO: &str = "libexec/go";
 
 /// The newest Go whose runtime and standard library the packs were made for.
 pub const NEWEST_KNOWN_GO: (u64, u64) = (1, 27);
@@ -170,6 +175,7 @@ fn make(
         }
         if refused.is_empty() {
             link_tree(&go.root, &linkable, work)?;
+            link_commands(go, work, wrapper)?;
             link_tools(go, work, wrapper)?;
         }
         let (files, texts) = changed_files(&woven);
@@ -279,7 +285,7 @@ pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), WeaveError> {
     fs::write(path, content).map_err(at("write", path))
 }
 
-/// Links for everything but `pkg/tool`; folders of packages are real, so that patterns like `std` find them.
+/// Links for everything but `bin` and `pkg/tool`; folders of packages are real, so that patterns like `std` find them.
 fn link_tree(real: &Path, linkable: &Path, shadow: &Path) -> Result<(), WeaveError> {
     for name in names(real)? {
         match name.to_string_lossy().as_ref() {
@@ -291,6 +297,7 @@ fn link_tree(real: &Path, linkable: &Path, shadow: &Path) -> Result<(), WeaveErr
                     link(&real.join("pkg").join(&name), &pkg.join(&name))?;
                 }
             }
+            "bin" => {}
             _ => link(&real.join(&name), &shadow.join(&name))?,
         }
     }
@@ -337,6 +344,28 @@ fn tree_state(key: Key, dir: &Path) -> Result<Key, WeaveError> {
         }
     }
     Ok(key)
+}
+
+/// The commands in `bin`: links. But for `go`: tests find that one in front of their `PATH`, and are to find the plain one.
+/// The one that weaves lies where it takes the shadow tree for its own without being told.
+fn link_commands(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), WeaveError> {
+    let (real, bin) = (go.root.join("bin"), shadow.join("bin"));
+    fs::create_dir_all(&bin).map_err(at("create", &bin))?;
+    for name in names(&real)?.into_iter().filter(|name| name != "go") {
+        link(&real.join(&name), &bin.join(&name))?;
+    }
+    let plain = bin.join("go");
+    let mut script = b"#!/bin/sh\nexec ".to_vec();
+    script.extend(quoted(wrapper.as_os_str()));
+    script.extend_from_slice(format!(" {} ", tool::PROGRAM).as_bytes());
+    script.extend(quoted(real.join("go").as_os_str()));
+    script.extend_from_slice(b" \"$@\"\n");
+    write_new(&plain, &script)?;
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).map_err(at("write", &plain))?;
+    let woven = shadow.join(WOVEN_GO);
+    let dir = woven.parent().expect("it has a folder");
+    fs::create_dir_all(dir).map_err(at("create", dir))?;
+    link_or_copy(&real.join("go"), &woven).map_err(at("create", &woven))
 }
 
 /// The host's tools: links, and wrappers under the names in `WRAPPED_TOOLS`.

@@ -25,7 +25,7 @@ use crate::modules;
 use crate::plan::{Mapping, PLAN_VARIABLE};
 use crate::versioned;
 
-/// The hidden sub-command through which `go run` and `go test` start programs.
+/// The hidden sub-command through which `go run` starts programs, and tests the plain go command.
 pub const PROGRAM: &str = "program";
 /// The variable that carries `Outside` to it.
 pub const OUTSIDE_VARIABLE: &str = "TANDEM_OUTSIDE";
@@ -44,7 +44,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// As it is now, in the process that the person started; the go command collects what tests print.
+    /// As it is now, in the process that the person started.
     pub fn now(real_root: &Path, owns_terminal: bool) -> Outside {
         let value = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let can_be_opened = owns_terminal && can_be_opened_again(io::stderr());
@@ -60,7 +60,8 @@ impl Outside {
         let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let mut variables = Vec::new();
         let is_shadow = |bin: &PathBuf| bin.parent().is_some_and(|root| root.join(DESCRIPTION).is_file());
-        if let Some(first) = folders.first_mut().filter(|first| is_shadow(first)) {
+        let is_known = !self.real_root.as_os_str().is_empty();
+        if let Some(first) = folders.first_mut().filter(|first| is_known && is_shadow(first)) {
             *first = self.real_root.join("bin");
             variables.extend(std::env::join_paths(folders).ok().map(|path| ("PATH", path)));
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::error::WeaveError;
+use crate::goroot::WOVEN_GO;
 use crate::plan::PLAN_VARIABLE;
 
 /// Compiles packages of a shadow GOROOT; gives those that do not compile, each with the first thing that is wrong.
@@ -13,7 +14,7 @@ pub fn compile<'a>(
     root: &Path,
     packages: impl Iterator<Item = &'a str>,
 ) -> Result<BTreeMap<String, String>, WeaveError> {
-    let go = root.join("bin/go");
+    let go = root.join(WOVEN_GO);
     let mut command = Command::new(&go);
     command.arg("build").args(packages).arg("tandem/rt").current_dir(root.join("src"));
     command.env("GOROOT", root).env("GOTOOLCHAIN", "local").env("GOWORK", "off").env_remove(PLAN_VARIABLE);

@@ -5,6 +5,7 @@
 //! our own that has links to the real one for everything else: the go command checks sums when it downloads, and downloads
 //! still go to the real cache. Versions and sums in the binary are those of a plain build.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -142,8 +143,8 @@ pub fn module_cache(
         Some(ShadowModule { dir: Some(dir), .. }) => dir.clone(),
         _ => module.dir.clone(),
     };
-    let places: Vec<(String, PathBuf)> =
-        resolution.modules.iter().map(|module| (folder(&module.path, &module.version), place_of(module))).collect();
+    let mut places: BTreeMap<String, PathBuf> = resolution.modules.iter().flat_map(|module| above(real, module)).collect();
+    places.extend(resolution.modules.iter().map(|module| (folder(&module.path, &module.version), place_of(module))));
     let key = Key::new("module cache").text(real).text(format!("{places:?}"));
     let dir = cache.entry(KIND, &key.name(), |work| {
         let link = |to: &Path, name: &str| {
@@ -159,6 +160,23 @@ pub fn module_cache(
         shadow.dir = Some(dir.join(folder(&shadow.module.path, &shadow.module.version)));
     }
     Ok(Some(ModuleCache { dir, real: real.to_owned() }))
+}
+
+/// Modules whose path is a beginning of a module's: the go command looks into them for the same packages.
+fn above(real: &Path, module: &Module) -> Vec<(String, PathBuf)> {
+    let path = folder(&module.path, "");
+    let mut found = Vec::new();
+    for prefix in Path::new(path.trim_end_matches('@')).ancestors().skip(1) {
+        let (Some(parent), Some(name)) = (prefix.parent(), prefix.file_name()) else { continue };
+        let start = format!("{}@", name.to_string_lossy());
+        for entry in fs::read_dir(real.join(parent)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&start) {
+                found.push((parent.join(name).to_string_lossy().into_owned(), entry.path()));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]
