@@ -1,9 +1,10 @@
 //! The weave without the rest of tandem: `weave go …`, `weave explain …`, `weave warm …`, `weave env`, `weave diff …`,
-//! `weave clean`. The integration tests run it, so that they need neither the agent nor a BPF compiler.
+//! `weave clean`, `weave packs-check FOLDER` … The integration tests run it, so that they need neither the agent nor a BPF compiler.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use weave::WeaveError;
@@ -46,6 +47,21 @@ fn main() -> ExitCode {
         }),
         "clean" => Cache::open().and_then(Cache::clean).map(|cleaned| {
             println!("{cleaned:?}");
+            ExitCode::SUCCESS
+        }),
+        "packs-new" => {
+            weave::pack_new::write(Path::new("."), &arguments[0].to_string_lossy()).map(|_| ExitCode::SUCCESS)
+        }
+        "packs-check" => weave::pack_check::check(Path::new(&arguments[0])).map(|findings| {
+            findings.iter().for_each(|finding| println!("{:?} {}: {}", finding.grade, finding.subject, finding.text));
+            ExitCode::SUCCESS
+        }),
+        "packs-test" => weave::pack_check::test(Path::new(&arguments[0]), &arguments[1..]).map(|done| {
+            let passed = !done.is_empty() && done.iter().all(|(_, status)| status.success());
+            ExitCode::from(u8::from(!passed))
+        }),
+        "packs-list" => weave::pack_source::packs_in(Path::new(".")).map(|set| {
+            set.packs.iter().for_each(|pack| println!("{} {}", pack.name, pack.source));
             ExitCode::SUCCESS
         }),
         weave::tool::PROGRAM => {
