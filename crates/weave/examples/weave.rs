@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use weave::WeaveError;
 use weave::cache::Cache;
+use weave::pack_verify::{self, VersionSpan};
+use weave::weave::Outcome;
 
 fn main() -> ExitCode {
     if let Some(code) = weave::tool::run_as_tool() {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             let passed = !done.is_empty() && done.iter().all(|(_, status)| status.success());
             ExitCode::from(u8::from(!passed))
         }),
+        "packs-verify" => verify(&arguments[0].to_string_lossy(), &arguments[1].to_string_lossy()),
         "packs-list" => weave::pack_source::packs_in(Path::new(".")).map(|set| {
             set.packs.iter().for_each(|pack| println!("{} {}", pack.name, pack.source));
             ExitCode::SUCCESS
@@ -79,4 +82,21 @@ fn main() -> ExitCode {
         }
         ExitCode::from(code)
     })
+}
+
+fn verify(folder: &str, span: &str) -> Result<ExitCode, WeaveError> {
+    let pack = weave::pack::Pack::load(Path::new(folder))?;
+    let span = VersionSpan::parse(span).expect("tests give sound ones");
+    let verified = pack_verify::verify(&pack, &span, &|_| ())?;
+    for rule in &pack.rules {
+        for run in pack_verify::runs(&verified, &rule.id) {
+            let mark = match run.outcome {
+                Outcome::Matched { .. } => '+',
+                Outcome::OutOfRange { .. } => '-',
+                _ => '!',
+            };
+            println!("{mark} {} to {}", run.first, run.last);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -525,7 +525,8 @@ impl ActionText {
 /// Whether a text may stand at the top of a file, after the imports.
 fn is_declaration(text: &str) -> bool {
     let source = format!("package p\n\n{text}\n");
-    let is_one = |kind: &str| kind != "import_declaration" && (kind.ends_with("_declaration") || kind == "package_clause");
+    let is_one =
+        |kind: &str| kind != "import_declaration" && (kind.ends_with("_declaration") || kind == "package_clause");
     GoFile::parse(&source).is_some_and(|file| {
         let nodes = crate::parse::children(file.root()).filter(|node| node.is_named());
         nodes.into_iter().all(|node| is_one(node.kind()) && node.kind() != "short_var_declaration")

@@ -216,6 +216,11 @@ impl Verifier<'_> {
             let Some(version) = ReleaseVersion::parse(&version_text).filter(|version| span.contains(version)) else {
                 continue;
             };
+            let place = self.place(&root.to_string_lossy(), &version_text, &version_text);
+            if let Some(reports) = fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+                found.push((version, Verified { version: version_text, reports }));
+                continue;
+            }
             let rules: Vec<RuleOf<'_>> =
                 self.rules().into_iter().filter(|of| goroot::is_standard(&of.rule.target)).collect();
             let source = |target: &String| {
@@ -230,7 +235,9 @@ impl Verifier<'_> {
                 module_version: None,
                 matched_elsewhere: self.needed_elsewhere(),
             };
-            found.push((version.clone(), Verified { version: version_text, reports: weave::weave(&input).reports }));
+            let reports = weave::weave(&input).reports;
+            self.cache.write(&place, &serde_json::to_vec(&reports).expect("plain data"))?;
+            found.push((version.clone(), Verified { version: version_text, reports }));
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found.into_iter().map(|(_, verified)| verified).collect())
@@ -302,9 +309,13 @@ pub fn span_text(run: &Run<'_>) -> String {
 /// The table that a pack carries: for each rule the versions where it holds, and those where it does not though it should.
 pub fn markdown(pack: &Pack, verified: &[Verified]) -> String {
     let (first, last) = (verified.first(), verified.last());
-    let between = match (first, last) {
-        (Some(first), Some(last)) => format!("{} versions, {} to {}", verified.len(), first.version, last.version),
-        _ => "no versions".to_owned(),
+    let between = match (first, last, &pack.module) {
+        // Of Go only what was at hand was looked at: which versions those were is said.
+        (Some(_), Some(_), None) => {
+            verified.iter().map(|version| version.version.as_str()).collect::<Vec<_>>().join(", ")
+        }
+        (Some(first), Some(last), _) => format!("{} releases, {} to {}", verified.len(), first.version, last.version),
+        _ => "no releases".to_owned(),
     };
     let what = pack.module.as_deref().unwrap_or("Go");
     let mut text = format!(
