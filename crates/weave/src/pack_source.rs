@@ -17,6 +17,9 @@ use crate::pack::{PackError, PackSet};
 use crate::plan::Configuration;
 use crate::project::Project;
 
+/// Where the cache keeps the folders of modules that were fetched.
+const KIND: &str = "pack";
+
 /// Everything that a search for packs needs.
 pub struct Searcher<'a> {
     /// The go command.
@@ -126,10 +129,8 @@ impl Searcher<'_> {
         }
         let sums = fs::read(self.project.module_file.with_extension("sum")).unwrap_or_default();
         let key = Key::new("pack module").text(path).text(version).text(self.env.get("GOMODCACHE")).bytes(&sums);
-        let place = self.cache.root().join("pack-module").join(key.name());
-        if let Some(dir) =
-            fs::read_to_string(&place).ok().map(PathBuf::from).filter(|dir| dir.join("pack.yaml").is_file())
-        {
+        let known: Option<PathBuf> = self.cache.kept(KIND, &key.name());
+        if let Some(dir) = known.filter(|dir| dir.join("pack.yaml").is_file()) {
             return Ok(dir);
         }
         let scratch = self.cache.scratch()?;
@@ -144,7 +145,7 @@ impl Searcher<'_> {
             match answer {
                 Downloaded { dir: Some(dir), error: None } => {
                     let dir = self.with_pack(entry, dir.join(path[module.len()..].trim_start_matches('/')))?;
-                    self.cache.write(&place, dir.as_os_str().as_encoded_bytes())?;
+                    self.cache.keep(KIND, &key.name(), &dir)?;
                     return Ok(dir);
                 }
                 Downloaded { error, .. } => first_problem = first_problem.or(error),

@@ -18,6 +18,8 @@ use crate::project::Module;
 use crate::version::ReleaseVersion;
 use crate::weave::{self, Input, Outcome, PackageSource, RuleOf, RuleReport};
 
+/// Where the cache keeps what came of each version.
+const KIND: &str = "verify";
 /// How many versions are fetched at a time: their sources are removed again before the next.
 const BATCH: usize = 8;
 
@@ -126,8 +128,7 @@ impl Verifier<'_> {
                 done.insert(version.clone(), self.weave_module(module, version, &real_go.version, Path::new("")));
                 continue;
             }
-            let place = self.place(module, version, &real_go.version_text);
-            match fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            match self.cache.kept(KIND, &self.name(module, version, &real_go.version_text)) {
                 Some(reports) => _ = done.insert(version.clone(), reports),
                 None => missing.push(version.clone()),
             }
@@ -142,8 +143,7 @@ impl Verifier<'_> {
                     return Err(WeaveError::GoRefused { message: format!("tandem: {problem}"), code: 3 });
                 };
                 let reports = self.weave_module(module, &downloaded.version, &real_go.version, &dir);
-                let place = self.place(module, &downloaded.version, &real_go.version_text);
-                self.cache.write(&place, &serde_json::to_vec(&reports).expect("plain data"))?;
+                self.cache.keep(KIND, &self.name(module, &downloaded.version, &real_go.version_text), &reports)?;
                 done.insert(downloaded.version, reports);
             }
         }
@@ -152,10 +152,9 @@ impl Verifier<'_> {
         Ok(versions.iter().filter_map(reports).collect())
     }
 
-    /// Where what came of one version is kept.
-    fn place(&self, module: &str, version: &str, go: &str) -> PathBuf {
-        let key = weave::rules_state(Key::new("verify").text(module).text(version).text(go), &self.rules());
-        self.cache.root().join("verify").join(format!("{}.json", key.name()))
+    /// The name under which what came of one version is kept.
+    fn name(&self, source: &str, version: &str, go: &str) -> String {
+        weave::rules_state(Key::new("verify").text(source).text(version).text(go), &self.rules()).name()
     }
 
     /// Releases in the span, oldest first; pre-releases are left out.
@@ -216,8 +215,8 @@ impl Verifier<'_> {
             let Some(version) = ReleaseVersion::parse(&version_text).filter(|version| span.contains(version)) else {
                 continue;
             };
-            let place = self.place(&root.to_string_lossy(), &version_text, &version_text);
-            if let Some(reports) = fs::read(&place).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            let name = self.name(&root.to_string_lossy(), &version_text, &version_text);
+            if let Some(reports) = self.cache.kept(KIND, &name) {
                 found.push((version, Verified { version: version_text, reports }));
                 continue;
             }
@@ -236,7 +235,7 @@ impl Verifier<'_> {
                 matched_elsewhere: self.needed_elsewhere(),
             };
             let reports = weave::weave(&input).reports;
-            self.cache.write(&place, &serde_json::to_vec(&reports).expect("plain data"))?;
+            self.cache.keep(KIND, &name, &reports)?;
             found.push((version.clone(), Verified { version: version_text, reports }));
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -451,54 +451,22 @@ fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &
     let condition = &edit.place.condition;
     let is_named = condition.names_its_place();
     let words = condition.required_words();
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, Edit)> = Vec::new();
     let mut places = Vec::new();
     for (index, work) in package.files.iter().enumerate() {
         let is_wanted = condition.may_hold_in(&work.name) && words.iter().all(|word| work.plain.contains(word));
         if !is_wanted || (!is_named && is_left_out(work)) {
             continue;
         }
-        let file = GoFile::parse_leniently(&work.plain);
-        let is_declared = |name: &str| package.declares(name);
-        let imports = file.imports();
-        let names = Names { imports: &imports, own_path: &task.target, is_declared: &is_declared };
-        let situation = Situation { file: &file, file_name: &work.name, names };
-        let site = Site { file: &file, directive: condition.directive(), is_declared: &is_declared };
-        for scope in find::scopes(&file, edit.place.kind, condition, &situation) {
-            if is_ignored(&file, &scope) {
-                if is_named {
-                    return Err(format!("{}{} is taken out by //tandem:ignore", describe(&edit.place), work.name));
-                }
-                continue;
-            }
-            let edits = match first_alternative(&site, &scope, &edit.alternatives) {
-                Ok(edits) => edits,
-                Err(Refusal::Absent(_)) if !is_named => continue,
-                Err(Refusal::Unfit(_)) if !is_named && edit.optional => continue,
-                Err(refusal) => {
-                    let at = if is_named {
-                        work.name.clone()
-                    } else {
-                        format!("{}:{}", work.name, scope.node().start_position().row + 1)
-                    };
-                    return Err(format!(
-                        "{} in {}{at} of {}",
-                        refusal.reason(),
-                        describe(&edit.place),
-                        input.version_label
-                    ));
-                }
-            };
+        for edits in edits_in_file(input, task, edit, package, work)? {
             // Names in a signature come first; the place is where the text goes.
-            let place = edits.last().map(|last| {
+            places.extend(edits.last().map(|last| {
                 let line = work.plain[..last.range.start].matches('\n').count() + 1;
                 format!("{}/{}:{line}", task.target, work.name)
-            });
-            places.extend(place);
+            }));
             let is_known = |edit: &Edit| found.contains(&(index, edit.clone()));
-            let declares_again =
-                matches!(&edit.alternatives[0], Action::AddDeclaration(_)) && edits.iter().all(is_known);
-            if !declares_again {
+            let is_declaration = matches!(&edit.alternatives[0], Action::AddDeclaration(_));
+            if !(is_declaration && edits.iter().all(is_known)) {
                 found.extend(edits.into_iter().map(|edit| (index, edit)));
             }
         }
@@ -507,6 +475,45 @@ fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &
         return Err(not_found(&edit.place, is_named, &input.version_label));
     }
     Ok((found, places))
+}
+
+/// The edits at each place of a file, or why the rule does not apply.
+fn edits_in_file(
+    input: &Input<'_>,
+    task: &Task<'_>,
+    edit: &pack::Edit,
+    package: &Package,
+    work: &FileWork,
+) -> Result<Vec<Vec<Edit>>, String> {
+    let condition = &edit.place.condition;
+    let is_named = condition.names_its_place();
+    let file = GoFile::parse_leniently(&work.plain);
+    let is_declared = |name: &str| package.declares(name);
+    let imports = file.imports();
+    let names = Names { imports: &imports, own_path: &task.target, is_declared: &is_declared };
+    let situation = Situation { file: &file, file_name: &work.name, names };
+    let site = Site { file: &file, directive: condition.directive(), is_declared: &is_declared };
+    let mut found = Vec::new();
+    for scope in find::scopes(&file, edit.place.kind, condition, &situation) {
+        if is_ignored(&file, &scope) {
+            if is_named {
+                return Err(format!("{}{} is taken out by //tandem:ignore", describe(&edit.place), work.name));
+            }
+            continue;
+        }
+        match first_alternative(&site, &scope, &edit.alternatives) {
+            Ok(edits) => found.push(edits),
+            Err(Refusal::Absent(_)) if !is_named => {}
+            Err(Refusal::Unfit(_)) if !is_named && edit.optional => {}
+            Err(refusal) => {
+                let line = scope.node().start_position().row + 1;
+                let at = if is_named { work.name.clone() } else { format!("{}:{line}", work.name) };
+                let (reason, label) = (refusal.reason(), &input.version_label);
+                return Err(format!("{reason} in {}{at} of {label}", describe(&edit.place)));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn is_ignored(file: &GoFile<'_>, scope: &Scope<'_>) -> bool {
