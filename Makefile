@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers test-splicer fuzz check format generate bench compat clean
+.PHONY: help setup build page install demo test test-debuggers test-splicer fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ install: build ## put tandem into PREFIX/bin (default /usr/local)
 generate: ## the files that are derived from the shared-memory contract, and the table of builds from its tests
 	@cargo run --quiet --package record --bin record-generate
 	@TANDEM_GENERATE=1 cargo test --quiet --package tandem-weave --test modes table
+
+pack-versions: ## the table of versions in each pack: every release of its library is fetched and read
+	@cargo build --quiet --package tandem
+	@for pack in packs/*; do $(TARGET_DIR)/debug/tandem packs verify $$pack --markdown >$$pack/versions.md.new || [ $$? = 1 ] || exit; mv $$pack/versions.md.new $$pack/versions.md; done
 
 format: ## format Rust, Go and C
 	@cargo fmt --all

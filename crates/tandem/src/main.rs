@@ -18,6 +18,7 @@ mod go;
 mod inspect;
 mod kernel;
 mod observe;
+mod packs;
 mod program;
 mod run;
 mod terminal;
@@ -59,6 +60,8 @@ enum Command {
     Diff(diff::Diff),
     Inspect(inspect::Inspect),
     Cache(cache::CacheCommand),
+    /// List, show, write, check and verify packs.
+    Packs(packs::Packs),
     /// Print versions.
     Version(version::Version),
     /// Start a program for `go run`.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Cache(command) => command.run(),
+        Command::Packs(command) => command.run(),
         Command::Program(command) => command.run(),
         Command::Version(command) => command.run(),
         Command::Warm(command) => command.run(),

@@ -1,13 +1,16 @@
 //! The weave without the rest of tandem: `weave go …`, `weave explain …`, `weave warm …`, `weave env`, `weave diff …`,
-//! `weave clean`. The integration tests run it, so that they need neither the agent nor a BPF compiler.
+//! `weave clean`, `weave packs-check FOLDER` … The integration tests run it, so that they need neither the agent nor a BPF compiler.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use weave::WeaveError;
 use weave::cache::Cache;
+use weave::pack_verify::{self, VersionSpan};
+use weave::weave::Outcome;
 
 fn main() -> ExitCode {
     if let Some(code) = weave::tool::run_as_tool() {
@@ -48,6 +51,22 @@ fn main() -> ExitCode {
             println!("{cleaned:?}");
             ExitCode::SUCCESS
         }),
+        "packs-new" => {
+            weave::pack_new::write(Path::new("."), &arguments[0].to_string_lossy()).map(|_| ExitCode::SUCCESS)
+        }
+        "packs-check" => weave::pack_check::check(Path::new(&arguments[0])).map(|findings| {
+            findings.iter().for_each(|finding| println!("{:?} {}: {}", finding.grade, finding.subject, finding.text));
+            ExitCode::SUCCESS
+        }),
+        "packs-test" => weave::pack_check::test(Path::new(&arguments[0]), &arguments[1..]).map(|done| {
+            let passed = !done.is_empty() && done.iter().all(|(_, status)| status.success());
+            ExitCode::from(u8::from(!passed))
+        }),
+        "packs-verify" => verify(&arguments[0].to_string_lossy(), &arguments[1].to_string_lossy()),
+        "packs-list" => weave::pack_source::packs_in(Path::new(".")).map(|set| {
+            set.packs.iter().for_each(|pack| println!("{} {}", pack.name, pack.source));
+            ExitCode::SUCCESS
+        }),
         weave::tool::PROGRAM => {
             eprintln!("{}", weave::tool::run_program(arguments));
             Ok(ExitCode::FAILURE)
@@ -63,4 +82,21 @@ fn main() -> ExitCode {
         }
         ExitCode::from(code)
     })
+}
+
+fn verify(folder: &str, span: &str) -> Result<ExitCode, WeaveError> {
+    let pack = weave::pack::Pack::load(Path::new(folder))?;
+    let span = VersionSpan::parse(span).expect("tests give sound ones");
+    let verified = pack_verify::verify(&pack, &span, &|_| ())?;
+    for rule in &pack.rules {
+        for run in pack_verify::runs(&verified, &rule.id) {
+            let mark = match run.outcome {
+                Outcome::Matched { .. } => '+',
+                Outcome::OutOfRange { .. } => '-',
+                _ => '!',
+            };
+            println!("{mark} {} to {}", run.first, run.last);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -317,6 +317,7 @@ fn description(kind: &str) -> &'static str {
         "file" => "woven files of your own packages",
         "overlay" | "manifest" | "plan" => "what woven builds are told",
         "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
+        "pack" | "verify" => "what is known of packs and of the versions that they fit",
         UNFINISHED => "what is being made",
         RUNNING => "running builds",
         MODULE_CACHE => "module caches with woven modules",

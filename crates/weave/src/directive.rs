@@ -5,6 +5,7 @@
 //! A wrong directive is a warning with its line and never breaks a build.
 
 use crate::parse::{Function, GoFile, ParameterList, descendants};
+use crate::shadow;
 use crate::signature::Namer;
 use crate::splice::Edit;
 
@@ -114,6 +115,14 @@ fn unused_directives(file: &GoFile<'_>, used_lines: &[usize]) -> Vec<(usize, Str
         .collect()
 }
 
+/// What stands after `//name` in the comment above the function that has this form.
+pub fn named<'a>(file: &'a GoFile<'_>, function: &Function<'a>, name: &str) -> Option<&'a str> {
+    doc_comments(file, function).find_map(|(_, comment)| {
+        let rest = comment.strip_prefix("//")?.strip_prefix(name)?;
+        (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.trim())
+    })
+}
+
 fn span_words(comment: &str) -> Option<&str> {
     let rest = comment.strip_prefix("//tandem:span")?;
     (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.trim())
@@ -122,6 +131,11 @@ fn span_words(comment: &str) -> Option<&str> {
 /// Whether `//tandem:span` stands above the function.
 pub(crate) fn is_span(file: &GoFile<'_>, function: &Function<'_>) -> bool {
     file.text.contains(PREFIX) && doc_comments(file, function).any(|(_, comment)| span_words(comment).is_some())
+}
+
+/// `pkg.Func`, `pkg.T.Method` or `pkg.(*T).Method`.
+pub fn qualified_name(package: &str, function: &Function<'_>) -> String {
+    format!("{package}.{}", name_in_package(function))
 }
 
 /// `Func`, `T.Method` or `(*T).Method`, as in Go's stack traces but for type parameters.
@@ -235,6 +249,16 @@ impl Declarations {
         variable
     }
 
+    /// A variable that is nil, for where that word means something else.
+    fn nothing(&mut self, name: &str, kind: &str) -> String {
+        let variable = format!("tandemNo{name}_{}", self.suffix);
+        let line = format!("var {variable} {kind}");
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
+        variable
+    }
+
     fn key(&mut self, key: &str) -> String {
         let position = self.keys.iter().position(|known| known == key);
         let number = position.unwrap_or(self.keys.len()) + 1;
@@ -254,11 +278,21 @@ fn span_edits(
     request: &Request,
     declarations: &mut Declarations,
 ) -> Vec<Edit> {
-    let mut namer = Namer::new(file.text, function);
+    let mut namer = Namer::new(file, function, None);
     let context = context_parameter(file, function).and_then(|index| namer.parameter(index));
     let error = error_result(file, &function.results).and_then(|index| namer.result(index));
-    let parent = context.map_or("nil".to_owned(), |name| format!("tandem_rt.FromContext({name})"));
-    let error = error.map_or("nil".to_owned(), |name| format!("&{name}"));
+    let body = function.body.start + 1;
+    let nothing = |declarations: &mut Declarations, name: &str, kind: &str| {
+        if means_something_else(file, body, "nil") { declarations.nothing(name, kind) } else { "nil".to_owned() }
+    };
+    let parent = match context {
+        Some(name) => format!("tandem_rt.FromContext({name})"),
+        None => nothing(declarations, "Parent", "*tandem_rt.Span"),
+    };
+    let error = match error {
+        Some(name) => format!("&{name}"),
+        None => nothing(declarations, "Error", "*error"),
+    };
     // The end is deferred first: a panic in somebody's expression must end the span too.
     let mut text =
         format!(" tandemSpan := tandem_rt.StartFunc({operation}, {parent}); defer tandemSpan.EndFunc({error});");
@@ -266,19 +300,30 @@ fn span_edits(
         text += &format!(" tandemSpan.SetAny({}, {expression});", declarations.key(key));
     }
     let mut edits = namer.edits;
-    edits.push(Edit::insert(function.body.start + 1, text));
+    edits.push(Edit::insert(body, text));
     edits
 }
 
-pub(crate) fn context_parameter(file: &GoFile<'_>, function: &Function<'_>) -> Option<usize> {
+/// The first parameter that is a `context.Context`.
+pub fn context_parameter(file: &GoFile<'_>, function: &Function<'_>) -> Option<usize> {
     let names = file.import_names("context");
-    let is_context = |kind: &str| kind.strip_suffix(".Context").is_some_and(|package| names.contains(&package));
+    let is_context = |kind: &str| match kind.strip_suffix(".Context") {
+        Some(package) => names.contains(&package),
+        None => kind == "Context" && names.contains(&"."),
+    };
     function.parameters.entries.iter().position(|entry| is_context(&file.text[entry.kind.clone()]))
 }
 
-pub(crate) fn error_result(file: &GoFile<'_>, results: &ParameterList) -> Option<usize> {
+/// The last result, if it is an `error`.
+pub fn error_result(file: &GoFile<'_>, results: &ParameterList) -> Option<usize> {
     let last = results.entries.len().checked_sub(1)?;
-    (&file.text[results.entries[last].kind.clone()] == "error").then_some(last)
+    let kind = &results.entries[last].kind;
+    (&file.text[kind.clone()] == "error" && !means_something_else(file, kind.start, "error")).then_some(last)
+}
+
+/// Whether a name of Go's own is declared anew for the byte `at`.
+fn means_something_else(file: &GoFile<'_>, at: usize, name: &str) -> bool {
+    shadow::is_shadowed(file, at, name, None) || shadow::package_names(file).contains(name)
 }
 
 #[cfg(test)]

@@ -7,18 +7,28 @@ use std::ops::Range;
 
 use tree_sitter::Node;
 
-use crate::pack::Place;
-use crate::parse::{Function, GoFile, children};
+use crate::condition::{Condition, Kind, Situation};
+use crate::parse::{Function, GoFile, children, descendants};
 use crate::token;
 
 /// Where in a file an edit is made.
 pub enum Scope<'tree> {
     /// A function with a body.
     Function(Box<Function<'tree>>),
-    /// A struct type.
-    Structure(Node<'tree>),
+    /// A struct type and its name.
+    Structure(&'tree str, Node<'tree>),
+    /// A call.
+    Call(Box<Call<'tree>>),
     /// The whole file.
     File(Node<'tree>),
+}
+
+/// A call and the function that it stands in; a package's variables are set outside of any.
+pub struct Call<'tree> {
+    /// The call expression.
+    pub node: Node<'tree>,
+    /// The function declaration around it.
+    pub function: Option<Function<'tree>>,
 }
 
 impl<'tree> Scope<'tree> {
@@ -26,29 +36,45 @@ impl<'tree> Scope<'tree> {
     pub fn node(&self) -> Node<'tree> {
         match self {
             Scope::Function(function) => function.node,
-            Scope::Structure(node) | Scope::File(node) => *node,
+            Scope::Structure(_, node) | Scope::File(node) => *node,
+            Scope::Call(call) => call.node,
+        }
+    }
+
+    /// The function that it is, or lies in.
+    pub fn function(&self) -> Option<&Function<'tree>> {
+        match self {
+            Scope::Function(function) => Some(function),
+            Scope::Call(call) => call.function.as_ref(),
+            Scope::Structure(..) | Scope::File(_) => None,
         }
     }
 }
 
-/// What `place` names in `file`; several only for functions that are declared more than once (`init`, `_`).
-pub fn scopes<'tree>(file: &'tree GoFile<'_>, place: &Place) -> Vec<Scope<'tree>> {
-    if let Some(name) = &place.func {
-        let wanted_receiver = place.recv.as_deref().map(squeeze);
-        return file
-            .functions()
-            .filter(|function| function.name == name && function.receiver_type.map(squeeze) == wanted_receiver)
-            .map(|function| Scope::Function(Box::new(function)))
-            .collect();
-    }
-    match &place.structure {
-        Some(name) => file.structure(name).into_iter().map(Scope::Structure).collect(),
-        None => vec![Scope::File(file.root())],
-    }
+/// All places of a file for which the condition holds, in the order of the source.
+pub fn scopes<'tree>(
+    file: &'tree GoFile<'_>,
+    kind: Kind,
+    condition: &Condition,
+    at: &Situation<'_>,
+) -> Vec<Scope<'tree>> {
+    let mut scopes: Vec<Scope<'tree>> = match kind {
+        Kind::File => vec![Scope::File(file.root())],
+        Kind::Structure => file.structures().map(|(name, node)| Scope::Structure(name, node)).collect(),
+        Kind::Function => file.functions().map(|function| Scope::Function(Box::new(function))).collect(),
+        Kind::Call => calls(file),
+    };
+    scopes.retain(|scope| condition.holds(at, scope));
+    scopes
 }
 
-fn squeeze(text: &str) -> String {
-    text.split_whitespace().collect()
+fn calls<'tree>(file: &'tree GoFile<'_>) -> Vec<Scope<'tree>> {
+    let declarations = children(file.root());
+    let in_declaration = |declaration: Node<'tree>| {
+        let calls = descendants(declaration).into_iter().filter(|node| node.kind() == "call_expression");
+        calls.map(move |node| Scope::Call(Box::new(Call { node, function: file.function(declaration) })))
+    };
+    declarations.flat_map(in_declaration).collect()
 }
 
 /// The ranges in `scope` whose text is the anchor.

@@ -396,7 +396,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(file: &'a GoFile<'_>, function: &'a Function<'_>, name: &str) -> Call<'a> {
-        let mut namer = Namer::new(file.text, function);
+        let mut namer = Namer::new(file, function, None);
         let receiver = namer.receiver().map(|receiver| format!("{receiver}.")).unwrap_or_default();
         let names = (0..function.parameters.entries.len()).filter_map(|index| namer.parameter(index));
         let parameters: Vec<String> = names.collect();

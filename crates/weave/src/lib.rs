@@ -6,8 +6,10 @@
 //! (what its tools record).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
+pub mod action;
 pub mod arguments;
 pub mod cache;
+pub mod condition;
 mod cover;
 pub mod diff;
 pub mod directive;
@@ -19,6 +21,7 @@ pub mod find;
 pub mod functions;
 pub mod go;
 pub mod goroot;
+pub mod imports;
 mod listing;
 mod manifest;
 pub mod modfile;
@@ -26,11 +29,17 @@ pub mod modules;
 pub mod output;
 pub mod overlay;
 pub mod pack;
+pub mod pack_check;
+pub mod pack_new;
+pub mod pack_source;
+pub mod pack_text;
+pub mod pack_verify;
 pub mod parse;
 pub mod plan;
 pub mod project;
 pub mod runtime_patch;
 mod seal;
+pub mod shadow;
 pub mod signature;
 pub mod splice;
 pub mod token;

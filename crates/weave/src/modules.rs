@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::error::{WeaveError, at};
 use crate::goroot::{DESCRIPTION, write_new};
-use crate::pack::PackSet;
+use crate::pack::{self, PackSet};
 use crate::project::Module;
 use crate::splice::Edit;
 use crate::version::ReleaseVersion;
@@ -38,6 +38,46 @@ pub fn rules_for<'a>(set: &'a PackSet, module: &str) -> Vec<RuleOf<'a>> {
     packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule })).collect()
 }
 
+/// The packages that rules name; what is below `path/...` is looked up in `modules` (path and folder).
+pub fn targets(rules: &[RuleOf<'_>], modules: &[(String, PathBuf)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for of in rules {
+        let Some(base) = pack::below(&of.rule.target) else {
+            found.insert(of.rule.target.clone());
+            continue;
+        };
+        for (module, dir) in modules {
+            let is_in = |outer: &str, inner: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            if is_in(module, base) || is_in(base, module) {
+                let below = base.strip_prefix(module.as_str()).unwrap_or_default().trim_start_matches('/');
+                let path = if below.is_empty() { module.clone() } else { format!("{module}/{below}") };
+                add_packages(&dir.join(below), &path, &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// The folders that hold Go files, as `./...` finds them: no vendor, testdata, nested module, nor what begins with . or _.
+fn add_packages(dir: &Path, path: &str, found: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_hidden = name.starts_with(['.', '_']);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let is_left_out =
+                is_hidden || name == "vendor" || name == "testdata" || entry.path().join("go.mod").exists();
+            if !is_left_out {
+                add_packages(&entry.path(), &format!("{path}/{name}"), found);
+            }
+        } else if name.ends_with(".go") && !name.ends_with("_test.go") && !is_hidden {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
 /// Weaves the target packages of a module; `source` says where a package below the module lies.
 pub fn weave_module(
     set: &PackSet,
@@ -47,8 +87,8 @@ pub fn weave_module(
     source: impl Fn(&str) -> Option<PackageSource>,
 ) -> Woven {
     let rules = rules_for(set, &module.path);
-    let targets: BTreeSet<&str> = rules.iter().map(|of| of.rule.target.as_str()).collect();
-    let sources = targets.into_iter().filter_map(|target| Some((target.to_owned(), source(target)?))).collect();
+    let targets = targets(&rules, &[(module.path.clone(), module.dir.clone())]);
+    let sources = targets.into_iter().filter_map(|target| Some((target.clone(), source(&target)?))).collect();
     weave::weave(&Input {
         rules,
         sources,

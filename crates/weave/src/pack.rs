@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
-use serde::Deserialize;
+use serde_saphyr::Location;
 use thiserror::Error;
 
+pub use crate::action::{Action, Anchored};
+use crate::condition::{Condition, Kind};
 use crate::embedded;
+use crate::pack_text::{PackText, Problem, nearest};
 use crate::version::VersionRange;
 
 /// Why a pack cannot be used.
@@ -20,18 +23,42 @@ use crate::version::VersionRange;
 pub enum PackError {
     /// The YAML is not what a pack looks like.
     #[error("pack {name}: {problem}")]
-    #[diagnostic(help("docs/packs.md describes the format"))]
+    #[diagnostic(help("{hint}"))]
     Malformed {
         /// Name of the file, for people.
         name: String,
         /// What is wrong, a lowercase fragment.
         problem: String,
+        /// What to do.
+        hint: String,
         /// The file's text.
         #[source_code]
         source_code: Arc<NamedSource<String>>,
         /// Where in the text.
         #[label("here")]
         span: SourceSpan,
+    },
+    /// Two packs have a rule of the same name.
+    #[error("the packs {first} and {second} both have a rule {rule}")]
+    #[diagnostic(help("rename it in one of them, or take one out with `disable:` in tandem.yaml"))]
+    SameRule {
+        /// The rule's id.
+        rule: String,
+        /// Where the first pack was read.
+        first: String,
+        /// Where the second was.
+        second: String,
+    },
+    /// What tandem.yaml names is not there.
+    #[error("pack {entry}: {problem}")]
+    #[diagnostic(help("{hint}"))]
+    NotFound {
+        /// As tandem.yaml has it.
+        entry: String,
+        /// What is wrong, a lowercase fragment.
+        problem: String,
+        /// What to do.
+        hint: String,
     },
     /// A file of a pack or its folder cannot be read.
     #[error("cannot read pack {path}: {source}")]
@@ -56,257 +83,103 @@ pub struct Pack {
     pub rules: Vec<Rule>,
     /// Go files that rules may add, by base name.
     pub hooks: BTreeMap<String, String>,
+    /// Where it was read, for people.
+    pub source: String,
 }
 
 /// One join point: applied whole or not at all.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Rule {
     /// Unique over all packs.
     pub id: String,
     /// One line for `tandem explain`.
-    #[serde(default)]
     pub description: String,
-    /// Import path of the edited package.
+    /// Import path of the edited package; with `/...` at its end of all packages below too.
     pub target: String,
     /// Versions of the module that it fits.
     pub version: Option<VersionRange>,
     /// Go versions that it fits.
     pub go: Option<VersionRange>,
     /// Names in `Pack::hooks`.
-    #[serde(default)]
     pub add_files: Vec<String>,
     /// Rules that must have matched too.
-    #[serde(default)]
     pub needs: Vec<String>,
     /// What is spliced.
-    #[serde(default)]
     pub edits: Vec<Edit>,
 }
 
 /// One place and what is done there.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "EditText")]
+#[derive(Debug, Clone)]
 pub struct Edit {
-    /// The function, struct or file.
+    /// The function, struct, call or file.
     pub place: Place,
     /// The first that matches is used.
     pub alternatives: Vec<Action>,
-    /// Outside this range the edit is not needed.
+    /// Outside this range of Go the edit is not needed.
     pub go: Option<VersionRange>,
+    /// Outside this range of the module the edit is not needed.
+    pub version: Option<VersionRange>,
     /// The rule holds without it.
     pub optional: bool,
 }
 
 /// Where an edit is made.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// Name of a function or method.
-    pub func: Option<String>,
-    /// Receiver's type as in the source; `None` is a plain function.
-    pub recv: Option<String>,
-    /// Name of a struct type.
-    #[serde(rename = "struct")]
-    pub structure: Option<String>,
-    /// Base name of the file; `None` is any file of the package.
-    pub file: Option<String>,
-}
-
-/// What is done at a place.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "ActionText")]
-pub enum Action {
-    /// Text before each occurrence of the anchor.
-    Before(Anchored),
-    /// Text after each occurrence of the anchor.
-    After(Anchored),
-    /// Text instead of each occurrence of the anchor.
-    Replace(Anchored),
-    /// Text as the first statements of the function.
-    Enter(String),
-    /// Fields at the end of the struct.
-    AddFields(String),
-}
-
-/// Text at a piece of source.
 #[derive(Debug, Clone)]
-pub struct Anchored {
-    /// The piece of source.
-    pub anchor: String,
-    /// How often it must occur.
-    pub count: usize,
-    /// What is inserted.
-    pub text: String,
+pub struct Place {
+    /// What the condition is about.
+    pub kind: Kind,
+    /// What holds there.
+    pub condition: Condition,
 }
 
-impl Action {
-    /// The text that is inserted.
-    pub fn text(&self) -> &str {
-        match self {
-            Action::Before(Anchored { text, .. })
-            | Action::After(Anchored { text, .. })
-            | Action::Replace(Anchored { text, .. }) => text,
-            Action::Enter(text) | Action::AddFields(text) => text,
-        }
+/// What a target names besides the package itself: `path` of `path/...`.
+pub fn below(target: &str) -> Option<&str> {
+    target.strip_suffix("/...")
+}
+
+/// Whether a text can be the target of a rule, or why not.
+pub(crate) fn check_target(target: &str) -> Result<(), String> {
+    let path = below(target).unwrap_or(target);
+    if path.is_empty()
+        || path.contains("...")
+        || path.contains(|c: char| c.is_whitespace() || matches!(c, '*' | '\\' | '"'))
+    {
+        return Err(format!("`target` is an import path, or one with /... at its end, {target:?} is not"));
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EditText {
-    #[serde(rename = "where")]
-    place: Place,
-    #[serde(rename = "do")]
-    action: Option<ActionText>,
-    #[serde(default)]
-    any_of: Vec<AlternativeText>,
-    go: Option<VersionRange>,
-    #[serde(default)]
-    optional: bool,
-}
-
-/// An item of `any_of`: an action, or `do:` and an action.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AlternativeText {
-    #[serde(rename = "do")]
-    action: Option<ActionText>,
-    before: Option<String>,
-    after: Option<String>,
-    replace: Option<String>,
-    insert: Option<String>,
-    with: Option<String>,
-    enter: Option<String>,
-    add_fields: Option<String>,
-    count: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionText {
-    before: Option<String>,
-    after: Option<String>,
-    replace: Option<String>,
-    insert: Option<String>,
-    with: Option<String>,
-    enter: Option<String>,
-    add_fields: Option<String>,
-    count: Option<usize>,
-    #[serde(default)]
-    any_of: Vec<AlternativeText>,
-}
-
-impl TryFrom<ActionText> for Action {
-    type Error = String;
-
-    fn try_from(text: ActionText) -> Result<Self, String> {
-        let ActionText { before, after, replace, insert, with, enter, add_fields, count, any_of: _ } = text;
-        let anchored = |anchor, text| Anchored { anchor, text, count: count.unwrap_or(1) };
-        let action = match (before, after, replace, insert, with, enter, add_fields) {
-            (Some(anchor), None, None, Some(text), None, None, None) => Action::Before(anchored(anchor, text)),
-            (None, Some(anchor), None, Some(text), None, None, None) => Action::After(anchored(anchor, text)),
-            (None, None, Some(anchor), None, Some(text), None, None) => Action::Replace(anchored(anchor, text)),
-            (None, None, None, None, None, Some(text), None) => Action::Enter(text),
-            (None, None, None, None, None, None, Some(text)) => Action::AddFields(text),
-            _ => {
-                let forms = "`before` or `after` with `insert`, `replace` with `with`, `enter`, `add_fields`";
-                return Err(format!("an action is one of {forms}"));
-            }
-        };
-        if action.text().contains('\n') {
-            return Err("inserted text must not contain a newline: lines would move".into());
-        }
-        if crate::token::tokens(action.text()).comments > 0 && action.text().contains("//") {
-            return Err("inserted text must not contain a line comment: it would swallow the rest of the line".into());
-        }
-        Ok(action)
+    if path.split('/').any(|element| element.is_empty() || element == "." || element == "..") {
+        return Err(format!("`target` is an import path, not a folder as {target:?}"));
     }
-}
-
-impl TryFrom<AlternativeText> for Vec<Action> {
-    type Error = String;
-
-    fn try_from(item: AlternativeText) -> Result<Self, String> {
-        let AlternativeText { action, before, after, replace, insert, with, enter, add_fields, count } = item;
-        match action {
-            Some(action) => actions(action),
-            None => Ok(vec![Action::try_from(ActionText {
-                before,
-                after,
-                replace,
-                insert,
-                with,
-                enter,
-                add_fields,
-                count,
-                any_of: Vec::new(),
-            })?]),
-        }
-    }
-}
-
-fn actions(text: ActionText) -> Result<Vec<Action>, String> {
-    if text.any_of.is_empty() {
-        return Ok(vec![Action::try_from(text)?]);
-    }
-    let lists: Vec<Vec<Action>> = text.any_of.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-    Ok(lists.into_iter().flatten().collect())
-}
-
-impl TryFrom<EditText> for Edit {
-    type Error = String;
-
-    fn try_from(text: EditText) -> Result<Self, String> {
-        let EditText { place, action, any_of, go, optional } = text;
-        if place.func.is_some() == place.structure.is_some() && place.file.is_none() {
-            return Err("`where` names a `func`, a `struct`, or only a `file`".into());
-        }
-        let mut alternatives = action.map_or(Ok(Vec::new()), actions)?;
-        for item in any_of {
-            alternatives.extend(Vec::try_from(item)?);
-        }
-        if alternatives.is_empty() {
-            return Err("an edit needs `do` or `any_of`".into());
-        }
-        Ok(Edit { place, alternatives, go, optional })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PackText {
-    pack: String,
-    #[serde(default)]
-    description: String,
-    module: Option<String>,
-    rules: Vec<Rule>,
+    Ok(())
 }
 
 impl Pack {
     /// Reads one pack; `name` is how messages call the file.
     pub fn parse(name: &str, yaml: &str, hooks: BTreeMap<String, String>) -> Result<Pack, PackError> {
-        let malformed = |problem: String, span: SourceSpan| PackError::Malformed {
-            name: name.to_owned(),
-            problem,
-            source_code: Arc::new(NamedSource::new(name, yaml.to_owned())),
-            span,
+        let malformed = |problem: String, span: SourceSpan| {
+            let (problem, hint) = match problem.split_once("; did you mean ") {
+                Some((problem, hint)) => (problem.to_owned(), format!("did you mean {hint}")),
+                None => (problem, "docs/packs.md describes the format".to_owned()),
+            };
+            let source_code = Arc::new(NamedSource::new(name, yaml.to_owned()));
+            PackError::Malformed { name: name.to_owned(), problem, hint, source_code, span }
         };
         let text: PackText =
             serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
-        for rule in &text.rules {
-            for file in &rule.add_files {
-                if !hooks.contains_key(file) {
-                    let offset = yaml.find(file.as_str()).unwrap_or(0);
-                    return Err(malformed(
-                        format!("rule {}: there is no hooks/{file}", rule.id),
-                        (offset, file.len()).into(),
-                    ));
-                }
+        let mut rules: Vec<Rule> = Vec::new();
+        for rule in text.rules {
+            let at = rule.referenced;
+            let span = |at: Location| line_span(yaml, at.line() as usize, at.column() as usize).into();
+            let rule = rule
+                .value
+                .rule(&hooks)
+                .map_err(|Problem { text, at }| malformed(text, at.map_or((0, 0).into(), span)))?;
+            if rules.iter().any(|known| known.id == rule.id) {
+                return Err(malformed(format!("there are two rules {}", rule.id), span(at)));
             }
+            rules.push(rule);
         }
-        let PackText { pack, description, module, rules } = text;
-        Ok(Pack { name: pack, description, module, rules, hooks })
+        let PackText { pack, description, module, .. } = text;
+        Ok(Pack { name: pack, description, module, rules, hooks, source: name.to_owned() })
     }
 
     /// Reads `<dir>/pack.yaml` and the Go files of `<dir>/hooks`.
@@ -322,7 +195,7 @@ impl Pack {
         if hooks_dir.is_dir() {
             for entry in fs::read_dir(&hooks_dir).map_err(unreadable(&hooks_dir))?.flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name.ends_with(".go") && !name.ends_with("_test.go") {
+                if name.ends_with(".go") {
                     hooks.insert(name, fs::read_to_string(entry.path()).map_err(unreadable(&entry.path()))?);
                 }
             }
@@ -337,7 +210,17 @@ pub(crate) fn plain_problem(error: &serde_saphyr::Error) -> String {
     let first = full.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let sentence =
         first.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(first, |(_, sentence)| sentence);
-    sentence.to_owned()
+    match unknown_word(sentence) {
+        Some((word, known)) => format!("{sentence}{}", nearest(word, known.into_iter())),
+        None => sentence.to_owned(),
+    }
+}
+
+/// The word that a reader does not know, and those that it does: "unknown field `x`, expected one of `y`, `z`".
+fn unknown_word(sentence: &str) -> Option<(&str, Vec<&str>)> {
+    let words: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
+    let (word, known) = words.split_first()?;
+    sentence.starts_with("unknown ").then(|| (*word, known.to_vec()))
 }
 
 /// From where YAML went wrong to the end of that line.
@@ -376,6 +259,20 @@ impl PackSet {
             set.add(Pack::load(folder)?);
         }
         Ok(set)
+    }
+
+    /// That no two packs have a rule of one name.
+    pub fn check_unique(&self) -> Result<(), PackError> {
+        let mut seen: BTreeMap<&str, &Pack> = BTreeMap::new();
+        for pack in &self.packs {
+            for rule in &pack.rules {
+                if let Some(first) = seen.insert(&rule.id, pack) {
+                    let (first, second) = (first.source.clone(), pack.source.clone());
+                    return Err(PackError::SameRule { rule: rule.id.clone(), first, second });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, pack: Pack) {

@@ -13,6 +13,15 @@ pub struct GoFile<'text> {
     tree: Tree,
 }
 
+/// One import of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Import<'text> {
+    /// The name that the file gives it: `.` and `_` too.
+    pub name: Option<&'text str>,
+    /// The import path.
+    pub path: &'text str,
+}
+
 /// One entry of a parameter or result list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
@@ -20,6 +29,8 @@ pub struct Parameter {
     pub name: Range<usize>,
     /// Range of the type (without the dots of a variadic one).
     pub kind: Range<usize>,
+    /// Whether it stands for any number of arguments.
+    pub is_variadic: bool,
 }
 
 /// A parameter or result list.
@@ -78,17 +89,22 @@ impl<'text> GoFile<'text> {
         clause.named_child(0)
     }
 
+    /// What the file imports.
+    pub fn imports(&self) -> Vec<Import<'text>> {
+        let declarations = children(self.root()).filter(|node| node.kind() == "import_declaration");
+        let specifications = declarations.flat_map(descendants).filter(|node| node.kind() == "import_spec");
+        specifications
+            .filter_map(|node| {
+                let path = self.slice(node.child_by_field_name("path")?).trim_matches(['"', '`']);
+                Some(Import { name: node.child_by_field_name("name").map(|name| self.slice(name)), path })
+            })
+            .collect()
+    }
+
     /// Under which names the file imports `path`.
     pub fn import_names(&self, path: &str) -> Vec<&'text str> {
-        let imports = children(self.root()).filter(|node| node.kind() == "import_declaration");
-        let specifications = imports.flat_map(descendants).filter(|node| node.kind() == "import_spec");
-        let imported_path =
-            |node: &Node<'_>| node.child_by_field_name("path").map(|path| self.slice(path).trim_matches(['"', '`']));
-        let name = |node: Node<'_>| match node.child_by_field_name("name") {
-            Some(name) => Some(self.slice(name)),
-            None => imported_path(&node)?.rsplit('/').next(),
-        };
-        specifications.filter(|node| imported_path(node) == Some(path)).filter_map(name).collect()
+        let imports = self.imports().into_iter().filter(|import| import.path == path);
+        imports.filter_map(|import| import.name.or_else(|| import.path.rsplit('/').next())).collect()
     }
 
     /// Every function and method that has a body.
@@ -96,7 +112,8 @@ impl<'text> GoFile<'text> {
         children(self.root()).filter_map(|node| self.function(node))
     }
 
-    fn function<'tree>(&'tree self, node: Node<'tree>) -> Option<Function<'tree>> {
+    /// The function that `node` declares.
+    pub fn function<'tree>(&'tree self, node: Node<'tree>) -> Option<Function<'tree>> {
         if node.kind() != "function_declaration" && node.kind() != "method_declaration" {
             return None;
         }
@@ -116,7 +133,7 @@ impl<'text> GoFile<'text> {
     fn parameters(&self, list: Node<'_>) -> ParameterList {
         if list.kind() != "parameter_list" {
             let range = list.byte_range();
-            let entry = Parameter { name: range.start..range.start, kind: range.clone() };
+            let entry = Parameter { name: range.start..range.start, kind: range.clone(), is_variadic: false };
             return ParameterList { entries: vec![entry], bare: Some(range) };
         }
         let mut entries = Vec::new();
@@ -125,22 +142,23 @@ impl<'text> GoFile<'text> {
             let mut cursor = declaration.walk();
             let names: Vec<Node<'_>> = declaration.children_by_field_name("name", &mut cursor).collect();
             let start = declaration.start_byte();
+            let is_variadic = declaration.kind() == "variadic_parameter_declaration";
+            let entry = |name: Range<usize>| Parameter { name, kind: kind.byte_range(), is_variadic };
             if names.is_empty() {
-                entries.push(Parameter { name: start..start, kind: kind.byte_range() });
+                entries.push(entry(start..start));
             }
-            entries
-                .extend(names.into_iter().map(|name| Parameter { name: name.byte_range(), kind: kind.byte_range() }));
+            entries.extend(names.into_iter().map(|name| entry(name.byte_range())));
         }
         ParameterList { entries, bare: None }
     }
 
-    /// The struct type declared as `name`.
-    pub fn structure(&self, name: &str) -> Option<Node<'_>> {
+    /// Every struct type that has a name, with it.
+    pub fn structures(&self) -> impl Iterator<Item = (&'text str, Node<'_>)> {
         let declarations = children(self.root()).filter(|node| node.kind() == "type_declaration");
-        declarations.flat_map(children).find_map(|specification| {
-            let is_named = specification.child_by_field_name("name").is_some_and(|node| self.slice(node) == name);
+        declarations.flat_map(children).filter_map(|specification| {
+            let name = specification.child_by_field_name("name")?;
             let structure = specification.child_by_field_name("type").filter(|node| node.kind() == "struct_type")?;
-            is_named.then_some(structure)
+            Some((self.slice(name), structure))
         })
     }
 }

@@ -19,7 +19,8 @@ use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
 use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
-use crate::pack::PackSet;
+use crate::pack::{self, PackSet};
+use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
 use crate::version::ReleaseVersion;
 use crate::trimmed;
@@ -94,40 +95,32 @@ pub struct Plan {
 /// What `tandem.yaml` says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Configuration {
-    /// Folders of packs, relative to the file.
+pub struct Configuration {
+    /// Packs: folders, relative to the file, and Go modules.
     #[serde(default)]
-    packs: Vec<PathBuf>,
+    pub packs: Vec<String>,
     /// Packs and rules that are left out.
     #[serde(default)]
-    disable: Vec<String>,
+    pub disable: Vec<String>,
     /// Functions that are woven dormant.
     #[serde(default)]
     functions: Vec<FunctionRule>,
 }
 
 impl Configuration {
-    fn read(root: &Path) -> Result<Configuration, WeaveError> {
+    /// Reads the file in the project's root; none is an empty one.
+    pub fn read(root: &Path) -> Result<Configuration, WeaveError> {
         let path = root.join("tandem.yaml");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Configuration::default()),
             Err(error) => return Err(at("read", &path)(error)),
         };
-        let mut configuration: Configuration = if text.trim().is_empty() {
-            Configuration::default()
-        } else {
-            serde_saphyr::from_str(&text).map_err(|error| WeaveError::configuration(&path, text.clone(), &error))?
-        };
-        configuration.packs = configuration.packs.iter().map(|folder| root.join(folder)).collect();
-        Ok(configuration)
+        if text.trim().is_empty() {
+            return Ok(Configuration::default());
+        }
+        serde_saphyr::from_str(&text).map_err(|error| WeaveError::configuration(&path, text.clone(), &error))
     }
-}
-
-/// Folders in `$TANDEM_PACKS`, separated as in `PATH`.
-fn packs_in_environment() -> Vec<PathBuf> {
-    let folders = std::env::var_os("TANDEM_PACKS").unwrap_or_default();
-    std::env::split_paths(&folders).filter(|folder| !folder.as_os_str().is_empty()).collect()
 }
 
 /// Makes the plan for `arguments`, run in `dir`.
@@ -143,11 +136,9 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let env = newer.as_ref().unwrap_or(env);
     let go = env.real_go()?;
     let project = Project::read(env, arguments, dir);
+    let searcher = Searcher { go: go_command, env, cache: &cache, project: &project, dir };
     let configuration = Configuration::read(&project.root)?;
-    let mut folders = packs_in_environment();
-    folders.extend(configuration.packs);
-    let mut set = PackSet::load(&folders)?;
-    set.disable(&configuration.disable);
+    let set = searcher.packs(&configuration)?;
 
     let wrapper = std::env::current_exe().map_err(at("find", Path::new("tandem")))?;
     let (own_rules, standard_rules) = rules_without_module(&set, &project);
@@ -212,7 +203,8 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
 fn rules_without_module<'a>(set: &'a PackSet, project: &Project) -> (Vec<RuleOf<'a>>, Vec<RuleOf<'a>>) {
     let packs = set.packs.iter().filter(|pack| pack.module.is_none());
     let rules = packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule }));
-    rules.partition(|of| own_package_dir(project, &of.rule.target).is_some() || !goroot::is_standard(&of.rule.target))
+    let is_own = |target: &str| own_package_dir(project, pack::below(target).unwrap_or(target)).is_some();
+    rules.partition(|of| is_own(&of.rule.target) || !goroot::is_standard(&of.rule.target))
 }
 
 fn own_package_dir(project: &Project, import_path: &str) -> Option<PathBuf> {
@@ -255,7 +247,8 @@ impl Draft {
         }
         let rules = modules::rules_for(set, &module.path);
         let source = |target: &str| modules::package_dir(module, target).map(|dir| user.package(&dir));
-        let sources = rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
+        let targets = modules::targets(&rules, &[(module.path.clone(), module.dir.clone())]);
+        let sources = targets.iter().filter_map(|target| Some((target.clone(), source(target)?))).collect();
         let key =
             Key::new("overlaid module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
         let key = weave::rules_state(key, &rules);
@@ -277,8 +270,9 @@ impl Draft {
         }
         let source =
             |target: &str| own_package_dir(project, target).filter(|dir| dir.is_dir()).map(|dir| user.package(&dir));
+        let targets = modules::targets(&rules, &project.own_folders);
         let sources: BTreeMap<_, _> =
-            rules.iter().filter_map(|of| Some((of.rule.target.clone(), source(&of.rule.target)?))).collect();
+            targets.iter().filter_map(|target| Some((target.clone(), source(target)?))).collect();
         let matched_elsewhere = self.matched();
         let key = Key::new("own packages").text(go.to_string()).text(format!("{matched_elsewhere:?}"));
         let key = weave::rules_state(key, &rules);

@@ -26,6 +26,11 @@ impl ReleaseVersion {
         Some(ReleaseVersion(Version::new(parts[0], parts[1], parts[2])))
     }
 
+    /// A version above every patch release of this minor one.
+    pub fn last_patch(&self) -> ReleaseVersion {
+        ReleaseVersion(Version::new(self.0.major, self.0.minor, u64::MAX))
+    }
+
     /// Major and minor number.
     pub fn language(&self) -> (u64, u64) {
         (self.0.major, self.0.minor)
@@ -47,6 +52,24 @@ pub struct VersionRange {
 }
 
 impl VersionRange {
+    /// Whether no version at all lies in the range.
+    pub fn is_empty(&self) -> bool {
+        // If any does, one beside a border does.
+        let borders = self.requirement.comparators.iter().flat_map(|comparator| {
+            let (minor, patch) = (comparator.minor.unwrap_or(0), comparator.patch.unwrap_or(0));
+            let at = Version::new(comparator.major, minor, patch);
+            let after = [
+                Version::new(at.major, minor, patch + 1),
+                Version::new(at.major, minor + 1, 0),
+                Version::new(at.major + 1, 0, 0),
+            ];
+            after.into_iter().chain([at])
+        });
+        let is_in = |version: &Version| self.requirement.matches(version);
+        !self.requirement.comparators.is_empty()
+            && !borders.chain([Version::new(0, 0, 0)]).any(|version| is_in(&version))
+    }
+
     /// Whether the version lies in the range.
     pub fn contains(&self, version: &ReleaseVersion) -> bool {
         self.requirement.matches(&version.0)
@@ -84,6 +107,17 @@ mod tests {
         assert_eq!(read("v2.0.0+incompatible").as_deref(), Some("2.0.0"));
         assert_eq!(read("v0.0.0-20240101000000-abcdefabcdef").as_deref(), Some("0.0.0"));
         assert_eq!(read("(devel)"), None);
+    }
+
+    #[test]
+    fn an_empty_range_is_known() {
+        let range = |text: &str| VersionRange::try_from(text.to_owned()).expect("valid");
+        for empty in [">=1.25, <1.20", ">1.2.3, <1.2.3", "=1.2.3, =1.2.4"] {
+            assert!(range(empty).is_empty(), "{empty}");
+        }
+        for full in [">=1.21, <1.27", "<1.22", "=1.2.3", "^1.4", ">1.2.3, <1.2.5", "*", "<0.0.1"] {
+            assert!(!range(full).is_empty(), "{full}");
+        }
     }
 
     #[test]

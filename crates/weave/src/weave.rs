@@ -2,19 +2,24 @@
 //!
 //! Nothing here touches the disk but to read the sources of the target packages.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::{Action, Refusal, Site};
 use crate::cache::Key;
+use crate::condition::{Condition, Kind, Situation};
 use crate::find::{self, Scope};
-use crate::pack::{self, Action, Anchored, Pack, Rule};
-use crate::parse::GoFile;
-use crate::signature::Namer;
+use crate::imports::Names;
+use crate::pack::{self, Pack, Rule};
+use crate::parse::{GoFile, children, descendants};
+use crate::shadow;
 use crate::splice::{self, Edit};
-use crate::version::ReleaseVersion;
+use crate::token;
+use crate::version::{ReleaseVersion, VersionRange};
 
 /// What became of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,53 +145,119 @@ pub struct Input<'a> {
 
 /// Applies the rules.
 pub fn weave(input: &Input<'_>) -> Woven {
-    let mut refused: BTreeMap<String, String> = BTreeMap::new();
+    let tasks = tasks(input);
+    let mut refused: BTreeMap<usize, String> = BTreeMap::new();
+    let mut packages: BTreeMap<String, Package> = BTreeMap::new();
     loop {
-        let attempt = attempt(input, &refused);
-        let newly_refused = attempt.newly_refused(input);
+        let attempt = attempt(input, &tasks, &refused, packages);
+        let newly_refused = attempt.newly_refused(input, &tasks);
         if newly_refused.is_empty() {
-            return attempt.finish(input);
+            return attempt.finish(input, &tasks);
         }
         refused.extend(newly_refused);
+        packages = attempt.packages;
     }
 }
 
-/// One pass over all rules that were not refused so far.
-struct Attempt {
-    outcomes: Vec<Outcome>,
-    packages: BTreeMap<String, Vec<FileWork>>,
+/// A rule and one package that it is for.
+struct Task<'a> {
+    of: RuleOf<'a>,
+    target: String,
 }
 
-/// A file of a target package and the edits collected for it, each with the rule it belongs to.
+/// Each rule with each package that its target names; a target that names none stays as it is.
+fn tasks<'a>(input: &Input<'a>) -> Vec<Task<'a>> {
+    let mut tasks = Vec::new();
+    for of in &input.rules {
+        let target = &of.rule.target;
+        let known = tasks.len();
+        if let Some(base) = pack::below(target) {
+            let is_below =
+                |path: &&String| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            tasks.extend(input.sources.keys().filter(is_below).map(|path| Task { of: *of, target: path.clone() }));
+        }
+        if tasks.len() == known {
+            tasks.push(Task { of: *of, target: target.clone() });
+        }
+    }
+    tasks
+}
+
+/// One pass over all tasks that were not refused so far.
+struct Attempt {
+    outcomes: Vec<Outcome>,
+    packages: BTreeMap<String, Package>,
+}
+
+/// A target package.
+struct Package {
+    files: Vec<FileWork>,
+    /// Names that its files declare for all of it; asked for rarely.
+    declared: OnceCell<BTreeSet<String>>,
+}
+
+/// A file of a target package and the edits collected for it, each with the task it belongs to.
 struct FileWork {
     name: String,
     plain: String,
     edits: Vec<(usize, Edit)>,
 }
 
-fn attempt(input: &Input<'_>, refused: &BTreeMap<String, String>) -> Attempt {
-    let mut packages: BTreeMap<String, Vec<FileWork>> = BTreeMap::new();
+impl Package {
+    fn declares(&self, name: &str) -> bool {
+        let declared = self.declared.get_or_init(|| {
+            let files = self.files.iter().map(|file| GoFile::parse_leniently(&file.plain));
+            files
+                .flat_map(|file| shadow::package_names(&file).into_iter().map(str::to_owned).collect::<Vec<_>>())
+                .collect()
+        });
+        declared.contains(name)
+    }
+
+    /// The name in the package clause.
+    fn name(&self) -> Option<String> {
+        let file = GoFile::parse_leniently(&self.files.iter().find(|file| !is_left_out(file))?.plain);
+        file.package_name().map(|name| file.slice(name).to_owned())
+    }
+}
+
+/// A program of its own beside the package, which `go run` is meant for.
+fn is_left_out(work: &FileWork) -> bool {
+    let head = work.plain.split("\npackage ").next().unwrap_or_default();
+    head.lines().any(|line| line.trim_end() == "//go:build ignore")
+}
+
+fn attempt(
+    input: &Input<'_>,
+    tasks: &[Task<'_>],
+    refused: &BTreeMap<usize, String>,
+    mut packages: BTreeMap<String, Package>,
+) -> Attempt {
+    packages.values_mut().flat_map(|package| &mut package.files).for_each(|file| file.edits.clear());
     let mut outcomes = Vec::new();
-    for (index, RuleOf { rule, .. }) in input.rules.iter().enumerate() {
+    for (index, task) in tasks.iter().enumerate() {
+        let rule = task.of.rule;
         if let Some(reason) = out_of_range(input, rule) {
             outcomes.push(Outcome::OutOfRange { reason });
             continue;
         }
-        if let Some(reason) = refused.get(&rule.id) {
+        if let Some(reason) = refused.get(&index) {
             outcomes.push(Outcome::NotFound { reason: reason.clone() });
             continue;
         }
-        let Some(source) = input.sources.get(&rule.target) else {
+        let Some(source) = input.sources.get(&task.target) else {
             outcomes.push(Outcome::NotFound {
-                reason: format!("there is no package {} in {}", rule.target, input.version_label),
+                reason: format!("there is no package {} in {}", task.target, input.version_label),
             });
             continue;
         };
-        let files = packages.entry(rule.target.clone()).or_insert_with(|| read_package(source));
-        outcomes.push(match rule_edits(input, rule, files) {
+        let package = packages
+            .entry(task.target.clone())
+            .or_insert_with(|| Package { files: read_package(source), declared: OnceCell::new() });
+        outcomes.push(match rule_edits(input, task, package) {
             Ok((edits, places)) => {
                 for (file, edit) in edits {
-                    files[file].edits.push((index, edit));
+                    package.files[file].edits.push((index, edit));
                 }
                 Outcome::Matched { places }
             }
@@ -197,20 +268,20 @@ fn attempt(input: &Input<'_>, refused: &BTreeMap<String, String>) -> Attempt {
 }
 
 impl Attempt {
-    /// Rules whose needs did not match, and rules whose edits do not fit together or break the syntax.
-    fn newly_refused(&self, input: &Input<'_>) -> BTreeMap<String, String> {
+    /// Tasks whose needs did not match, and tasks whose edits do not fit together or break the syntax.
+    fn newly_refused(&self, input: &Input<'_>, tasks: &[Task<'_>]) -> BTreeMap<usize, String> {
         let mut refused = BTreeMap::new();
-        let matched: BTreeSet<&str> = self.matched(input).map(|(_, rule)| rule.id.as_str()).collect();
-        for (_, rule) in self.matched(input) {
+        let matched: BTreeSet<&str> = self.matched(tasks).map(|(_, task)| task.of.rule.id.as_str()).collect();
+        for (index, task) in self.matched(tasks) {
             let is_missing =
                 |need: &&String| !matched.contains(need.as_str()) && !input.matched_elsewhere.contains(*need);
-            if let Some(need) = rule.needs.iter().find(is_missing) {
-                refused.insert(rule.id.clone(), format!("needs {need}, which did not match"));
+            if let Some(need) = task.of.rule.needs.iter().find(is_missing) {
+                refused.insert(index, format!("needs {need}, which did not match"));
             }
         }
-        for file in self.packages.values().flatten().filter(|file| !file.edits.is_empty()) {
+        for file in self.packages.values().flat_map(|package| &package.files).filter(|file| !file.edits.is_empty()) {
             if let Some((index, reason)) = self.conflict(file) {
-                refused.entry(input.rules[index].rule.id.clone()).or_insert(reason);
+                refused.entry(index).or_insert(reason);
             }
         }
         refused
@@ -227,34 +298,64 @@ impl Attempt {
         Some((culprit, format!("its text does not fit into {}", file.name)))
     }
 
-    fn matched<'a>(&'a self, input: &'a Input<'_>) -> impl Iterator<Item = (usize, &'a Rule)> {
+    fn matched<'a>(&'a self, tasks: &'a [Task<'a>]) -> impl Iterator<Item = (usize, &'a Task<'a>)> {
         let is_matched = |outcome: &Outcome| matches!(outcome, Outcome::Matched { .. });
-        self.outcomes
-            .iter()
-            .zip(&input.rules)
-            .enumerate()
-            .filter(move |(_, (outcome, _))| is_matched(outcome))
-            .map(|(index, (_, of))| (index, of.rule))
+        let all = self.outcomes.iter().zip(tasks).enumerate();
+        all.filter(move |(_, (outcome, _))| is_matched(outcome)).map(|(index, (_, task))| (index, task))
     }
 
-    fn finish(self, input: &Input<'_>) -> Woven {
+    fn finish(self, input: &Input<'_>, tasks: &[Task<'_>]) -> Woven {
         let mut packages: BTreeMap<String, WovenPackage> = BTreeMap::new();
-        for (index, rule) in self.matched(input) {
-            let package = packages.entry(rule.target.clone()).or_default();
-            for name in &rule.add_files {
-                package.added.insert(name.clone(), input.rules[index].pack.hooks[name].clone());
+        for (_, task) in self.matched(tasks) {
+            let package = packages.entry(task.target.clone()).or_default();
+            // A hook for many packages takes the name of each.
+            let name = pack::below(&task.of.rule.target).and_then(|_| self.packages[&task.target].name());
+            for file in &task.of.rule.add_files {
+                let text = &task.of.pack.hooks[file];
+                let text = name.as_ref().map_or_else(|| text.clone(), |name| with_package_name(text, name));
+                package.added.insert(file.clone(), text);
             }
         }
-        for (path, files) in &self.packages {
-            for file in files.iter().filter(|file| !file.edits.is_empty()) {
+        for (path, package) in &self.packages {
+            for file in package.files.iter().filter(|file| !file.edits.is_empty()) {
                 let edits = spliced(file, |_| true).expect("conflicts were refused before");
                 let rule_edits = file.edits.iter().map(|(_, edit)| edit.clone()).collect();
                 let woven = WovenFile { plain: file.plain.clone(), edits, rule_edits };
                 packages.entry(path.clone()).or_default().files.insert(file.name.clone(), woven);
             }
         }
-        let reports = input.rules.iter().zip(self.outcomes).map(|(of, outcome)| report(*of, outcome)).collect();
-        Woven { packages, reports }
+        Woven { packages, reports: reports(input, tasks, self.outcomes) }
+    }
+}
+
+/// One report for each rule; a rule for many packages has one for each in which it matched.
+fn reports(input: &Input<'_>, tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec<RuleReport> {
+    let is_matched = |outcome: &Outcome| matches!(outcome, Outcome::Matched { .. });
+    let mut reports = Vec::new();
+    let mut rest = tasks.iter().zip(outcomes).peekable();
+    for of in &input.rules {
+        let mut own = Vec::new();
+        while let Some(next) = rest.next_if(|(task, _)| std::ptr::eq(task.of.rule, of.rule)) {
+            own.push(next);
+        }
+        let any_matched = own.iter().any(|(_, outcome)| is_matched(outcome));
+        let first_failure = own.iter().position(|(_, outcome)| !is_matched(outcome));
+        for (at, (task, outcome)) in own.into_iter().enumerate() {
+            if is_matched(&outcome) {
+                reports.push(RuleReport { target: task.target.clone(), ..report(*of, outcome) });
+            } else if !any_matched && first_failure == Some(at) {
+                reports.push(report(*of, outcome));
+            }
+        }
+    }
+    reports
+}
+
+fn with_package_name(hook: &str, name: &str) -> String {
+    let file = GoFile::parse_leniently(hook);
+    match file.package_name() {
+        Some(clause) => splice::apply(hook, &[Edit::replace(clause.byte_range(), name)]),
+        None => hook.to_owned(),
     }
 }
 
@@ -320,14 +421,22 @@ pub(crate) fn read_text(path: &Path) -> Option<String> {
 type RuleEdits = (Vec<(usize, Edit)>, Vec<String>);
 
 /// All edits of a rule as (index of the file, edit), and the places for people; or why it does not apply.
-fn rule_edits(input: &Input<'_>, rule: &Rule, files: &[FileWork]) -> Result<RuleEdits, String> {
+fn rule_edits(input: &Input<'_>, task: &Task<'_>, package: &Package) -> Result<RuleEdits, String> {
     let mut edits = Vec::new();
     let mut places = Vec::new();
+    let rule = task.of.rule;
+    let is_taken = |name: &&String| package.files.iter().any(|file| file.name == **name);
+    if let Some(name) = rule.add_files.iter().find(is_taken) {
+        return Err(format!("{} has a file {name} of its own", task.target));
+    }
     for edit in &rule.edits {
-        if edit.go.as_ref().is_some_and(|range| !range.contains(input.go)) {
+        let is_outside =
+            |range: &VersionRange| input.module_version.as_ref().is_some_and(|version| !range.contains(version));
+        let is_other_go = edit.go.as_ref().is_some_and(|range| !range.contains(input.go));
+        if is_other_go || edit.version.as_ref().is_some_and(is_outside) {
             continue;
         }
-        match place_edits(input, &rule.target, edit, files) {
+        match place_edits(input, task, edit, package) {
             Ok((found, at)) => {
                 edits.extend(found);
                 places.extend(at);
@@ -339,117 +448,115 @@ fn rule_edits(input: &Input<'_>, rule: &Rule, files: &[FileWork]) -> Result<Rule
     Ok((edits, places))
 }
 
-fn place_edits(input: &Input<'_>, target: &str, edit: &pack::Edit, files: &[FileWork]) -> Result<RuleEdits, String> {
-    let place = &edit.place;
-    let name = place.func.as_ref().or(place.structure.as_ref());
-    let mut found = Vec::new();
+fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &Package) -> Result<RuleEdits, String> {
+    let condition = &edit.place.condition;
+    let is_named = condition.names_its_place();
+    let words = condition.required_words();
+    let mut found: Vec<(usize, Edit)> = Vec::new();
     let mut places = Vec::new();
-    for (index, work) in files.iter().enumerate() {
-        let is_wanted = place.file.as_ref().is_none_or(|file| *file == work.name);
-        if !is_wanted || name.is_some_and(|name| !work.plain.contains(name.as_str())) {
+    for (index, work) in package.files.iter().enumerate() {
+        let is_wanted = condition.may_hold_in(&work.name) && words.iter().all(|word| work.plain.contains(word));
+        if !is_wanted || (!is_named && is_left_out(work)) {
             continue;
         }
-        let file = GoFile::parse_leniently(&work.plain);
-        for scope in find::scopes(&file, place) {
-            if is_ignored(&file, &scope) {
-                return Err(format!("{}{} is taken out by //tandem:ignore", describe(place), work.name));
-            } else {
-                let edits = first_alternative(&file, &scope, &edit.alternatives).map_err(|reason| {
-                    format!("{reason} in {}{} of {}", describe(place), work.name, input.version_label)
-                })?;
-                // Names in a signature come first; the place is where the text goes.
-                if let Some(first) = edits.last() {
-                    let line = work.plain[..first.range.start].matches('\n').count() + 1;
-                    places.push(format!("{target}/{}:{line}", work.name));
-                }
+        for edits in edits_in_file(input, task, edit, package, work)? {
+            // Names in a signature come first; the place is where the text goes.
+            places.extend(edits.last().map(|last| {
+                let line = work.plain[..last.range.start].matches('\n').count() + 1;
+                format!("{}/{}:{line}", task.target, work.name)
+            }));
+            let is_known = |edit: &Edit| found.contains(&(index, edit.clone()));
+            let is_declaration = matches!(&edit.alternatives[0], Action::AddDeclaration(_));
+            if !(is_declaration && edits.iter().all(is_known)) {
                 found.extend(edits.into_iter().map(|edit| (index, edit)));
             }
         }
     }
     if found.is_empty() {
-        let file = place.file.as_ref().map(|file| format!("{file} of ")).unwrap_or_default();
-        return Err(format!("{}not found in {file}{}", describe(place).trim_end_matches("in "), input.version_label));
+        return Err(not_found(&edit.place, is_named, &input.version_label));
     }
     Ok((found, places))
 }
 
+/// The edits at each place of a file, or why the rule does not apply.
+fn edits_in_file(
+    input: &Input<'_>,
+    task: &Task<'_>,
+    edit: &pack::Edit,
+    package: &Package,
+    work: &FileWork,
+) -> Result<Vec<Vec<Edit>>, String> {
+    let condition = &edit.place.condition;
+    let is_named = condition.names_its_place();
+    let file = GoFile::parse_leniently(&work.plain);
+    let is_declared = |name: &str| package.declares(name);
+    let imports = file.imports();
+    let names = Names { imports: &imports, own_path: &task.target, is_declared: &is_declared };
+    let situation = Situation { file: &file, file_name: &work.name, names };
+    let site = Site { file: &file, directive: condition.directive(), is_declared: &is_declared };
+    let mut found = Vec::new();
+    for scope in find::scopes(&file, edit.place.kind, condition, &situation) {
+        if is_ignored(&file, &scope) {
+            if is_named {
+                return Err(format!("{}{} is taken out by //tandem:ignore", describe(&edit.place), work.name));
+            }
+            continue;
+        }
+        match first_alternative(&site, &scope, &edit.alternatives) {
+            Ok(edits) => found.push(edits),
+            Err(Refusal::Absent(_)) if !is_named => {}
+            Err(Refusal::Unfit(_)) if !is_named && edit.optional => {}
+            Err(refusal) => {
+                let line = scope.node().start_position().row + 1;
+                let at = if is_named { work.name.clone() } else { format!("{}:{line}", work.name) };
+                let (reason, label) = (refusal.reason(), &input.version_label);
+                return Err(format!("{reason} in {}{at} of {label}", describe(&edit.place)));
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn is_ignored(file: &GoFile<'_>, scope: &Scope<'_>) -> bool {
-    match scope {
-        Scope::Function(function) => crate::directive::is_ignored(file, function),
-        Scope::Structure(_) | Scope::File(_) => crate::directive::file_is_ignored(file),
+    match scope.function() {
+        Some(function) => crate::directive::is_ignored(file, function),
+        None => crate::directive::file_is_ignored(file),
     }
 }
 
+fn not_found(place: &pack::Place, is_named: bool, label: &str) -> String {
+    let described = describe(place);
+    let described = described.trim_end_matches(" in ");
+    match (place.condition.file_name(), place.kind) {
+        (Some(name), Kind::File) => format!("there is no file {name} in {label}"),
+        (Some(name), _) if is_named => format!("{described} not found in {name} of {label}"),
+        (None, _) if is_named => format!("{described} not found in {label}"),
+        _ => format!("nothing found that is {described} in {label}"),
+    }
+}
+
+/// The place but for its file, and "in " after it.
 fn describe(place: &pack::Place) -> String {
-    match (&place.func, &place.recv, &place.structure) {
-        (Some(func), Some(recv), _) => format!("func ({recv}) {func} in "),
-        (Some(func), None, _) => format!("func {func} in "),
-        (None, _, Some(structure)) => format!("struct {structure} in "),
-        (None, _, None) => String::new(),
-    }
+    let is_file = |condition: &Condition| matches!(condition, Condition::File(_));
+    let text = match &place.condition {
+        Condition::All(parts) => {
+            Condition::All(parts.iter().filter(|part| !is_file(part)).cloned().collect()).to_string()
+        }
+        other if is_file(other) => String::new(),
+        other => other.to_string(),
+    };
+    if text.is_empty() { text } else { format!("{text} in ") }
 }
 
-fn first_alternative(file: &GoFile<'_>, scope: &Scope<'_>, alternatives: &[Action]) -> Result<Vec<Edit>, String> {
-    let mut first_reason = None;
+fn first_alternative(site: &Site<'_>, scope: &Scope<'_>, alternatives: &[Action]) -> Result<Vec<Edit>, Refusal> {
+    let mut first_refusal = None;
     for action in alternatives {
-        match action_edits(file, scope, action) {
+        match action.edits(site, scope) {
             Ok(edits) => return Ok(edits),
-            Err(reason) => first_reason = first_reason.or(Some(reason)),
+            Err(refusal) => first_refusal = first_refusal.or(Some(refusal)),
         }
     }
-    Err(first_reason.unwrap_or_else(|| "nothing to do".into()))
-}
-
-fn action_edits(file: &GoFile<'_>, scope: &Scope<'_>, action: &Action) -> Result<Vec<Edit>, String> {
-    let mut edits = Vec::new();
-    let text = match scope {
-        Scope::Function(function) => {
-            let mut namer = Namer::new(file.text, function);
-            let text = namer.expand(action.text())?;
-            edits = namer.edits;
-            text
-        }
-        Scope::Structure(_) | Scope::File(_) => action.text().to_owned(),
-    };
-    let find = |Anchored { anchor, count, .. }: &Anchored| {
-        let found = find::anchors(file, scope.node(), anchor);
-        match found.len() {
-            0 => Err(format!("anchor {anchor:?} not found")),
-            number if number != *count => Err(format!("anchor {anchor:?} found {number} times, not {count}")),
-            _ => Ok(found),
-        }
-    };
-    match action {
-        Action::Before(anchored) => {
-            edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.start, text.clone())))
-        }
-        Action::After(anchored) => {
-            edits.extend(find(anchored)?.into_iter().map(|range| Edit::insert(range.end, text.clone())))
-        }
-        Action::Replace(anchored) => {
-            edits.extend(find(anchored)?.into_iter().map(|range| Edit::replace(range, text.clone())))
-        }
-        Action::Enter(_) => match scope {
-            Scope::Function(function) => edits.push(Edit::insert(function.body.start + 1, format!(" {text};"))),
-            _ => return Err("`enter` is for functions".into()),
-        },
-        Action::AddFields(_) => match scope {
-            Scope::Structure(node) => edits.push(add_fields(*node, &text)?),
-            _ => return Err("`add_fields` is for structs".into()),
-        },
-    }
-    Ok(edits)
-}
-
-fn add_fields(structure: tree_sitter::Node<'_>, text: &str) -> Result<Edit, String> {
-    let list = crate::parse::children(structure)
-        .find(|node| node.kind() == "field_declaration_list")
-        .ok_or("the struct has no fields")?;
-    let last_field = crate::parse::children(list).filter(|node| node.kind() == "field_declaration").last();
-    Ok(match last_field {
-        Some(field) => Edit::insert(field.end_byte(), format!("; {text}")),
-        None => Edit::insert(list.start_byte() + 1, format!(" {text} ")),
-    })
+    Err(first_refusal.unwrap_or_else(|| Refusal::Absent("nothing to do".into())))
 }
 
 /// The merged edits of the rules that `wanted` lets through, with the import that they need; `None` when they overlap
@@ -459,15 +566,54 @@ fn spliced(file: &FileWork, wanted: impl Fn(usize) -> bool) -> Option<Vec<Edit>>
     finish_edits(&file.plain, edits.collect())
 }
 
-/// Adds the import, merges, and checks that the result parses.
+/// Adds the import, merges, and checks that the result parses and declares nothing of ours twice.
 pub fn finish_edits(plain: &str, mut edits: Vec<Edit>) -> Option<Vec<Edit>> {
     let original = GoFile::parse_leniently(plain);
     if edits.iter().any(|edit| edit.text.contains("tandem_rt.")) {
+        let name = runtime_name(plain);
+        if name != RUNTIME_NAME {
+            edits.iter_mut().for_each(|edit| edit.text = with_runtime_name(&edit.text, &name));
+        }
         let at = original.package_name()?.end_byte();
-        edits.insert(0, Edit::insert(at, "; import tandem_rt \"tandem/rt\""));
+        edits.insert(0, Edit::insert(at, format!("; import {name} \"tandem/rt\"")));
     }
     let merged = splice::merge(edits).ok()?;
-    (parses(&splice::apply(plain, &merged)) || original.root().has_error()).then_some(merged)
+    let woven = splice::apply(plain, &merged);
+    let file = GoFile::parse_leniently(&woven);
+    let is_sound = original.root().has_error() || !file.root().has_error();
+    (is_sound && !declares_twice(&file)).then_some(merged)
+}
+
+const RUNTIME_NAME: &str = "tandem_rt";
+
+/// The name under which a file imports `tandem/rt`: another one where the file has that word already.
+fn runtime_name(plain: &str) -> String {
+    let is_used =
+        |name: &str| plain.contains(name) && token::tokens(plain).ranges.into_iter().any(|range| &plain[range] == name);
+    let others = (2..).map(|number| format!("{RUNTIME_NAME}{number}"));
+    std::iter::once(RUNTIME_NAME.to_owned()).chain(others).find(|name| !is_used(name)).expect("a text is finite")
+}
+
+fn with_runtime_name(text: &str, name: &str) -> String {
+    let words = token::tokens(text).ranges;
+    let own = words.iter().filter(|range| &text[(*range).clone()] == RUNTIME_NAME);
+    let edits: Vec<Edit> = own.map(|range| Edit::replace(range.clone(), name)).collect();
+    splice::apply(text, &edits)
+}
+
+/// Whether one block declares a variable of ours twice, as two rules that do not know of each other might.
+fn declares_twice(file: &GoFile<'_>) -> bool {
+    let blocks = descendants(file.root()).into_iter().filter(|node| node.kind() == "statement_list");
+    blocks.into_iter().any(|block| {
+        let mut seen = BTreeSet::new();
+        let declarations = children(block).filter(|node| node.kind() == "short_var_declaration");
+        declarations.into_iter().any(|declaration| {
+            let left = declaration.child_by_field_name("left").into_iter().flat_map(children);
+            let mut ours = left.map(|name| file.slice(name)).filter(|name| name.starts_with("tandem")).peekable();
+            // One that is new is enough for Go.
+            ours.peek().is_some() && ours.fold(true, |all_known, name| !seen.insert(name) && all_known)
+        })
+    })
 }
 
 /// Whether a text is free of syntax errors.

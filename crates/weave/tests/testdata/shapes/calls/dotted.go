@@ -1,0 +1,5 @@
+package calls
+
+import . "strings"
+
+func Dotted(text string) string { return ToUpper(text) }

@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package forms
+
+func FromC(n int) int { return 2 * n }

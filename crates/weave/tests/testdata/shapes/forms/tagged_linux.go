@@ -1,0 +1,3 @@
+package forms
+
+func Tagged(n int) int { return n }
