@@ -13,7 +13,7 @@ use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
-    FIRST_DYNAMIC_KEY, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
+    FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
 };
 use record::{Item, Items, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
@@ -24,6 +24,12 @@ use crate::template::Template;
 const NOTED_LIMIT: usize = 16;
 /// Different sets of dimensions that one program may have.
 const DIMENSIONS_LIMIT: usize = 4096;
+
+/// Different names of arguments that one program may have, and functions that are looked for in vain.
+const ARGUMENT_NAMES_LIMIT: usize = 8192;
+const UNKNOWN_FUNCTIONS_LIMIT: u32 = 4096;
+/// Before the name of an argument in its attribute's key.
+const ARGUMENT_PREFIX: &str = "tandem.argument.";
 
 /// What was wrong with records, by cause.
 pub type Faults = BTreeMap<&'static str, u64>;
@@ -63,7 +69,7 @@ pub struct Assembler {
 #[derive(Debug)]
 struct Names {
     keys: Keys,
-    operations: Vec<Option<Operation>>,
+    operations: Operations,
     tandem_version: String,
 }
 
@@ -71,6 +77,17 @@ struct Names {
 struct Keys {
     tables: Tables,
     known: KeyTable,
+    /// Keys that we gave to arguments, from the program's own last one on.
+    of_arguments: HashMap<String, u16>,
+}
+
+/// Operations by their numbers.
+#[derive(Debug, Default)]
+struct Operations {
+    registered: Vec<Option<Operation>>,
+    /// Functions that were woven dormant: their numbers are large, and few of them come up.
+    functions: HashMap<u32, Operation>,
+    unknown_functions: u32,
 }
 
 #[derive(Debug)]
@@ -79,6 +96,8 @@ struct Operation {
     id: String,
     scope: ScopeIndex,
     template: Template,
+    /// Keys of a function's arguments, by position.
+    argument_keys: Vec<u16>,
 }
 
 /// Working space, kept so that a span allocates nothing.
@@ -87,6 +106,7 @@ struct Working {
     name: String,
     series_key: Vec<u8>,
     event: Vec<u8>,
+    renamed: Vec<u8>,
 }
 
 impl Assembler {
@@ -94,8 +114,8 @@ impl Assembler {
     pub fn new(tables: Tables, resource: Arc<Resource>, tandem_version: &str) -> Self {
         Self {
             names: Names {
-                keys: Keys { tables, known: KeyTable::default() },
-                operations: Vec::new(),
+                keys: Keys { tables, known: KeyTable::default(), of_arguments: HashMap::new() },
+                operations: Operations::default(),
                 tandem_version: tandem_version.to_owned(),
             },
             service: Arc::from(resource.service()),
@@ -129,10 +149,11 @@ impl Assembler {
             return self.fault("unknown_operation");
         }
         let Self { names: Names { keys, operations, .. }, builder, service, series, faults, working } = self;
-        let operation = operations[record.descriptor() as usize].as_ref()?; // just learnt
+        let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         let wall = end.0 - record.start().0;
-        let Working { name, series_key, event } = working;
+        let Working { name, series_key, event, renamed } = working;
+        let record = operation.named(record, bytes, renamed)?;
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let noted = Noted::gather(&record, wall, &operation.template, keys, faults, &mut encoder);
@@ -189,8 +210,8 @@ impl Assembler {
             None => {
                 self.names.learn(delta.descriptor, &mut self.builder);
                 let keys = &self.names.keys.known;
-                let key = match self.names.operations.get(delta.descriptor as usize) {
-                    Some(Some(operation)) => {
+                let key = match self.names.operations.get(delta.descriptor) {
+                    Some(operation) => {
                         let value =
                             |wanted| labels.iter().rev().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
                         let rendered = operation.template.render(&mut self.working.name, value);
@@ -231,28 +252,81 @@ impl Names {
     /// Makes sure that an operation is known; `false` when there is none of this number.
     #[inline]
     fn learn(&mut self, id: u32, builder: &mut BatchBuilder) -> bool {
-        matches!(self.operations.get(id as usize), Some(Some(_))) || self.look_up(id, builder).is_some()
+        self.operations.get(id).is_some() || self.look_up(id, builder).is_some()
     }
 
     #[cold]
     fn look_up(&mut self, id: u32, builder: &mut BatchBuilder) -> Option<()> {
-        let descriptor = self.keys.tables.descriptor(id)?;
+        if id >= FIRST_FUNCTION && self.operations.unknown_functions >= UNKNOWN_FUNCTIONS_LIMIT {
+            return None; // looking for one costs something
+        }
+        let Some(descriptor) = self.keys.tables.descriptor(id) else {
+            self.operations.unknown_functions += u32::from(id >= FIRST_FUNCTION);
+            return None;
+        };
         let operation = Operation {
             kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },
             scope: builder.scope(&descriptor.scope, &self.tandem_version),
             template: Template::parse(&descriptor.name, |name| self.keys.number(name)),
+            argument_keys: descriptor.arguments.iter().map(|name| self.keys.of_argument(name)).collect(),
             id: descriptor.id,
         };
-        let index = id as usize; // below the table's capacity, or the descriptor would not have been found
-        if index >= self.operations.len() {
-            self.operations.resize_with(index + 1, || None);
-        }
-        self.operations[index] = Some(operation);
+        self.operations.add(id, operation);
         Some(())
     }
 }
 
+impl Operations {
+    #[inline]
+    fn get(&self, id: u32) -> Option<&Operation> {
+        if id < FIRST_FUNCTION { self.registered.get(id as usize)?.as_ref() } else { self.functions.get(&id) }
+    }
+
+    fn add(&mut self, id: u32, operation: Operation) {
+        if id >= FIRST_FUNCTION {
+            self.functions.insert(id, operation);
+            return;
+        }
+        let index = id as usize; // below the table's capacity, or the descriptor would not have been found
+        if index >= self.registered.len() {
+            self.registered.resize_with(index + 1, || None);
+        }
+        self.registered[index] = Some(operation);
+    }
+}
+
+impl Operation {
+    /// The record with the names of its arguments, where it can have any.
+    fn named<'a>(&self, record: SpanRecord<'a>, bytes: &[u8], renamed: &'a mut Vec<u8>) -> Option<SpanRecord<'a>> {
+        if self.argument_keys.is_empty() {
+            return Some(record);
+        }
+        renamed.clear();
+        renamed.extend_from_slice(bytes);
+        record::rename_attributes(renamed, |key| match key.checked_sub(FIRST_ARGUMENT_KEY) {
+            Some(position) => self.argument_keys.get(usize::from(position)).copied().unwrap_or(key),
+            None => key,
+        });
+        SpanRecord::parse(renamed).ok() // as it did before
+    }
+}
+
 impl Keys {
+    /// A key for arguments of this name; 0, which no attribute has, when there are too many names.
+    fn of_argument(&mut self, name: &str) -> u16 {
+        if let Some(key) = self.of_arguments.get(name) {
+            return *key;
+        }
+        let key = self.tables.key_limit().saturating_add(self.of_arguments.len() as u32);
+        if self.of_arguments.len() >= ARGUMENT_NAMES_LIMIT || key >= FIRST_ARGUMENT_KEY.into() {
+            return 0;
+        }
+        let key = key as u16; // below the first argument's
+        self.known.insert(key, &format!("{ARGUMENT_PREFIX}{name}"));
+        self.of_arguments.insert(name.to_owned(), key);
+        key
+    }
+
     fn number(&self, name: &str) -> Option<u16> {
         if let Some(key) = KEYS.iter().find(|key| key.name == name) {
             return Some(key.id);

@@ -2,18 +2,21 @@
 //!
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
-//! `deliver`. [`kernel`] is where the kernel half plugs in.
+//! `deliver`. [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
+//! something in them.
 
 pub mod assemble;
 pub mod clock;
 pub mod kernel;
 pub mod measure;
 pub mod pipeline;
+pub mod programs;
 mod session;
 pub mod statistics;
 pub mod template;
 
 pub use kernel::{AccountMap, KernelHalf};
 pub use pipeline::{Agent, AgentError, Config, Outcome};
+pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;
-pub use statistics::Statistics;
+pub use statistics::{FunctionCalls, Statistics};

@@ -28,7 +28,22 @@ pub struct Statistics {
     pub active: u64,
     /// Programs that were refused, and why.
     pub refused: BTreeMap<u32, String>,
+    /// Calls of functions that were switched on, by the functions' names.
+    pub functions: BTreeMap<String, FunctionCalls>,
 }
+
+/// Calls of a function while it was switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FunctionCalls {
+    /// All of them.
+    pub calls: u64,
+    /// Those that got no span, as there were too many a second.
+    pub limited: u64,
+}
+
+/// Functions that are told apart; what is more is counted as one.
+const FUNCTIONS_LIMIT: usize = 4096;
+const OTHER_FUNCTIONS: &str = "other";
 
 impl Statistics {
     /// Counts a span.
@@ -43,6 +58,15 @@ impl Statistics {
     pub fn fault(&mut self, cause: &'static str, count: u64) {
         let counter = self.faults.entry(cause).or_default();
         *counter = counter.saturating_add(count);
+    }
+
+    /// Counts calls of a function that is switched on.
+    pub(crate) fn called(&mut self, function: &str, calls: u64, limited: u64) {
+        let is_known = self.functions.contains_key(function) || self.functions.len() < FUNCTIONS_LIMIT;
+        let name = if is_known { function } else { OTHER_FUNCTIONS };
+        let counted = self.functions.entry(name.to_owned()).or_default();
+        counted.calls = counted.calls.saturating_add(calls);
+        counted.limited = counted.limited.saturating_add(limited);
     }
 
     /// As metrics.
@@ -60,7 +84,22 @@ impl Statistics {
         for (sink, report) in sinks {
             dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
         }
+        let functions = |number: fn(&FunctionCalls) -> u64| {
+            self.functions.iter().map(|(name, calls)| (name.clone(), number(calls))).collect::<Vec<_>>()
+        };
         vec![
+            by(
+                "tandem_function_calls_total",
+                "Calls of functions while they were switched on.",
+                "function",
+                functions(|counted| counted.calls),
+            ),
+            by(
+                "tandem_function_calls_limited_total",
+                "Calls of functions that were switched on and got no span, being beyond their limit.",
+                "function",
+                functions(|counted| counted.limited),
+            ),
             one("tandem_spans_total", "Spans taken from programs.", OwnKind::Counter, self.spans),
             one("tandem_spans_unfinished_total", "Spans whose program ended first.", OwnKind::Counter, self.unfinished),
             one("tandem_spans_counted_total", "Spans that left only their count.", OwnKind::Counter, self.counted),

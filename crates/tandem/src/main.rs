@@ -10,13 +10,17 @@ use clap::{Parser, Subcommand};
 mod agent;
 mod cache;
 mod diff;
+mod disable;
 mod doctor;
+mod enable;
 mod env;
 mod explain;
 mod failure;
+mod functions;
 mod go;
 mod inspect;
 mod kernel;
+mod list;
 mod observe;
 mod packs;
 mod program;
@@ -53,6 +57,12 @@ enum Command {
     Trace(trace::Trace),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
+    /// Make spans of calls of functions that were woven dormant, in programs that run.
+    Enable(enable::Enable),
+    /// Make no more spans of calls of functions.
+    Disable(disable::Disable),
+    /// List the functions that can be switched on in programs that run, and those that are.
+    List(list::List),
     Env(env::Env),
     Explain(explain::Explain),
     /// Compile ahead what the woven builds of this project will need.
@@ -81,6 +91,9 @@ fn main() -> ExitCode {
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
         Command::Ui(command) => command.run(),
+        Command::Enable(command) => command.run(),
+        Command::Disable(command) => command.run(),
+        Command::List(command) => command.run(),
         Command::Env(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Diff(command) => command.run(),

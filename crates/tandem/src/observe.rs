@@ -231,6 +231,14 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
             plural(statistics.ring_full, "span")
         ));
     }
+    let limited = statistics.functions.iter().filter(|(_, counted)| counted.limited > 0);
+    lines.extend(limited.map(|(name, counted)| {
+        format!(
+            "{name}: {} of {} got no span, being beyond the limit of `tandem enable`",
+            counted.limited,
+            plural(counted.calls, "call")
+        )
+    }));
     for (sink, report) in &outcome.sinks {
         let lost: u64 = report.dropped.values().sum();
         if lost > 0 {

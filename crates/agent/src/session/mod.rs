@@ -3,13 +3,16 @@
 pub(crate) mod handshake;
 pub(crate) mod process;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deliver::Batch;
-use record::{Control, Identity, Memory, MonotonicNanos, OpenError, Ring, SeriesReader};
+use record::layout::FIRST_FUNCTION;
+use record::{
+    Active, Control, FunctionNumber, Identity, Memory, MonotonicNanos, OpenError, Ring, SeriesReader, Tables,
+};
 
 use crate::AccountMap;
 use crate::assemble::{Assembler, Ending};
@@ -35,6 +38,7 @@ pub(crate) struct Session {
     rings: Vec<Ring>,
     next_ring: usize,
     series: SeriesReader,
+    functions: FunctionReader,
     assembler: Assembler,
     recent: Recent,
     waiting_since: Option<Instant>,
@@ -63,6 +67,7 @@ impl Session {
             rings: memory.rings(),
             next_ring: 0,
             series: memory.series(),
+            functions: FunctionReader { tables: memory.tables(), seen: HashMap::new() },
             assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version),
             recent: Recent::default(),
             waiting_since: None,
@@ -148,6 +153,7 @@ impl Session {
             tools.statistics.counted = counted;
             self.assembler.counts(&delta, tools.measure);
         });
+        self.functions.take(&self.memory.active_functions(), tools.statistics);
     }
 
     /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.
@@ -177,6 +183,35 @@ impl Session {
         }
         self.waiting_since = None;
         self.assembler.take().map(Arc::new)
+    }
+}
+
+/// Takes what is new in the counts of functions that are switched on.
+#[derive(Debug)]
+struct FunctionReader {
+    tables: Tables,
+    /// Names, and the counts at the last look.
+    seen: HashMap<FunctionNumber, (String, Active)>,
+}
+
+impl FunctionReader {
+    fn take(&mut self, active: &[Active], statistics: &mut Statistics) {
+        self.seen.retain(|number, _| active.iter().any(|now| now.number == *number));
+        for &now in active {
+            let (name, before) = match self.seen.remove(&now.number) {
+                // Numbers that went down: it was switched off and on meanwhile.
+                Some((name, before)) if before.calls <= now.calls && before.limited <= now.limited => {
+                    (name, (before.calls, before.limited))
+                }
+                Some((name, _)) => (name, (0, 0)),
+                None => match self.tables.descriptor(FIRST_FUNCTION.saturating_add(now.number.0)) {
+                    Some(descriptor) => (descriptor.name, (0, 0)),
+                    None => continue,
+                },
+            };
+            statistics.called(&name, now.calls - before.0, now.limited - before.1);
+            self.seen.insert(now.number, (name, now));
+        }
     }
 }
 

@@ -1,0 +1,92 @@
+//! `tandem list`: the functions that can be switched on in programs that run, and those that are.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use model::FunctionPattern;
+use record::{Active, Function, FunctionNumber};
+use serde_json::json;
+
+use crate::functions::{Meant, Programs};
+use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean};
+
+/// List the functions that can be switched on, and those that are.
+#[derive(Args)]
+pub struct List {
+    /// Functions, as for `tandem enable` [default: all].
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<FunctionPattern>,
+    #[command(flatten)]
+    programs: Programs,
+    /// Only those that are on.
+    #[arg(long)]
+    on: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub fn run(self) -> ExitCode {
+        terminal::report(|out| {
+            for program in self.programs.with(self.pattern.as_ref())? {
+                let active: HashMap<FunctionNumber, Active> =
+                    program.functions.active().into_iter().map(|active| (active.number, active)).collect();
+                if !self.json {
+                    writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&program.title())))?;
+                }
+                for function in &program.chosen {
+                    let active = active.get(&function.number);
+                    if self.on && active.is_none() {
+                        continue;
+                    }
+                    if self.json {
+                        write_object(out, &program, function, active)?;
+                    } else {
+                        write_line(out, function, active)?;
+                    }
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn write_line(out: &mut dyn Write, function: &Function, active: Option<&Active>) -> std::io::Result<()> {
+    let layout = Layout::of_stdout();
+    let title = function.title();
+    let Some(active) = active else {
+        return writeln!(out, "  off  {}", layout.paint(DIM, clean(&title)));
+    };
+    let calls = if active.calls == 1 { "1 call".to_owned() } else { format!("{} calls", active.calls) };
+    let arguments = if active.setting.arguments { ", with arguments" } else { "" };
+    write!(out, "  on   {}  {calls}{arguments}", clean(&title))?;
+    if active.limited > 0 {
+        let text = format!("{} of them beyond the limit of {} a second", active.limited, active.setting.limit);
+        write!(out, ", {}", layout.paint(NOTICE, text))?;
+    }
+    writeln!(out)
+}
+
+fn write_object(
+    out: &mut dyn Write,
+    program: &Meant,
+    function: &Function,
+    active: Option<&Active>,
+) -> std::io::Result<()> {
+    let object = json!({
+        "pid": program.pid,
+        "service": program.service,
+        "import_path": function.import_path,
+        "function": function.title(),
+        "arguments": function.arguments,
+        "on": active.is_some(),
+        "limit": active.map(|active| active.setting.limit),
+        "with_arguments": active.is_some_and(|active| active.setting.arguments),
+        "calls": active.map(|active| active.calls),
+        "limited": active.map(|active| active.limited),
+    });
+    writeln!(out, "{object}")
+}
