@@ -26,6 +26,7 @@ type part struct {
 var parts = []part{
 	{"span", "a span in the program, against the OpenTelemetry Go SDK", spanPart},
 	{"hello-memory", "a request to net/http over a connection in memory", memoryPart},
+	{"functions", "a function woven dormant, that calls itself ten deep", functionsPart},
 	{"park", "park and unpark of a goroutine", parkPart},
 	{"hello-sockets", "a saturated net/http server, against one instrumented by hand", socketsPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},

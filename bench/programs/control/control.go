@@ -22,6 +22,8 @@ const never = 1 << 56
 
 // Memory is the program's own shared memory.
 type Memory struct {
+	base    unsafe.Pointer
+	header  *headerLayout
 	control *controlLayout
 	rings   []*ringLayout
 }
@@ -36,7 +38,7 @@ func Open() (*Memory, error) {
 	if header.magic != magic || header.layoutVersion != layoutVersion {
 		return nil, fmt.Errorf("the shared memory has layout %d, this program knows %d", header.layoutVersion, layoutVersion)
 	}
-	memory := &Memory{control: (*controlLayout)(unsafe.Add(base, header.controlOffset))}
+	memory := &Memory{base: base, header: header, control: (*controlLayout)(unsafe.Add(base, header.controlOffset))}
 	for index := uint32(0); index < header.processorCount; index++ {
 		at := uintptr(header.ringsOffset) + uintptr(index)*unsafe.Sizeof(ringLayout{})
 		memory.rings = append(memory.rings, (*ringLayout)(unsafe.Add(base, at)))

@@ -9,6 +9,7 @@
 mod agent;
 mod collector;
 mod crash;
+mod functions;
 mod garbage;
 mod golang;
 mod packs;

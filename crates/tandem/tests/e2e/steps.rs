@@ -1,4 +1,4 @@
-//! The program `tests/programs/steps`, and what it says of itself.
+//! The programs in `tests/programs`, and what `steps` says of itself.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 2] = ["./steps", "./garbage"];
+const PACKAGES: [&str; 3] = ["./steps", "./garbage", "./functions"];
 
 /// The woven program of that name.
 pub fn program(name: &str) -> PathBuf {

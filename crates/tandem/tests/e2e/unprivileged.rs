@@ -57,7 +57,7 @@ pub fn missing(test: &str) -> bool {
 }
 
 /// A copy where everybody can get at it.
-fn copy(from: &Path, rig: &Rig) -> PathBuf {
+pub fn copy(from: &Path, rig: &Rig) -> PathBuf {
     let to = rig.path().join(from.file_name().expect("a name"));
     std::fs::copy(from, &to).expect("a copy");
     to

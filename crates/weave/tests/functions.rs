@@ -1,0 +1,124 @@
+//! Scenario: `functions:` in `tandem.yaml`. Guarantee: the program does what it does plain, with the race detector and in
+//! coverage too; `explain` says what became of each function; wrong words show their line.
+//!
+//! That functions can be switched on is tested where an agent is: `crates/tandem/tests/e2e/functions.rs`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::Sandbox;
+
+/// The program that the end-to-end tests switch.
+fn program() -> Sandbox {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/functions/main.go");
+    let main = fs::read_to_string(source).expect("the program is there");
+    Sandbox::new(&[
+        ("go.mod", "module example.com/f\n\ngo 1.21\n"),
+        ("main.go", &main),
+        ("main_test.go", TEST),
+        (
+            "tandem.yaml",
+            "functions:\n  - packages: [./...]\n    leaves: true\n    min_statements: 1\n    arguments: true\n",
+        ),
+    ])
+}
+
+const TEST: &str = r#"package main
+
+import "testing"
+
+func TestAnswers(t *testing.T) {
+	for word, want := range map[string]any{"recursion": 21, "closure": 9, "panics": "on purpose", "exits": "exited", "goroutines": 28} {
+		if got := answer(word, 8); got != want {
+			t.Errorf("%s: %v", word, got)
+		}
+	}
+}
+"#;
+
+#[test]
+fn a_program_does_what_it_did() {
+    let sandbox = program();
+    let contents = sandbox.contents();
+    sandbox.woven(&["build", "-o", "../woven", "."]).ok();
+    assert_eq!(sandbox.contents(), contents);
+    let plain = sandbox.plain(&["test", "-cover", "."]).ok();
+    let woven = sandbox.woven(&["test", "-cover", "."]).ok();
+    let share = |text: &str| text.split_once("coverage: ").map(|(_, rest)| rest.to_owned());
+    assert_eq!(share(&plain.stdout), share(&woven.stdout), "{plain:?} {woven:?}");
+    assert_eq!(sandbox.plain(&["vet", "."]), sandbox.woven(&["vet", "."]).without_warnings());
+}
+
+/// A load of the table, a look at the switch, a branch; and no `defer` in the function itself.
+#[test]
+fn a_function_that_is_off_costs_a_branch() {
+    if !cfg!(target_arch = "x86_64") {
+        return common::skip("functions a_function_that_is_off_costs_a_branch", "it reads the code of amd64");
+    }
+    let sandbox = program();
+    sandbox.woven(&["build", "-o", "../woven", "."]).ok();
+    let code = sandbox.plain(&["tool", "objdump", "-s", "^main.fibonacci$", "../woven"]).ok().stdout;
+    let first = code.lines().position(|line| line.contains("tandemFunctions")).expect("it looks at its switch");
+    let instructions: Vec<&str> = code.lines().skip(first).take(3).collect();
+    assert!(instructions[0].contains("MOVQ"), "{code}");
+    assert!(instructions[1].contains("CMPW") && instructions[2].contains("J"), "{code}");
+    assert!(!code.contains("deferreturn"), "{code}");
+}
+
+#[test]
+fn explain_says_what_became_of_each() {
+    let sandbox = program();
+    let explained = |run: common::Run| run.ok().stdout;
+    let run = common::Run::of(sandbox.weave_command(&["explain", "."]).output().expect("starts"));
+    let text = explained(run);
+    assert!(text.contains("+ function main.(*counter).add, dormant\n    "), "{text}");
+    assert!(text.contains("- function main.main, left out: it runs before anybody could switch it on\n"), "{text}");
+}
+
+/// Packages of a module that a folder replaces, named by their import path; one that is nowhere is a warning.
+#[test]
+fn packages_of_other_modules_are_named() {
+    let library = "package lib\n\nimport \"fmt\"\n\nfunc Hello(name string) string {\n\ttext := fmt.Sprint(name)\n\ttext += \"!\"\n\treturn text\n}\n";
+    let sandbox = Sandbox::new(&[
+        (
+            "go.mod",
+            "module example.com/x\n\ngo 1.21\n\nrequire example.org/lib v1.0.0\n\nreplace example.org/lib => ./lib\n",
+        ),
+        ("main.go", "package main\n\nimport \"example.org/lib\"\n\nfunc main() { println(lib.Hello(\"x\")) }\n"),
+        ("lib/go.mod", "module example.org/lib\n\ngo 1.21\n"),
+        ("lib/lib.go", library),
+        ("tandem.yaml", "functions:\n  - packages: [example.org/lib/...]\n  - packages: [./gone, example.org/other]\n"),
+    ]);
+    let run = sandbox.woven(&["build", "-o", "../x", "."]).ok();
+    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("functions:")).collect();
+    assert_eq!(warnings.len(), 2, "{run:?}");
+    assert!(warnings[0].contains("./gone is no package") && warnings[1].contains("example.org/other"), "{run:?}");
+    let names = sandbox.plain(&["tool", "nm", "../x"]).ok().stdout;
+    assert!(names.contains("example.org/lib.tandemCall0_lib"), "{names}");
+}
+
+#[test]
+fn wrong_words_show_their_line() {
+    let sandbox = program();
+    let refused = |text: &str| {
+        sandbox.write("tandem.yaml", text);
+        let run = sandbox.woven(&["build", "."]);
+        assert_eq!(run.code, Some(3), "{run:?}");
+        run.stderr
+    };
+    let rule = "functions:\n  - packages: [./...]\n";
+    for (text, words) in [
+        (format!("{rule}    nmaes: [x]\n"), ["unknown field `nmaes`", "tandem.yaml:3"]),
+        (format!("{rule}    names: [\"a b\"]\n"), ["is no pattern of functions", "tandem.yaml:3"]),
+        (format!("{rule}    min_statements: many\n"), ["tandem.yaml:3", "number"]),
+        ("functions:\n  - packages: [../other]\n".to_owned(), ["is no pattern of packages", "tandem.yaml:2"]),
+        ("functions:\n  - names: [x]\n".to_owned(), ["missing field `packages`", "tandem.yaml:2"]),
+    ] {
+        let message = refused(&text);
+        for word in words {
+            assert!(message.contains(word), "{text}: no {word:?} in {message}");
+        }
+    }
+}
