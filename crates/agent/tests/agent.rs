@@ -12,7 +12,7 @@ use deliver::otlp::encode::ClockOffset;
 use deliver::{Batch, Refused, Sink, SinkReport};
 use model::{Resource, Span};
 use proptest::prelude::*;
-use record::layout::HEADER_HAS_ACCOUNTS;
+use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
@@ -329,4 +329,37 @@ proptest! {
         }
         prop_assert!(taken == 3 || assembler.take_faults().values().sum::<u64>() > 0);
     }
+}
+
+/// A function that was switched on: its name, its arguments by their names, and its calls beyond the limit as a metric.
+#[test]
+fn a_function_has_its_name_and_its_arguments() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    writer.functions("example.com/shop/cart cart\n(*Cart).Add item count\nNew\n").expect("functions");
+    writer.connect(&rig.socket).expect("welcome");
+    let functions = record::Functions::open(writer.descriptor_of_file()).expect("opens").expect("functions");
+    let mut switchboard = functions.switch().expect("nobody else");
+    let setting = record::Setting { limit: 1, arguments: true };
+    switchboard.on(record::FunctionNumber(0), setting).expect("room");
+    writer.called(0, 1, 5, 4).expect("inside");
+    let start = now().0;
+    let record = RecordBuilder::span([1; 16], [1; 8], FIRST_FUNCTION)
+        .times(start, start + 10)
+        .text(FIRST_ARGUMENT_KEY, "tea")
+        .int(FIRST_ARGUMENT_KEY + 1, 3)
+        .int(FIRST_ARGUMENT_KEY + 2, 4) // more than the function has
+        .build();
+    assert!(writer.push(0, &record).expect("push"));
+    let unknown = RecordBuilder::span([2; 16], [2; 8], FIRST_FUNCTION + 2).times(start, start + 10).build();
+    assert!(writer.push(0, &unknown).expect("push"));
+    rig.agent.flush(Duration::from_secs(60));
+    let spans = rig.keep.spans();
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert_eq!(spans[0].name, "cart.(*Cart).Add");
+    let attributes: Vec<_> = spans[0].attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(attributes, ["tandem.argument.item=tea", "tandem.argument.count=3"]);
+    let statistics = rig.agent.statistics();
+    assert_eq!(statistics.functions["cart.(*Cart).Add"], agent::FunctionCalls { calls: 5, limited: 4 });
+    assert_eq!(statistics.faults.get("unknown_operation"), Some(&1));
 }

@@ -244,6 +244,12 @@ impl Writer {
         Ok(u32::from_le_bytes(word))
     }
 
+    /// Writes any bytes over the texts of functions and over the table of active ones.
+    pub fn vandalise_functions(&self, texts: &[u8], active: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(texts, (self.places.functions + TEXTS_AT) as u64)?;
+        self.file.write_all_at(active, (self.places.functions + ACTIVE_AT) as u64)
+    }
+
     /// Writes a record into a ring. `false`: the ring is full, and that has been counted.
     pub fn push(&mut self, ring: u32, record: &[u8]) -> io::Result<bool> {
         let size = self.options.ring_size as u64;

@@ -4,9 +4,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use proptest::prelude::*;
-use record::layout::{ENTRY_SIZE, HEADER, PAGE, item};
+use record::layout::{CONTROL, ENTRY_SIZE, HEADER, PAGE, item};
+use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION};
 use record::writer::{Options, RecordBuilder, Writer};
-use record::{Garbage, Header, HeaderError, Item, Items, Memory, MonotonicNanos, OpenError, SpanRecord, Value};
+use record::{
+    FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, Memory, MonotonicNanos, OpenError, Setting,
+    SpanRecord, SwitchError, Value, rename_attributes,
+};
 
 /// The smallest ring that a reader accepts.
 const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
@@ -337,5 +341,104 @@ proptest! {
         writer.set_head(0, head).expect("head");
         ring.drain(|record| { let _ = SpanRecord::parse(record); });
         prop_assert_eq!(ring.drain(|_| ()).level, 0);
+    }
+}
+
+const CART: &str = "example.com/shop/cart cart\n(*Cart).Add item count\nNew\n";
+const LIMITED: Setting = Setting { limit: 10, arguments: true };
+
+fn functions(writer: &Writer) -> Functions {
+    Functions::open(writer.descriptor_of_file()).expect("a good file opens").expect("it has functions")
+}
+
+/// Functions come out with their names, can be switched while an agent reads the rings, and are operations.
+#[test]
+fn functions_are_listed_and_switched() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    writer.functions(CART).expect("functions");
+    writer.functions("main main\nwork n\n").expect("functions");
+    let memory = open(&writer);
+    let functions = functions(&writer);
+    let titles: Vec<String> = functions.all().iter().map(record::Function::title).collect();
+    assert_eq!(titles, ["cart.(*Cart).Add", "cart.New", "main.work"]);
+    assert_eq!(functions.all()[0].arguments, ["item", "count"]);
+    assert_eq!(functions.resource(), "OTEL_SERVICE_NAME=test");
+    assert_eq!((functions.active(), memory.active_functions()), (vec![], vec![]));
+    let operation = memory.tables().descriptor(FIRST_FUNCTION).expect("an operation");
+    assert_eq!((operation.name.as_str(), operation.scope.as_str()), ("cart.(*Cart).Add", "example.com/shop/cart"));
+    assert_eq!(memory.tables().descriptor(FIRST_FUNCTION + 3), None);
+
+    let [add, new, work] = [0, 1, 2].map(FunctionNumber);
+    let mut switchboard = functions.switch().expect("nobody else");
+    switchboard.on(add, LIMITED).expect("room");
+    switchboard.on(work, Setting { limit: 0, arguments: false }).expect("room");
+    assert_eq!([0, 1, 2].map(|number| writer.switch(number).expect("inside")), [1, 0, 2]);
+    writer.called(0, 1, 30, 20).expect("inside");
+    writer.called(1, 1, 5, 0).expect("inside");
+    let active = memory.active_functions();
+    assert_eq!(active, functions.active());
+    assert_eq!((active[0].number, active[0].setting, active[0].calls, active[0].limited), (add, LIMITED, 35, 20));
+    // On again: other settings, the same counts.
+    switchboard.on(add, Setting { limit: 7, arguments: false }).expect("room");
+    assert_eq!((writer.active_u32(1, "limit").expect("inside"), functions.active()[0].calls), (7, 35));
+    // Its entry goes to another function, which begins at nothing.
+    switchboard.off(add).expect("known");
+    switchboard.on(new, LIMITED).expect("room");
+    assert_eq!([0, 1, 2].map(|number| writer.switch(number).expect("inside")), [0, 1, 2]);
+    assert_eq!((functions.active()[0].number, functions.active()[0].calls), (new, 0));
+    switchboard.on(add, LIMITED).expect("room");
+    assert!(matches!(switchboard.on(FunctionNumber(3), LIMITED), Err(SwitchError::Number(3))));
+    assert!(matches!(switchboard.off(FunctionNumber(3)), Err(SwitchError::Number(3))));
+}
+
+/// More than there is room for is refused, and nothing is switched by it.
+#[test]
+fn too_many_active_functions_are_refused() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    writer.functions("p p\na\nb\nc\nd\n").expect("functions");
+    let functions = functions(&writer);
+    let mut switchboard = functions.switch().expect("nobody else");
+    for number in 0..3 {
+        switchboard.on(FunctionNumber(number), LIMITED).expect("room for three");
+    }
+    assert!(matches!(switchboard.on(FunctionNumber(3), LIMITED), Err(SwitchError::Full(3))));
+    assert_eq!(writer.switch(3).expect("inside"), 0);
+}
+
+/// Attributes get other keys, and nothing else changes.
+#[test]
+fn arguments_are_renamed() {
+    let record = |key| span(1).text(key, "abc").item(59, item::EVENT, &[0; 8]).part(3, 7).int(1, 2).build();
+    let mut renamed = record(FIRST_ARGUMENT_KEY);
+    rename_attributes(&mut renamed, |key| if key == FIRST_ARGUMENT_KEY { 300 } else { key });
+    assert_eq!(renamed, record(300));
+}
+
+proptest! {
+    /// Whatever a program writes as functions is read without a panic, and switching stays inside the file.
+    #[test]
+    fn hostile_functions_are_survived(
+        texts in prop::collection::vec(any::<u8>(), 0..256),
+        active in prop::collection::vec(any::<u8>(), 0..512),
+        counts in (any::<u32>(), any::<u32>(), any::<u32>()),
+    ) {
+        let mut writer = Writer::create(Options::default()).expect("create");
+        writer.functions(CART).expect("functions");
+        writer.vandalise_functions(&texts, &active).expect("inside");
+        let control = |name: &str, number: u32| writer.vandalise((PAGE + CONTROL.at(name)) as u64, &number.to_le_bytes());
+        control("function_count", counts.0).expect("inside");
+        control("function_text_size", counts.1).expect("inside");
+        control("active_count", counts.2).expect("inside");
+        let functions = functions(&writer);
+        for function in functions.all() {
+            prop_assert!(!function.title().chars().any(char::is_control));
+        }
+        functions.active();
+        let mut switchboard = functions.switch().expect("nobody else");
+        for number in [0, 1, 63, 64, u32::MAX] {
+            let _ = switchboard.on(FunctionNumber(number), LIMITED);
+            let _ = switchboard.off(FunctionNumber(number));
+        }
+        open(&writer).tables().descriptor(FIRST_FUNCTION + counts.2 % 100);
     }
 }

@@ -1,6 +1,5 @@
 //! `tandem disable`: switches functions off again.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;

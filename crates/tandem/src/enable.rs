@@ -1,6 +1,5 @@
 //! `tandem enable`: switches functions that were woven dormant on, in programs that run.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};

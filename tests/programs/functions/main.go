@@ -34,7 +34,7 @@ func answer(word string, count int) any {
 	case "recursion":
 		return fibonacci(count)
 	case "generics":
-		return fmt.Sprint(sum([]float64{1, 2.5}, "floats"), sum([]celsius{3, 4}, "degrees"), newStack(1, 2, 3).pop(), newStack("a").pop())
+		return fmt.Sprint(sum([]float64{1, 2.5}, "floats"), int(sum([]celsius{3, 4}, "degrees")), newStack(1, 2, 3).pop(), newStack("a").pop())
 	case "methods":
 		c := &counter{name: "c"}
 		c.add(2, true)
