@@ -61,9 +61,9 @@ fn a_function_that_is_off_costs_a_branch() {
     sandbox.woven(&["build", "-o", "../woven", "."]).ok();
     let code = sandbox.plain(&["tool", "objdump", "-s", "^main.fibonacci$", "../woven"]).ok().stdout;
     let first = code.lines().position(|line| line.contains("tandemFunctions")).expect("it looks at its switch");
-    let instructions: Vec<&str> = code.lines().skip(first).take(3).collect();
-    assert!(instructions[0].contains("MOVQ"), "{code}");
-    assert!(instructions[1].contains("CMPW") && instructions[2].contains("J"), "{code}");
+    let instructions: Vec<&str> = code.lines().skip(first).collect();
+    let compare = instructions.iter().position(|line| line.contains("CMPW")).expect("it compares it with 0");
+    assert!(compare <= 2 && instructions[compare + 1].contains("\tJ"), "{code}");
     assert!(!code.contains("deferreturn"), "{code}");
 }
 
@@ -112,7 +112,7 @@ fn wrong_words_show_their_line() {
     for (text, words) in [
         (format!("{rule}    nmaes: [x]\n"), ["unknown field `nmaes`", "tandem.yaml:3"]),
         (format!("{rule}    names: [\"a b\"]\n"), ["is no pattern of functions", "tandem.yaml:3"]),
-        (format!("{rule}    min_statements: many\n"), ["tandem.yaml:3", "number"]),
+        (format!("{rule}    min_statements: many\n"), ["tandem.yaml:3", "invalid u64"]),
         ("functions:\n  - packages: [../other]\n".to_owned(), ["is no pattern of packages", "tandem.yaml:2"]),
         ("functions:\n  - names: [x]\n".to_owned(), ["missing field `packages`", "tandem.yaml:2"]),
     ] {
