@@ -143,23 +143,30 @@ impl Searcher<'_> {
         write("go.sum", &sums)?;
         let mut problem: Option<String> = None;
         for module in prefixes(path) {
-            let answer = self.download(scratch.path(), &format!("{module}@{version}"))?;
-            match answer {
-                Downloaded { dir: Some(dir), error: None, .. } => {
+            match self.download(scratch.path(), &format!("{module}@{version}"))? {
+                Err(refusal) => {
+                    return Err(not_found(
+                        entry,
+                        refusal,
+                        "what your go.sum knows of a module must be true of it here too".into(),
+                    ));
+                }
+                Ok(Downloaded { dir: Some(dir), error: None, .. }) => {
                     let dir = self.with_pack(entry, dir.join(path[module.len()..].trim_start_matches('/')))?;
                     self.cache.keep(KIND, &key.name(), &dir)?;
                     return Ok(dir);
                 }
                 // What is wrong with a module that exists says more than that another does not.
-                Downloaded { info: Some(_), error, .. } => problem = error,
-                Downloaded { error, .. } => problem = problem.or(error),
+                Ok(Downloaded { info: Some(_), error, .. }) => problem = error,
+                Ok(Downloaded { error, .. }) => problem = problem.or(error),
             }
         }
         let problem = problem.unwrap_or_else(|| "the go command does not find it".into());
         Err(not_found(entry, problem, "GOPROXY, GOPRIVATE and GONOSUMDB are used as in your own builds".into()))
     }
 
-    fn download(&self, dir: &Path, module: &str) -> Result<Downloaded, WeaveError> {
+    /// What the go command answers, or the words with which it refuses.
+    fn download(&self, dir: &Path, module: &str) -> Result<Result<Downloaded, String>, WeaveError> {
         let mut command = Command::new(self.go);
         command
             .args(["mod", "download", "-json", module])
@@ -169,7 +176,7 @@ impl Searcher<'_> {
         let broken = |problem: String| WeaveError::GoBroken { command: format!("go mod download {module}"), problem };
         let output = command.output().map_err(|error| broken(error.to_string()))?;
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Downloaded { dir: None, info: None, error: Some(message) }))
+        Ok(serde_json::from_slice(&output.stdout).map_err(|_| message))
     }
 
     fn with_pack(&self, entry: &str, dir: PathBuf) -> Result<PathBuf, WeaveError> {
