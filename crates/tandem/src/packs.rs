@@ -216,6 +216,13 @@ fn verify(name: &str, versions: &VersionSpan, as_json: bool, as_markdown: bool) 
         Ok(pack) => pack,
         Err(code) => return Ok(code),
     };
+    if pack.module.is_none() && !pack.rules.iter().any(|rule| weave::goroot::is_standard(&rule.target)) {
+        eprintln!(
+            "tandem: {} is for your own packages, of which no versions are published; tandem explain says where it matches",
+            pack.name
+        );
+        return Ok(ExitCode::from(2));
+    }
     let verified = pack_verify::verify(&pack, versions, &|line| eprintln!("tandem: {line}"))?;
     let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::NotFound { .. });
     let lost = verified.iter().flat_map(|version| &version.reports).any(|report| is_lost(&report.outcome));

@@ -260,13 +260,12 @@ impl Site<'_> {
 
     /// `f(x)` becomes `hook(f, x)`.
     fn wrap_call(&self, call: &Call<'_>, hook: &Hook) -> Result<Vec<Edit>, Refusal> {
-        let list = call.node.child_by_field_name("arguments").ok_or_else(|| unfit("the call has no arguments"))?;
-        let arguments = arguments(list);
+        let (list, arguments) = argument_list(call).ok_or_else(|| unfit("the call has no arguments"))?;
         let passes_slice = arguments.last().is_some_and(|last| last.kind() == "variadic_argument");
         let wanted = hook.parameters - 1;
         let fits = if hook.is_variadic { arguments.len() + 1 >= wanted } else { arguments.len() == wanted };
         let may_be_several =
-            arguments.len() == 1 && arguments[0].kind() == "call_expression" && (hook.is_variadic || wanted > 1);
+            arguments.len() == 1 && imports::callee(arguments[0]).is_some() && (hook.is_variadic || wanted > 1);
         if !fits || may_be_several || (passes_slice && !hook.is_variadic) {
             let number = arguments.len();
             return Err(unfit(format!(
@@ -274,22 +273,21 @@ impl Site<'_> {
                 hook.name
             )));
         }
-        let head = call.node.start_byte()..list.start_byte();
+        let head = call.node.start_byte()..list;
         let comma = if arguments.is_empty() { "" } else { ", " };
         self.check_meaning(&format!("{}(", hook.name), head.start)?;
         // What stands there stays where it is: only the hook's name and a comma come in.
-        let opening = Edit::replace(list.start_byte()..list.start_byte() + 1, comma);
+        let opening = Edit::replace(list..list + 1, comma);
         Ok(vec![opening, Edit::insert(head.start, format!("{}(", hook.name))])
     }
 
     fn append_arguments(&self, call: &Call<'_>, texts: &[String]) -> Result<Vec<Edit>, Refusal> {
-        let list = call.node.child_by_field_name("arguments").ok_or_else(|| unfit("the call has no arguments"))?;
-        let arguments = arguments(list);
+        let (list, arguments) = argument_list(call).ok_or_else(|| unfit("the call has no arguments"))?;
         let last = arguments.last();
         if last.is_some_and(|last| last.kind() == "variadic_argument") {
             return Err(unfit("the call passes a slice with `...`, to which nothing can be appended"));
         }
-        let at = last.map_or(list.start_byte() + 1, |last| last.end_byte());
+        let at = last.map_or(list + 1, |last| last.end_byte());
         let mut names = call.function.as_ref().map(|function| self.names(function));
         let mut edits = Vec::new();
         let mut expanded = Vec::new();
@@ -354,8 +352,18 @@ fn check_count(hook: &Hook, given: usize, function: &Function<'_>) -> Result<usi
     if fits {
         Ok(*parameters)
     } else {
-        Err(format!("{name} takes {parameters} arguments, {} has {given} for it", function.name))
+        Err(format!("{name} takes {parameters} arguments and would get {given} from {}", function.name))
     }
+}
+
+/// Where the arguments' parenthesis opens, and the arguments. A call with one argument and type arguments reads as a
+/// conversion.
+fn argument_list<'tree>(call: &Call<'tree>) -> Option<(usize, Vec<Node<'tree>>)> {
+    if let Some(list) = call.node.child_by_field_name("arguments") {
+        return Some((list.start_byte(), arguments(list)));
+    }
+    let opening = children(call.node).find(|node| node.kind() == "(")?;
+    Some((opening.start_byte(), vec![call.node.child_by_field_name("operand")?]))
 }
 
 fn arguments(list: Node<'_>) -> Vec<Node<'_>> {
@@ -364,14 +372,14 @@ fn arguments(list: Node<'_>) -> Vec<Node<'_>> {
 
 /// The expression of an argument; of `xs...` that is `xs`.
 fn argument(file: &GoFile<'_>, call: &Call<'_>, index: usize) -> Result<Range<usize>, Refusal> {
-    let list = call.node.child_by_field_name("arguments").map(arguments).unwrap_or_default();
+    let list = argument_list(call).map_or(Vec::new(), |(_, list)| list);
     let number = list.len();
     let argument =
         list.get(index).ok_or_else(|| unfit(format!("the call has {number} arguments, none is number {index}")))?;
     let is_conversion = |call: Node<'_>| {
         imports::callee(call).is_some_and(|callee| shadow::is_predeclared(&file.text[callee.byte_range()]))
     };
-    if number == 1 && argument.kind() == "call_expression" && !is_conversion(*argument) {
+    if number == 1 && imports::callee(*argument).is_some() && !is_conversion(*argument) {
         // `f(g())` may hand on several results, which no hook for one argument takes.
         return Err(unfit("the argument is a call, which may have several results"));
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use tree_sitter::Node;
 
 use crate::condition::{Condition, Kind, Situation};
+use crate::imports;
 use crate::parse::{Function, GoFile, children, descendants};
 use crate::token;
 
@@ -71,7 +72,7 @@ pub fn scopes<'tree>(
 fn calls<'tree>(file: &'tree GoFile<'_>) -> Vec<Scope<'tree>> {
     let declarations = children(file.root());
     let in_declaration = |declaration: Node<'tree>| {
-        let calls = descendants(declaration).into_iter().filter(|node| node.kind() == "call_expression");
+        let calls = descendants(declaration).into_iter().filter(|node| imports::callee(*node).is_some());
         calls.map(move |node| Scope::Call(Box::new(Call { node, function: file.function(declaration) })))
     };
     declarations.flat_map(in_declaration).collect()

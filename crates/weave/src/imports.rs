@@ -100,15 +100,15 @@ pub struct Names<'a> {
 pub fn calls_function(file: &GoFile<'_>, call: Node<'_>, wanted: &FunctionName, names: &Names<'_>) -> bool {
     let Some(function) = callee(call) else { return false };
     match function.kind() {
-        "selector_expression" => {
+        "selector_expression" | "qualified_type" => {
             let Some((operand, field)) = selector(file, function) else { return false };
             let is_import = |import: &&Import<'_>| import.path == wanted.path && is_called(import, file.slice(operand));
             field == wanted.name
-                && operand.kind() == "identifier"
+                && matches!(operand.kind(), "identifier" | "package_identifier")
                 && names.imports.iter().any(|import| is_import(&import))
                 && !shadow::is_shadowed(file, operand.start_byte(), file.slice(operand), None)
         }
-        "identifier" if file.slice(function) == wanted.name => {
+        "identifier" | "type_identifier" if file.slice(function) == wanted.name => {
             let is_dot = |import: &Import<'_>| import.path == wanted.path && import.name == Some(".");
             let is_own = names.own_path == wanted.path;
             let is_imported = names.imports.iter().any(is_dot) && !(names.is_declared)(&wanted.name);
@@ -128,8 +128,12 @@ pub fn calls_method(file: &GoFile<'_>, call: Node<'_>, name: &str, names: &Names
     field == name && !is_package
 }
 
-/// What is called: the function without its type arguments.
+/// What is called: the function without its type arguments; `F[int](x)` reads as a conversion.
 pub fn callee(call: Node<'_>) -> Option<Node<'_>> {
+    if call.kind() == "type_conversion_expression" {
+        let kind = call.child_by_field_name("type").filter(|kind| kind.kind() == "generic_type")?;
+        return kind.child_by_field_name("type");
+    }
     let function = call.child_by_field_name("function")?;
     match function.kind() {
         "type_instantiation_expression" => function.child_by_field_name("type"),
@@ -139,10 +143,12 @@ pub fn callee(call: Node<'_>) -> Option<Node<'_>> {
 }
 
 fn selector<'tree, 'text>(file: &GoFile<'text>, node: Node<'tree>) -> Option<(Node<'tree>, &'text str)> {
-    if node.kind() != "selector_expression" {
-        return None;
-    }
-    Some((node.child_by_field_name("operand")?, file.slice(node.child_by_field_name("field")?)))
+    let (operand, field) = match node.kind() {
+        "selector_expression" => ("operand", "field"),
+        "qualified_type" => ("package", "name"),
+        _ => return None,
+    };
+    Some((node.child_by_field_name(operand)?, file.slice(node.child_by_field_name(field)?)))
 }
 
 #[cfg(test)]

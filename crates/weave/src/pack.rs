@@ -216,11 +216,12 @@ pub(crate) fn plain_problem(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// The word that a reader does not know, and those that it does: "unknown field `x`, expected one of `y`, `z`".
+/// The word that a reader does not know, and those that it does: "unknown field `x`, expected one of y, z".
 fn unknown_word(sentence: &str) -> Option<(&str, Vec<&str>)> {
-    let words: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
-    let (word, known) = words.split_first()?;
-    sentence.starts_with("unknown ").then(|| (*word, known.to_vec()))
+    let (start, known) = sentence.split_once(", expected ")?;
+    let word = start.strip_prefix("unknown ")?.split('`').nth(1)?;
+    let known = known.strip_prefix("one of ").unwrap_or(known).split([',', ' ']);
+    Some((word, known.map(|word| word.trim_matches('`')).filter(|word| !word.is_empty()).collect()))
 }
 
 /// From where YAML went wrong to the end of that line.

@@ -204,7 +204,7 @@ fn matched(folder: &Path, pack: &Pack, workshop: &Workshop) -> Result<Vec<Findin
     let mut findings = Vec::new();
     for rule in &pack.rules {
         let is_its = |line: &&str| line.get(2..).is_some_and(|rest| rest.split("  ").next() == Some(&rule.id));
-        let Some(at) = lines.iter().position(|line| is_its(line)) else { continue };
+        let Some(at) = lines.iter().position(is_its) else { continue };
         let grade = match lines[at].chars().next() {
             Some('+' | '-') => Grade::Good,
             Some('!') => Grade::Bad,

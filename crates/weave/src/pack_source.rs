@@ -77,6 +77,8 @@ impl Named<'_> {
 #[serde(rename_all = "PascalCase")]
 struct Downloaded {
     dir: Option<PathBuf>,
+    /// Given as soon as there is such a module.
+    info: Option<PathBuf>,
     error: Option<String>,
 }
 
@@ -139,23 +141,32 @@ impl Searcher<'_> {
         write("go.mod", b"module tandem.invalid/packs\n\ngo 1.21\n")?;
         // What the project's go.sum knows of the module must be true here too.
         write("go.sum", &sums)?;
-        let mut first_problem = None;
+        let mut problem: Option<String> = None;
         for module in prefixes(path) {
-            let answer = self.download(scratch.path(), &format!("{module}@{version}"))?;
-            match answer {
-                Downloaded { dir: Some(dir), error: None } => {
+            match self.download(scratch.path(), &format!("{module}@{version}"))? {
+                Err(refusal) => {
+                    return Err(not_found(
+                        entry,
+                        refusal,
+                        "what your go.sum knows of a module must be true of it here too".into(),
+                    ));
+                }
+                Ok(Downloaded { dir: Some(dir), error: None, .. }) => {
                     let dir = self.with_pack(entry, dir.join(path[module.len()..].trim_start_matches('/')))?;
                     self.cache.keep(KIND, &key.name(), &dir)?;
                     return Ok(dir);
                 }
-                Downloaded { error, .. } => first_problem = first_problem.or(error),
+                // What is wrong with a module that exists says more than that another does not.
+                Ok(Downloaded { info: Some(_), error, .. }) => problem = error,
+                Ok(Downloaded { error, .. }) => problem = problem.or(error),
             }
         }
-        let problem = first_problem.unwrap_or_else(|| "the go command does not find it".into());
+        let problem = problem.unwrap_or_else(|| "the go command does not find it".into());
         Err(not_found(entry, problem, "GOPROXY, GOPRIVATE and GONOSUMDB are used as in your own builds".into()))
     }
 
-    fn download(&self, dir: &Path, module: &str) -> Result<Downloaded, WeaveError> {
+    /// What the go command answers, or the words with which it refuses.
+    fn download(&self, dir: &Path, module: &str) -> Result<Result<Downloaded, String>, WeaveError> {
         let mut command = Command::new(self.go);
         command
             .args(["mod", "download", "-json", module])
@@ -165,7 +176,7 @@ impl Searcher<'_> {
         let broken = |problem: String| WeaveError::GoBroken { command: format!("go mod download {module}"), problem };
         let output = command.output().map_err(|error| broken(error.to_string()))?;
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Downloaded { dir: None, error: Some(message) }))
+        Ok(serde_json::from_slice(&output.stdout).map_err(|_| message))
     }
 
     fn with_pack(&self, entry: &str, dir: PathBuf) -> Result<PathBuf, WeaveError> {

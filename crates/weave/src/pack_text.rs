@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use crate::action::{self, Action, Anchored, Hook, HookCalls};
@@ -16,8 +17,20 @@ use crate::version::VersionRange;
 
 /// The JSON schema of `pack.yaml`, for editors.
 pub fn schema() -> String {
-    let schema = schemars::schema_for!(PackText);
+    let schema = sorted(schemars::schema_for!(PackText).to_value());
     serde_json::to_string_pretty(&schema).expect("a schema is plain data") + "\n"
+}
+
+/// With the words of each object in order, however the crate that holds them was built.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let ordered: BTreeMap<String, Value> = object.into_iter().collect();
+            Value::Object(ordered.into_iter().map(|(word, value)| (word, sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 /// What is wrong, and where in the file.
@@ -582,7 +595,7 @@ impl Surroundings<'_> {
         let hook = self.hook(name)?;
         let takes = if hook.is_variadic { arguments + 1 >= hook.parameters } else { hook.parameters == arguments };
         if !takes {
-            return Err(format!("{name} has {} parameters, and gets {arguments} arguments", hook.parameters));
+            return Err(format!("{name} takes {} arguments and would get {arguments}", hook.parameters));
         }
         match results.filter(|results| *results != hook.results) {
             Some(results) => Err(format!("{name} has {} results, {results} are needed", hook.results)),

@@ -609,9 +609,10 @@ fn declares_twice(file: &GoFile<'_>) -> bool {
         let declarations = children(block).filter(|node| node.kind() == "short_var_declaration");
         declarations.into_iter().any(|declaration| {
             let left = declaration.child_by_field_name("left").into_iter().flat_map(children);
-            let mut ours = left.map(|name| file.slice(name)).filter(|name| name.starts_with("tandem")).peekable();
+            let names = left.map(|name| file.slice(name)).filter(|name| name.starts_with("tandem"));
+            let (new, known): (Vec<&str>, Vec<&str>) = names.partition(|name| seen.insert(name.to_string()));
             // One that is new is enough for Go.
-            ours.peek().is_some() && ours.fold(true, |all_known, name| !seen.insert(name) && all_known)
+            new.is_empty() && !known.is_empty()
         })
     })
 }

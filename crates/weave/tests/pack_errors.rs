@@ -9,9 +9,7 @@ const HOOK: &str = "package x\n\nfunc tandemStart(name string) int { return 1 }\
 
 /// The message for a pack whose rule ends with `rest`.
 fn message(rest: &str) -> String {
-    let yaml = format!(
-        "pack: mine\nrules:\n  - id: mine.one\n    target: example.com/x\n    add_files: [tandem_x.go]\n{rest}\n"
-    );
+    let yaml = format!("pack: mine\nrules:\n  - id: mine.one\n    target: example.com/x\n{rest}\n");
     let hooks = BTreeMap::from([("tandem_x.go".to_owned(), HOOK.to_owned())]);
     let error = Pack::parse("pack.yaml", &yaml, hooks).expect_err(rest);
     let mut text = String::new();

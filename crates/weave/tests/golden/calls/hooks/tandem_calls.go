@@ -9,3 +9,5 @@ func tandemGet(response *http.Response, err error) (*http.Response, error) { ret
 func tandemNumber(n int) int { return n }
 
 func tandemPair[T any](pair func(T, T) T, a, b T) T { return pair(a, b) }
+
+func tandemSingle[T any](single func(T) T, a T) T { return single(a) }
