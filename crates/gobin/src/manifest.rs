@@ -30,6 +30,9 @@ pub struct Manifest {
     /// Spans that comments in the source ask for.
     #[serde(default)]
     pub spans: Vec<Span>,
+    /// Functions that make spans when somebody switches them on.
+    #[serde(default)]
+    pub functions: Vec<Functions>,
 }
 
 /// A pack's part of a program.
@@ -75,6 +78,15 @@ pub struct Span {
     pub name: String,
     /// `import/path/file.go:line` of the function.
     pub place: String,
+}
+
+/// The dormant functions of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Functions {
+    /// Import path of the package.
+    pub package: String,
+    /// How many.
+    pub count: usize,
 }
 
 /// Why a manifest cannot be used.
@@ -143,6 +155,7 @@ mod tests {
             go: "go1.26.8".into(),
             packs: vec![Pack { name: name.into(), join_points: vec![join_point], left: vec![left] }],
             spans: vec![Span { name: name.into(), place }],
+            functions: vec![Functions { package: name.into(), count: 7 }],
         }
     }
 

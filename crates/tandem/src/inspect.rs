@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use gobin::manifest::{JoinPoint, Left, Manifest, Pack};
+use gobin::manifest::{Functions, JoinPoint, Left, Manifest, Pack};
 use gobin::{BuildInformation, Executable, Format};
 use serde_json::{Value, json};
 
@@ -82,6 +82,17 @@ impl Inspect {
             writeln!(out, "\n{}  {}", layout.paint(BOLD, "//tandem:span"), layout.paint(DIM, "owned by the program"))?;
             for span in &manifest.spans {
                 writeln!(out, "  + {}  {}", clean(&span.name), layout.paint(DIM, clean(&span.place)))?;
+            }
+        }
+        if !manifest.functions.is_empty() {
+            writeln!(
+                out,
+                "\n{}  {}",
+                layout.paint(BOLD, "functions"),
+                layout.paint(DIM, "dormant until tandem enable")
+            )?;
+            for Functions { package, count } in &manifest.functions {
+                writeln!(out, "  {count:>6}  {}", clean(package))?;
             }
         }
         Ok(())
@@ -164,5 +175,6 @@ fn as_json(path: &Path, executable: &Executable, manifest: Option<&Manifest>) ->
         "weave": manifest.map(|manifest| &manifest.weave),
         "packs": packs,
         "spans": manifest.map(|manifest| &manifest.spans),
+        "functions": manifest.map(|manifest| &manifest.functions),
     })
 }

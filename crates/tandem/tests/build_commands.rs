@@ -10,7 +10,13 @@ use insta::assert_snapshot;
 use tempfile::TempDir;
 
 const GO_MOD: &str = "module example.com/shop\n\ngo 1.22\n";
-const MAIN: &str = "package main\n\n//tandem:span\nfunc main() { println(\"works\") }\n";
+const MAIN: &str =
+    "package main\n\n//tandem:span\nfunc main() { println(\"works\") }\n\nfunc add(a, b int) int { return a + b }\n";
+const CONFIGURATION: &str = r#"
+packs: [own]
+functions:
+  - {packages: [./...], names: [add], min_statements: 0, leaves: true}
+"#;
 /// A rule that matches, one that does not, one for another Go; so that nothing depends on our packs.
 const PACK: &str = r#"
 pack: own
@@ -33,7 +39,7 @@ impl Shop {
     fn new() -> Shop {
         let shop = Shop { folder: TempDir::new().expect("a temporary folder") };
         for (path, text) in
-            [("go.mod", GO_MOD), ("main.go", MAIN), ("tandem.yaml", "packs: [own]\n"), ("own/pack.yaml", PACK)]
+            [("go.mod", GO_MOD), ("main.go", MAIN), ("tandem.yaml", CONFIGURATION), ("own/pack.yaml", PACK)]
         {
             shop.write(path, text);
         }

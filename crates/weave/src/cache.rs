@@ -40,6 +40,10 @@ const LOCKS: &str = "locks";
 pub const SHIM: &str = "env";
 /// Module caches of our own: the go command unpacks into them what it downloads.
 pub const MODULE_CACHE: &str = "modcache";
+/// Copies of go.mod and go.work.
+pub const MANIFEST: &str = "manifest";
+/// Kinds to whose entries the go command may add.
+const OPEN_KINDS: [&str; 2] = [MODULE_CACHE, MANIFEST];
 /// Copies of standard libraries that cannot be linked to.
 pub const SOURCE: &str = "source";
 
@@ -200,7 +204,7 @@ impl Cache {
     }
 
     fn seal(&self, kind: &str, entry: &Path) -> io::Result<()> {
-        if kind == MODULE_CACHE { seal::write_links(entry) } else { seal::write(entry, &self.own_copies()) }
+        if OPEN_KINDS.contains(&kind) { seal::write_open(entry) } else { seal::write(entry, &self.own_copies()) }
     }
 
     /// The files of copied standard libraries: their second names are no names of anybody else's.
@@ -315,7 +319,7 @@ fn description(kind: &str) -> &'static str {
         SOURCE => "copies of standard libraries that cannot be linked to",
         "module" => "woven modules",
         "file" => "woven files of your own packages",
-        "overlay" | "manifest" | "plan" => "what woven builds are told",
+        "overlay" | MANIFEST | "plan" => "what woven builds are told",
         "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
         "pack" | "verify" => "what is known of packs and of the versions that they fit",
         UNFINISHED => "what is being made",
@@ -494,6 +498,24 @@ mod tests {
         assert_eq!(seal::check(&place), State::Moved);
         cache.entry("kind", "name", |_| panic!("it is there")).expect("whole");
         assert_eq!(seal::check(&place), State::Whole);
+    }
+
+    #[test]
+    fn the_go_command_may_add_to_what_is_open() {
+        let (_dir, cache) = cache();
+        let make = |work: &Path| {
+            let made =
+                fs::write(work.join("go.work"), "go 1.22\n").and_then(|()| fs::write(work.join("go.work.sum"), "a\n"));
+            made.and_then(|()| symlink("/", work.join("link"))).map_err(at("write", work))
+        };
+        let place = cache.entry(MANIFEST, "name", make).expect("writable");
+        fs::write(place.join("go.work.sum"), "a\nb\n").and_then(|()| fs::create_dir(place.join("more"))).expect("ours");
+        assert_eq!(seal::check(&place), State::Whole);
+        fs::write(place.join("go.work.sum"), "a").expect("ours");
+        assert!(matches!(seal::check(&place), State::Damaged(_)));
+        let place = cache.entry(MANIFEST, "name", make).expect("writable");
+        fs::remove_file(place.join("link")).expect("ours");
+        assert!(matches!(seal::check(&place), State::Damaged(_)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gobin::manifest::{JoinPoint, Left, Manifest, Pack, Span, VERSION};
+use gobin::manifest::{Functions, JoinPoint, Left, Manifest, Pack, Span, VERSION};
 
 use crate::plan::Mapping;
 use crate::weave::Outcome;
@@ -33,12 +33,14 @@ pub fn of_program(mapping: &Mapping, go_version: &str, linked: &BTreeSet<&str>) 
         let file = span.path.file_name()?.to_string_lossy();
         is_linked.then(|| Span { name: span.name.clone(), place: format!("{}/{file}:{}", span.package, span.line) })
     });
+    let dormant = mapping.dormant.iter().filter(|(package, _)| linked.contains(package.as_str()));
     Manifest {
         version: VERSION,
         tandem: env!("CARGO_PKG_VERSION").to_owned(),
         weave: crate::weave_version().to_owned(),
         go: go_version.to_owned(),
         spans: spans.collect(),
+        functions: dormant.map(|(package, count)| Functions { package: package.clone(), count: *count }).collect(),
         packs,
     }
 }

@@ -55,6 +55,8 @@ pub struct Overlay {
     pub spans: Vec<OwnSpan>,
     /// `path` of each function that `functions:` means, and what became of it.
     pub functions: Vec<(PathBuf, DormantFunction)>,
+    /// How many of them are woven, by import path.
+    pub dormant: BTreeMap<String, usize>,
 }
 
 /// A span that a directive asks for.
@@ -270,6 +272,10 @@ impl Overlay {
         let own_span =
             |(line, name)| OwnSpan { package: wanted.import_path.to_owned(), path: path.to_owned(), line, name };
         self.spans.extend(description.spans.into_iter().map(own_span));
+        let dormant = description.functions.iter().filter(|function| function.left_out.is_none()).count();
+        if dormant > 0 {
+            *self.dormant.entry(wanted.import_path.to_owned()).or_default() += dormant;
+        }
         self.functions.extend(description.functions.into_iter().map(|function| (path.to_owned(), function)));
         if !description.edits.is_empty() {
             let plain_hash = blake3::hash(plain.as_bytes()).to_hex().to_string();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Arguments;
-use crate::cache::{Cache, InUse, Key};
+use crate::cache::{self, Cache, InUse, Key};
 use crate::error::{WeaveError, at};
 use crate::functions::{DormantFunction, FunctionRule, FunctionRules};
 use crate::go::GoEnv;
@@ -51,6 +51,8 @@ pub struct Mapping {
     pub reports: Vec<RuleReport>,
     /// The user's own spans.
     pub spans: Vec<OwnSpan>,
+    /// How many functions are woven dormant, by import path.
+    pub dormant: BTreeMap<String, usize>,
 }
 
 impl Mapping {
@@ -319,6 +321,7 @@ impl Draft {
                 manifests: BTreeMap::new(),
                 reports: self.reports,
                 spans: overlay.spans,
+                dormant: overlay.dormant,
             },
             file: PathBuf::new(),
             own_modules: project.own_modules.iter().map(|(path, _)| path.clone()).collect(),
@@ -385,7 +388,7 @@ impl Plan {
                 let key = files.iter().fold(Key::new("manifest").text(format!("{replacements:?}")), |key, file| {
                     key.text(file).bytes(&fs::read(file).unwrap_or_default())
                 });
-                cache.entry("manifest", &key.name(), write)?
+                cache.entry(cache::MANIFEST, &key.name(), write)?
             }
         };
         if project.layout == Layout::Workspace {

@@ -40,10 +40,10 @@ pub fn write(entry: &Path, own_copies: &OwnCopies) -> io::Result<()> {
     put(entry, lines)
 }
 
-/// Writes the seal of an entry that consists of symbolic links, and to which others may add.
-pub fn write_links(entry: &Path) -> io::Result<()> {
+/// Writes the seal of an entry to which the go command may add: files, and lines of go.work.sum.
+pub fn write_open(entry: &Path) -> io::Result<()> {
     let mut lines = Vec::new();
-    add_links(entry, Path::new(""), &mut lines)?;
+    add_open_folder(entry, Path::new(""), &mut lines)?;
     put(entry, lines)
 }
 
@@ -66,8 +66,7 @@ fn add_folder(entry: &Path, below: &Path, own_copies: &OwnCopies, lines: &mut Ve
         if metadata.is_dir() {
             add_folder(entry, &path, own_copies, lines)?;
         } else if metadata.is_file() && metadata.nlink() == 1 {
-            let hash = blake3::hash(&fs::read(entry.join(&path))?).to_hex();
-            add_line(lines, &format!("f {hash} {}", identity(metadata)), &path);
+            add_file(entry, &path, metadata, lines)?;
         } else if metadata.is_file() && own_copies.contains(&(metadata.dev(), metadata.ino())) {
             add_line(lines, &format!("c {} {}", metadata.len(), modified(metadata)), &path);
         }
@@ -75,15 +74,25 @@ fn add_folder(entry: &Path, below: &Path, own_copies: &OwnCopies, lines: &mut Ve
     Ok(())
 }
 
-fn add_links(entry: &Path, below: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
+fn add_open_folder(entry: &Path, below: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
     for (name, metadata) in Listing::read(&entry.join(below))?.files {
-        let path = below.join(name);
+        let path = below.join(&name);
         if metadata.is_dir() {
-            add_links(entry, &path, lines)?;
+            add_open_folder(entry, &path, lines)?;
         } else if metadata.is_symlink() {
             add_line(lines, &format!("l {}", target_hash(&entry.join(&path))?), &path);
+        } else if name == "go.work.sum" {
+            add_line(lines, &format!("g {}", metadata.len()), &path);
+        } else {
+            add_file(entry, &path, &metadata, lines)?;
         }
     }
+    Ok(())
+}
+
+fn add_file(entry: &Path, path: &Path, metadata: &Metadata, lines: &mut Vec<u8>) -> io::Result<()> {
+    let hash = blake3::hash(&fs::read(entry.join(path))?).to_hex();
+    add_line(lines, &format!("f {hash} {}", identity(metadata)), path);
     Ok(())
 }
 
@@ -145,7 +154,7 @@ pub fn check(entry: &Path) -> State {
 fn check_line(entry: &Path, line: &[u8]) -> State {
     let words = match line.first() {
         Some(b'f') => 5,
-        Some(b'l') => 2,
+        Some(b'l' | b'g') => 2,
         _ => 3,
     };
     let mut parts = line.splitn(words + 1, |byte| *byte == b' ');
@@ -171,6 +180,7 @@ fn check_line(entry: &Path, line: &[u8]) -> State {
             }
         }
         ["l", hash] => (target_hash(&at).is_ok_and(|found| found == *hash), false),
+        ["g", size] => (size.parse().is_ok_and(|size: u64| metadata.len() >= size), false),
         ["c", size, time] => (metadata.len().to_string() == *size && modified(&metadata).to_string() == *time, false),
         _ => return State::Damaged(PathBuf::from(SEAL)),
     };

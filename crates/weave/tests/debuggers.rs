@@ -177,7 +177,7 @@ fn gopls_sees_the_plain_tree() {
         let commands = [
             "check main.go",
             "symbols main.go",
-            "definition main.go:40:7",
+            "definition main.go:39:7",
             "references main.go:18:6",
             "workspace_symbol pay",
         ];
