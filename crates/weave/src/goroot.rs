@@ -111,7 +111,11 @@ impl ShadowRoot {
         for target in targets(rules) {
             let dir = go.root.join("src").join(target);
             key = folder_state(key, &dir);
-            key = user.package(&dir).instead.iter().fold(key, |key, (name, text)| key.text(name).text(format!("{text:?}")));
+            key = user
+                .package(&dir)
+                .instead
+                .iter()
+                .fold(key, |key, (name, text)| key.text(name).text(format!("{text:?}")));
         }
         let dir = cache.entry("goroot", &key.name(), |work| make(cache, work, go, rules, user, wrapper))?;
         let path = dir.join(DESCRIPTION);

@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_work_file_can_lie_elsewhere() {
-        let text = "go 1.22\nuse ./a // own\nuse (\n\t.\n\t\"../b c\"\n)\nreplace x v1.0.0 => ./a\nreplace y => z v1.2.0\n";
+        let text =
+            "go 1.22\nuse ./a // own\nuse (\n\t.\n\t\"../b c\"\n)\nreplace x v1.0.0 => ./a\nreplace y => z v1.2.0\n";
         let output = with_absolute_paths(text, Path::new("/home/u"));
         assert_eq!(
             output,

@@ -98,7 +98,10 @@ impl UserOverlay {
     /// What stands for files below `from`, for a copy of that folder at `to` in which some files are `done` already.
     pub fn moved(&self, from: &Path, to: &Path, done: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
         let below = self.replace.iter().filter_map(|(plain, instead)| Some((plain.strip_prefix(from).ok()?, instead)));
-        below.filter(|(path, _)| !done.contains(*path)).map(|(path, instead)| (to.join(path), instead.clone())).collect()
+        below
+            .filter(|(path, _)| !done.contains(*path))
+            .map(|(path, instead)| (to.join(path), instead.clone()))
+            .collect()
     }
 
     /// The package in `dir`, as the go command would see it.

@@ -54,7 +54,8 @@ pub struct Mapping {
 impl Mapping {
     /// The woven folder that a file of a third-party module lies in, and the real one.
     pub fn module_place(&self, file: &Path) -> Option<(&Path, &Path)> {
-        let places = self.modules.iter().filter_map(|shadow| Some((shadow.dir.as_deref()?, shadow.module.dir.as_path())));
+        let places =
+            self.modules.iter().filter_map(|shadow| Some((shadow.dir.as_deref()?, shadow.module.dir.as_path())));
         let caches = self.module_cache.iter().map(|cache| (cache.dir.as_path(), cache.real.as_path()));
         caches.chain(places).find(|(woven, _)| file.starts_with(woven))
     }

@@ -364,7 +364,13 @@ fn vendored_modules(vendor: &Path, wanted: &[&str]) -> Vec<Module> {
             .map(|path| ((*path).to_owned(), arrow.and_then(|at| rest.get(at + 2)).unwrap_or(&"").to_string()));
         let version = rest.first().filter(|word| **word != "=>").unwrap_or(&"").to_string();
         // Behind the modules stand the replacements that name no version, once more.
-        found.entry(*path).or_insert(Module { path: (*path).to_owned(), version, dir, sum: String::new(), replacement });
+        found.entry(*path).or_insert(Module {
+            path: (*path).to_owned(),
+            version,
+            dir,
+            sum: String::new(),
+            replacement,
+        });
     }
     found.into_values().collect()
 }

@@ -106,7 +106,8 @@ fn read_dry_run(text: &str, module_cache: &Path) -> Option<Resolution> {
             let mut words = line.split('\t').skip_while(|word| !matches!(*word, "mod" | "dep")).skip(1);
             let (Some(path), Some(version)) = (words.next(), words.next()) else { continue };
             let dir = module_cache.join(folder(path, version));
-            let (path, version, sum) = (path.to_owned(), version.to_owned(), words.next().unwrap_or_default().to_owned());
+            let (path, version, sum) =
+                (path.to_owned(), version.to_owned(), words.next().unwrap_or_default().to_owned());
             let module = Module { path, version, dir, sum, replacement: None };
             if !modules.contains(&module) && module.dir.is_dir() {
                 modules.push(module);
@@ -142,7 +143,8 @@ pub fn module_cache(
         Some(ShadowModule { dir: Some(dir), .. }) => dir.clone(),
         _ => module.dir.clone(),
     };
-    let mut places: BTreeMap<String, PathBuf> = resolution.modules.iter().flat_map(|module| above(real, module)).collect();
+    let mut places: BTreeMap<String, PathBuf> =
+        resolution.modules.iter().flat_map(|module| above(real, module)).collect();
     places.extend(resolution.modules.iter().map(|module| (folder(&module.path, &module.version), place_of(module))));
     let key = Key::new("module cache").text(real).text(format!("{places:?}"));
     let dir = cache.entry(KIND, &key.name(), |work| {

@@ -58,9 +58,16 @@ fn export_data_is_identical(toolchain: Option<&str>, architectures: &[&str]) {
     let answer = sandbox.plain(&["env", "GOROOT", "GOVERSION", "GOTOOLDIR"]).ok().stdout;
     let [root, version_text, tool_dir] = answer.lines().collect::<Vec<_>>()[..] else { panic!("{answer}") };
     let version = ReleaseVersion::parse(version_text).expect("a version");
-    let real = RealGo { root: root.into(), version_text: version_text.to_owned(), version, tool_dir: tool_dir.into(), platform: String::new() };
+    let real = RealGo {
+        root: root.into(),
+        version_text: version_text.to_owned(),
+        version,
+        tool_dir: tool_dir.into(),
+        platform: String::new(),
+    };
     let cache = Cache::at(&sandbox.cache).expect("writable");
-    let shadow = ShadowRoot::get(&cache, &real, &[], &UserOverlay::default(), &weave_program()).expect("this Go can be woven");
+    let shadow =
+        ShadowRoot::get(&cache, &real, &[], &UserOverlay::default(), &weave_program()).expect("this Go can be woven");
     for architecture in architectures {
         let archive = |root: &Path| {
             let variables =

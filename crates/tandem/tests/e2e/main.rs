@@ -10,6 +10,7 @@ mod agent;
 mod collector;
 mod crash;
 mod garbage;
+mod go_versions;
 mod golang;
 mod packs;
 mod prometheus;

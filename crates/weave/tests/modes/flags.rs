@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::common::{Run, skip};
-use crate::shop::{BIZ, GO_MOD, MAIN, WOVEN, builds_like_plain, built_like_plain, other, said, same, same_information, shop};
+use crate::shop::{
+    BIZ, GO_MOD, MAIN, WOVEN, builds_like_plain, built_like_plain, other, said, same, same_information, shop,
+};
 
 fn has_c_compiler() -> bool {
     ["cc", "gcc"].iter().any(|name| other(name, &["--version"]).output().is_ok_and(|output| output.status.success()))
@@ -40,7 +42,13 @@ fn race() {
         return skip("modes race", "there is no C compiler");
     }
     let sandbox = shop();
-    sandbox.write("main.go", &MAIN.replace("func main() {", "func main() {\n\tn, c := 0, make(chan int)\n\tgo func() { n++; c <- n }()\n\tn++\n\t<-c"));
+    sandbox.write(
+        "main.go",
+        &MAIN.replace(
+            "func main() {",
+            "func main() {\n\tn, c := 0, make(chan int)\n\tgo func() { n++; c <- n }()\n\tn++\n\t<-c",
+        ),
+    );
     let woven = built_like_plain(&sandbox, &["-race"]);
     let (hooks, woven) = said(woven);
     assert_eq!(hooks, WOVEN);
@@ -147,7 +155,9 @@ fn cgo() {
     sandbox.write("c/c.go", "package c\n\n// int three() { return 3; }\nimport \"C\"\n\n//tandem:span\nfunc Three() int { return int(C.three()) }\n");
     sandbox.write(
         "main.go",
-        &MAIN.replace("import (", "import (\n\t\"example.com/shop/c\"\n\t\"net\"").replace("biz.Pay(3)", "biz.Pay(c.Three()), net.IPv4len"),
+        &MAIN
+            .replace("import (", "import (\n\t\"example.com/shop/c\"\n\t\"net\"")
+            .replace("biz.Pay(3)", "biz.Pay(c.Three()), net.IPv4len"),
     );
     sandbox.set("CGO_ENABLED", "1");
     builds_like_plain(&sandbox, &[]);
@@ -220,12 +230,20 @@ fn users_overlay() {
     let ring = fs::read_to_string(format!("{root}/src/container/ring/ring.go")).expect("Go has it");
     let list = fs::read_to_string(format!("{root}/src/container/list/list.go")).expect("Go has it");
     // A woven package of the standard library, one that is not, an own file, an added one, one less.
-    sandbox.write("../ring.go", &ring.replace("func (r *Ring) Len() int {", "func (r *Ring) Len() int {\n\tif r != nil {\n\t\treturn 77\n\t}"));
+    sandbox.write(
+        "../ring.go",
+        &ring.replace("func (r *Ring) Len() int {", "func (r *Ring) Len() int {\n\tif r != nil {\n\t\treturn 77\n\t}"),
+    );
     sandbox.write("../list.go", &list.replace("return l.len }", "return l.len + 88 }"));
     sandbox.write("../biz.go", &BIZ.replace("return twice(amount)", "return added(amount)"));
     sandbox.write("../added.go", "package biz\n\nfunc added(n int) int { return n + 1000 }\n");
     sandbox.write("biz/extra.go", "package nonsense\n");
-    sandbox.write("main.go", &MAIN.replace("import (", "import (\n\t\"container/list\"").replace("biz.Pay(3)", "biz.Pay(3), list.New().Len()"));
+    sandbox.write(
+        "main.go",
+        &MAIN
+            .replace("import (", "import (\n\t\"container/list\"")
+            .replace("biz.Pay(3)", "biz.Pay(3), list.New().Len()"),
+    );
     let here = sandbox.path().display().to_string();
     let beside = sandbox.beside("").display().to_string();
     let replace = format!(
@@ -247,7 +265,8 @@ fn started_elsewhere() {
         let run = |mut command: std::process::Command| {
             Run::of(command.current_dir(dir).env("PWD", dir).output().expect("starts"))
         };
-        let (plain, woven) = (run(sandbox.plain_command(arguments)), run(sandbox.weave_command(&[&["go"], arguments].concat())));
+        let (plain, woven) =
+            (run(sandbox.plain_command(arguments)), run(sandbox.weave_command(&[&["go"], arguments].concat())));
         let (hooks, woven) = said(woven);
         assert_eq!(plain, woven, "{arguments:?}");
         hooks
@@ -299,7 +318,14 @@ fn settings() {
 #[test]
 fn flags_that_show() {
     let sandbox = shop();
-    for arguments in [&["build", "-h"][..], &["test", "-h"], &["run", "-nonsense"], &["vet", "-h"], &["install", "-h"], &["help", "build"]] {
+    for arguments in [
+        &["build", "-h"][..],
+        &["test", "-h"],
+        &["run", "-nonsense"],
+        &["vet", "-h"],
+        &["install", "-h"],
+        &["help", "build"],
+    ] {
         same(&sandbox, arguments);
     }
     sandbox.woven(&["build", "-n", "."]).ok();

@@ -61,7 +61,10 @@ fn replacements() {
     // A folder for which no pack has rules, with comments of its own; and the same vendored.
     sandbox.write("../lib/go.mod", "module example.com/lib\n\ngo 1.21\n");
     sandbox.write("../lib/in/lib.go", "package in\n\n//tandem:span\nfunc Lib() int { return 4 }\n");
-    sandbox.write("main.go", &MAIN.replace("import (", "import (\n\t\"example.com/lib/in\"").replace("biz.Pay(3)", "biz.Pay(in.Lib())"));
+    sandbox.write(
+        "main.go",
+        &MAIN.replace("import (", "import (\n\t\"example.com/lib/in\"").replace("biz.Pay(3)", "biz.Pay(in.Lib())"),
+    );
     let manifest = format!("{GO_MOD}\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n");
     sandbox.write("go.mod", &manifest);
     for step in [&["mod", "tidy"], &["mod", "vendor"]] {
@@ -79,8 +82,14 @@ fn workspaces() {
     sandbox.write("lib/go.mod", "module example.com/lib\n\ngo 1.21\n");
     sandbox.write("lib/lib.go", "package lib\n\n//tandem:span\nfunc Lib() int { return 4 }\n");
     sandbox.write("lib/lib_test.go", "package lib\n\nimport \"testing\"\n\nfunc TestLib(t *testing.T) { Lib() }\n");
-    sandbox.write("go.work", "go 1.22\n\nuse (\n\t.\n\t./lib\n)\n\nreplace example.net/dep v1.1.0 => example.net/fork v0.3.0\n");
-    sandbox.write("main.go", &MAIN.replace("import (", "import (\n\t\"example.com/lib\"").replace("biz.Pay(3)", "biz.Pay(lib.Lib())"));
+    sandbox.write(
+        "go.work",
+        "go 1.22\n\nuse (\n\t.\n\t./lib\n)\n\nreplace example.net/dep v1.1.0 => example.net/fork v0.3.0\n",
+    );
+    sandbox.write(
+        "main.go",
+        &MAIN.replace("import (", "import (\n\t\"example.com/lib\"").replace("biz.Pay(3)", "biz.Pay(lib.Lib())"),
+    );
     let spans = |sandbox: &Sandbox| {
         let run = builds_like_plain(sandbox, &[]);
         same_information(sandbox, "../plain", "../woven");
@@ -121,7 +130,10 @@ fn old_language_versions() {
     for line in ["go 1.13\n", "go 1.17\n"] {
         sandbox.write("go.mod", &GO_MOD.replace("go 1.21\n", line));
         sandbox.plain(&["mod", "tidy"]).ok();
-        sandbox.write("biz/biz.go", &format!("{BIZ}\n//tandem:span failing\nfunc Fails(a int, _ string) (err error) {{ return nil }}\n"));
+        sandbox.write(
+            "biz/biz.go",
+            &format!("{BIZ}\n//tandem:span failing\nfunc Fails(a int, _ string) (err error) {{ return nil }}\n"),
+        );
         builds_like_plain(&sandbox, &[]);
     }
 }

@@ -134,7 +134,8 @@ fn publish(proxy: &Proxy) {
     for (module, version) in
         [("example.net/dep", "v1.0.0"), ("example.net/dep", "v1.1.0"), ("example.net/fork", "v0.3.0")]
     {
-        let name = format!("package dep\n\n// Name is {module}.\nfunc Name() string {{ return \"{module} {version}\" }}\n");
+        let name =
+            format!("package dep\n\n// Name is {module}.\nfunc Name() string {{ return \"{module} {version}\" }}\n");
         let manifest = format!("module {module}\n\ngo 1.21\n");
         let license = ("LICENSE", "none\n");
         proxy.publish(module, version, &[("go.mod", &manifest), ("name.go", &name), license]);
@@ -150,8 +151,14 @@ pub fn shop() -> Sandbox {
         ("go.mod", GO_MOD),
         ("main.go", MAIN),
         ("biz/biz.go", BIZ),
-        ("biz/plain.go", "//go:build !fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"plain\"\n"),
-        ("biz/fancy.go", "//go:build fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"fancy\"\n"),
+        (
+            "biz/plain.go",
+            "//go:build !fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"plain\"\n",
+        ),
+        (
+            "biz/fancy.go",
+            "//go:build fancy\n\npackage biz\n\n// Tagged says which tags were set.\nconst Tagged = \"fancy\"\n",
+        ),
         ("biz/biz_test.go", BIZ_TEST),
         ("biz/outside_test.go", EXTERNAL_TEST),
     ]);
@@ -163,7 +170,8 @@ pub fn shop() -> Sandbox {
 /// Standard error of a woven program: what the hooks said, sorted and each once, and the rest.
 pub fn said(run: Run) -> (Vec<String>, Run) {
     let mut run = without_chance(run.without_warnings());
-    let spoken = |line: &str| line.find("woven ").map(|at| line[at..].trim_end_matches(['}', '"', 'n', '\\']).to_owned());
+    let spoken =
+        |line: &str| line.find("woven ").map(|at| line[at..].trim_end_matches(['}', '"', 'n', '\\']).to_owned());
     let is_hook = |line: &&str| line.starts_with("woven ") || line.contains("\"Output\":\"woven ");
     let mut hooks: Vec<String> =
         run.stderr.lines().chain(run.stdout.lines()).filter(is_hook).filter_map(spoken).collect();
@@ -180,7 +188,8 @@ fn without_chance(mut run: Run) -> Run {
     for text in [&mut run.stdout, &mut run.stderr] {
         let mut pieces = text.split("go-build");
         let first = pieces.next().unwrap_or_default().to_owned();
-        *text = pieces.fold(first, |text, piece| text + "go-build" + piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+        *text = pieces
+            .fold(first, |text, piece| text + "go-build" + piece.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     run
 }

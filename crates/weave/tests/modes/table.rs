@@ -69,10 +69,8 @@ fn rows(file: &str, text: &str) -> Vec<Row> {
 }
 
 fn document() -> String {
-    let rows: Vec<Row> = sources()
-        .iter()
-        .flat_map(|(name, path)| rows(name, &fs::read_to_string(path).expect("source")))
-        .collect();
+    let rows: Vec<Row> =
+        sources().iter().flat_map(|(name, path)| rows(name, &fs::read_to_string(path).expect("source"))).collect();
     let mut text = HEAD.to_owned();
     for group in GROUPS {
         write!(text, "\n## {group}\n\n| build | result | test |\n|---|---|---|\n").expect("a String");
@@ -96,7 +94,8 @@ fn the_table_is_that_of_the_tests() {
 
 #[test]
 fn rows_belong_to_tests() {
-    let text = "/// Build: Flags | `-x` | woven\n/// Refused: Flags | `-y` | no y\n#[test]\nfn x() {\n\tcheck(\"no y\");\n}\n";
+    let text =
+        "/// Build: Flags | `-x` | woven\n/// Refused: Flags | `-y` | no y\n#[test]\nfn x() {\n\tcheck(\"no y\");\n}\n";
     let found = rows("file", text);
     assert_eq!(found.len(), 2);
     assert_eq!((&*found[1].result, &*found[1].test), ("refused: `no y`", "`file::x`"));
