@@ -6,10 +6,10 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers test-splicer fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-debuggers test-go-versions test-splicer fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## weave the shop, run it under load, show one trace and the page's address (KEEP=1 stays)
 	@scripts/setup.sh build
@@ -19,6 +19,10 @@ demo: ## weave the shop, run it under load, show one trace and the page's addres
 test: ## every test that fits CI, with a summary of passed, failed and skipped
 	@scripts/setup.sh test
 	@scripts/test.sh $(ONLY)
+
+test-go-versions: ## a woven program with every Go from 1.21 to 1.27, which the go command fetches
+	@TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4" \
+		cargo test --package tandem --test e2e go_versions
 
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples

@@ -143,7 +143,8 @@ pub fn module_cache(
         Some(ShadowModule { dir: Some(dir), .. }) => dir.clone(),
         _ => module.dir.clone(),
     };
-    let mut places: BTreeMap<String, PathBuf> = resolution.modules.iter().flat_map(|module| above(real, module)).collect();
+    let mut places: BTreeMap<String, PathBuf> =
+        resolution.modules.iter().flat_map(|module| above(real, module)).collect();
     places.extend(resolution.modules.iter().map(|module| (folder(&module.path, &module.version), place_of(module))));
     let key = Key::new("module cache").text(real).text(format!("{places:?}"));
     let dir = cache.entry(KIND, &key.name(), |work| {

@@ -14,6 +14,7 @@ fn module() -> Sandbox {
     Sandbox::new(&[("go.mod", "module example.com/x\n\ngo 1.22\n"), ("main.go", MAIN)])
 }
 
+/// Build: Layouts | no module: packages are refused, files are built | as plain
 #[test]
 fn not_a_module_is_gos_own_message() {
     let sandbox = Sandbox::new(&[("main.go", MAIN)]);
@@ -39,6 +40,7 @@ fn no_go_command() {
     assert!(run.stderr.contains("no go command in PATH") && run.stderr.contains("go.dev/dl"), "{run:?}");
 }
 
+/// Refused: Go versions | Go older than 1.21 | tandem weaves Go 1.21 and newer
 #[test]
 fn an_old_go_is_refused() {
     let sandbox = module();
@@ -50,7 +52,12 @@ fn an_old_go_is_refused() {
         command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.beside("").display())).output().expect("starts"),
     );
     assert_eq!(run.code, Some(3));
-    assert!(run.stderr.contains("1.21") && run.stderr.contains("go1.20.14") && run.stderr.contains("plain"), "{run:?}");
+    assert!(
+        run.stderr.contains("tandem weaves Go 1.21 and newer")
+            && run.stderr.contains("go1.20.14")
+            && run.stderr.contains("plain"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn a_program_that_is_run_keeps_its_input_output_and_exit_code() {
     assert!(woven.stderr.starts_with("read hello\n") && woven.stdout.contains("6 <nil>"), "{woven:?}");
 }
 
+/// Build: Circumstances | code that does not compile, packages and flags that are wrong | refused with the messages and exit codes of a plain build
 #[test]
 fn errors_are_the_ones_of_a_plain_build() {
     let sandbox = shop();
@@ -162,6 +163,7 @@ fn a_wrong_expression_is_reported_with_the_functions_line() {
     assert!(!run.stderr.contains("weave-cache"), "{run:?}");
 }
 
+/// Build: Flags | `go test -cover`, `-coverprofile`, `-coverpkg=./...`, each `-covermode` | woven; the profile is that of a plain build
 #[test]
 fn coverage_is_that_of_a_plain_build() {
     let sandbox = shop();
@@ -229,6 +231,7 @@ fn users_overlay_and_module_file_are_merged() {
     assert!(symbols.contains("example.com/shop/biz.tandemOp1_biz"), "the overlay's text was not woven");
 }
 
+/// Build: Circumstances | two builds at once | woven, the same binary
 #[test]
 fn two_builds_at_once_in_a_new_cache() {
     let mut sandbox = shop();
@@ -250,6 +253,7 @@ fn two_builds_at_once_in_a_new_cache() {
     assert_eq!(fs::read_dir(sandbox.cache.join("unfinished")).expect("there").count(), 0);
 }
 
+/// Build: Circumstances | Ctrl-C | reaches the program that runs
 #[test]
 fn an_interrupt_reaches_the_program_and_leaves_nothing() {
     let sandbox = Sandbox::new(&[
@@ -277,6 +281,7 @@ fn an_interrupt_reaches_the_program_and_leaves_nothing() {
     );
 }
 
+/// Build: Circumstances | a build killed in the middle | the next one is woven, what was half done is not used
 #[test]
 fn a_build_killed_in_the_middle_leaves_nothing_that_is_used() {
     let mut sandbox = shop();

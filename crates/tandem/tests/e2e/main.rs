@@ -11,6 +11,7 @@ mod collector;
 mod crash;
 mod functions;
 mod garbage;
+mod go_versions;
 mod golang;
 mod packs;
 mod prometheus;

@@ -34,7 +34,11 @@ fn build_install_run_vet() {
     }
     same_information(&sandbox, "../plain/shop", "../woven/shop");
     assert_eq!(said(sandbox.run("../woven/shop")).0, WOVEN);
-    sandbox.write("biz/biz.go", &BIZ.replace("return 0", "fmt.Printf(\"%d\", \"x\")\n\t\treturn 0").replace("package biz\n", "package biz\n\nimport \"fmt\"\n"));
+    sandbox.write(
+        "biz/biz.go",
+        &BIZ.replace("return 0", "fmt.Printf(\"%d\", \"x\")\n\t\treturn 0")
+            .replace("package biz\n", "package biz\n\nimport \"fmt\"\n"),
+    );
     let (_, run) = same(&sandbox, &["vet", "./..."]);
     assert_ne!(run.code, Some(0), "{run:?}");
 }
@@ -159,7 +163,10 @@ fn files_instead_of_packages() {
     let sandbox = shop();
     let (hooks, _) = same(&sandbox, &["run", "main.go", "x.go.txt"]);
     assert_eq!(hooks, WOVEN);
-    let mut outside = crate::common::Sandbox::new(&[("a.go", "package main\n\nimport \"container/ring\"\n\nfunc main() { println(ring.New(1).Len()); named() }\n"), ("b.go", "package main\n\n//tandem:span\nfunc named() {}\n")]);
+    let mut outside = crate::common::Sandbox::new(&[
+        ("a.go", "package main\n\nimport \"container/ring\"\n\nfunc main() { println(ring.New(1).Len()); named() }\n"),
+        ("b.go", "package main\n\n//tandem:span\nfunc named() {}\n"),
+    ]);
     with_packs(&mut outside);
     let (hooks, run) = same(&outside, &["run", "a.go", "b.go"]);
     assert_eq!((hooks, run.code), (vec!["woven ring.New".to_owned()], Some(0)));

@@ -130,7 +130,10 @@ fn old_language_versions() {
     for line in ["go 1.13\n", "go 1.17\n"] {
         sandbox.write("go.mod", &GO_MOD.replace("go 1.21\n", line));
         sandbox.plain(&["mod", "tidy"]).ok();
-        sandbox.write("biz/biz.go", &format!("{BIZ}\n//tandem:span failing\nfunc Fails(a int, _ string) (err error) {{ return nil }}\n"));
+        sandbox.write(
+            "biz/biz.go",
+            &format!("{BIZ}\n//tandem:span failing\nfunc Fails(a int, _ string) (err error) {{ return nil }}\n"),
+        );
         builds_like_plain(&sandbox, &[]);
     }
 }

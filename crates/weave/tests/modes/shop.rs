@@ -170,7 +170,8 @@ pub fn shop() -> Sandbox {
 /// Standard error of a woven program: what the hooks said, sorted and each once, and the rest.
 pub fn said(run: Run) -> (Vec<String>, Run) {
     let mut run = without_chance(run.without_warnings());
-    let spoken = |line: &str| line.find("woven ").map(|at| line[at..].trim_end_matches(['}', '"', 'n', '\\']).to_owned());
+    let spoken =
+        |line: &str| line.find("woven ").map(|at| line[at..].trim_end_matches(['}', '"', 'n', '\\']).to_owned());
     let is_hook = |line: &&str| line.starts_with("woven ") || line.contains("\"Output\":\"woven ");
     let mut hooks: Vec<String> =
         run.stderr.lines().chain(run.stdout.lines()).filter(is_hook).filter_map(spoken).collect();
@@ -187,7 +188,8 @@ fn without_chance(mut run: Run) -> Run {
     for text in [&mut run.stdout, &mut run.stderr] {
         let mut pieces = text.split("go-build");
         let first = pieces.next().unwrap_or_default().to_owned();
-        *text = pieces.fold(first, |text, piece| text + "go-build" + piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+        *text = pieces
+            .fold(first, |text, piece| text + "go-build" + piece.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     run
 }
