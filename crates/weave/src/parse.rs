@@ -149,6 +149,7 @@ impl<'text> GoFile<'text> {
             }
             entries.extend(names.into_iter().map(|name| entry(name.byte_range())));
         }
+        name_all_or_none(&mut entries);
         ParameterList { entries, bare: None }
     }
 
@@ -160,6 +161,23 @@ impl<'text> GoFile<'text> {
             let structure = specification.child_by_field_name("type").filter(|node| node.kind() == "struct_type")?;
             Some((self.slice(name), structure))
         })
+    }
+}
+
+/// In Go all of a list has names or none. Of a long `a, b, …, j int` the parser gives up to know that what comes before
+/// the last are names, and takes each for a type.
+fn name_all_or_none(entries: &mut [Parameter]) {
+    if entries.iter().all(|entry| entry.name.is_empty()) {
+        return;
+    }
+    let mut kind = None;
+    for entry in entries.iter_mut().rev() {
+        match &kind {
+            Some(kind) if entry.name.is_empty() => {
+                entry.name = std::mem::replace(&mut entry.kind, Range::clone(kind));
+            }
+            _ => kind = Some(entry.kind.clone()),
+        }
     }
 }
 
@@ -237,6 +255,18 @@ pub fn descendants(node: Node<'_>) -> Vec<Node<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_of_names_is_one_of_names() {
+        let text = "package p\nfunc f(x bool, a, b, c, d, e, f, g, h, i, j, k, l, m int, _ ...T) {}\n";
+        let file = GoFile::parse_leniently(text);
+        let function = file.functions().next().expect("there is one");
+        let entries = function.parameters.entries;
+        let words = |entry: &Parameter| format!("{} {}", &text[entry.name.clone()], &text[entry.kind.clone()]);
+        let names = ["x", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "_"];
+        assert_eq!(entries.iter().map(|entry| text[entry.name.clone()].to_owned()).collect::<Vec<_>>(), names);
+        assert_eq!((words(&entries[1]), words(&entries[13])), ("a int".to_owned(), "m int".to_owned()));
+    }
 
     #[test]
     fn trees_are_remembered_by_text_and_forgotten_in_time() {

@@ -22,8 +22,8 @@ use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::{self, PackSet};
 use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
-use crate::version::ReleaseVersion;
 use crate::trimmed;
+use crate::version::ReleaseVersion;
 use crate::versioned::{self, ModuleCache};
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
 
@@ -352,7 +352,8 @@ impl Plan {
         // What is unpacked into a module cache of ours must be as easy to remove as all of our cache.
         self.flags.extend(self.mapping.module_cache.as_ref().map(|_| "-modcacherw".into()));
         let woven = self.mapping.modules.iter().filter_map(|shadow| Some((shadow, shadow.dir.clone()?)));
-        let is_in_place = |dir: &Path| self.mapping.module_cache.as_ref().is_some_and(|cache| dir.starts_with(&cache.dir));
+        let is_in_place =
+            |dir: &Path| self.mapping.module_cache.as_ref().is_some_and(|cache| dir.starts_with(&cache.dir));
         let woven = woven.filter(|(_, dir)| !is_in_place(dir));
         let replacements: Vec<Replacement> =
             woven.map(|(shadow, dir)| (shadow.module.path.clone(), shadow.module.version.clone(), dir)).collect();

@@ -55,7 +55,11 @@ fn is_woven(sandbox: &Sandbox, program: &str) -> bool {
 #[test]
 fn unchanged_scripts_build_woven_programs() {
     let sandbox = shop();
-    drop_in(&sandbox, "make && sh -eu release.sh && sh -c 'sh -c \"go build -o nested .\"' && go -C . build -o named .").ok();
+    drop_in(
+        &sandbox,
+        "make && sh -eu release.sh && sh -c 'sh -c \"go build -o nested .\"' && go -C . build -o named .",
+    )
+    .ok();
     for program in ["app", "dist/shop", "nested", "named"] {
         assert!(is_woven(&sandbox, program), "{program} is not woven");
     }

@@ -71,7 +71,7 @@ fn check(checker: &Checker, path: &Path, plain: &str, functions: &mut Functions)
     let mut edits = Vec::new();
     let mut comments = Vec::new();
     for function in file.functions() {
-        edits.push((function.name.to_owned(), everything_named(plain, &function)));
+        edits.push((function.name.to_owned(), everything_named(&file, &function)));
         let start = function.node.start_byte();
         // A directive needs a line of its own.
         if start == 0 || plain.as_bytes()[start - 1] == b'\n' {
@@ -108,8 +108,8 @@ fn check(checker: &Checker, path: &Path, plain: &str, functions: &mut Functions)
 }
 
 /// What a rule's `enter: tandemTest($recv, $0, …, $r0, …)` does.
-fn everything_named(plain: &str, function: &weave::parse::Function<'_>) -> Vec<Edit> {
-    let mut namer = Namer::new(plain, function);
+fn everything_named(file: &GoFile<'_>, function: &weave::parse::Function<'_>) -> Vec<Edit> {
+    let mut namer = Namer::new(file, function, None);
     let mut names: Vec<String> = namer.receiver().into_iter().collect();
     names.extend((0..function.parameters.entries.len()).filter_map(|index| namer.parameter(index)));
     names.extend((0..function.results.entries.len()).filter_map(|index| namer.result(index)));

@@ -16,11 +16,13 @@ pub fn check_file(text: &str) {
     let file = GoFile::parse_leniently(text);
     let mut edits = Vec::new();
     for function in file.functions() {
-        let mut namer = Namer::new(text, &function);
-        let expanded = namer.expand("tandem_rt.Test($recv, $0, $r0)").or_else(|_| namer.expand("tandem_rt.Test()"));
+        let mut namer = Namer::new(&file, &function, None);
+        let at = function.body.start + 1;
+        let mut expand = |text| namer.expand(text, at);
+        let expanded = expand("tandem_rt.Test($recv, $0, $r0)").or_else(|_| expand("tandem_rt.Test()"));
         let Ok(expanded) = expanded else { continue };
         edits.extend(namer.edits);
-        edits.push(Edit::insert(function.body.start + 1, format!(" {expanded};")));
+        edits.push(Edit::insert(at, format!(" {expanded};")));
     }
     check_edits(text, &file, edits);
     check_edits(text, &file, directive::spans(&file, "f.go", "example.com/p").edits);
