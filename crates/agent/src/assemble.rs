@@ -13,7 +13,8 @@ use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
-    FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
+    FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS,
+    RECORD_FLAG_KERNEL_PARTS,
 };
 use record::{Item, Items, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
