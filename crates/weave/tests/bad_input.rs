@@ -14,7 +14,7 @@ fn module() -> Sandbox {
     Sandbox::new(&[("go.mod", "module example.com/x\n\ngo 1.22\n"), ("main.go", MAIN)])
 }
 
-/// Build: Layouts | no module: packages are refused, files are built | as plain
+/// Build: Layouts | no module: packages | refused as plain; files are built, woven
 #[test]
 fn not_a_module_is_gos_own_message() {
     let sandbox = Sandbox::new(&[("main.go", MAIN)]);

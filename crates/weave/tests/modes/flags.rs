@@ -57,7 +57,7 @@ fn race() {
     assert_eq!(woven.code, Some(66));
 }
 
-/// Build: Flags | `-cover`, `-coverpkg=./...`, `-covermode` (`go build` and `go test`) | woven; figures are those of a plain build
+/// Build: Flags | `go build -cover`, `-coverpkg`, with `GOCOVERDIR` | woven; figures are those of a plain build
 #[test]
 fn covered_binary() {
     let sandbox = shop();
@@ -166,7 +166,7 @@ fn cgo() {
     builds_like_plain(&sandbox, &[]);
 }
 
-/// Build: Flags | cross builds: `GOOS`, `GOARCH` (linux/arm64, darwin/arm64, windows/amd64) | woven; spans are recorded on Linux, elsewhere the hooks sleep
+/// Build: Flags | cross builds: `GOOS`, `GOARCH` (linux/arm64, darwin/arm64, windows/amd64) | woven; built, not run
 #[test]
 fn cross_builds() {
     let mut sandbox = shop();
@@ -314,7 +314,7 @@ fn settings() {
     sandbox.woven(&["env", "-u", "GOFLAGS"]).ok();
 }
 
-/// Build: Flags | `-n`, `-x`, `-work`, `-json`, `-h`, `-toolexec` | woven; commands show the shadow tree's tools
+/// Build: Flags | `-n`, `-x`, `-json`, `-h`, `-toolexec` | woven; the commands that are shown are those of the woven build
 #[test]
 fn flags_that_show() {
     let sandbox = shop();
@@ -329,6 +329,8 @@ fn flags_that_show() {
         same(&sandbox, arguments);
     }
     sandbox.woven(&["build", "-n", "."]).ok();
+    let run = sandbox.woven(&["build", "-x", "-o", "../x", "."]).ok();
+    assert!(run.stderr.contains("WORK=") && run.stderr.contains("/link "), "{run:?}");
     sandbox.woven(&["build", "-toolexec", "/usr/bin/env", "-o", "../x", "."]).ok();
     let (hooks, _) = said(sandbox.run("../x"));
     assert_eq!(hooks, WOVEN);

@@ -59,7 +59,7 @@ fn placeless(sandbox: &Sandbox) -> BTreeMap<PathBuf, String> {
     relative.collect()
 }
 
-/// Build: Other commands | `fix`, `fmt`, `generate`, `get`, `mod init`/`tidy`/`vendor`/`edit`, `work init`/`use`/`sync`/`vendor` | plain, with the same effects
+/// Build: Other commands | `fix`, `fmt`, `generate`, `get`, `mod init`/`tidy`/`vendor`/`edit`, `work init`/`use`/`sync`/`vendor` | plain, with the same effects; what `go generate` starts finds plain sources
 #[test]
 fn commands_that_do() {
     let ugly = MAIN.replace("\tfmt.Println", "  fmt.Println");
@@ -71,7 +71,7 @@ fn commands_that_do() {
         sandbox.write("gen/main.go", gen_program);
         sandbox.write("lib/lib.go", "package lib\n\nimport _ \"example.net/dep\"\n");
     }
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &["fmt", "./..."],
         &["generate", "./..."],
         &["get", "example.net/dep@v1.0.0"],
@@ -88,6 +88,7 @@ fn commands_that_do() {
         &["work", "use", "."],
         &["work", "sync"],
         &["work", "edit", "-json"],
+        &["work", "vendor"],
     ];
     for arguments in commands {
         let place = |sandbox: &Sandbox, mut run: Run| {
