@@ -61,7 +61,7 @@ fn a_function_that_is_off_costs_a_branch() {
     sandbox.woven(&["build", "-o", "../woven", "."]).ok();
     let code = sandbox.plain(&["tool", "objdump", "-s", "^main.fibonacci$", "../woven"]).ok().stdout;
     let first = code.lines().position(|line| line.contains("tandemFunctions")).expect("it looks at its switch");
-    let instructions: Vec<&str> = code.lines().skip(first).collect();
+    let instructions: Vec<&str> = code.lines().skip(first).filter(|line| !line.contains("NOP")).collect();
     let compare = instructions.iter().position(|line| line.contains("CMPW")).expect("it compares it with 0");
     assert!(compare <= 2 && instructions[compare + 1].contains("\tJ"), "{code}");
     assert!(!code.contains("deferreturn"), "{code}");
