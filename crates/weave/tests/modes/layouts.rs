@@ -47,12 +47,12 @@ fn replacements() {
         same_information(&sandbox, "../plain", "../woven");
         run
     };
-    let run = replaced("replace example.net/dep => example.net/fork v0.3.0");
-    assert!(run.stdout.contains("example.net/fork v0.3.0"), "{run:?}");
-    replaced("replace example.net/dep v1.1.0 => example.net/fork v0.3.0");
     sandbox.write("go.mod", &GO_MOD.replace("v1.1.0\n", "v1.0.0\n\nreplace example.net/dep => example.net/dep v1.1.0\n"));
     sandbox.plain(&["mod", "tidy"]).ok();
     assert!(builds_like_plain(&sandbox, &[]).stdout.contains("example.net/dep v1.1.0"));
+    let run = replaced("replace example.net/dep => example.net/fork v0.3.0");
+    assert!(run.stdout.contains("example.net/fork v0.3.0"), "{run:?}");
+    replaced("replace example.net/dep v1.1.0 => example.net/fork v0.3.0");
     let dir = sandbox.plain(&["list", "-m", "-f", "{{.Dir}}", "example.net/dep"]).ok().stdout;
     copy(Path::new(dir.trim()), &sandbox.path().join("fork"));
     let name = fs::read_to_string(sandbox.path().join("fork/name.go")).expect("it has one");
