@@ -47,7 +47,8 @@ fn replacements() {
         same_information(&sandbox, "../plain", "../woven");
         run
     };
-    sandbox.write("go.mod", &GO_MOD.replace("v1.1.0\n", "v1.0.0\n\nreplace example.net/dep => example.net/dep v1.1.0\n"));
+    sandbox
+        .write("go.mod", &GO_MOD.replace("v1.1.0\n", "v1.0.0\n\nreplace example.net/dep => example.net/dep v1.1.0\n"));
     sandbox.plain(&["mod", "tidy"]).ok();
     assert!(builds_like_plain(&sandbox, &[]).stdout.contains("example.net/dep v1.1.0"));
     let run = replaced("replace example.net/dep => example.net/fork v0.3.0");
