@@ -55,6 +55,9 @@ impl RealGo {
     }
 }
 
+/// Edits of each woven file, by path below the root; `None` is an added file.
+type EditsByFile = BTreeMap<PathBuf, Option<Vec<Edit>>>;
+
 /// What differs from the real tree, written at the root of the shadow tree.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Description {
@@ -236,8 +239,8 @@ fn weave_root(
 }
 
 /// Files that are not the real tree's, by path below the root: edits (none for an added file), and text.
-fn changed_files(woven: &Woven) -> (BTreeMap<PathBuf, Option<Vec<Edit>>>, BTreeMap<PathBuf, String>) {
-    let mut files: BTreeMap<PathBuf, Option<Vec<Edit>>> = BTreeMap::new();
+fn changed_files(woven: &Woven) -> (EditsByFile, BTreeMap<PathBuf, String>) {
+    let mut files = EditsByFile::new();
     let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
     for (import_path, package) in &woven.packages {
         let dir = Path::new("src").join(import_path);

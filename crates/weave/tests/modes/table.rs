@@ -38,8 +38,7 @@ fn sources() -> Vec<(String, PathBuf)> {
 fn rows(file: &str, text: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut waiting: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
+    for (number, line) in text.lines().enumerate() {
         let row = ["/// Build: ", "/// Refused: "].into_iter().find_map(|kind| Some((kind, line.strip_prefix(kind)?)));
         if let Some((kind, row)) = row {
             let cells: Vec<&str> = row.split(" | ").collect();
