@@ -96,12 +96,12 @@ func (t *table) of(kind string) (found []*result) {
 func (t *table) markdown() string {
 	var text strings.Builder
 	text.WriteString("\n### Tests, plain and woven\n\n" +
-		"| what | version | tests | same | of these fail plain | flaky | on purpose | limits | different | left out | packages woven | hooks (places) |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+		"| what | version | tests | same | of these fail plain | flaky | on purpose | different | left out | packages woven | hooks (places) |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.of(kindSuite) {
 		s := r.Suite
-		fmt.Fprintf(&text, "| %s | %s | %d | %d | %d | %d | %d | %d | %s | %d | %d | %d (%d) |\n", r.Name, r.Version, s.Tests,
-			s.Passed+s.Skipped+len(s.FailedPlain), len(s.FailedPlain), len(s.Flaky), len(s.Intended), len(s.Limits), loud(len(s.Different)),
+		fmt.Fprintf(&text, "| %s | %s | %d | %d | %d | %d | %d | %s | %d | %d | %d (%d) |\n", r.Name, r.Version, s.Tests,
+			s.Passed+s.Skipped+len(s.FailedPlain), len(s.FailedPlain), len(s.Flaky), len(s.Intended), loud(len(s.Different)),
 			len(s.LeftOut), s.Weave.Packages, len(s.Weave.Hooks), s.Weave.Places)
 	}
 	text.WriteString("\n### Programs: behaviour, and what is woven\n\n" +
@@ -225,21 +225,11 @@ func (t *table) lists(text *strings.Builder) {
 		first, _, _ := strings.Cut(r.Problem, "\n")
 		return []string{first}
 	})
-	reasons := func(all []explained) (lines []string) {
-		for _, each := range all {
-			lines = append(lines, fmt.Sprintf("`%s`: %s", each.Test, each.Reason))
-		}
-		return lines
-	}
 	section("Different on purpose: with spans off these pass", func(r *result) (lines []string) {
 		if r.Suite != nil {
-			lines = reasons(r.Suite.Intended)
-		}
-		return lines
-	})
-	section("Different by a limit that is documented", func(r *result) (lines []string) {
-		if r.Suite != nil {
-			lines = reasons(r.Suite.Limits)
+			for _, each := range r.Suite.Intended {
+				lines = append(lines, fmt.Sprintf("`%s`: %s", each.Test, each.Reason))
+			}
 		}
 		return lines
 	})

@@ -26,6 +26,7 @@ type subject struct {
 	Folder   string   `json:"folder"`   // below programs/: that folder
 	Standard bool     `json:"standard"` // the standard library, seen from an empty module
 
+	Go     string   `json:"go"`     // a toolchain newer than the one that is installed (go1.27.4)
 	Vendor bool     `json:"vendor"` // go mod vendor first
 	Flags  []string `json:"flags"`  // of go build or go test
 	Long   bool     `json:"long"`   // tests without -short
@@ -33,7 +34,6 @@ type subject struct {
 	Packages []string  `json:"packages"` // what is tested, or built
 	Skip     []skip    `json:"skip"`     // tests that are not run, on neither side
 	Intended []purpose `json:"intended"` // tests that see what the weave is for: with spans off they must pass
-	Limits   []purpose `json:"limits"`   // tests that run into a limit that docs/weave.md names
 	Unstable []filter  `json:"unstable"` // parts of test names and of answers that differ from run to run
 
 	Edit   string            `json:"edit"`   // the file that is edited for the rebuild, below the source
@@ -49,7 +49,7 @@ type skip struct {
 	Reason string `json:"reason"`
 }
 
-// purpose says why tests differ although nothing is wrong.
+// purpose says why tests differ on purpose: they see what the weave is for. With spans off they must pass.
 type purpose struct {
 	Test   string `json:"test"` // an expression for package.Test
 	Reason string `json:"reason"`
@@ -125,12 +125,10 @@ func (s *subject) check() (err error) {
 		}
 		s.filters = append(s.filters, expression)
 	}
-	for _, purposes := range [][]purpose{s.Intended, s.Limits} {
-		for index := range purposes {
-			each := &purposes[index]
-			if each.expression, err = regexp.Compile("^(?:" + each.Test + ")$"); err != nil {
-				return fmt.Errorf("intended, limits: %w", err)
-			}
+	for index := range s.Intended {
+		each := &s.Intended[index]
+		if each.expression, err = regexp.Compile("^(?:" + each.Test + ")$"); err != nil {
+			return fmt.Errorf("intended: %w", err)
 		}
 	}
 	return nil

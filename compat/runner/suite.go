@@ -24,7 +24,6 @@ type suite struct {
 	Flaky       []difference `json:"flaky,omitempty"`
 	Different   []difference `json:"different,omitempty"`
 	Intended    []explained  `json:"intended,omitempty"`
-	Limits      []explained  `json:"limits,omitempty"`
 	LeftOut     []skip       `json:"left_out,omitempty"`
 	Weave       weave        `json:"weave"`
 	CPU         [2]float64   `json:"cpu"` // of the go command with its builds; only the tests' own once all is built
@@ -183,13 +182,13 @@ func (w *workshop) compare(found *suite, seen [2]outcomes) error {
 	return nil
 }
 
-// judge says what a difference is: chance, what the weave is for, a limit that is documented, or what must not be.
+// judge says what a difference is: chance, what the weave is for, or what must not be.
 func (w *workshop) judge(found *suite, test name, d difference) error {
 	if d.isFlaky() {
 		found.Flaky = append(found.Flaky, d)
 		return nil
 	}
-	if reason := reasonFor(w.Intended, test); reason != "" {
+	if reason := w.reasonFor(test); reason != "" {
 		arguments := w.testArguments(runExpression(test.test))
 		seen, _, _, err := w.testIn([]string{"OTEL_SDK_DISABLED=true"}, woven, arguments, test.pkg)
 		if err != nil {
@@ -200,16 +199,12 @@ func (w *workshop) judge(found *suite, test name, d difference) error {
 			return nil
 		}
 	}
-	if reason := reasonFor(w.Limits, test); reason != "" {
-		found.Limits = append(found.Limits, explained{test.String(), reason})
-		return nil
-	}
 	found.Different = append(found.Different, d)
 	return nil
 }
 
-func reasonFor(purposes []purpose, test name) string {
-	for _, each := range purposes {
+func (s *subject) reasonFor(test name) string {
+	for _, each := range s.Intended {
 		if each.expression.MatchString(test.String()) {
 			return each.Reason
 		}

@@ -89,7 +89,7 @@ func (w *workshop) getSource() error {
 // copyModule makes the module itself the main module, as its own developers have it.
 func (w *workshop) copyModule() error {
 	download := exec.CommandContext(w.ctx, "go", "mod", "download", "-json", w.Module)
-	download.Dir = w.root
+	download.Dir, download.Env = w.root, w.environment("PWD="+w.root)
 	output, err := download.Output()
 	var module struct{ Dir, Error string }
 	if broken := json.Unmarshal(output, &module); broken != nil || module.Error != "" || err != nil {
@@ -144,6 +144,9 @@ func (w *workshop) goCommand(s side, arguments ...string) *exec.Cmd {
 // environment is ours with changes. No agent is there on either side: spans are made, and dropped when a ring is full.
 func (w *workshop) environment(more ...string) []string {
 	own := []string{"TANDEM_SOCKET=" + filepath.Join(w.root, "no-agent.sock"), "PWD=" + w.source}
+	if w.Go != "" {
+		own = append(own, "GOTOOLCHAIN="+w.Go)
+	}
 	return append(append(os.Environ(), own...), more...)
 }
 
