@@ -11,6 +11,7 @@ as=()
 if [ "$(id -u)" = 0 ]; then # the server refuses to run as root
     id postgres >/dev/null 2>&1 || skip "no user postgres to run the server as"
     as=(setpriv --reuid postgres --regid postgres --clear-groups --)
+    "${as[@]}" "$binaries/postgres" --version >/dev/null 2>&1 || skip "the user postgres may not run $binaries/postgres"
 fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tandem-postgres-XXXXXX")
