@@ -173,7 +173,7 @@ func (s *Span) End() {
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
 		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
 		s.finish(at)
-		s.parent, s.tracestate = nil, ""
+		s.parent, s.root, s.tracestate = nil, nil, "" // a free span must hold no other
 		number := procPin()
 		s.emit(number)
 		giveSpan(s, number)
