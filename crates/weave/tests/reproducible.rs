@@ -37,14 +37,7 @@ const PACK: &str = "pack: uuid\nmodule: github.com/google/uuid\nrules:\n  - id: 
 const HOOK: &str = "package uuid\n\nfunc tandemMust() { println(\"woven\") }\n";
 
 fn shop() -> Sandbox {
-    let mut sandbox = Sandbox::new(&[("go.mod", GO_MOD), ("main.go", MAIN)]);
-    let pack = sandbox.beside("pack");
-    fs::create_dir_all(pack.join("hooks")).expect("writable");
-    fs::write(pack.join("pack.yaml"), PACK).expect("writable");
-    fs::write(pack.join("hooks/tandem_uuid.go"), HOOK).expect("writable");
-    sandbox.set("TANDEM_PACKS", pack.display().to_string());
-    sandbox.plain(&["mod", "tidy"]).ok();
-    sandbox
+    Sandbox::with_pack(&[("go.mod", GO_MOD), ("main.go", MAIN)], PACK, ("tandem_uuid.go", HOOK))
 }
 
 fn contains(bytes: &[u8], wanted: &str) -> bool {

@@ -35,6 +35,18 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same with a pack of the test's own, which adds one file of hooks, and with its modules looked up.
+    pub fn with_pack(files: &[(&str, &str)], pack: &str, hook: (&str, &str)) -> Sandbox {
+        let mut sandbox = Sandbox::new(files);
+        let folder = sandbox.beside("pack");
+        fs::create_dir_all(folder.join("hooks")).expect("writable");
+        fs::write(folder.join("pack.yaml"), pack).expect("writable");
+        fs::write(folder.join("hooks").join(hook.0), hook.1).expect("writable");
+        sandbox.set("TANDEM_PACKS", folder.display().to_string());
+        sandbox.plain(&["mod", "tidy"]).ok();
+        sandbox
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("user").canonicalize().expect("it was made")
     }
