@@ -39,6 +39,9 @@ pub enum ProgramsError {
     /// There is no such process.
     #[error("there is no process {0}")]
     NoProcess(u32),
+    /// It is a zombie.
+    #[error("process {0} has ended; its parent has not asked for its exit code yet")]
+    Ended(u32),
     /// It is not ours.
     #[error("process {0} is somebody else's: run this as that user, or as root")]
     Forbidden(u32),
@@ -126,7 +129,10 @@ fn open(pid: u32) -> Result<Program, ProgramsError> {
         Err(_) if !Path::new(&format!("/proc/{pid}")).exists() => return Err(ProgramsError::NoProcess(pid)),
         _ => {}
     }
-    let memory = process::find_memory(pid, true).ok_or(ProgramsError::NotWoven(pid))?;
+    let memory = process::find_memory(pid, true).ok_or_else(|| match process::has_ended(pid) {
+        true => ProgramsError::Ended(pid),
+        false => ProgramsError::NotWoven(pid),
+    })?;
     let unusable = |source| ProgramsError::Unusable { pid, source };
     let functions = Functions::open(memory.as_fd()).map_err(unusable)?;
     let service = match &functions {

@@ -58,6 +58,13 @@ pub(crate) fn find_memory(pid: u32, thorough: bool) -> Option<File> {
     fs::read_dir(&folder).ok()?.flatten().find_map(|entry| open(&entry.path()))
 }
 
+/// Whether all that is left of the process is its exit code.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold anything.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
 /// The process as OpenTelemetry's resource conventions describe it.
 pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
     let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();

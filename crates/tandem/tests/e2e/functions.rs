@@ -208,19 +208,20 @@ fn no_agent_is_needed_to_switch() {
     }
     let _machine = crate::agent::machine();
     let rig = Rig::new();
+    let service = format!("alone-{}", std::process::id());
     let mut program = Program::start(
         rig::program(steps::program("functions"))
             .env("TANDEM_SOCKET", rig.path().join("nobody"))
-            .env("OTEL_SERVICE_NAME", "alone"),
+            .env("OTEL_SERVICE_NAME", &service),
     );
-    let output = run(rig.tandem("enable").args(["hot", "--service", "alone"]), LIMIT);
+    let output = run(rig.tandem("enable").args(["hot", "--service", &service]), LIMIT);
     assert_eq!(
         output.stdout,
-        format!("alone (process {}): 1 function on, at most 1000 spans a second each\n", program.pid)
+        format!("{service} (process {}): 1 function on, at most 1000 spans a second each\n", program.pid)
     );
     assert_eq!(program.ask("hot 10"), "5");
     assert_eq!(program.list(&rig, &["hot"])["main.hot"]["calls"], 10);
-    let output = run(rig.tandem("disable").args(["hot", "--service", "alone"]), LIMIT);
+    let output = run(rig.tandem("disable").args(["hot", "--service", &service]), LIMIT);
     assert!(output.stdout.ends_with(": 1 function off\n"), "{output}");
     assert_eq!(program.list(&rig, &["hot"])["main.hot"]["calls"], Value::Null);
     assert_eq!(program.end().code, 0);
@@ -245,6 +246,15 @@ fn wrong_words_are_explained() {
     refused(&["hto", "--pid", &pid], 1, &["no function of", "matches hto", "tandem list"]);
     refused(&["h?t", "--pid", &pid], 2, &["is no pattern of functions", "Cart.Add"]);
     refused(&["hot", "--pid", "4194305"], 1, &["there is no process 4194305"]);
+    let mut zombie = Command::new("true").spawn().expect("true");
+    let ended = zombie.id().to_string();
+    let words = "has ended; its parent";
+    let seen = eventually(LIMIT, || {
+        let output = run(rig.tandem("enable").args(["hot", "--pid", &ended]), LIMIT);
+        (output.code == 1 && output.stderr.contains(words)).then_some(())
+    });
+    zombie.wait().expect("an exit code");
+    assert!(seen.is_some(), "a zombie is not known as one");
     refused(&["hot", "--pid", &own], 1, &["is not a woven program", "tandem go build"]);
     refused(&["hot", "--service", "shpo"], 1, &["no woven program of the service \"shpo\""]);
     refused(&["hot", "--pid", &pid, "--limit=-1"], 2, &["--limit"]);

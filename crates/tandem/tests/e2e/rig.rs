@@ -148,7 +148,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Finished {
     Running::start(command).finish_within(limit)
 }
 
-/// A process whose output can be looked at. Dropped, it is ended.
+/// A process whose output can be looked at. Dropped, it is ended; dropped by a test that fails, it shows what it wrote.
 pub struct Running {
     child: Child,
     words: String,
@@ -234,7 +234,11 @@ impl Drop for Running {
                 let _ = self.child.kill();
             }
         }
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
+            eprintln!("{}: {status:?}, and wrote:\n{stdout}{stderr}", self.words);
+        }
     }
 }
 
