@@ -20,7 +20,8 @@ type Span struct {
 	traceFlags     uint8 // W3C
 	attributesSize uint16
 
-	kind Kind
+	kind  Kind
+	extra uint8 // what B3 says of the trace beyond that
 
 	used     uint32         // bytes of the record so far
 	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
@@ -33,6 +34,7 @@ type Span struct {
 	home     uintptr // the slot it was started on; 0: detached
 
 	tracestate string
+	baggage    string
 	lock       uint32 // guards a captured span's record
 	ownEntry   bool   // the entry lies on the heap
 	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
@@ -50,7 +52,15 @@ const (
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
 )
 
-const sampledFlag = 1
+// Flags of W3C's.
+const (
+	sampledFlag = 1
+	randomFlag  = 2 // the last 7 bytes of the trace id are random
+)
+
+// rootFlags are those of traces that begin here, besides sampled. Ours are random; but many readers of headers take one
+// that says so for damaged (OpenTelemetry's own for Go did until 1.42), so that it must be asked for.
+var rootFlags uint8
 
 // muted is in the slot while Tandem itself is at work: nothing is traced.
 var muted Span
@@ -158,6 +168,19 @@ func Ended(traceID [16]byte, spanID [8]byte, sampled bool) *Span {
 		span.traceFlags = sampledFlag
 	}
 	return span
+}
+
+// Remains returns what Ended makes of a span that is about to end, with all that its children take over; nil: the ids and
+// whether it is sampled are all there is.
+//
+//go:norace
+func (s *Span) Remains() *Span {
+	if s == nil || s.tracestate == "" && s.baggage == "" && s.extra == 0 && s.traceFlags&^sampledFlag == 0 {
+		return nil
+	}
+	return &Span{
+		captured: 1, trace: s.trace, id: s.id, traceFlags: s.traceFlags, extra: s.extra, tracestate: s.tracestate, baggage: s.baggage,
+	}
 }
 
 // Resume makes a span current on this goroutine: for workers that know whose job they do. Undo it with Restore.
@@ -269,7 +292,8 @@ func (s *Span) descendsFrom(ancestor *Span) bool {
 func (s *Span) inherit(parent *Span) {
 	s.trace = parent.trace
 	s.traceFlags = parent.traceFlags
-	s.tracestate = parent.tracestate
+	s.extra = parent.extra
+	s.tracestate, s.baggage = parent.tracestate, parent.baggage
 	s.parent, s.parentID = parent, parent.number()
 	if parent.rootRuns() {
 		s.root, s.rootLive = parent.root, parent.rootLive
@@ -289,11 +313,12 @@ func (s *Span) newTrace() {
 	for trace[0] == 0 { // also the first span's id is made from it
 		trace[0] = rand()
 	}
-	s.traceFlags = 0
-	if sampleRoot(&s.trace) {
-		s.traceFlags = sampledFlag
+	s.traceFlags, s.extra = rootFlags, 0
+	s.tracestate, s.baggage = "", ""
+	if rule := rootRule(); randomness(&s.trace) >= rule.threshold {
+		s.traceFlags |= sampledFlag
+		s.tracestate = rule.state
 	}
-	s.tracestate = ""
 	s.parent, s.parentID = nil, 0
 	s.root = s
 }
@@ -303,13 +328,27 @@ func (s *Span) newTrace() {
 //go:norace
 func (s *Span) continueTrace(remote *parent, tracestate string) {
 	s.trace = remote.trace
-	s.traceFlags = remote.flags & 2 // "the trace id is random" travels on; what else may be there does not
-	if sampleRemote(&s.trace, remote.flags&sampledFlag != 0) {
-		s.traceFlags |= sampledFlag
+	s.traceFlags = remote.flags & randomFlag // what else may be there does not travel on
+	s.extra = remote.extra & b3Debug
+	s.baggage = ""
+	if tracestate == "" && ownSampler.followParent && remote.extra&b3Deferred == 0 { // nearly always
+		s.traceFlags |= remote.flags & sampledFlag
+		s.tracestate = ""
+	} else {
+		s.sampleRemote(remote, tracestate)
 	}
-	s.tracestate = tracestate
 	s.parent, s.parentID = nil, *(*uint64)(unsafe.Pointer(&remote.span))
 	s.root = s
+}
+
+//go:norace
+//go:noinline
+func (s *Span) sampleRemote(remote *parent, tracestate string) {
+	kept, state := ownSampler.continued(remote, tracestate, rootRule())
+	if kept {
+		s.traceFlags |= sampledFlag
+	}
+	s.tracestate = state
 }
 
 // enter makes s current on the goroutine. The goroutine's account is kept only for spans that show it.

@@ -20,8 +20,6 @@ const (
 	softLimit = hardLimit - 256
 	// countLimit is where the labels of a span that is only counted end.
 	countLimit = recordSize + labelsLimit
-	// A tracestate that is longer is not recorded; it travels on all the same.
-	tracestateLimit = 512
 	// Joined text is cut here at the latest.
 	joinLimit = entrySize
 )

@@ -161,8 +161,14 @@ func clearSeries() {
 
 // sample sets the sampler for one test.
 func sample(t testing.TB, name, argument string) {
-	configureSampler(name, argument)
-	t.Cleanup(func() { configureSampler("", "") })
+	ownSampler = parseSampler(name, argument, func(string, string, string) {})
+	t.Cleanup(func() { ownSampler = sampler{followParent: true} })
+}
+
+// propagateBy sets the propagators for one test.
+func propagateBy(t testing.TB, list string) {
+	usePropagators(parsePropagators(list, func(string, string, string) {}))
+	t.Cleanup(func() { usePropagators(defaultPropagators) })
 }
 
 func floatOf(item item) float64 { return math.Float64frombits(item.value) }

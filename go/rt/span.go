@@ -44,11 +44,22 @@ func StartDetached(op *Op, explicit *Span) *Span {
 	return span
 }
 
-// StartRemote begins a span on the receiving side of a call: it continues the caller's trace, or makes a new one when the
-// traceparent says none. What the slot held does not matter, but is put back at the end.
+// StartRemote is StartIncoming for a call that came with these two headers.
 //
 //go:norace
 func StartRemote(op *Op, traceparent, tracestate string) *Span {
+	var in Incoming
+	if formats.traceContext {
+		in.traceparent, in.tracestate = traceparent, tracestate
+	}
+	return StartIncoming(op, &in)
+}
+
+// StartIncoming begins a span on the receiving side of a call: it continues the caller's trace, or makes a new one when no
+// header says which. What the slot held does not matter, but is put back at the end.
+//
+//go:norace
+func StartIncoming(op *Op, in *Incoming) *Span {
 	if op == nil || !op.On() {
 		return nil
 	}
@@ -58,11 +69,14 @@ func StartRemote(op *Op, traceparent, tracestate string) *Span {
 	}
 	span := takeSpan()
 	var remote parent
-	known := traceparent != "" && parseTraceparent(traceparent, &remote)
+	tracestate, known := in.parent(&remote)
 	if known {
 		span.continueTrace(&remote, tracestate)
 	} else {
 		span.newTrace()
+	}
+	if in.baggage != "" {
+		span.baggage = cleanBaggage(in.baggage)
 	}
 	span.prepare(op)
 	span.state |= stateShared
@@ -139,7 +153,7 @@ func (s *Span) begin(link *Span) {
 	if link != nil {
 		s.Link(&link.trace, &link.id)
 	}
-	if size := len(s.tracestate); size != 0 && size <= tracestateLimit && s.state&stateSampled != 0 {
+	if s.tracestate != "" && s.state&stateSampled != 0 {
 		s.text(itemTracestate, 0, s.tracestate)
 	}
 	if answered != atomic.LoadUint32(&control.generation) {
@@ -173,7 +187,7 @@ func (s *Span) End() {
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
 		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
 		s.finish(at)
-		s.parent, s.root, s.tracestate = nil, nil, "" // a free span must hold no other
+		s.parent, s.root, s.tracestate, s.baggage = nil, nil, "", "" // a free span must hold no other
 		number := procPin()
 		s.emit(number)
 		giveSpan(s, number)
@@ -321,7 +335,7 @@ func (s *Span) Traceparent() string {
 	return string(s.AppendTraceparent(make([]byte, 0, TraceparentSize)))
 }
 
-// Tracestate returns what came with the trace.
+// Tracestate returns the W3C header for calls that this span makes.
 //
 //go:norace
 func (s *Span) Tracestate() string {
