@@ -12,6 +12,7 @@ suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite hooks go scripts/test-hooks.sh -v
+suite propagation go go -C tests/propagation test -v ./...
 suite compat go go -C compat/runner test -v ./...
 suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands
 suite ui cargo cargo test --quiet --package ui --no-fail-fast

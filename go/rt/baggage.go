@@ -15,7 +15,7 @@ func cleanBaggage(text string) string {
 		var member string
 		member, rest, more = cutAt(rest, ',')
 		members++
-		clean = members <= baggageMemberLimit && isBaggageMember(trimBlanks(member))
+		clean = members <= baggageMemberLimit && isBaggageMember(member)
 	}
 	if clean {
 		return text
@@ -29,8 +29,9 @@ func appendBaggage(to []byte, text string) []byte {
 	for more := true; more && members < baggageMemberLimit; {
 		var member string
 		member, text, more = cutAt(text, ',')
+		sound := isBaggageMember(member)
 		member = trimBlanks(member)
-		if !isBaggageMember(member) || len(to)+1+len(member) > baggageLimit && (len(to) != 0 || len(member) > baggageLimit) {
+		if !sound || len(to)+1+len(member) > baggageLimit && (len(to) != 0 || len(member) > baggageLimit) {
 			continue
 		}
 		if members++; members > 1 {
@@ -41,7 +42,8 @@ func appendBaggage(to []byte, text string) []byte {
 	return to
 }
 
-// isBaggageMember checks "key=value;property;property=value", with blanks around each part.
+// isBaggageMember checks "key=value;property;property=value", with blanks around each part. As the reference does it lets an
+// empty property pass, which harms nobody.
 func isBaggageMember(member string) bool {
 	pair, properties, more := cutAt(member, ';')
 	key, value, found := cutAt(pair, '=')
@@ -51,6 +53,9 @@ func isBaggageMember(member string) bool {
 	for more {
 		pair, properties, more = cutAt(properties, ';')
 		key, value, found = cutAt(pair, '=')
+		if pair == "" {
+			continue
+		}
 		if !isToken(trimBlanks(key)) || found && !isBaggageValue(trimBlanks(value)) {
 			return false
 		}

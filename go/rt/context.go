@@ -52,12 +52,6 @@ const (
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
 )
 
-// Flags of W3C's.
-const (
-	sampledFlag = 1
-	randomFlag  = 2 // the last 7 bytes of the trace id are random
-)
-
 // rootFlags are those of traces that begin here, besides sampled. Ours are random; but many readers of headers take one
 // that says so for damaged (OpenTelemetry's own for Go did until 1.42), so that it must be asked for.
 var rootFlags uint8

@@ -10,6 +10,12 @@ const (
 // TraceparentSize is the size of a traceparent header of version 0.
 const TraceparentSize = 55
 
+// Flags of W3C's.
+const (
+	sampledFlag = 1
+	randomFlag  = 2 // the last 7 bytes of the trace id are random
+)
+
 // parent is what headers say of the span that a call belongs to.
 type parent struct {
 	trace [16]byte
