@@ -15,6 +15,7 @@ mod go_versions;
 mod golang;
 mod packs;
 mod prometheus;
+mod propagation;
 mod refusals;
 mod rig;
 mod shop;
