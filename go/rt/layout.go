@@ -161,7 +161,7 @@ type headerLayout struct {
 	controlOffset     uint64 // offset of the control page
 	descriptorsOffset uint64 // offset of the descriptor table
 	keysOffset        uint64 // offset of the table of registered keys
-	resourceOffset    uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line
+	resourceOffset    uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line
 	entriesOffset     uint64 // offset of the in-flight table
 	seriesOffset      uint64 // offset of the counts: processor_count tables of series_count series
 	ringsOffset       uint64 // offset of the ring headers, one a processor, then of the rings, page aligned
@@ -234,7 +234,7 @@ type controlLayout struct {
 	keyCount          uint32 // keys registered; raised after the entry is complete
 	accountCount      uint32 // highest account index given out
 	functionCount     uint32 // functions registered; raised after their text is complete
-	lostEntries       uint64 // spans that found the in-flight table full (recorded, but not crash-safe)
+	lostEntries       uint64 // spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded
 	cutAttributes     uint64 // attribute values cut or left out for want of room
 	lostNames         uint64 // descriptors, keys and functions that did not fit their tables
 	functionTextSize  uint32 // bytes of function texts; raised after they are complete

@@ -218,12 +218,15 @@ func (s *Span) endCaptured(at *slot) {
 	s.parent = nil
 	s.emit(number)
 	if locked {
-		next.entry, next.ownEntry = s.entry, s.ownEntry
+		next.entry, next.ownEntry, next.unheard = s.entry, s.ownEntry, s.unheard && s.ownEntry
 		s.entry = nil
 		giveSpan(next, number)
 		release(&s.lock)
 	} else { // somebody was stopped while writing to the entry, and will go on
 		atomic.AddUint64(&control.lostEntries, 1)
+		if s.ownEntry && !s.unheard {
+			atomic.AddInt32(&heapEntries, -1)
+		}
 	}
 	procUnpin()
 }

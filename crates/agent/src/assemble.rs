@@ -18,6 +18,7 @@ use record::layout::{
 };
 use record::{Item, Items, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
+use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
 use crate::template::Template;
 
@@ -63,6 +64,7 @@ pub struct Assembler {
     service: Arc<str>,
     series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
     faults: Faults,
+    limits: Limits,
     working: Working,
 }
 
@@ -123,8 +125,16 @@ impl Assembler {
             builder: BatchBuilder::new(resource),
             series: HashMap::default(),
             faults: Faults::new(),
+            limits: Limits::default(),
             working: Working::default(),
         }
+    }
+
+    /// Keeps other limits than the defaults.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Takes one record. `None`: it makes no sense, and that has been counted.
@@ -149,7 +159,7 @@ impl Assembler {
         if !self.names.learn(record.descriptor(), &mut self.builder) {
             return self.fault("unknown_operation");
         }
-        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, working } = self;
+        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, working } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         let wall = end.0 - record.start().0;
@@ -157,7 +167,8 @@ impl Assembler {
         let record = operation.named(record, bytes, renamed)?;
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
-            let noted = Noted::gather(&record, wall, &operation.template, keys, faults, &mut encoder);
+            let mut budget = limits.budget();
+            let noted = Noted::gather(&record, wall, &operation.template, keys, faults, &mut budget, &mut encoder);
             let rendered = operation.template.render(name, |key| noted.value(key));
             if !unfinished {
                 let name = if rendered { name.as_str() } else { &operation.id };
@@ -180,6 +191,7 @@ impl Assembler {
                 name,
                 kind: operation.kind,
                 end,
+                dropped: budget.dropped,
                 unfinished,
                 status_message: noted.status_message,
                 tracestate: noted.tracestate,
@@ -367,6 +379,7 @@ impl<'a> Noted<'a> {
         template: &Template,
         keys: &mut Keys,
         faults: &mut Faults,
+        budget: &mut Budget,
         encoder: &mut SpanEncoder<'_>,
     ) -> Self {
         let mut noted = Self {
@@ -400,7 +413,9 @@ impl<'a> Noted<'a> {
                 Item::EventEnd => in_event = false,
                 Item::Link(..) => {}
             }
-            encoder.item(&item, &keys.known);
+            if let Some(item) = budget.admit(item) {
+                encoder.item(&item, &keys.known);
+            }
         }
         if items.malformed() {
             fault("malformed_items");

@@ -2,12 +2,13 @@
 //!
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
-//! `deliver`. [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
+//! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
 //! something in them.
 
 pub mod assemble;
 pub mod clock;
 pub mod kernel;
+pub mod limits;
 pub mod measure;
 pub mod pipeline;
 pub mod programs;

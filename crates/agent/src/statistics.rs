@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use deliver::SinkReport;
 use deliver::metrics::{OwnKind, OwnMetric};
+use record::ProgramCounters;
 
 use crate::assemble::Assembled;
 
@@ -22,6 +23,8 @@ pub struct Statistics {
     pub ring_full: u64,
     /// Records, attributes, files and messages that made no sense, by cause.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How often programs have met the limits of their memory.
+    pub limits: ProgramCounters,
     /// Programs seen.
     pub sessions: u64,
     /// Programs that are running now.
@@ -52,6 +55,14 @@ impl Statistics {
         self.spans += 1;
         self.roots += u64::from(span.root);
         self.unfinished += u64::from(span.unfinished);
+    }
+
+    /// Counts what a program has added to its own counters. Numbers that go down are its own affair.
+    pub(crate) fn met_limits(&mut self, before: ProgramCounters, now: ProgramCounters) {
+        let add = |sum: &mut u64, before: u64, now: u64| *sum = sum.saturating_add(now.saturating_sub(before));
+        add(&mut self.limits.lost_entries, before.lost_entries, now.lost_entries);
+        add(&mut self.limits.cut_attributes, before.cut_attributes, now.cut_attributes);
+        add(&mut self.limits.lost_names, before.lost_names, now.lost_names);
     }
 
     /// Counts something that made no sense.
@@ -115,6 +126,16 @@ impl Statistics {
                 "Records, attributes and messages that made no sense, by cause.",
                 "cause",
                 self.faults.iter().map(|(cause, &count)| ((*cause).to_owned(), count)).collect(),
+            ),
+            by(
+                "tandem_program_limits_total",
+                "What found no room in programs' memory: spans in the in-flight table, attributes in records, names in tables.",
+                "what",
+                vec![
+                    ("span".to_owned(), self.limits.lost_entries),
+                    ("attribute".to_owned(), self.limits.cut_attributes),
+                    ("name".to_owned(), self.limits.lost_names),
+                ],
             ),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),

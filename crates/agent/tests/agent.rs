@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent::assemble::{Assembler, Ending};
+use agent::limits::Limits;
 use agent::measure::Measure;
 use agent::{AccountMap, Agent, Config, KernelHalf};
 use deliver::otlp::encode::ClockOffset;
@@ -329,6 +330,25 @@ proptest! {
         }
         prop_assert!(taken == 3 || assembler.take_faults().values().sum::<u64>() > 0);
     }
+}
+
+/// A program's own limits hold for its spans, and not for its metrics.
+#[test]
+fn limits_of_the_program_are_kept() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    let memory = Memory::open(writer.descriptor_of_file()).expect("open");
+    let limits = Limits::parse("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=1\nOTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=2\n");
+    let mut assembler = Assembler::new(memory.tables(), Arc::new(Resource::default()), "0").within(limits);
+    let mut measure = Measure::default();
+    let record = RecordBuilder::span([1; 16], [1; 8], operation).times(1, 2);
+    let record = record.text(32, "/ä/b").text(1, "GET").text(2, "/{id}").build();
+    assembler.record(&record, Ending::Recorded, ClockOffset(0), &mut measure).expect("a span");
+    let batch = assembler.take().expect("a batch");
+    let span = &deliver::otlp::decode::spans(&batch.bytes).expect("readable")[0];
+    assert_eq!(span.name, "GET /{id}");
+    let attributes: Vec<_> = span.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(attributes, ["url.path=/ä"]);
 }
 
 /// A function that was switched on: its name, its arguments by their names, and its calls beyond the limit as a metric.

@@ -19,6 +19,7 @@ fn facts(parts: &Parts) -> SpanFacts<'_> {
         name: "GET /a",
         kind: 2,
         end: MonotonicNanos(2000),
+        dropped: [0; 3],
         unfinished: false,
         status_message: b"",
         tracestate: b"",
@@ -76,14 +77,20 @@ fn a_full_span() {
         .build();
     let mut parts = Parts::zeros(0b1010);
     parts.set(5, 1 << 40);
-    let facts = SpanFacts { unfinished: true, status_message: b"no", tracestate: b"a=b", ..facts(&parts) };
+    let facts = SpanFacts {
+        unfinished: true,
+        status_message: b"no",
+        tracestate: b"a=b",
+        dropped: [0, 3, 200],
+        ..facts(&parts)
+    };
     let span = round(&record, &facts);
     assert_eq!((span.trace_id.as_slice(), span.span_id.as_slice()), ([7; 16].as_slice(), [8; 8].as_slice()));
     assert_eq!(span.parent_span_id, [9; 8]);
     assert_eq!((span.name.as_str(), span.kind, span.trace_state.as_str()), ("GET /a", 2, "a=b"));
     assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (1_001_000, 1_002_000));
     assert_eq!(span.flags, 0x301);
-    assert_eq!(span.dropped_attributes_count, 1);
+    assert_eq!((span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count), (1, 3, 200));
     let status = span.status.as_ref().expect("status");
     assert_eq!((status.code, status.message.as_str()), (2, "no"));
     let text = |text: &str| Some(Any::StringValue(text.to_owned()));

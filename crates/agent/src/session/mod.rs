@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use deliver::Batch;
 use record::layout::FIRST_FUNCTION;
 use record::{
-    Active, Control, FunctionNumber, Identity, Memory, MonotonicNanos, OpenError, Ring, SeriesReader, Tables,
+    Active, Control, FunctionNumber, Identity, Memory, MonotonicNanos, OpenError, ProgramCounters, Ring, SeriesReader,
+    Tables,
 };
 
 use crate::AccountMap;
 use crate::assemble::{Assembler, Ending};
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::measure::Measure;
 use crate::statistics::Statistics;
 
@@ -41,6 +43,8 @@ pub(crate) struct Session {
     functions: FunctionReader,
     assembler: Assembler,
     recent: Recent,
+    /// What the program had counted about itself at the last look.
+    counted: ProgramCounters,
     waiting_since: Option<Instant>,
     /// The kernel's accounts; kept, for a program may connect again.
     pub(crate) accounts: Option<AccountMap>,
@@ -59,7 +63,8 @@ impl Session {
     /// Begins to read a program's memory. Without a pidfd the program has ended already.
     pub(crate) fn open(pid: u32, pidfd: Option<OwnedFd>, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
         let memory = Memory::open(memory)?;
-        let resource = Arc::new(process::resource(pid, memory.header(), &memory.resource()));
+        let text = memory.resource();
+        let resource = Arc::new(process::resource(pid, memory.header(), &text));
         Ok(Self {
             pid,
             pidfd,
@@ -68,8 +73,10 @@ impl Session {
             next_ring: 0,
             series: memory.series(),
             functions: FunctionReader { tables: memory.tables(), seen: HashMap::new() },
-            assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version),
+            assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version)
+                .within(Limits::parse(&text)),
             recent: Recent::default(),
+            counted: ProgramCounters::default(),
             waiting_since: None,
             accounts: None,
             watched: false,
@@ -154,6 +161,9 @@ impl Session {
             self.assembler.counts(&delta, tools.measure);
         });
         self.functions.take(&self.memory.active_functions(), tools.statistics);
+        let counted = self.control.counters();
+        tools.statistics.met_limits(self.counted, counted);
+        self.counted = counted;
     }
 
     /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.

@@ -154,6 +154,8 @@ pub struct SpanFacts<'a> {
     pub kind: u8,
     /// End; for an unfinished span when that was noticed.
     pub end: MonotonicNanos,
+    /// Attributes, events and links that went beyond the program's limits.
+    pub dropped: [u32; 3],
     /// The program ended before the span did.
     pub unfinished: bool,
     /// Explanation of an error.
@@ -246,8 +248,13 @@ impl<'a> SpanEncoder<'a> {
         if facts.unfinished {
             out.extend_from_slice(&UNFINISHED);
         }
-        if record.has(RECORD_FLAG_CUT) {
-            out.extend_from_slice(&[0x50, 1]); // at least one attribute was dropped; how many is not known
+        // Where the record was cut at least one attribute was dropped; how many is not known.
+        let cut = [u32::from(record.has(RECORD_FLAG_CUT)), 0, 0];
+        for (tag, (dropped, least)) in [0x50, 0x60, 0x70].into_iter().zip(facts.dropped.into_iter().zip(cut)) {
+            if dropped.max(least) > 0 {
+                out.push(tag);
+                varint(out, dropped.max(least).into());
+            }
         }
         status(out, record.status(), facts.status_message);
         let remote = if record.has(RECORD_FLAG_REMOTE_PARENT) { 0x200 } else { 0 };

@@ -96,7 +96,7 @@ struct tandem_header {
 	unsigned long long control_offset; /* offset of the control page */
 	unsigned long long descriptors_offset; /* offset of the descriptor table */
 	unsigned long long keys_offset; /* offset of the table of registered keys */
-	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line */
+	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line */
 	unsigned long long entries_offset; /* offset of the in-flight table */
 	unsigned long long series_offset; /* offset of the counts: processor_count tables of series_count series */
 	unsigned long long rings_offset; /* offset of the ring headers, one a processor, then of the rings, page aligned */
@@ -167,7 +167,7 @@ struct tandem_control {
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
 	unsigned int function_count; /* functions registered; raised after their text is complete */
-	unsigned long long lost_entries; /* spans that found the in-flight table full (recorded, but not crash-safe) */
+	unsigned long long lost_entries; /* spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded */
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
 	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
