@@ -28,7 +28,7 @@ func readEnvironment() {
 		rootFlags = randomFlag
 	}
 	for _, name := range limits {
-		if value := env(name); value != "" && !isCount(value) {
+		if value := trimBlanks(env(name)); value != "" && !isCount(value) {
 			warn(name, value, "is not a number; it is ignored")
 		}
 	}
@@ -43,7 +43,7 @@ var limits = [...]string{
 
 // isTrue reads a switch: only "true" is true.
 func isTrue(name string) bool {
-	value := env(name)
+	value := trimBlanks(env(name))
 	if value != "" && !equalFold(value, "true") && !equalFold(value, "false") {
 		warn(name, value, "is neither true nor false; it counts as false")
 	}
@@ -69,7 +69,7 @@ func env(name string) string {
 func resourceText() []byte {
 	var text []byte
 	for _, name := range limits { // first: there is room for these, whatever the others say
-		if value := env(name); isCount(value) {
+		if value := trimBlanks(env(name)); isCount(value) {
 			text = append(append(append(append(text, name...), '='), value...), '\n')
 		}
 	}

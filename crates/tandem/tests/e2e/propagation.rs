@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use model::{Kind, Span, SpanId};
+use model::{Kind, Span, SpanId, Value};
 
 use crate::agent::machine;
 use crate::golang::{self, woven};
@@ -265,4 +265,44 @@ fn samplers_decide_alike() {
     }
     assert_eq!(exported, expected);
     assert_eq!(rows["parents"].len(), 5);
+}
+
+/// Scenario: limits on what a span may hold, of which one is no number.
+#[test]
+fn limits_of_the_environment_are_kept() {
+    if golang::missing("propagation limits_of_the_environment_are_kept") {
+        return;
+    }
+    let _machine = machine();
+    let observed = Observed::new();
+    let limits = [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "2"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "lots"),
+        ("OTEL_SDK_DISABLED", "perhaps"),
+    ];
+    let row = observed.row("limits", [&limits, &[], &[]]);
+    row.ask(&[]);
+    let said = row.end();
+    let warnings: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        warnings,
+        [
+            "tandem: warning: OTEL_SDK_DISABLED: perhaps is neither true nor false; it counts as false",
+            "tandem: warning: OTEL_SPAN_EVENT_COUNT_LIMIT: lots is not a number; it is ignored",
+        ]
+    );
+    let rows = observed.spans(5);
+    let (limited, free): (Vec<_>, Vec<_>) = rows["limits"].iter().partition(|span| role(span) == "front");
+    assert_eq!((limited.len(), free.len()), (2, 3));
+    for span in limited {
+        assert_eq!(span.attributes.len(), 3, "{:?}", span.attributes);
+        let texts = span.attributes.values().filter_map(|value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        });
+        assert!(texts.into_iter().all(|text| text.chars().count() <= 4), "{:?}", span.attributes);
+    }
+    assert!(free.iter().all(|span| span.attributes.len() > 3));
 }
