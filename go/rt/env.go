@@ -19,6 +19,7 @@ func readEnvironment() {
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
+	inherited.traceparent, inherited.tracestate = env("TRACEPARENT"), env("TRACESTATE")
 	configureSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"))
 }
 
