@@ -16,7 +16,21 @@ seeds() { # target: folders of inputs to begin with
     case $1 in
         splicer) echo "$PWD/crates/weave/tests/golden" "$PWD/packs" ;;
         pack) echo "$PWD/packs" ;;
+        executable) small_executables "$home/seeds/executable" ;;
     esac
+}
+
+# Object files with the go command's record in them: real programs are too long to change.
+small_executables() { # folder
+    mkdir -p "$1"
+    while read -r target section; do
+        printf '.section %s\n.p2align 4\n.ascii "\\377 Go buildinf:"\n.byte 8,2\n.zero 16\n.byte 6\n.ascii "go1.26"\n.byte 56\n.zero 16\n.ascii "path\\tcommand/x\\nmod\\tx\\tv1\\n"\n.zero 16\n' "$section" |
+            clang-19 -target "$target" -c -x assembler - -o "$1/$target"
+    done <<-EOF
+		x86_64-linux-gnu .go.buildinfo,"aw"
+		x86_64-apple-darwin __DATA,__go_buildinfo
+	EOF
+    echo "$1"
 }
 
 failed=()

@@ -25,6 +25,8 @@ suite() {
             ok=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$log")
             bad=$(awk '/^test result:/ { n += $6 } END { print n + 0 }' "$log")
             sed -n 's/^skipped: \(.*\)/\1/p' "$log" >>"$ignored"
+            # Those with #[ignore] are not named here; the attribute names their target.
+            awk -v name="$name" '/^test result:/ { for (n = $8; n > 0; n--) print name ": a long test with a make target of its own" }' "$log" >>"$ignored"
             ;;
         go)
             ok=$(grep -c '^--- PASS' "$log")
@@ -54,7 +56,11 @@ suite() {
 
 early=$(sort -u "$TANDEM_SKIPS" | wc -l) # each returned early and was counted as passed above
 skipped=$((early + $(wc -l <"$ignored")))
-[ "$skipped" = 0 ] || { echo; echo "Skipped, and why:"; sort -u "$TANDEM_SKIPS" "$ignored" | sed 's/^/  /'; }
+if [ "$skipped" != 0 ]; then
+    echo
+    echo "Skipped, and why:"
+    sort "$ignored" <(sort -u "$TANDEM_SKIPS") | uniq -c | sed 's/^ *1 /  /; s/^ *\([0-9][0-9]*\) /  \1 times /'
+fi
 [ ${#failures[@]} = 0 ] || { echo; echo "Failed: ${failures[*]}"; }
 echo
 echo "$((passed - early)) passed, $failed failed, $skipped skipped"

@@ -28,6 +28,7 @@ var parts = []part{
 	{"hello-memory", "a request to net/http over a connection in memory", memoryPart},
 	{"functions", "a function woven dormant, that calls itself ten deep", functionsPart},
 	{"park", "park and unpark of a goroutine", parkPart},
+	{"start", "the life of a program that does nothing", startPart},
 	{"hello-sockets", "a saturated net/http server, against one instrumented by hand", socketsPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},

@@ -24,7 +24,7 @@ var pendingSocket = -1
 // greetAgent is called once, at start-up.
 func greetAgent() {
 	answered = control.generation
-	socket := sendHello(startTimeout)
+	socket := sendHello(startTimeout, 0)
 	if socket < 0 {
 		return
 	}
@@ -45,15 +45,15 @@ func connectAgain() {
 	socket := pendingSocket
 	pendingSocket = -1
 	if socket < 0 {
-		socket = sendHello(laterTimeout)
+		socket = sendHello(laterTimeout, 0)
 	}
 	if socket >= 0 {
 		readWelcome(socket, laterTimeout)
 	}
 }
 
-// sendHello connects and introduces the program. It returns -1 where there is no agent.
-func sendHello(timeout int64) int {
+// sendHello connects and introduces the program, or says why it has no memory to show. It returns -1 where there is no agent.
+func sendHello(timeout int64, reason syscall.Errno) int {
 	socket, failure := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if failure != nil {
 		debug("socket: ", failure.Error())
@@ -77,8 +77,14 @@ func sendHello(timeout int64) int {
 		generation:    atomic.LoadUint32(&control.generation),
 		fileSize:      uint64(memorySize),
 	}
+	var rights []byte
+	if reason == 0 {
+		rights = syscall.UnixRights(memoryFile)
+	} else {
+		hello.generation = uint32(reason)
+	}
 	message := unsafe.Slice((*byte)(unsafe.Pointer(&hello)), unsafe.Sizeof(hello))
-	if failure := syscall.Sendmsg(socket, message, syscall.UnixRights(memoryFile), nil, syscall.MSG_NOSIGNAL); failure != nil {
+	if failure := syscall.Sendmsg(socket, message, rights, nil, syscall.MSG_NOSIGNAL); failure != nil {
 		debug("hello: ", failure.Error())
 		syscall.Close(socket)
 		return -1

@@ -93,6 +93,7 @@ func Begin(switches *Switches, index int, explicit *Span) *Span {
 	if span == nil {
 		return nil
 	}
+	span.panics = runtime_panics()
 	span.state |= stateEntering
 	if active.flags&activeArguments != 0 && span.Recording() {
 		span.state |= stateArguments

@@ -61,9 +61,32 @@ func takeSpan() *Span {
 			procUnpin()
 			return span
 		}
+	} else if span := takeShared(); span != nil {
+		procUnpin()
+		return span
 	}
 	procUnpin()
 	return newSpan()
+}
+
+// takeShared is takeSpan for the Ps that have no free spans of their own.
+//
+//go:norace
+func takeShared() *Span {
+	if shared.count == 0 || !acquireShortly(&shared.lock) {
+		return nil
+	}
+	var span *Span
+	if shared.count > 0 {
+		shared.count--
+		span = shared.spans[shared.count]
+		shared.spans[shared.count] = nil
+	}
+	release(&shared.lock)
+	if span != nil {
+		span.unheard, span.seed = more.stillFull(), rand()
+	}
+	return span
 }
 
 // newSpan makes a context record with an entry that was never used, or with one on the heap when the table is full.

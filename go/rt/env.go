@@ -24,6 +24,9 @@ func readEnvironment() {
 	}
 	ownSampler = parseSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"), warn)
 	usePropagators(parsePropagators(env("OTEL_PROPAGATORS"), warn))
+	for index := range headers {
+		inherited[index] = env(headers[index].Variable)
+	}
 	if isTrue("TANDEM_RANDOM_FLAG") {
 		rootFlags = randomFlag
 	}

@@ -8,12 +8,26 @@ import (
 // For functions that users mark with //tandem:span.
 
 // StartFunc begins the span of a marked function.
-func StartFunc(op *Op, explicit *Span) *Span { return Start(op, explicit) }
+func StartFunc(op *Op, explicit *Span) *Span {
+	span := Start(op, explicit)
+	if span != nil {
+		span.panics = runtime_panics()
+	}
+	return span
+}
 
-// EndFunc ends the span of a marked function; err points to its error result, if it has one.
+// EndFunc ends the span of a marked function; err points to its error result, if it has one. It is deferred. A panic that
+// passes through the function is an event of the span, and goes on.
 func (s *Span) EndFunc(err *error) {
 	if s == nil {
 		return
+	}
+	if runtime_panics() > s.panics {
+		if value, panicking := runtime_panicked(); panicking {
+			s.setPanic(value)
+			s.End()
+			return
+		}
 	}
 	if err != nil && *err != nil {
 		s.setError(*err)

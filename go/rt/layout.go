@@ -465,8 +465,8 @@ type helloLayout struct {
 	magic         uint32 // HELLO_MAGIC
 	layoutVersion uint32 // layout of the memfd
 	pid           uint32 // process id as the program sees it
-	generation    uint32 // the control page's generation that this answers
-	fileSize      uint64 // bytes of the memfd
+	generation    uint32 // the control page's generation that this answers; without a memfd, the errno that says why
+	fileSize      uint64 // bytes of the memfd; 0: there is none, nothing will be recorded
 }
 
 // The build fails here when Go lays helloLayout out differently.

@@ -17,6 +17,16 @@ func runtime_slot() unsafe.Pointer
 //go:linkname runtime_offsets
 func runtime_offsets() (slot, gm, mg0, curg, firstg0, size uintptr)
 
+// runtime_panics is how many panics this goroutine has not recovered from: more than one where a deferred function panics.
+//
+//go:linkname runtime_panics
+func runtime_panics() uint32
+
+// runtime_panicked is what the newest of them was raised with; false: there is none, or it is a runtime.Goexit.
+//
+//go:linkname runtime_panicked
+func runtime_panicked() (value any, panicking bool)
+
 // nanotime reads CLOCK_MONOTONIC, the clock of bpf_ktime_get_ns.
 //
 //go:linkname nanotime runtime.nanotime
@@ -36,7 +46,8 @@ type slot struct {
 	index   uint32         // account index; 0: none yet; belongs to the g struct for good
 	on      uint32         // not 0: the runtime adds up this goroutine's waits
 	stamp   int64          // time of the last change of state
-	ns      [10]int64      // nanoseconds waited, by class; see goParts
+	ns      [9]int64       // nanoseconds waited, by class; see goParts
+	exit    int64          // what os.Exit was called with
 }
 
 // here returns the current goroutine's slot. The pointer must not outlive the caller.

@@ -32,8 +32,13 @@ var (
 	// memoryFile is the memfd, memorySize its size.
 	memoryFile int
 	memorySize uintptr
-	// processors has one element a ring.
+	// processors has one element a P.
 	processors []processor
+	// more is what the Ps write to that a raised GOMAXPROCS has added, under its lock.
+	more struct {
+		lock uint32
+		*processor
+	}
 )
 
 // processor is what one P writes to: its ring, its counts, its free spans. Only code that is pinned to the P touches it.
@@ -99,15 +104,16 @@ func layOut(base unsafe.Pointer, count uint32) {
 	header.resourceSize = uint32(copy(resource, resourceText()))
 	describeGoroutines(header)
 
-	processors = make([]processor, count)
-	for index := range processors {
-		target := &processors[index]
+	all := make([]processor, count)
+	for index := range all {
+		target := &all[index]
 		target.ring = (*ringLayout)(unsafe.Add(base, ringsAt(count)+uintptr(index)*unsafe.Sizeof(ringLayout{})))
 		target.data = unsafe.Add(base, ringDataAt(count)+uintptr(index)*ringSize)
 		target.series = unsafe.Add(base, seriesAt+uintptr(index)*seriesBytes)
 		target.latest = target.seriesAt(0)
 		target.traces = rand()
 	}
+	processors, more.processor = all[:count-1], &all[count-1]
 	control = (*controlLayout)(unsafe.Add(base, controlAt))
 	functions = unsafe.Add(base, functionsAt(count))
 	atomic.StoreUint64(&header.magic, magic)

@@ -25,8 +25,7 @@ func makeMemory(count uint32) unsafe.Pointer {
 	name := []byte("tandem\x00")
 	descriptor, _, failure := syscall.Syscall(sysMemfdCreate, uintptr(unsafe.Pointer(&name[0])), memfdCloexec|memfdAllowSealing, 0)
 	if failure != 0 {
-		debug("memfd_create: ", failure.Error(), "; nothing is recorded")
-		return nil
+		return withoutMemory("memfd_create", failure)
 	}
 	file := int(descriptor)
 	if moved, _, failure := syscall.Syscall(syscall.SYS_FCNTL, descriptor, syscall.F_DUPFD_CLOEXEC, firstDescriptor); failure == 0 {
@@ -35,21 +34,30 @@ func makeMemory(count uint32) unsafe.Pointer {
 	}
 	size := fileSize(count)
 	if failure := syscall.Ftruncate(file, int64(size)); failure != nil {
-		debug("ftruncate: ", failure.Error(), "; nothing is recorded")
 		syscall.Close(file)
-		return nil
+		return withoutMemory("ftruncate", failure)
 	}
 	// Sealed, the agent can map it without fear of being cut off. Refused seals are the agent's to judge.
 	syscall.Syscall(syscall.SYS_FCNTL, uintptr(file), addSeals, sealSeal|sealShrink|sealGrow)
 	base := mapShared(file, size, syscall.PROT_READ|syscall.PROT_WRITE)
 	if base == nil {
-		debug("mmap of shared memory refused; nothing is recorded")
 		syscall.Close(file)
-		return nil
+		return withoutMemory("mmap", syscall.ENOMEM)
 	}
 	memoryFile, memorySize = file, size
 	layOut(base, count)
 	return base
+}
+
+// withoutMemory says why nothing is recorded: to the agent, so that somebody notices.
+func withoutMemory(what string, failure error) unsafe.Pointer {
+	debug(what, ": ", failure.Error(), "; nothing is recorded")
+	if number, known := failure.(syscall.Errno); known {
+		if socket := sendHello(startTimeout, number); socket >= 0 {
+			syscall.Close(socket)
+		}
+	}
+	return nil
 }
 
 // mapShared maps a file's first bytes, or returns nil.
@@ -62,6 +70,22 @@ func mapShared(file int, size uintptr, protection int) unsafe.Pointer {
 }
 
 func processID() int { return syscall.Getpid() }
+
+// executableName is the base name of the program's file.
+func executableName() string {
+	var room [4096]byte
+	size, failure := syscall.Readlink("/proc/self/exe", room[:])
+	if failure != nil {
+		return ""
+	}
+	name := string(room[:size])
+	for index := len(name) - 1; index >= 0; index-- {
+		if name[index] == '/' {
+			return name[index+1:]
+		}
+	}
+	return name
+}
 
 // clockPair reads both clocks at one moment.
 func clockPair() (monotonic, realtime uint64) {

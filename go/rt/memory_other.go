@@ -14,6 +14,8 @@ func connectAgain() {}
 
 func processID() int { return 0 }
 
+func executableName() string { return "" }
+
 func clockPair() (monotonic, realtime uint64) { return 0, 0 }
 
 func threadLocalG(uintptr) (offset int64, found bool) { return 0, false }

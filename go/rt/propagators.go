@@ -50,8 +50,8 @@ func parsePropagators(list string, wrong func(variable, value, what string)) (re
 	return result
 }
 
-// Header is a header's name as HTTP/2 and gRPC write it, and as net/http keeps it.
-type Header struct{ Lower, Canonical string }
+// Header is a header's name as HTTP/2 and gRPC write it, as net/http keeps it, and as a variable of the environment.
+type Header struct{ Lower, Canonical, Variable string }
 
 // The headers that there are. Each is written behind those before it.
 const (
@@ -67,15 +67,15 @@ const (
 )
 
 var headers = [...]Header{
-	{"traceparent", "Traceparent"},
-	{"tracestate", "Tracestate"},
-	{"b3", "B3"},
-	{"x-b3-traceid", "X-B3-Traceid"},
-	{"x-b3-spanid", "X-B3-Spanid"},
-	{"x-b3-sampled", "X-B3-Sampled"},
-	{"x-b3-flags", "X-B3-Flags"},
-	{"x-b3-parentspanid", "X-B3-Parentspanid"},
-	{"baggage", "Baggage"},
+	{"traceparent", "Traceparent", "TRACEPARENT"},
+	{"tracestate", "Tracestate", "TRACESTATE"},
+	{"b3", "B3", "B3"},
+	{"x-b3-traceid", "X-B3-Traceid", "X_B3_TRACEID"},
+	{"x-b3-spanid", "X-B3-Spanid", "X_B3_SPANID"},
+	{"x-b3-sampled", "X-B3-Sampled", "X_B3_SAMPLED"},
+	{"x-b3-flags", "X-B3-Flags", "X_B3_FLAGS"},
+	{"x-b3-parentspanid", "X-B3-Parentspanid", "X_B3_PARENTSPANID"},
+	{"baggage", "Baggage", "BAGGAGE"},
 }
 
 // reads returns the headers that are looked at.

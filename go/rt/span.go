@@ -264,15 +264,25 @@ func (s *Span) finish(at *slot) {
 //
 //go:norace
 func (s *Span) emit(number int) {
+	if number < len(processors) {
+		s.emitTo(&processors[number])
+		return
+	}
+	if acquireShortly(&more.lock) {
+		s.emitTo(more.processor)
+		release(&more.lock)
+		return
+	}
+	atomic.AddUint64(&more.ring.dropped, 1)
+	s.state = 0
+	(*recordLayout)(s.entry).size = 0
+}
+
+//go:norace
+func (s *Span) emitTo(own *processor) {
 	record := (*recordLayout)(s.entry)
 	sampled := s.state&stateSampled != 0
 	s.state = 0
-	if number >= len(processors) {
-		atomic.AddUint64(&processors[0].ring.dropped, 1)
-		record.size = 0
-		return
-	}
-	own := &processors[number]
 	size := (s.used + 7) &^ 7
 	if !sampled {
 		if s.unheard && s.traceFlags&sampledFlag != 0 {

@@ -375,6 +375,14 @@ impl Pipeline {
                 self.connections.remove(&token);
                 self.fault(cause);
             }
+            Greeting::Without(errno) => {
+                let peer = handshake::peer(connection.socket.as_fd());
+                self.connections.remove(&token);
+                match peer {
+                    Some(pid) => self.refuse(pid, &OpenError::Absent(errno.into())),
+                    None => self.fault("foreign_pid_namespace"),
+                }
+            }
             Greeting::Hello(memory) => {
                 if let Some(connection) = self.connections.remove(&token) {
                     self.hello(&connection.socket, &memory);
@@ -385,6 +393,7 @@ impl Pipeline {
 
     fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd) {
         let Some(pid) = handshake::peer(connection.as_fd()) else { return self.fault("foreign_pid_namespace") };
+        self.end_replaced(pid);
         let known = Identity::of(memory.as_fd()).ok().and_then(|identity| self.session_of(identity));
         let token = match known {
             Some(token) => token,
@@ -403,6 +412,21 @@ impl Pipeline {
         }
         session.beat(clock::now());
         handshake::welcome(connection.as_fd(), session.accounts.as_ref());
+    }
+
+    /// Ends what a process did before it became another program (exec): its memory is closed, its process lives on.
+    fn end_replaced(&mut self, pid: u32) {
+        let earlier = self.sessions.iter().filter(|(_, session)| session.pid() == pid);
+        let earlier: Vec<(u64, Identity)> = earlier.map(|(token, session)| (*token, session.identity())).collect();
+        if earlier.is_empty() {
+            return;
+        }
+        let held = process::memories(pid);
+        for (token, identity) in earlier {
+            if !held.contains(&identity) {
+                self.end(token);
+            }
+        }
     }
 
     fn session_of(&self, identity: Identity) -> Option<u64> {

@@ -467,8 +467,13 @@ pub const HELLO: Struct = Struct {
         f("magic", Type::U32, 0, "HELLO_MAGIC"),
         f("layout_version", Type::U32, 4, "layout of the memfd"),
         f("pid", Type::U32, 8, "process id as the program sees it"),
-        f("generation", Type::U32, 12, "the control page's generation that this answers"),
-        f("file_size", Type::U64, 16, "bytes of the memfd"),
+        f(
+            "generation",
+            Type::U32,
+            12,
+            "the control page's generation that this answers; without a memfd, the errno that says why",
+        ),
+        f("file_size", Type::U64, 16, "bytes of the memfd; 0: there is none, nothing will be recorded"),
     ],
 };
 /// `hello.magic`.

@@ -33,6 +33,9 @@ pub enum OpenError {
     /// A system call failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
+    /// The program has none.
+    #[error("the program was not allowed to make any: {0}; its spans are lost")]
+    Absent(#[source] io::Error),
     /// It is not an anonymous memory file.
     #[error("it is not a memory file")]
     Kind,

@@ -111,6 +111,8 @@ pub(crate) enum Greeting {
     Waiting,
     /// The program's memory.
     Hello(OwnedFd),
+    /// The program could not make any, for this reason.
+    Without(Errno),
     /// Nonsense, or the end.
     Over(&'static str),
 }
@@ -134,7 +136,14 @@ pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    memory.map_or(Greeting::Over("hello_without_memory"), Greeting::Hello)
+    let number = |name| u32::from_le_bytes(message[HELLO.at(name)..][..4].try_into().expect("four bytes"));
+    match memory {
+        Some(memory) => Greeting::Hello(memory),
+        None if number("file_size") == 0 && number("generation") != 0 => {
+            Greeting::Without(Errno::from_raw_os_error(number("generation") as i32))
+        }
+        None => Greeting::Over("hello_without_memory"),
+    }
 }
 
 /// Answers; a program that has gone away meanwhile is no concern.

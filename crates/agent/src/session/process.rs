@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use model::{Attributes, Resource, Value};
 use record::layout::{HEADER, MEMFD_NAME};
-use record::{Header, MonotonicNanos};
+use record::{Header, Identity, MonotonicNanos};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -41,21 +41,31 @@ pub(crate) fn started(memory: &File) -> Option<MonotonicNanos> {
 
 /// The shared memory of a woven program; `thorough` looks at all its descriptors.
 pub(crate) fn find_memory(pid: u32, thorough: bool) -> Option<File> {
-    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
-    let open = |path: &Path| {
-        let target = fs::read_link(path).ok()?;
-        if target.to_str()? != format!("/memfd:{MEMFD_NAME} (deleted)") {
-            return None;
-        }
-        File::options().read(true).write(true).open(path).ok()
-    };
-    if let Some(file) = LIKELY_DESCRIPTORS.into_iter().find_map(|number| open(&folder.join(number.to_string()))) {
-        return Some(file);
+    let folder = folder(pid);
+    let likely = LIKELY_DESCRIPTORS.into_iter().find_map(|number| open_memory(&folder.join(number.to_string())));
+    if likely.is_some() || !thorough {
+        return likely;
     }
-    if !thorough {
+    fs::read_dir(&folder).ok()?.flatten().find_map(|entry| open_memory(&entry.path()))
+}
+
+/// Every shared memory that the process holds; more than one where it holds several Go runtimes.
+pub(crate) fn memories(pid: u32) -> Vec<Identity> {
+    let entries = fs::read_dir(folder(pid)).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| open_memory(&entry.path()));
+    files.filter_map(|file| Identity::of(file.as_fd()).ok()).collect()
+}
+
+fn folder(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/fd"))
+}
+
+fn open_memory(path: &Path) -> Option<File> {
+    let target = fs::read_link(path).ok()?;
+    if target.to_str()? != format!("/memfd:{MEMFD_NAME} (deleted)") {
         return None;
     }
-    fs::read_dir(&folder).ok()?.flatten().find_map(|entry| open(&entry.path()))
+    File::options().read(true).write(true).open(path).ok()
 }
 
 /// Whether all that is left of the process is its exit code.

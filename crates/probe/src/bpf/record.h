@@ -376,8 +376,8 @@ struct tandem_hello {
 	unsigned int magic; /* HELLO_MAGIC */
 	unsigned int layout_version; /* layout of the memfd */
 	unsigned int pid; /* process id as the program sees it */
-	unsigned int generation; /* the control page's generation that this answers */
-	unsigned long long file_size; /* bytes of the memfd */
+	unsigned int generation; /* the control page's generation that this answers; without a memfd, the errno that says why */
+	unsigned long long file_size; /* bytes of the memfd; 0: there is none, nothing will be recorded */
 };
 _Static_assert(sizeof(struct tandem_hello) == 24, "hello");
 _Static_assert(__builtin_offsetof(struct tandem_hello, magic) == 0, "hello.magic");

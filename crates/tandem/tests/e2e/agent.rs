@@ -3,7 +3,7 @@
 //! Guarantees: programs that were started before it are found, with what they had done until then; those started after it
 //! connect by themselves; programs go on when it ends; its socket goes with it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs::File;
 
 use crate::golang;
 use crate::prometheus;
@@ -11,10 +11,12 @@ use crate::rig::{LIMIT, Rig, Running, eventually};
 use crate::spans::service;
 use crate::steps::{Steps, numbers};
 
-/// Such an agent takes any program that has none. Tests with programs that have none for a moment take turns.
-pub fn machine() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Such an agent takes any program that has none. Tests with programs that have none for a moment take turns, also with those
+/// of another test run on this machine: the lock is one on a folder that all have.
+pub fn machine() -> File {
+    let turn = File::open(std::env::temp_dir()).expect("the folder for temporary files");
+    turn.lock().expect("a lock");
+    turn
 }
 
 fn walk(steps: &Steps, numbers: std::ops::Range<u32>) {

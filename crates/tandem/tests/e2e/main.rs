@@ -9,6 +9,7 @@
 mod agent;
 mod collector;
 mod crash;
+mod ends;
 mod functions;
 mod garbage;
 mod go_versions;

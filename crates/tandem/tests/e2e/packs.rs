@@ -23,7 +23,7 @@ struct Promise {
     sometimes: &'static [&'static str],
 }
 
-const PROMISES: [Promise; 5] = [
+const PROMISES: [Promise; 7] = [
     Promise {
         scope: "tandem/net/http",
         kind: Kind::Server,
@@ -92,6 +92,18 @@ const PROMISES: [Promise; 5] = [
             "server.port",
             "error.type",
         ],
+    },
+    Promise {
+        scope: "tandem/os/exec",
+        kind: Kind::Client,
+        always: &["process.executable.name"],
+        sometimes: &["process.pid", "process.exit.code", "error.type"],
+    },
+    Promise {
+        scope: "tandem/process",
+        kind: Kind::Internal,
+        always: &["process.executable.name", "process.pid", "process.exit.code"],
+        sometimes: &["error.type"],
     },
 ];
 
@@ -169,6 +181,7 @@ fn branch(span: &Span, children: &Children<'_>, depth: usize) -> String {
     }
     text.push('\n');
     for (key, value) in &span.attributes {
+        let value = if key == "process.pid" { &Value::String("<pid>".to_owned()) } else { value };
         let _ = writeln!(text, "{indent}  · {key} = {}", value.to_string().replace('\n', "\\n"));
     }
     let below = children.get(&(span.trace_id, Some(span.span_id))).into_iter().flatten();
@@ -220,6 +233,11 @@ fn grpc() {
 #[test]
 fn gin() {
     check("gin");
+}
+
+#[test]
+fn os_exec() {
+    check("os-exec");
 }
 
 /// Records of every handler carry the ids of the span that they were written in.

@@ -42,7 +42,8 @@ pub fn program(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("OTEL_") || text.starts_with("TANDEM_") || text.starts_with("SHOP_") {
+        let prefixes = ["OTEL_", "TANDEM_", "SHOP_", "TRACEPARENT", "TRACESTATE"];
+        if prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }

@@ -1,0 +1,64 @@
+package rt
+
+// The program itself as a span, when whoever started it has put a trace into its environment: TRACEPARENT, TRACESTATE and
+// BAGGAGE, or what else OTEL_PROPAGATORS says, as OpenTelemetry's "environment variables as context propagation carriers" has it. The attributes are those of the semantic
+// conventions for command-line programs. The span begins with the program, is current in main and in what that starts, and
+// ends when main returns or os.Exit is called; a program that is killed leaves it unfinished.
+
+var (
+	processSpan        *Span
+	keyProcessExitCode Key
+	// An initialiser, so that goroutines that packages start when they are initialised belong to the span.
+	_ = startProcess()
+)
+
+// inherited is what the environment held when the program started, by header; nothing changes it later.
+var inherited [len(headers)]string
+
+// Inherited is what the variable of a header was when the program started.
+func Inherited(header Header) string {
+	for index := range headers {
+		if headers[index] == header {
+			return inherited[index]
+		}
+	}
+	return ""
+}
+
+// startProcess begins the program's span, in the goroutine that will run main.
+func startProcess() bool {
+	if memory == nil {
+		return false
+	}
+	var in Incoming
+	for index := range headers {
+		if inherited[index] != "" {
+			in.Catch(headers[index].Lower, inherited[index:index+1])
+		}
+	}
+	var known parent
+	if _, found := in.parent(&known); !found {
+		return false
+	}
+	op := NewOp("process", "tandem/process", KindInternal, "{process.executable.name}")
+	keyProcessExitCode = NewKey("process.exit.code")
+	span := StartIncoming(op, &in)
+	if span == nil {
+		return false
+	}
+	span.Str(NewKey("process.executable.name"), executableName())
+	span.Int(NewKey("process.pid"), int64(processID()))
+	onExit(endProcess)
+	processSpan = span
+	return true
+}
+
+// endProcess ends it. It is run by the goroutine that ends the program.
+func endProcess() {
+	code := here().exit
+	processSpan.Int(keyProcessExitCode, code)
+	if code != 0 {
+		processSpan.SetError(string(appendNumber(nil, int(code))), "")
+	}
+	processSpan.End()
+}

@@ -1,0 +1,3 @@
+module example.com/tandem/osexec
+
+go 1.21
