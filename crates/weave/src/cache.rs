@@ -320,7 +320,7 @@ fn description(kind: &str) -> &'static str {
         "module" => "woven modules",
         "file" => "woven files of your own packages",
         "overlay" | MANIFEST | "plan" => "what woven builds are told",
-        "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
+        "modules" | "package" | "index" | "versioned" | "built" => "what is known of modules and packages",
         "pack" | "verify" => "what is known of packs and of the versions that they fit",
         UNFINISHED => "what is being made",
         RUNNING => "running builds",

@@ -14,6 +14,7 @@ use crate::embedded;
 use crate::env::quoted;
 use crate::error::{WeaveError, at};
 use crate::overlay::UserOverlay;
+use crate::reuse::REFUSING_TOOL;
 use crate::runtime_patch;
 use crate::splice::Edit;
 use crate::tool;
@@ -25,7 +26,7 @@ use crate::weave::{self, Input, Outcome, RuleOf, RuleReport, Woven};
 pub const DESCRIPTION: &str = "tandem.json";
 
 /// Tools in whose place the shadow tree has a link to the tandem binary.
-pub const WRAPPED_TOOLS: [&str; 3] = ["compile", "cover", "link"];
+pub const WRAPPED_TOOLS: [&str; 4] = ["asm", "compile", "cover", "link"];
 
 /// The go command that finds the shadow tree, below its root.
 pub const WOVEN_GO: &str = "libexec/go";
@@ -368,6 +369,7 @@ fn link_commands(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), Weave
     let woven = shadow.join(WOVEN_GO);
     let dir = woven.parent().expect("it has a folder");
     fs::create_dir_all(dir).map_err(at("create", dir))?;
+    link(wrapper, &shadow.join(REFUSING_TOOL))?;
     link_or_copy(&real.join("go"), &woven).map_err(at("create", &woven))
 }
 
