@@ -36,7 +36,8 @@ impl Object {
             parts.push((name, start..start + length));
             at = start + length + length % 2;
         }
-        let is_known = matches!(parts.as_slice(), [(first, _), (second, _), ..] if first == EXPORT_DATA && second == CODE);
+        let is_known =
+            matches!(parts.as_slice(), [(first, _), (second, _), ..] if first == EXPORT_DATA && second == CODE);
         is_known.then_some(Object { content, parts })
     }
 
@@ -117,7 +118,12 @@ mod tests {
 
     fn object(id: &str, export: &str, code: &str) -> Vec<u8> {
         let part = |text: &str| format!("go object linux amd64 go1.26\nbuild id \"{id}\"\n\n{text}").into_bytes();
-        archive(&[(EXPORT_DATA, &part(export)), (CODE, &part(code)), ("asm_amd64.o", b"asm"), ("a_name_longer_th", b"x")])
+        archive(&[
+            (EXPORT_DATA, &part(export)),
+            (CODE, &part(code)),
+            ("asm_amd64.o", b"asm"),
+            ("a_name_longer_th", b"x"),
+        ])
     }
 
     #[test]

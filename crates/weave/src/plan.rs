@@ -367,11 +367,8 @@ impl Plan {
         let name = key.text(format!("{} {:?} {packages:?}", arguments.command, arguments.flags)).name();
         let is_known = Cache::open().is_ok_and(|cache| cache.kept::<bool>(BUILT, &name).is_some());
         self.first_build = (!is_known).then_some(name);
-        let foreign = vec![
-            self.mapping.shadow_root.clone(),
-            self.mapping.cache_root.clone(),
-            self.real_module_cache.clone(),
-        ];
+        let foreign =
+            vec![self.mapping.shadow_root.clone(), self.mapping.cache_root.clone(), self.real_module_cache.clone()];
         let question = Question::new(go, dir, arguments, packages, &self.mapping.shadow_root)
             .map(|question| if is_known { question.only_for(foreign) } else { question });
         let is_written =

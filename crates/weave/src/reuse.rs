@@ -44,9 +44,8 @@ const ITEM: char = '\0';
 const FORMAT: &str = "{{.ImportPath}}{{\"\\x01\"}}{{.Export}}{{\"\\x01\"}}{{.Dir}}{{\"\\x01\"}}{{join .CompiledGoFiles \"\\x00\"}}{{\"\\x01\"}}{{join .SFiles \"\\x00\"}}{{\"\\x01\"}}{{join .Imports \"\\x00\"}}";
 
 /// Flags of the go command on which its flags for the compiler depend.
-const PASSED_ON: [&str; 11] = [
-    "asan", "asmflags", "buildmode", "gcflags", "installsuffix", "mod", "msan", "pgo", "race", "tags", "trimpath",
-];
+const PASSED_ON: [&str; 11] =
+    ["asan", "asmflags", "buildmode", "gcflags", "installsuffix", "mod", "msan", "pgo", "race", "tags", "trimpath"];
 /// With these nothing is reused: the person wants everything compiled, or by something else than we know.
 const EXCLUDING: [&str; 8] = ["a", "compiler", "gccgoflags", "linkshared", "n", "pkgdir", "fuzz", "toolexec"];
 /// The same of the environment: the compiler writes more than its object then.
@@ -76,7 +75,8 @@ impl Question {
             name => EXCLUDING.contains(&name),
         };
         let is_excluded = arguments.is_outside_module() || arguments.flags.iter().any(excludes);
-        let has_variable = EXCLUDING_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|set| !set.is_empty()));
+        let has_variable =
+            EXCLUDING_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|set| !set.is_empty()));
         if is_excluded || has_variable {
             return None;
         }
@@ -87,7 +87,12 @@ impl Question {
         if matches!(arguments.command.as_str(), "test" | "vet") {
             words.push("-test".into());
         }
-        words.extend([format!("-toolexec={quote}{refuse}{quote}"), "-buildvcs=false".into(), "-f".into(), FORMAT.into()]);
+        words.extend([
+            format!("-toolexec={quote}{refuse}{quote}"),
+            "-buildvcs=false".into(),
+            "-f".into(),
+            FORMAT.into(),
+        ]);
         let passed_on = arguments.flags.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str()));
         words.extend(passed_on.map(|(name, value)| match value {
             Some(value) => format!("-{name}={value}"),
@@ -297,9 +302,10 @@ fn has_same_imports(package: &Plain<'_>, packages: &[Plain<'_>], config: &str) -
         Some((name, *objects.get(import)?))
     });
     let imports: BTreeMap<&str, &Path> = imports.collect();
-    config.lines().filter_map(|line| line.strip_prefix("packagefile ")?.split_once('=')).all(|(import, file)| {
-        imports.get(import).is_some_and(|plain| object::same_exports(plain, Path::new(file)))
-    })
+    config
+        .lines()
+        .filter_map(|line| line.strip_prefix("packagefile ")?.split_once('='))
+        .all(|(import, file)| imports.get(import).is_some_and(|plain| object::same_exports(plain, Path::new(file))))
 }
 
 /// Puts aside what the assembler would make of the package; it needs the compiler's header for that, which an object does

@@ -18,7 +18,12 @@ pub fn compile<'a>(
     let go = root.join(WOVEN_GO);
     let mut command = Command::new(&go);
     command.arg("build").args(packages).arg("tandem/rt").current_dir(root.join("src"));
-    command.env("GOROOT", root).env("GOTOOLCHAIN", "local").env("GOWORK", "off").env_remove(PLAN_VARIABLE).env_remove(REUSE_VARIABLE);
+    command
+        .env("GOROOT", root)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOWORK", "off")
+        .env_remove(PLAN_VARIABLE)
+        .env_remove(REUSE_VARIABLE);
     command.env("GOFLAGS", "-v=false"); // says nothing, but is there: flags of `go env -w` do not count
     let output = command.output().map_err(|error| WeaveError::GoBroken {
         command: format!("{} build", go.display()),
