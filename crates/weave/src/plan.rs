@@ -367,10 +367,12 @@ impl Plan {
         let name = key.text(format!("{} {:?} {packages:?}", arguments.command, arguments.flags)).name();
         let is_known = Cache::open().is_ok_and(|cache| cache.kept::<bool>(BUILT, &name).is_some());
         self.first_build = (!is_known).then_some(name);
+        // Who vets reads what compiler and vet say of the same package in the order in which they come to it.
+        let is_vet = arguments.command == "vet";
         let foreign =
             vec![self.mapping.shadow_root.clone(), self.mapping.cache_root.clone(), self.real_module_cache.clone()];
         let question = Question::new(go, dir, arguments, packages, &self.mapping.shadow_root)
-            .map(|question| if is_known { question.only_for(foreign) } else { question });
+            .map(|question| if is_known || is_vet { question.only_for(foreign) } else { question });
         let is_written =
             |folder: &tempfile::TempDir| question.is_some_and(|question| question.write(folder.path()).is_ok());
         self.reuse = self.reuse.take().filter(is_written);
