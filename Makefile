@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers test-go-versions test-splicer fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-debuggers test-go-versions test-reuse test-splicer fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test-go-versions: ## a woven program with every Go from 1.21 to 1.27, which the 
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples
 	@cargo test --package tandem-weave --test debuggers -- --ignored
+
+test-reuse: ## larger programs, with many flags: what is taken from the plain build is what the compiler would make (an hour)
+	@cargo build --quiet --package tandem-weave --examples
+	@cargo test --package tandem-weave --test reuse -- --ignored --nocapture
 
 test-splicer: ## weave every function of the standard library and of all modules in the module cache, in memory
 	@TANDEM_TEST_EVERY_FILE=1 cargo test --release --package tandem-weave --test splicer -- --nocapture
