@@ -141,12 +141,19 @@ func tandemSameTrace(traceparent string, span *tandem_rt.Span) bool {
 type tandemWire struct {
 	traceparent [tandem_rt.TraceparentSize]byte // first byte 0: nothing to write
 	tracestate  string
+	body        *tandem_rt.Span // whose body does work of its own when it is read; nil: it lies in memory
 }
 
 // fill takes the ids of the current span, unless the caller has his own.
 func (wire *tandemWire) fill(t *Transport, req *Request) {
 	span := tandem_rt.Current()
-	if span == nil || t.tandemDry || len(req.Header["Traceparent"]) != 0 {
+	if span == nil || t.tandemDry {
+		return
+	}
+	if req.Body != nil && req.Body != NoBody && req.GetBody == nil {
+		wire.body = span.Capture()
+	}
+	if len(req.Header["Traceparent"]) != 0 {
 		return
 	}
 	span.AppendTraceparent(wire.traceparent[:0])
@@ -171,13 +178,24 @@ type tandemCarrier struct {
 	wire *tandemWire
 }
 
-// carry is what writeLoop writes to.
+// carry is what writeLoop writes to. Its goroutine belongs to no request, but reads the request's body.
 func (c *tandemCarrier) carry(w *bufio.Writer, wire *tandemWire) io.Writer {
+	if wire.body != nil {
+		tandem_rt.Resume(wire.body)
+	}
 	if wire.traceparent[0] == 0 {
 		return w
 	}
 	c.Writer, c.wire = w, wire
 	return c
+}
+
+// written is called when the request is written.
+func (wire *tandemWire) written() {
+	if wire.body != nil {
+		wire.body = nil
+		tandem_rt.Restore(nil)
+	}
 }
 
 // tandemUncarry gives Request.write its writer back, and the headers to add.
