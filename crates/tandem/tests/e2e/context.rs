@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
@@ -21,7 +21,7 @@ use model::{Kind, Span, SpanId, TraceId};
 use serde::Deserialize;
 
 use crate::golang::{self, woven, woven_with_race_detector};
-use crate::rig::{LIMIT, Rig, Running};
+use crate::rig::{BUILD_LIMIT, LIMIT, Rig, Running, repository, run, tandem};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs/context";
@@ -55,6 +55,30 @@ fn every_parent_is_right_with_the_race_detector() {
 fn soak() {
     let duration = std::env::var("TANDEM_SOAK").unwrap_or_else(|_| "1h".to_owned());
     check(&woven(MODULE, &["."]).join(PROGRAM), &["-for", &duration, "-rate", "1000"], 1, LONG);
+}
+
+/// The same with other versions of Go, where the shapes that need a newer one, or modules that do, are left out.
+#[test]
+#[ignore = "make test-go-versions"]
+fn every_parent_is_right_in_go_versions_network() {
+    let versions = std::env::var("TANDEM_GO_VERSIONS").unwrap_or_else(|_| "go1.21.0 go1.24.13 go1.27.4".to_owned());
+    for version in versions.split_whitespace() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for file in fs::read_dir(repository().join(MODULE)).expect("the program").flatten() {
+            fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
+        }
+        let number = version.strip_prefix("go1.").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        if number.is_some_and(|number| number < 26) {
+            fs::write(folder.path().join("go.mod"), "module example.com/context-bed\n\ngo 1.21\n").expect("a go.mod");
+        }
+        let binary = folder.path().join(PROGRAM);
+        let mut build = tandem();
+        build.args(["go", "build", "-o"]).arg(&binary).arg(".").current_dir(folder.path());
+        let built = run(build.env("GOTOOLCHAIN", version), BUILD_LIMIT);
+        assert_eq!((built.code, &*built.stderr), (0, ""), "{version}: the weave is not whole\n{built}");
+        eprintln!("{version}:");
+        check(&binary, &["-spans", SHORT], 1, LONG);
+    }
 }
 
 fn spans() -> String {
