@@ -23,6 +23,7 @@ type Span struct {
 	kind  Kind
 	extra uint8 // what B3 says of the trace beyond that
 
+	home     uintptr        // the slot it was started on; 0: detached. The runtime finds it at homeOffset
 	used     uint32         // bytes of the record so far
 	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
 	live     uint64         // the span's id while it runs, else 0: says whether a pair of pointer and id still means this span
@@ -30,8 +31,7 @@ type Span struct {
 	rootLive uint64         // root.live as long as root runs
 	parent   *Span
 	parentID uint64
-	previous *Span   // what the slot held before
-	home     uintptr // the slot it was started on; 0: detached
+	previous *Span // what the slot held before
 
 	tracestate string
 	baggage    string
@@ -43,6 +43,11 @@ type Span struct {
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
 }
+
+// homeOffset is where tandem_enter looks for Span.home; the array has no other length.
+const homeOffset = 40
+
+var _ [homeOffset]struct{} = [unsafe.Offsetof(Span{}.home)]struct{}{}
 
 const (
 	stateLive       = 1 << iota // has not ended; metric keys are kept
@@ -186,6 +191,20 @@ func Resume(s *Span) (previous *Span) {
 	previous = (*Span)(at.context)
 	at.context = unsafe.Pointer(s.Capture())
 	return previous
+}
+
+// Carry returns what a goroutine that is started here would have, given what the context.Context carries: for work that
+// others are going to do later, who Resume it.
+//
+//go:norace
+func Carry(explicit *Span) *Span {
+	current := (*Span)(here().context)
+	if current != &muted {
+		if parent, _ := chooseParent(explicit, current); parent != nil {
+			current = parent
+		}
+	}
+	return current.Capture()
 }
 
 // Restore puts back what Resume, Unset or Ignore returned.

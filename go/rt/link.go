@@ -48,6 +48,7 @@ type slot struct {
 	stamp   int64          // time of the last change of state
 	ns      [9]int64       // nanoseconds waited, by class; see goParts
 	exit    int64          // what os.Exit was called with
+	coro    unsafe.Pointer // the runtime's
 }
 
 // here returns the current goroutine's slot. The pointer must not outlive the caller.

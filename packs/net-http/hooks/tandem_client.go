@@ -148,12 +148,21 @@ func tandemHasParent(header Header) bool {
 }
 
 // tandemWire is what a transportRequest carries from the goroutine that has the span to the one that writes.
-type tandemWire struct{ tandem_rt.Outgoing }
+type tandemWire struct {
+	tandem_rt.Outgoing
+	body *tandem_rt.Span // whose body does work of its own when it is read; nil: it lies in memory
+}
 
 // fill takes the context of the current span, unless the caller has his own.
 func (wire *tandemWire) fill(t *Transport, req *Request) {
 	span := tandem_rt.Current()
-	if span == nil || t.tandemDry || tandemHasParent(req.Header) {
+	if span == nil || t.tandemDry {
+		return
+	}
+	if req.Body != nil && req.Body != NoBody && req.GetBody == nil {
+		wire.body = span.Capture()
+	}
+	if tandemHasParent(req.Header) {
 		return
 	}
 	tandemFill(&wire.Outgoing, span, req.ctx, req.Header)
@@ -179,13 +188,24 @@ type tandemCarrier struct {
 	wire *tandemWire
 }
 
-// carry is what writeLoop writes to.
+// carry is what writeLoop writes to. Its goroutine belongs to no request, but reads the request's body.
 func (c *tandemCarrier) carry(w *bufio.Writer, wire *tandemWire) io.Writer {
+	if wire.body != nil {
+		tandem_rt.Resume(wire.body)
+	}
 	if wire.Heads() == 0 {
 		return w
 	}
 	c.Writer, c.wire = w, wire
 	return c
+}
+
+// written is called when the request is written.
+func (wire *tandemWire) written() {
+	if wire.body != nil {
+		wire.body = nil
+		tandem_rt.Restore(nil)
+	}
 }
 
 // tandemUncarry gives Request.write its writer back, and the headers to add.

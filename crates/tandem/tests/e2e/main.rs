@@ -8,6 +8,7 @@
 
 mod agent;
 mod collector;
+mod context;
 mod crash;
 mod ends;
 mod functions;

@@ -221,6 +221,21 @@ fn net_http() {
 }
 
 #[test]
+fn ants() {
+    check("ants");
+}
+
+#[test]
+fn conc() {
+    check("conc");
+}
+
+#[test]
+fn context() {
+    check("context");
+}
+
+#[test]
 fn database_sql() {
     check("database-sql");
 }
