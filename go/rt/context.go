@@ -20,7 +20,9 @@ type Span struct {
 	traceFlags     uint8 // W3C
 	attributesSize uint16
 
-	kind Kind
+	kind    Kind
+	byHand  bool  // see manual.go
+	foreign uint8 // foreign* bits
 
 	used     uint32         // bytes of the record so far
 	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
@@ -39,6 +41,7 @@ type Span struct {
 	keys       uint32 // a bit for each metric key that the record has
 	seed       uint64 // the first half of its trace id, should it begin a trace
 	account    account
+	manual     manual
 }
 
 const (
@@ -48,6 +51,8 @@ const (
 	stateMeasured               // account was taken
 	statePreviousOn             // the account was on before
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
+	stateTimed                  // the program has said when it ended
+	stateTwin                   // the span stands for a woven operation too; see StandFor
 )
 
 const sampledFlag = 1
@@ -223,12 +228,13 @@ func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLi
 func (s *Span) number() uint64 { return *(*uint64)(unsafe.Pointer(&s.id)) }
 
 // chooseParent decides whose child a new span is. Explicit beats slot; but where the slot's span runs and descends from
-// the explicit one, it is the closer of the two. A slot whose local root has ended gives a link instead of a parent.
+// the explicit one, it is the closer of the two, unless it was made by hand: then the program said with its context that it
+// means another. A slot whose local root has ended gives a link instead of a parent.
 //
 //go:norace
 func chooseParent(explicit, current *Span) (parent, link *Span) {
 	if explicit != nil {
-		if explicit != current && current != nil && current.live != 0 && current.descendsFrom(explicit) {
+		if explicit != current && current != nil && current.live != 0 && !current.byHand && current.descendsFrom(explicit) {
 			return current, nil
 		}
 		return explicit, nil
@@ -242,20 +248,18 @@ func chooseParent(explicit, current *Span) (parent, link *Span) {
 	return nil, current
 }
 
-// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk.
+// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk. The ancestor may be another
+// record with the same id: what a program makes of a header, for instance.
 //
 //go:norace
 func (s *Span) descendsFrom(ancestor *Span) bool {
 	wanted := ancestor.number()
 	for depth := 0; depth < 64; depth++ {
 		next, id := s.parent, s.parentID
-		if next == nil {
-			return false
+		if id == wanted {
+			return true
 		}
-		if next == ancestor {
-			return id == wanted
-		}
-		if next.number() != id {
+		if next == nil || next.number() != id {
 			return false
 		}
 		s = next
@@ -268,7 +272,7 @@ func (s *Span) descendsFrom(ancestor *Span) bool {
 //go:norace
 func (s *Span) inherit(parent *Span) {
 	s.trace = parent.trace
-	s.traceFlags = parent.traceFlags
+	s.traceFlags, s.foreign = parent.traceFlags, parent.foreign
 	s.tracestate = parent.tracestate
 	s.parent, s.parentID = parent, parent.number()
 	if parent.rootRuns() {
@@ -289,7 +293,7 @@ func (s *Span) newTrace() {
 	for trace[0] == 0 { // also the first span's id is made from it
 		trace[0] = rand()
 	}
-	s.traceFlags = 0
+	s.traceFlags, s.foreign = 0, 0
 	if sampleRoot(&s.trace) {
 		s.traceFlags = sampledFlag
 	}
@@ -303,6 +307,7 @@ func (s *Span) newTrace() {
 //go:norace
 func (s *Span) continueTrace(remote *parent, tracestate string) {
 	s.trace = remote.trace
+	s.foreign = 0
 	s.traceFlags = remote.flags & 2 // "the trace id is random" travels on; what else may be there does not
 	if sampleRemote(&s.trace, remote.flags&sampledFlag != 0) {
 		s.traceFlags |= sampledFlag

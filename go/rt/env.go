@@ -20,6 +20,7 @@ func readEnvironment() {
 		settings.socket, settings.waitAgent = socket, true
 	}
 	configureSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"))
+	configureLimits()
 }
 
 func env(name string) string {

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use deliver::otlp::builder::BatchBuilder;
-use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts};
+use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use model::{Attributes, Resource, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use proptest::prelude::*;
 use prost::Message;
+use record::SpanRecord;
 use record::layout::{KEYS, PARTS, item};
 use record::writer::RecordBuilder;
-use record::{MonotonicNanos, SpanRecord};
 
 fn facts(parts: &Parts) -> SpanFacts<'_> {
     SpanFacts {
         name: "GET /a",
         kind: 2,
-        end: MonotonicNanos(2000),
+        start: UnixNanos(1_001_000),
+        end: UnixNanos(1_002_000),
+        api: false,
+        dropped: [0; 3],
         unfinished: false,
         status_message: b"",
         tracestate: b"",
@@ -126,8 +129,9 @@ fn batches_join() {
     let attributes = Attributes::from([("service.name".to_owned(), Value::String("shop".to_owned()))]);
     let mut builder = BatchBuilder::new(Arc::new(Resource { attributes }));
     assert!(builder.take().is_none());
-    let (http, sql) = (builder.scope("tandem/net/http", "1"), builder.scope("tandem/database/sql", "1"));
-    assert_eq!(builder.scope("tandem/net/http", "1"), http);
+    let (http, sql) = (builder.scope("tandem/net/http", "1", ""), builder.scope("tandem/database/sql", "1", ""));
+    assert_eq!(builder.scope("tandem/net/http", "1", ""), http);
+    assert_ne!(builder.scope("tandem/net/http", "1", "https://example.com/schema"), http);
     let bytes = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(1, "GET").build();
     let record = SpanRecord::parse(&bytes).expect("a record");
     let parts = Parts::default();
