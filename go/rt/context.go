@@ -228,14 +228,18 @@ func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLi
 func (s *Span) number() uint64 { return *(*uint64)(unsafe.Pointer(&s.id)) }
 
 // chooseParent decides whose child a new span is. Explicit beats slot; but where the slot's span runs and descends from
-// the explicit one, it is the closer of the two, unless it was made by hand: then the program said with its context that it
-// means another. A slot whose local root has ended gives a link instead of a parent.
+// the explicit one, it is the closer of the two. What was made by hand is passed over: had the program meant that, it would
+// have said so with its context. A slot whose local root has ended gives a link instead of a parent.
 //
 //go:norace
 func chooseParent(explicit, current *Span) (parent, link *Span) {
 	if explicit != nil {
-		if explicit != current && current != nil && current.live != 0 && !current.byHand && current.descendsFrom(explicit) {
-			return current, nil
+		inner := current
+		if inner != nil && inner.byHand {
+			inner = inner.nearestWoven()
+		}
+		if explicit != inner && inner != nil && inner.live != 0 && inner.descendsFrom(explicit) {
+			return inner, nil
 		}
 		return explicit, nil
 	}

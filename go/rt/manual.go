@@ -128,17 +128,30 @@ func manualParent(explicit, current *Span) *Span {
 		parent, _ := chooseParent(explicit, current)
 		return parent
 	}
-	for depth := 0; current != nil && current.byHand && depth < 64; depth++ {
-		next := current.parent
-		if next == nil || next.number() != current.parentID {
-			return nil
-		}
-		current = next
+	if current == nil {
+		return nil
+	}
+	if current.byHand {
+		current = current.nearestWoven()
 	}
 	if current == nil || !current.isParent() {
 		return nil
 	}
 	return current
+}
+
+// nearestWoven returns the span itself or that of its ancestors which is the next one that was not made by hand.
+//
+//go:norace
+func (s *Span) nearestWoven() *Span {
+	for depth := 0; s != nil && s.byHand; depth++ {
+		next := s.parent
+		if next == nil || next.number() != s.parentID || depth == 64 {
+			return nil
+		}
+		s = next
+	}
+	return s
 }
 
 // StartManual begins a span that is made by hand, and makes it current where it can. With timed its start is going to be

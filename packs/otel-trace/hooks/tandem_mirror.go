@@ -35,11 +35,14 @@ func TandemPrepare(ctx context.Context, scope, name string, config *SpanConfig, 
 	}
 	plan.parent = closest
 	sampled, known, remote := closest.Decision()
-	if tandemSameOf(scope).is(ValidateSpanKind(config.SpanKind()), name, closest) && closest.Adopt() {
+	same := tandemSameOf(scope)
+	*trace, *parent = closest.TraceID(), tandemIDs(closest)
+	switch is := same.is(ValidateSpanKind(config.SpanKind()), name, closest); {
+	case is && same.isDetail(name):
 		plan.twin = closest.Keep()
-		*trace, *id, *parent = closest.TraceID(), closest.SpanID(), tandemParentIDs(closest)
-	} else if *parent = tandemIDs(closest); true {
-		*trace = closest.TraceID()
+	case is && closest.Adopt():
+		plan.twin = closest.Keep()
+		*id, *parent = closest.SpanID(), tandemParentIDs(closest)
 	}
 	if closest.StandIn() {
 		return plan

@@ -55,6 +55,11 @@ func (s tandemSame) is(kind SpanKind, name string, parent *tandem_rt.Span) bool 
 	return s&tandemSameQuery != 0 && strings.HasPrefix(operation, "database/sql.") && !strings.Contains(name, "connector")
 }
 
+// isDetail says that the span tells of a part of the operation only: the operation's other spans stand for it.
+func (s tandemSame) isDetail(name string) bool {
+	return s&tandemSameQuery != 0 && (strings.Contains(name, "reset_session") || strings.Contains(name, "rows"))
+}
+
 // stand is for spans that lie around the woven one.
 func (s tandemSame) stand(span *tandem_rt.Span, kind SpanKind) {
 	if s&tandemSameHTTPClient != 0 && kind == SpanKindClient {
