@@ -195,17 +195,17 @@ func (s *Span) Append(items []byte) {
 	if place != nil && room > s.room() {
 		s.grow(place, room)
 	}
-	at := unsafe.Pointer(&items[0])
-	for rest := uint32(len(items)); rest >= 4; {
-		size := itemSize(at)
-		if kind := *(*uint32)(at) >> 28; kind == itemExtended && *(*uint32)(at)&0xffff != extendedAttribute {
-			size = groupSize(at, rest)
+	for at, end := uint32(0), uint32(len(items)); at+4 <= end; {
+		item := unsafe.Pointer(&items[at])
+		size := itemSize(item)
+		if *(*uint32)(item)>>28 == itemExtended && *(*uint32)(item)&0xffff != extendedAttribute {
+			size = groupSize(item, end-at)
 		}
-		if size > rest {
+		if at+size > end {
 			break
 		}
-		s.add(at, size)
-		at, rest = unsafe.Add(at, size), rest-size
+		s.add(item, size)
+		at += size
 	}
 	s.close(how)
 }
@@ -261,16 +261,14 @@ func (s *Span) add(item unsafe.Pointer, size uint32) {
 	kind, key := head>>28, Key(head)
 	sampled := s.state&stateSampled != 0
 	limit, count, bound := s.limit(), &s.manual.attributes, AttributeLimit
+	isNew := true
 	isAttribute := kind <= itemBool || kind == itemExtended && head&0xffff == extendedAttribute
 	switch {
 	case isAttribute:
 		if !sampled && (kind > itemBool || key >= firstNonMetricKey) {
 			return
 		}
-		if s.replaced(item, kind) {
-			bound = int(^uint(0) >> 1)
-			*count--
-		}
+		isNew = !s.replaced(item, kind)
 	case !sampled:
 		return
 	case head&0xffff == extendedEvent:
@@ -281,7 +279,7 @@ func (s *Span) add(item unsafe.Pointer, size uint32) {
 	if !sampled {
 		limit = countLimit
 	}
-	if int(*count) >= bound {
+	if isNew && int(*count) >= bound {
 		s.manual.dropped[s.group(count)]++
 		s.manual.used = true
 		return
@@ -293,7 +291,9 @@ func (s *Span) add(item unsafe.Pointer, size uint32) {
 		}
 		return
 	}
-	*count++
+	if isNew {
+		*count++
+	}
 	s.manual.used = true
 	memmove(unsafe.Add(s.entry, s.used), item, uintptr(size))
 	s.used += size

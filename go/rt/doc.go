@@ -14,5 +14,5 @@
 // span.go (its life) → item.go (its attributes) → entry.go (where it lies while it runs) → account.go (its anatomy) →
 // ring.go (where it goes) or count.go (what it leaves when it is not recorded). function.go and dormant.go are for the
 // user's own functions. memory_linux.go makes the memory, agent_linux.go gives it to the agent; layout.go is generated
-// from crates/record.
+// from crates/record. manual.go and append.go are for spans that the program makes or tells about by hand.
 package rt
