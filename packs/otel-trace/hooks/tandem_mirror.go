@@ -36,7 +36,9 @@ func TandemPrepare(ctx context.Context, scope, name string, config *SpanConfig, 
 	plan.parent = closest
 	sampled, known, remote := closest.Decision()
 	same := tandemSameOf(scope)
-	*trace, *parent = closest.TraceID(), tandemIDs(closest)
+	if parent.SpanID() != closest.SpanID() {
+		*trace, *parent = closest.TraceID(), tandemIDs(closest)
+	}
 	switch is := same.is(ValidateSpanKind(config.SpanKind()), name, closest); {
 	case is && same.isDetail(name):
 		plan.twin = closest.Keep()
