@@ -20,8 +20,10 @@ type Span struct {
 	traceFlags     uint8 // W3C
 	attributesSize uint16
 
-	kind  Kind
-	extra uint8 // what B3 says of the trace beyond that
+	kind    Kind
+	byHand  bool  // see manual.go
+	foreign uint8 // foreign* bits
+	extra   uint8 // what B3 says of the trace beyond traceFlags
 
 	home     uintptr        // the slot it was started on; 0: detached. The runtime finds it at homeOffset
 	used     uint32         // bytes of the record so far
@@ -42,6 +44,7 @@ type Span struct {
 	seed       uint64 // the first half of its trace id, should it begin a trace
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
+	manual     manual
 }
 
 // homeOffset is where tandem_enter looks for Span.home; the array has no other length.
@@ -56,6 +59,8 @@ const (
 	stateMeasured               // account was taken
 	statePreviousOn             // the account was on before
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
+	stateTimed                  // the program has said when it ended
+	stateTwin                   // the span stands for a woven operation too; see StandFor
 )
 
 // rootFlags are those of traces that begin here, besides sampled. Ours are random; but many readers of headers take one
@@ -260,13 +265,18 @@ func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLi
 func (s *Span) number() uint64 { return *(*uint64)(unsafe.Pointer(&s.id)) }
 
 // chooseParent decides whose child a new span is. Explicit beats slot; but where the slot's span runs and descends from
-// the explicit one, it is the closer of the two. A slot whose local root has ended gives a link instead of a parent.
+// the explicit one, it is the closer of the two. What was made by hand is passed over: had the program meant that, it would
+// have said so with its context. A slot whose local root has ended gives a link instead of a parent.
 //
 //go:norace
 func chooseParent(explicit, current *Span) (parent, link *Span) {
 	if explicit != nil {
-		if explicit != current && current != nil && current.live != 0 && current.descendsFrom(explicit) {
-			return current, nil
+		inner := current
+		if inner != nil && inner.byHand {
+			inner = inner.nearestWoven()
+		}
+		if explicit != inner && inner != nil && inner.live != 0 && inner.descendsFrom(explicit) {
+			return inner, nil
 		}
 		return explicit, nil
 	}
@@ -279,20 +289,18 @@ func chooseParent(explicit, current *Span) (parent, link *Span) {
 	return nil, current
 }
 
-// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk.
+// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk. The ancestor may be another
+// record with the same id: what a program makes of a header, for instance.
 //
 //go:norace
 func (s *Span) descendsFrom(ancestor *Span) bool {
 	wanted := ancestor.number()
 	for depth := 0; depth < 64; depth++ {
 		next, id := s.parent, s.parentID
-		if next == nil {
-			return false
+		if id == wanted {
+			return true
 		}
-		if next == ancestor {
-			return id == wanted
-		}
-		if next.number() != id {
+		if next == nil || next.number() != id {
 			return false
 		}
 		s = next
@@ -305,8 +313,7 @@ func (s *Span) descendsFrom(ancestor *Span) bool {
 //go:norace
 func (s *Span) inherit(parent *Span) {
 	s.trace = parent.trace
-	s.traceFlags = parent.traceFlags
-	s.extra = parent.extra
+	s.traceFlags, s.foreign, s.extra = parent.traceFlags, parent.foreign, parent.extra
 	s.tracestate, s.baggage = parent.tracestate, parent.baggage
 	s.parent, s.parentID = parent, parent.number()
 	if parent.rootRuns() {
@@ -327,7 +334,7 @@ func (s *Span) newTrace() {
 	for trace[0] == 0 { // also the first span's id is made from it
 		trace[0] = rand()
 	}
-	s.traceFlags, s.extra = rootFlags, 0
+	s.traceFlags, s.foreign, s.extra = rootFlags, 0, 0
 	s.tracestate, s.baggage = "", ""
 	if rule := rootRule(); randomness(&s.trace) >= rule.threshold {
 		s.traceFlags |= sampledFlag
@@ -342,6 +349,7 @@ func (s *Span) newTrace() {
 //go:norace
 func (s *Span) continueTrace(remote *parent, tracestate string) {
 	s.trace = remote.trace
+	s.foreign = 0
 	s.traceFlags = remote.flags & randomFlag // what else may be there does not travel on
 	s.extra = remote.extra & b3Debug
 	s.baggage = ""

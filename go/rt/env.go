@@ -35,6 +35,7 @@ func readEnvironment() {
 			warn(name, value, "is not a number; it is ignored")
 		}
 	}
+	configureLimits()
 }
 
 // limits of what a span may hold. The agent keeps them.

@@ -6,9 +6,10 @@ import "unsafe"
 
 const (
 	magic                  = 0x4d45444e4154
-	layoutVersion          = 0x1
+	layoutVersion          = 0x2
 	page                   = 0x1000
 	entrySize              = 0x800
+	recordLimit            = 0x8000
 	entryCount             = 0x2000
 	ringSize               = 0x100000
 	descriptorCount        = 0x800
@@ -29,6 +30,7 @@ const (
 	bucketCount            = 0x14
 	headerHasAccounts      = 0x1
 	accountOn              = 0x1
+	descriptorApi          = 0x1
 	controlSampling        = 0x1
 	controlPaused          = 0x2
 	recordSpan             = 0x1
@@ -48,6 +50,21 @@ const (
 	itemEvent              = 0x9
 	itemEventEnd           = 0xa
 	itemPart               = 0xb
+	itemExtended           = 0xc
+	extendedAttribute      = 0x1
+	extendedEvent          = 0x2
+	extendedLink           = 0x3
+	extendedStart          = 0x4
+	extendedEnd            = 0x5
+	extendedDropped        = 0x6
+	valueString            = 0x1
+	valueInt               = 0x2
+	valueFloat             = 0x3
+	valueBool              = 0x4
+	valueBytes             = 0x5
+	valueList              = 0x6
+	valueMap               = 0x7
+	valueDepthLimit        = 0x10
 	helloMagic             = 0x49484454
 	welcomeMagic           = 0x4b4f4454
 	kindInternal           = 0x1
@@ -141,6 +158,119 @@ const (
 	KeyThreadID                   Key = 69 // thread.id
 	KeyGoroutineID                Key = 70 // goroutine.id
 )
+
+// KeyOf returns the well-known key of this name, or 0.
+func KeyOf(name string) Key {
+	switch name {
+	case "http.request.method":
+		return KeyHTTPRequestMethod
+	case "http.route":
+		return KeyHTTPRoute
+	case "http.response.status_code":
+		return KeyHTTPResponseStatusCode
+	case "rpc.system.name":
+		return KeyRPCSystemName
+	case "rpc.method":
+		return KeyRPCMethod
+	case "rpc.response.status_code":
+		return KeyRPCResponseStatusCode
+	case "db.system.name":
+		return KeyDBSystemName
+	case "db.operation.name":
+		return KeyDBOperationName
+	case "db.collection.name":
+		return KeyDBCollectionName
+	case "messaging.system":
+		return KeyMessagingSystem
+	case "messaging.operation.type":
+		return KeyMessagingOperationType
+	case "messaging.operation.name":
+		return KeyMessagingOperationName
+	case "messaging.destination.name":
+		return KeyMessagingDestinationName
+	case "error.type":
+		return KeyErrorType
+	case "url.path":
+		return KeyURLPath
+	case "url.query":
+		return KeyURLQuery
+	case "url.scheme":
+		return KeyURLScheme
+	case "url.full":
+		return KeyURLFull
+	case "server.address":
+		return KeyServerAddress
+	case "server.port":
+		return KeyServerPort
+	case "client.address":
+		return KeyClientAddress
+	case "client.port":
+		return KeyClientPort
+	case "network.peer.address":
+		return KeyNetworkPeerAddress
+	case "network.peer.port":
+		return KeyNetworkPeerPort
+	case "network.protocol.name":
+		return KeyNetworkProtocolName
+	case "network.protocol.version":
+		return KeyNetworkProtocolVersion
+	case "network.transport":
+		return KeyNetworkTransport
+	case "user_agent.original":
+		return KeyUserAgentOriginal
+	case "http.request.method_original":
+		return KeyHTTPRequestMethodOriginal
+	case "http.request.resend_count":
+		return KeyHTTPRequestResendCount
+	case "http.request.body.size":
+		return KeyHTTPRequestBodySize
+	case "http.response.body.size":
+		return KeyHTTPResponseBodySize
+	case "db.namespace":
+		return KeyDBNamespace
+	case "db.query.text":
+		return KeyDBQueryText
+	case "db.query.summary":
+		return KeyDBQuerySummary
+	case "db.response.status_code":
+		return KeyDBResponseStatusCode
+	case "db.response.returned_rows":
+		return KeyDBResponseReturnedRows
+	case "db.stored_procedure.name":
+		return KeyDBStoredProcedureName
+	case "exception.type":
+		return KeyExceptionType
+	case "exception.message":
+		return KeyExceptionMessage
+	case "exception.stacktrace":
+		return KeyExceptionStacktrace
+	case "exception":
+		return KeyException
+	case "code.function.name":
+		return KeyCodeFunctionName
+	case "code.file.path":
+		return KeyCodeFilePath
+	case "code.line.number":
+		return KeyCodeLineNumber
+	case "messaging.message.id":
+		return KeyMessagingMessageID
+	case "messaging.batch.message_count":
+		return KeyMessagingBatchMessageCount
+	case "messaging.consumer.group.name":
+		return KeyMessagingConsumerGroupName
+	case "rpc.method_original":
+		return KeyRPCMethodOriginal
+	case "rpc.message.type":
+		return KeyRPCMessageType
+	case "rpc.message.id":
+		return KeyRPCMessageID
+	case "thread.id":
+		return KeyThreadID
+	case "goroutine.id":
+		return KeyGoroutineID
+	}
+	return 0
+}
 
 // headerLayout: first page: facts that never change while the program runs; the program writes it, `magic` last.
 type headerLayout struct {

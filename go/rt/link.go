@@ -40,6 +40,12 @@ func procPin() int
 //go:linkname procUnpin runtime.procUnpin
 func procUnpin()
 
+// memmove copies; unlike copy, it does not tell the race detector, which knows nothing of the locks of records.
+//
+//go:linkname memmove runtime.memmove
+//go:noescape
+func memmove(to, from unsafe.Pointer, size uintptr)
+
 // slot mirrors the state behind g. Its counters are cumulative over the life of the g struct, which Go reuses.
 type slot struct {
 	context unsafe.Pointer // *Span: the context record; newproc1 copies it to the new goroutine and marks it captured

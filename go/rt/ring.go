@@ -29,7 +29,9 @@ func (own *processor) publish(record unsafe.Pointer, size uint64) bool {
 		head.size, head.kind = uint32(padding), recordPadding
 		place = 0
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Add(own.data, place)), size), unsafe.Slice((*byte)(record), size))
+	memmove(unsafe.Add(own.data, place), record, uintptr(size))
+	// Who could not be stopped from writing to the record may have raised its size meanwhile.
+	(*recordLayout)(unsafe.Add(own.data, place)).size = uint32(size)
 	own.head += padding + size
 	storeRelease(&own.ring.head, own.head)
 	return true

@@ -18,7 +18,14 @@ func Start(op *Op, explicit *Span) *Span {
 	if current == &muted {
 		return nil
 	}
+	if current != nil && current.live == 0 {
+		current = at.settle()
+	}
 	span, link := child(explicit, current)
+	if span.twinOf(op) {
+		span.giveBack()
+		return nil
+	}
 	span.prepare(op)
 	span.enter(at)
 	span.begin(link)
@@ -33,11 +40,19 @@ func StartDetached(op *Op, explicit *Span) *Span {
 	if op == nil || !op.On() {
 		return nil
 	}
-	current := (*Span)(here().context)
+	at := here()
+	current := (*Span)(at.context)
 	if current == &muted {
 		return nil
 	}
+	if current != nil && current.live == 0 {
+		current = at.settle()
+	}
 	span, link := child(explicit, current)
+	if span.twinOf(op) {
+		span.giveBack()
+		return nil
+	}
 	span.prepare(op)
 	span.home = 0
 	span.begin(link)
@@ -132,7 +147,7 @@ func (s *Span) prepare(op *Op) {
 	record.descriptor, record.account = op.id, 0
 	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
 	record.start = uint64(nanotime()) // before the look at the account: see finish
-	if s.traceFlags&sampledFlag == 0 || s.unheard {
+	if !s.kept() || s.unheard {
 		return
 	}
 	s.state = stateLive | stateSampled
@@ -183,6 +198,9 @@ func (s *Span) End() {
 	if s == nil || s.state&stateLive == 0 {
 		return
 	}
+	if s.manual.used {
+		s.tellDropped()
+	}
 	at := here()
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
 		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
@@ -190,6 +208,9 @@ func (s *Span) End() {
 		s.parent, s.root, s.tracestate, s.baggage = nil, nil, "", "" // a free span must hold no other
 		number := procPin()
 		s.emit(number)
+		if s.manual.used {
+			s.tidy()
+		}
 		giveSpan(s, number)
 		procUnpin()
 		return
@@ -218,6 +239,7 @@ func (s *Span) endCaptured(at *slot) {
 	s.parent = nil
 	s.emit(number)
 	if locked {
+		s.shrink()
 		next.entry, next.ownEntry, next.unheard = s.entry, s.ownEntry, s.unheard && s.ownEntry
 		s.entry = nil
 		giveSpan(next, number)
@@ -240,7 +262,7 @@ func (s *Span) endCaptured(at *slot) {
 func (s *Span) finish(at *slot) {
 	state := s.state
 	record := (*recordLayout)(s.entry)
-	if state&stateMeasured != 0 && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
+	if state&(stateMeasured|stateTimed) == stateMeasured && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
 		s.measureGo(at)
 		before := s.used
 		measured := s.measureKernel(at)
@@ -251,7 +273,7 @@ func (s *Span) finish(at *slot) {
 			s.used = before
 			*(*uint32)(unsafe.Add(s.entry, before)) = 0 // pads the record to 8 bytes, again
 		}
-	} else {
+	} else if state&stateTimed == 0 {
 		record.end = uint64(nanotime())
 	}
 	s.live = 0
@@ -285,7 +307,7 @@ func (s *Span) emitTo(own *processor) {
 	s.state = 0
 	size := (s.used + 7) &^ 7
 	if !sampled {
-		if s.unheard && s.traceFlags&sampledFlag != 0 {
+		if s.unheard && s.kept() {
 			atomic.AddUint64(&own.ring.dropped, 1)
 		}
 		own.count(record.descriptor, record.status, unsafe.Add(s.entry, unsafe.Sizeof(*record)), s.used-uint32(unsafe.Sizeof(*record)), record.end-record.start)
@@ -293,9 +315,12 @@ func (s *Span) emitTo(own *processor) {
 	}
 	record.size = size
 	if !own.publish(s.entry, uint64(size)) {
-		own.countRecord(record, s.used)
+		own.countRecord(record, s.used, s.byHand)
 	}
 	record.size = 0
+	if s.manual.table != nil {
+		(*recordLayout)(s.manual.table).size = 0
+	}
 }
 
 // Recording says whether attributes are kept. Spans that are not sampled still propagate and are counted.

@@ -74,7 +74,7 @@ impl Budget {
     #[inline]
     pub fn admit<'a>(&mut self, item: Item<'a>) -> Option<Item<'a>> {
         match item {
-            Item::Attribute(key, value) => {
+            Item::Attribute(..) | Item::AnyAttribute(..) => {
                 let left = match self.inside {
                     Inside::Span => &mut self.left.attributes,
                     Inside::Event => &mut self.event_attributes,
@@ -85,9 +85,12 @@ impl Budget {
                     return None;
                 }
                 *left -= 1;
-                Some(Item::Attribute(key, self.shorten(value)))
+                match item {
+                    Item::Attribute(key, value) => Some(Item::Attribute(key, self.shorten(value))),
+                    other => Some(other), // whose length the program has bounded itself
+                }
             }
-            Item::Event(..) => {
+            Item::Event(..) | Item::NamedEvent(..) => {
                 let admitted = take(&mut self.left.events, &mut self.dropped[1]);
                 self.inside = if admitted { Inside::Event } else { Inside::Dropped };
                 self.event_attributes = self.left.event_attributes;
@@ -97,8 +100,20 @@ impl Budget {
                 let was = std::mem::replace(&mut self.inside, Inside::Span);
                 (was != Inside::Dropped).then_some(item)
             }
+            Item::OpenLink { .. } => {
+                let admitted = take(&mut self.left.links, &mut self.dropped[2]);
+                self.inside = if admitted { Inside::Event } else { Inside::Dropped };
+                self.event_attributes = self.left.event_attributes;
+                admitted.then_some(item)
+            }
             Item::Link(..) => take(&mut self.left.links, &mut self.dropped[2]).then_some(item),
-            Item::Name(_) | Item::StatusMessage(_) | Item::Tracestate(_) | Item::Part(..) => Some(item),
+            Item::Name(_)
+            | Item::StatusMessage(_)
+            | Item::Tracestate(_)
+            | Item::Part(..)
+            | Item::Start(_)
+            | Item::End(_)
+            | Item::Dropped { .. } => Some(item),
         }
     }
 

@@ -10,7 +10,7 @@
 /// First eight bytes of the file: `TANDEM` and two zero bytes. Written last, so that a half-made file is not a file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TANDEM\0\0");
 /// Version of this layout. A reader accepts this one and the two before it.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// Name of the memfd, as seen in `/proc/PID/fd`: `/memfd:tandem (deleted)`. It is made with `MFD_ALLOW_SEALING`; an agent
 /// seals it against shrinking before it maps it, and refuses one that it cannot seal.
 pub const MEMFD_NAME: &str = "tandem";
@@ -19,6 +19,8 @@ pub const MEMFD_NAME: &str = "tandem";
 pub const PAGE: usize = 4096;
 /// Bytes of one entry of the in-flight table: the largest record there is.
 pub const ENTRY_SIZE: usize = 2048;
+/// Largest record in a ring: one that outgrew its entry. Its entry keeps what it held until then.
+pub const RECORD_LIMIT: usize = 32 * 1024;
 /// Entries of the in-flight table (spans that may be unfinished at once and survive a crash).
 pub const ENTRY_COUNT: usize = 8192;
 /// Default size of one ring in bytes; a power of two.
@@ -305,6 +307,10 @@ pub const DESCRIPTOR: Struct = Struct {
     ],
 };
 
+/// `descriptor.flags`: spans made by hand with the OpenTelemetry API. `scope` is the tracer's name; `name` is no template, but
+/// the tracer's version, a line feed, and its schema URL. Each span names itself.
+pub const DESCRIPTOR_API: u32 = 1;
+
 /// A key that the program registered itself.
 pub const KEY: Struct = Struct {
     name: "key",
@@ -549,6 +555,45 @@ pub mod item {
     pub const EVENT_END: u16 = 10;
     /// Anatomy part (8 bytes, ns); the key is the part.
     pub const PART: u16 = 11;
+    /// What does not fit the form of the others. The key is one of [`super::extended`]; data are four bytes, the length of what
+    /// follows them, padded to 4.
+    pub const EXTENDED: u16 = 12;
+}
+
+/// What an extended item is: the forms of what follows its length. Integers are not aligned.
+pub mod extended {
+    /// Attribute: id of its key (2 bytes; 0: given by name), length of the name (2 bytes), name, value (see [`super::value`]).
+    pub const ATTRIBUTE: u16 = 1;
+    /// Event: time (8 bytes, ns), clock (1 byte; 0: `CLOCK_MONOTONIC`, 1: since 1970), name. Attributes up to `EVENT_END` are its own.
+    pub const EVENT: u16 = 2;
+    /// Link: trace id, span id, W3C trace flags (4 bytes), tracestate. Attributes up to `EVENT_END` are its own.
+    pub const LINK: u16 = 3;
+    /// The span's start as the program gave it (8 bytes, ns since 1970).
+    pub const START: u16 = 4;
+    /// The span's end as the program gave it (8 bytes, ns since 1970).
+    pub const END: u16 = 5;
+    /// Attributes, events and links that went beyond a limit (4 bytes each).
+    pub const DROPPED: u16 = 6;
+}
+
+/// Values of extended attributes: a byte that says which, and its data.
+pub mod value {
+    /// Length (4 bytes), text.
+    pub const STRING: u8 = 1;
+    /// 8 bytes.
+    pub const INT: u8 = 2;
+    /// 8 bytes.
+    pub const FLOAT: u8 = 3;
+    /// 1 byte, 0 or 1.
+    pub const BOOL: u8 = 4;
+    /// Length (4 bytes), bytes.
+    pub const BYTES: u8 = 5;
+    /// Length in bytes (4 bytes), values.
+    pub const LIST: u8 = 6;
+    /// Length in bytes (4 bytes), pairs of a key (length, 4 bytes, and text) and a value.
+    pub const MAP: u8 = 7;
+    /// Lists and maps lie in each other at most so deep.
+    pub const DEPTH_LIMIT: usize = 16;
 }
 
 /// Numbers shared with Go and C besides structures, keys and parts.
@@ -557,6 +602,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("LAYOUT_VERSION", LAYOUT_VERSION as u64),
     c("PAGE", PAGE as u64),
     c("ENTRY_SIZE", ENTRY_SIZE as u64),
+    c("RECORD_LIMIT", RECORD_LIMIT as u64),
     c("ENTRY_COUNT", ENTRY_COUNT as u64),
     c("RING_SIZE", RING_SIZE as u64),
     c("DESCRIPTOR_COUNT", DESCRIPTOR_COUNT as u64),
@@ -577,6 +623,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("BUCKET_COUNT", BUCKET_COUNT as u64),
     c("HEADER_HAS_ACCOUNTS", HEADER_HAS_ACCOUNTS as u64),
     c("ACCOUNT_ON", ACCOUNT_ON as u64),
+    c("DESCRIPTOR_API", DESCRIPTOR_API as u64),
     c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
     c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
     c("RECORD_SPAN", RECORD_SPAN as u64),
@@ -596,6 +643,21 @@ pub const CONSTANTS: &[Constant] = &[
     c("ITEM_EVENT", item::EVENT as u64),
     c("ITEM_EVENT_END", item::EVENT_END as u64),
     c("ITEM_PART", item::PART as u64),
+    c("ITEM_EXTENDED", item::EXTENDED as u64),
+    c("EXTENDED_ATTRIBUTE", extended::ATTRIBUTE as u64),
+    c("EXTENDED_EVENT", extended::EVENT as u64),
+    c("EXTENDED_LINK", extended::LINK as u64),
+    c("EXTENDED_START", extended::START as u64),
+    c("EXTENDED_END", extended::END as u64),
+    c("EXTENDED_DROPPED", extended::DROPPED as u64),
+    c("VALUE_STRING", value::STRING as u64),
+    c("VALUE_INT", value::INT as u64),
+    c("VALUE_FLOAT", value::FLOAT as u64),
+    c("VALUE_BOOL", value::BOOL as u64),
+    c("VALUE_BYTES", value::BYTES as u64),
+    c("VALUE_LIST", value::LIST as u64),
+    c("VALUE_MAP", value::MAP as u64),
+    c("VALUE_DEPTH_LIMIT", value::DEPTH_LIMIT as u64),
     c("HELLO_MAGIC", HELLO_MAGIC as u64),
     c("WELCOME_MAGIC", WELCOME_MAGIC as u64),
     c("KIND_INTERNAL", 1),

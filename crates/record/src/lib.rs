@@ -6,6 +6,7 @@
 
 mod bytes;
 mod control;
+mod extended;
 mod functions;
 pub mod generate;
 pub mod header;
@@ -19,6 +20,7 @@ mod tables;
 pub mod writer;
 
 pub use control::{Control, ProgramCounters};
+pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{Header, HeaderError, HeaderFacts};
 pub use memory::{Identity, Memory, OpenError};

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::bytes;
 use crate::header::Geometry;
-use crate::layout::{ENTRY_SIZE, RECORD, RECORD_PADDING, RECORD_SPAN, RING};
+use crate::layout::{RECORD, RECORD_LIMIT, RECORD_PADDING, RECORD_SPAN, RING};
 use crate::memory::Mapping;
 
 /// Bytes copied out at once; more than any record.
@@ -136,7 +136,7 @@ impl Ring {
                 return Err(Garbage::Size);
             }
             match rest[const { RECORD.at("kind") }] {
-                RECORD_SPAN if !(RECORD.size..=ENTRY_SIZE).contains(&size) => return Err(Garbage::Size),
+                RECORD_SPAN if !(RECORD.size..=RECORD_LIMIT).contains(&size) => return Err(Garbage::Size),
                 // Cut by the end of the chunk: the next one begins with it.
                 RECORD_SPAN if size > rest.len() => break,
                 RECORD_SPAN => {

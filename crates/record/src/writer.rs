@@ -477,6 +477,13 @@ impl RecordBuilder {
         self
     }
 
+    /// Bytes as they are, padded to 4: what follows the length of an extended item.
+    pub fn raw(mut self, data: &[u8]) -> Self {
+        self.bytes.extend(data);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
     /// A text attribute.
     pub fn text(self, key: u16, value: &str) -> Self {
         self.item(key, item::STRING, value.as_bytes())

@@ -174,6 +174,7 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let (mut found, only_functions): (Vec<Module>, Vec<Module>) =
         known.partition(|module| wanted.contains(module.path.as_str()));
     found.extend(project.own_modules_of(&wanted));
+    modules::in_order_of_need(&set, &mut found);
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
     }

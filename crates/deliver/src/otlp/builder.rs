@@ -13,7 +13,7 @@ use prost::Message;
 use super::encode::{text, varint, varint_size};
 use crate::Batch;
 
-/// A scope is a pack: more than this is nonsense, and is put with the first.
+/// A scope is a pack or a tracer: more than this is nonsense, and is put with the first.
 const SCOPE_LIMIT: usize = 256;
 
 /// Which instrumentation scope a span belongs to.
@@ -33,8 +33,7 @@ pub struct BatchBuilder {
 
 #[derive(Debug)]
 struct Scope {
-    name: String,
-    /// Field 1 of `ScopeSpans`.
+    /// Fields 1 (and 3, the schema) of `ScopeSpans`: what tells scopes apart.
     scope_field: Vec<u8>,
     /// Fields 2 of `ScopeSpans`, after room for what a batch begins with; nothing while there are none.
     spans: Vec<u8>,
@@ -60,18 +59,21 @@ impl BatchBuilder {
     }
 
     /// Finds or makes an instrumentation scope.
-    pub fn scope(&mut self, name: &str, version: &str) -> ScopeIndex {
-        if let Some(index) = self.scopes.iter().position(|scope| scope.name == name) {
+    pub fn scope(&mut self, name: &str, version: &str, schema_url: &str) -> ScopeIndex {
+        let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
+        let mut scope_field = Vec::new();
+        text(&mut scope_field, 0x0a, &message.encode_to_vec());
+        if !schema_url.is_empty() {
+            text(&mut scope_field, 0x1a, schema_url.as_bytes());
+        }
+        if let Some(index) = self.scopes.iter().position(|scope| scope.scope_field == scope_field) {
             return ScopeIndex(index);
         }
         if self.scopes.len() >= SCOPE_LIMIT {
             return ScopeIndex(0);
         }
-        let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
-        let mut scope_field = Vec::new();
-        text(&mut scope_field, 0x0a, &message.encode_to_vec());
         let room = self.resource_field.len() + scope_field.len() + 2 * FIELD_HEAD;
-        self.scopes.push(Scope { name: name.to_owned(), scope_field, spans: Vec::new(), room });
+        self.scopes.push(Scope { scope_field, spans: Vec::new(), room });
         ScopeIndex(self.scopes.len() - 1)
     }
 

@@ -15,6 +15,7 @@ mod functions;
 mod garbage;
 mod go_versions;
 mod golang;
+mod opentelemetry;
 mod packs;
 mod prometheus;
 mod propagation;

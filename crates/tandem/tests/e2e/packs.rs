@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use model::{Kind, Span, Value};
+use model::{Attributes, Kind, Span, Value};
 
 use crate::golang::{self, woven};
 use crate::rig::{Finished, LIMIT, Rig, run};
@@ -130,15 +130,20 @@ fn assert_promises_are_kept(spans: &[Span]) {
 
 /// Runs a pack's program.
 fn exercise(pack: &str) -> (Vec<Span>, Finished) {
+    let (spans, finished) = run_program(pack, &[]);
+    assert_promises_are_kept(&spans);
+    (spans, finished)
+}
+
+/// Runs a pack's program with some more in its environment.
+pub fn run_program(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Finished) {
     let module = format!("packs/{pack}/program");
     let program = woven(&module, &["."]).join(program_name(&module));
     let rig = Rig::new();
-    let finished = run(rig.observe("run").arg("--").arg(program), LIMIT);
+    let finished = run(rig.observe("run").envs(environment.iter().copied()).arg("--").arg(program), LIMIT);
     assert_eq!(finished.code, 0, "{finished}");
     rig.assert_nothing_left();
-    let spans = rig.spans();
-    assert_promises_are_kept(&spans);
-    (spans, finished)
+    (rig.spans(), finished)
 }
 
 /// What the go command calls a module's program: the last element of the module's path.
@@ -150,7 +155,7 @@ fn program_name(module: &str) -> String {
 }
 
 /// Spans as a tree: roots by their start, children by what they are, as they may run side by side.
-fn tree(spans: &[Span]) -> String {
+pub fn tree(spans: &[Span]) -> String {
     let known = by_id(spans);
     let mut children: BTreeMap<_, Vec<&Span>> = BTreeMap::new();
     for span in spans {
@@ -180,14 +185,41 @@ fn branch(span: &Span, children: &Children<'_>, depth: usize) -> String {
         _ => drop(write!(text, "  {} linked", span.links.len())),
     }
     text.push('\n');
-    for (key, value) in &span.attributes {
-        let value = if key == "process.pid" { &Value::String("<pid>".to_owned()) } else { value };
-        let _ = writeln!(text, "{indent}  · {key} = {}", value.to_string().replace('\n', "\\n"));
+    text += &attribute_lines(&span.attributes, &format!("{indent}  ·"));
+    for event in span.events.iter().take(EVENTS_SHOWN) {
+        let _ = writeln!(text, "{indent}  ! {}", event.name);
+        text += &attribute_lines(&event.attributes, &format!("{indent}    ·"));
+    }
+    if span.events.len() > EVENTS_SHOWN {
+        let _ = writeln!(text, "{indent}  ! {} events", span.events.len());
     }
     let below = children.get(&(span.trace_id, Some(span.span_id))).into_iter().flatten();
     let mut below: Vec<String> = below.map(|child| branch(child, children, depth + 1)).collect();
     below.sort();
     text + &below.concat()
+}
+
+/// Events and attributes that are shown; of more only the number is.
+const EVENTS_SHOWN: usize = 8;
+const ATTRIBUTES_SHOWN: usize = 32;
+
+fn attribute_lines(attributes: &Attributes, before: &str) -> String {
+    let mut text = String::new();
+    for (key, value) in attributes.iter().take(ATTRIBUTES_SHOWN) {
+        let mut value = value.to_string().replace('\n', "\\n");
+        if key == "exception.stacktrace" {
+            value = "<stack>".to_owned();
+        } else if key == "process.pid" {
+            value = "<pid>".to_owned();
+        } else if value.chars().count() > 200 {
+            value = format!("<{} characters>", value.chars().count());
+        }
+        let _ = writeln!(text, "{before} {key} = {value}");
+    }
+    if attributes.len() > ATTRIBUTES_SHOWN {
+        let _ = writeln!(text, "{before} {} attributes", attributes.len());
+    }
+    text
 }
 
 /// Ports that the system chose, by the order in which they were first used.
