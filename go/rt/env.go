@@ -8,6 +8,8 @@ var settings struct {
 	debug     bool   // TANDEM_DEBUG
 	socket    string // TANDEM_SOCKET, or the machine's agent
 	waitAgent bool   // TANDEM_SOCKET was set: the first span should already have the kernel half
+	logs      bool   // OTEL_LOGS_EXPORTER names otlp
+	logIDs    bool   // TANDEM_LOG_IDS
 }
 
 const defaultSocket = "/run/tandem/agent.sock"
@@ -19,6 +21,8 @@ func readEnvironment() {
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
+	settings.logs = !settings.disabled && lists(env("OTEL_LOGS_EXPORTER"), "otlp")
+	settings.logIDs = !settings.disabled && equalFold(env("TANDEM_LOG_IDS"), "true")
 	configureSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"))
 }
 
@@ -47,6 +51,28 @@ func resourceText() []byte {
 		text = append(text, '\n')
 	}
 	return text
+}
+
+// lists says whether a list with commas has the word.
+func lists(list, word string) bool {
+	for start := 0; start <= len(list); {
+		end := start
+		for end < len(list) && list[end] != ',' {
+			end++
+		}
+		first, last := start, end
+		for first < last && list[first] == ' ' {
+			first++
+		}
+		for first < last && list[last-1] == ' ' {
+			last--
+		}
+		if list[first:last] == word {
+			return true
+		}
+		start = end + 1
+	}
+	return false
 }
 
 // equalFold compares ASCII text without regard to case; lower must be in lower case.

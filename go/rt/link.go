@@ -37,6 +37,7 @@ type slot struct {
 	on      uint32         // not 0: the runtime adds up this goroutine's waits
 	stamp   int64          // time of the last change of state
 	ns      [10]int64      // nanoseconds waited, by class; see goParts
+	log     uint64         // the log record that is on its way; see log.go
 }
 
 // here returns the current goroutine's slot. The pointer must not outlive the caller.
