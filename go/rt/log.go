@@ -508,7 +508,8 @@ func (l *Log) Where(pc uintptr) {
 	l.place(placeOf(pc))
 }
 
-// WhereOutside says that the record was written by the closest caller outside of a package and those below it.
+// WhereOutside says that the record was written by the closest caller outside of a package and those below it, and outside
+// of the standard library's log, through which it may have come.
 func (l *Log) WhereOutside(path string) {
 	if l == nil {
 		return
@@ -516,7 +517,7 @@ func (l *Log) WhereOutside(path string) {
 	var pcs [12]uintptr
 	count := runtime.Callers(3, pcs[:]) // what is above: Callers, this, and the hook
 	for _, pc := range pcs[:count] {
-		if place := placeOf(pc); !place.isIn(path) {
+		if place := placeOf(pc); !place.isIn(path) && !place.isIn("log") {
 			l.place(place)
 			return
 		}
@@ -563,14 +564,8 @@ func (p *place) isIn(path string) bool {
 	return p.function[len(path)] == '.' || p.function[len(path)] == '/'
 }
 
-// CallerName is the name of a function above the hook's own: 1 is who called the function that the hook is woven into.
-func CallerName(depth int) string {
-	var pcs [1]uintptr
-	if runtime.Callers(depth+2, pcs[:]) == 0 {
-		return ""
-	}
-	return placeOf(pcs[0]).function
-}
+// FunctionAt is the name of the function that a return address, as runtime.Callers gives it, leads to.
+func FunctionAt(pc uintptr) string { return placeOf(pc).function }
 
 // A record can pass through several hooks: slog hands it to handlers, which may hand it to another library, which may do
 // so again. A word of the goroutine's says which record is on its way, so that it is recorded once.
@@ -661,6 +656,16 @@ func HoldLogs() (before uint64) {
 	at := here()
 	before, at.log = at.log, logAll
 	return before
+}
+
+// LogMark is what ReleaseLogs puts back to change nothing.
+//
+//go:norace
+func LogMark() uint64 {
+	if !settings.logs {
+		return 0
+	}
+	return here().log
 }
 
 // ReleaseLogs ends what HoldLogs began.
