@@ -262,6 +262,15 @@ func (l *Log) Str(name, v string) {
 	}
 }
 
+// Bytes is Str for text in a slice.
+//
+//go:norace
+func (l *Log) Bytes(name string, v []byte) {
+	if l != nil {
+		l.item(logItemString, l.groups(), name, unsafe.Pointer(unsafe.SliceData(v)), uint32(len(v)))
+	}
+}
+
 // Value sets an attribute to a value as JSON text.
 //
 //go:norace
