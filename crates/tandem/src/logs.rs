@@ -179,7 +179,7 @@ fn clean_lines(text: &str) -> String {
     text.trim_end_matches('\n').split('\n').map(|line| clean(line).into_owned()).collect::<Vec<_>>().join("\n    ")
 }
 
-/// The severity's own name, else the one that OTLP's number stands for.
+/// The name that OTLP's number stands for, the same for all libraries; where there is none, the library's own.
 fn severity_word(log: &LogRecord) -> (String, Style) {
     let style = match log.severity_number {
         0 => Style::new(),
@@ -190,7 +190,7 @@ fn severity_word(log: &LogRecord) -> (String, Style) {
     };
     let named =
         SEVERITIES.iter().rev().find(|(_, lowest)| log.severity_number >= *lowest).map_or("-", |(name, _)| name);
-    let word = if log.severity_text.is_empty() { named } else { &log.severity_text };
+    let word = if log.severity_number == 0 && !log.severity_text.is_empty() { &log.severity_text } else { named };
     (word.to_uppercase(), style)
 }
 

@@ -30,7 +30,11 @@ func tandemIDs(e *Event, ctx context.Context) {
 	if e.level == Disabled {
 		return
 	}
-	span := tandem_rt.Closest(tandemSpan(ctx))
+	var span *tandem_rt.Span
+	if ctx != nil {
+		span = tandem_rt.FromContext(ctx)
+	}
+	span = tandem_rt.Closest(span)
 	if span == nil || bytes.Contains(e.buf, tandemWrittenKey) {
 		return
 	}
