@@ -26,10 +26,10 @@ type tandemCommon struct {
 }
 
 // with is the same with more attributes.
-func (c tandemCommon) with(attrs []Attr) tandemCommon {
-	log := c.reopen()
-	tandemAttrs(log, attrs)
-	return c.close(log)
+func (c tandemCommon) with(attrs []Attr, replace func([]string, Attr) Attr, groups []string) tandemCommon {
+	writer := tandemWriter{log: c.reopen(), replace: replace, groups: groups}
+	writer.attrs(attrs)
+	return c.close(writer.log)
 }
 
 // group is the same with another group open.
@@ -58,7 +58,7 @@ func (c tandemCommon) close(log *tandem_rt.Log) tandemCommon {
 // tandemLoggerWith remembers the attributes for records that no handler of Go's own writes.
 func tandemLoggerWith(l *Logger, attrs []Attr) []Attr {
 	if tandem_rt.Logs() && !tandemIsOwn(l.handler) {
-		l.tandem = l.tandem.with(attrs)
+		l.tandem = l.tandem.with(attrs, nil, nil)
 	}
 	return attrs
 }
@@ -81,7 +81,7 @@ func tandemIsOwn(handler Handler) bool {
 
 func tandemHandlerWith(from, to *commonHandler, attrs []Attr) {
 	if tandem_rt.Logs() {
-		to.tandem = from.tandem.with(attrs)
+		to.tandem = from.tandem.with(attrs, from.opts.ReplaceAttr, from.groups)
 	}
 }
 
@@ -103,7 +103,7 @@ func tandemEnter(record *Record) uint64 {
 // tandemLeave records what no handler of Go's own has.
 func tandemLeave(ctx context.Context, l *Logger, record *Record, before uint64) {
 	if tandem_rt.Logs() && tandem_rt.LeaveLog(before, record.Message) {
-		tandemRecord(ctx, record, l.tandem)
+		tandemRecord(ctx, record, l.tandem, nil, nil)
 	}
 }
 
@@ -114,11 +114,11 @@ func tandemHandle(ctx context.Context, h *commonHandler, record *Record) {
 		return
 	}
 	if tandem_rt.TakeLog(record.Message) {
-		tandemRecord(ctx, record, h.tandem)
+		tandemRecord(ctx, record, h.tandem, h.opts.ReplaceAttr, h.groups)
 	}
 }
 
-func tandemRecord(ctx context.Context, record *Record, common tandemCommon) {
+func tandemRecord(ctx context.Context, record *Record, common tandemCommon, replace func([]string, Attr) Attr, groups []string) {
 	var span *tandem_rt.Span
 	if ctx != nil {
 		span = tandem_rt.FromContext(ctx)
@@ -131,7 +131,11 @@ func tandemRecord(ctx context.Context, record *Record, common tandemCommon) {
 	if !record.Time.IsZero() {
 		log.Time(record.Time.UnixNano())
 	}
-	log.Body(record.Message)
+	if replace == nil {
+		log.Body(record.Message)
+	} else {
+		tandemBody(log, replace, record.Message)
+	}
 	if record.PC != 0 {
 		log.Where(record.PC)
 	} else {
@@ -139,9 +143,16 @@ func tandemRecord(ctx context.Context, record *Record, common tandemCommon) {
 	}
 	log.Append(common.items)
 	log.SetPrefix(common.prefix)
-	tandemAttrs(log, record.front[:record.nFront])
-	tandemAttrs(log, record.back)
+	writer := tandemWriter{log: log, span: tandem_rt.Closest(span), replace: replace, groups: groups}
+	writer.attrs(record.front[:record.nFront])
+	writer.attrs(record.back)
 	log.Emit()
+}
+
+// tandemBody writes the message as the handler's ReplaceAttr leaves it: it may be there to hide something.
+func tandemBody(log *tandem_rt.Log, replace func([]string, Attr) Attr, message string) {
+	defer func() { recover() }()
+	log.Body(replace(nil, String(MessageKey, message)).Value.String())
 }
 
 // TandemRecords tells the log package that what it writes here becomes records of slog's.
@@ -181,20 +192,44 @@ func tandemLevel(level Level, room *[32]byte) string {
 	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
-func tandemAttrs(log *tandem_rt.Log, attrs []Attr) {
+// tandemWriter writes attributes to a log record.
+type tandemWriter struct {
+	log     *tandem_rt.Log
+	span    *tandem_rt.Span // whose ids are no attributes
+	replace func([]string, Attr) Attr
+	groups  []string // that are open; only kept for replace
+}
+
+func (w *tandemWriter) attrs(attrs []Attr) {
+	if w.log == nil {
+		return
+	}
+	defer func() { recover() }() // code of others: where it panics, the handler's own call does so, too
 	for index := range attrs {
-		tandemAttr(log, &attrs[index], 0)
+		w.attr(attrs[index], 0)
 	}
 }
 
 // tandemDeepest is where groups in groups end: a LogValuer can make them without end.
 const tandemDeepest = 16
 
-func tandemAttr(log *tandem_rt.Log, attr *Attr, depth int) {
-	value := attr.Value
+func (w *tandemWriter) attr(attr Attr, depth int) {
+	if depth > tandemDeepest || attr.Value.Kind() == KindLogValuer {
+		if depth > tandemDeepest {
+			return
+		}
+		attr.Value = attr.Value.Resolve()
+	}
+	if w.replace != nil && attr.Value.Kind() != KindGroup {
+		attr = w.replace(w.groups, attr)
+		attr.Value = attr.Value.Resolve()
+	}
+	log, value := w.log, &attr.Value
 	switch value.Kind() {
 	case KindString:
-		log.Str(attr.Key, value.str())
+		if w.span == nil || !w.isID(attr.Key, value.str()) {
+			log.Str(attr.Key, value.str())
+		}
 	case KindInt64:
 		log.Int(attr.Key, int64(value.num))
 	case KindUint64:
@@ -207,25 +242,36 @@ func tandemAttr(log *tandem_rt.Log, attr *Attr, depth int) {
 		log.Int(attr.Key, int64(value.num))
 	case KindTime:
 		log.Int(attr.Key, value.Time().UnixNano())
-	case KindLogValuer:
-		if depth < tandemDeepest {
-			resolved := Attr{attr.Key, value.Resolve()}
-			tandemAttr(log, &resolved, depth+1)
-		}
 	case KindGroup:
-		if depth < tandemDeepest {
-			before := log.Open(attr.Key) // without a name its members belong to what is around
-			members := value.group()
-			for index := range members {
-				tandemAttr(log, &members[index], depth+1)
-			}
-			log.Shut(before)
+		before, groups := log.Open(attr.Key), w.groups // without a name its members belong to what is around
+		if w.replace != nil && attr.Key != "" {
+			w.groups = append(groups[:len(groups):len(groups)], attr.Key)
 		}
+		members := value.group()
+		for index := range members {
+			w.attr(members[index], depth+1)
+		}
+		log.Shut(before)
+		w.groups = groups
 	default:
 		if attr.Key != "" || value.any != nil { // the zero Attr is none
 			tandemAny(log, attr.Key, value.any)
 		}
 	}
+}
+
+// isID says whether an attribute is an id that the pack itself has put there: the record has a place for it.
+func (w *tandemWriter) isID(key, value string) bool {
+	var room [tandem_rt.TraceparentSize]byte
+	switch key {
+	case "trace_id":
+		return value == string(w.span.AppendTraceparent(room[:0])[3:35])
+	case "span_id":
+		return value == string(w.span.AppendTraceparent(room[:0])[36:52])
+	case "trace_flags":
+		return value == string(w.span.AppendTraceparent(room[:0])[53:55])
+	}
+	return false
 }
 
 // tandemAny writes a value of any type, as Go's JSON handler does. Code of others makes it: where it panics, there is no
