@@ -39,7 +39,11 @@ func tandemRecord(body []byte, prefix string, calldepth int) {
 		return
 	}
 	var pcs [6]uintptr
-	count := runtime.Callers(4, pcs[:]) // from the function that has called output on
+	wanted := len(pcs)
+	if calldepth > 0 && calldepth < wanted {
+		wanted = calldepth // each frame costs
+	}
+	count := runtime.Callers(4, pcs[:wanted]) // from the function that has called output on
 	severity, text := uint8(tandem_rt.SeverityInfo), "INFO"
 	if count > 0 {
 		severity, text = tandemSeverity(tandem_rt.FunctionAt(pcs[0]))
