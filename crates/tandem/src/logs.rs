@@ -80,7 +80,10 @@ impl Logs {
             }
             self.write(out, &logs)?;
             filter.limit = usize::MAX;
-            while self.follow {
+            if !self.follow {
+                return Ok(ExitCode::SUCCESS);
+            }
+            loop {
                 out.flush()?;
                 std::thread::sleep(LOOK);
                 filter.after = Some(last);
@@ -88,7 +91,6 @@ impl Logs {
                 last = newest;
                 self.write(out, &logs)?;
             }
-            Ok(ExitCode::SUCCESS)
         })
     }
 

@@ -204,7 +204,6 @@ func (w *tandemWriter) attrs(attrs []Attr) {
 	if w.log == nil {
 		return
 	}
-	defer func() { recover() }() // code of others: where it panics, the handler's own call does so, too
 	for index := range attrs {
 		w.attr(attrs[index], 0)
 	}
@@ -221,8 +220,7 @@ func (w *tandemWriter) attr(attr Attr, depth int) {
 		attr.Value = attr.Value.Resolve()
 	}
 	if w.replace != nil && attr.Value.Kind() != KindGroup {
-		attr = w.replace(w.groups, attr)
-		attr.Value = attr.Value.Resolve()
+		attr = w.replaced(attr)
 	}
 	log, value := w.log, &attr.Value
 	switch value.Kind() {
@@ -258,6 +256,19 @@ func (w *tandemWriter) attr(attr Attr, depth int) {
 			tandemAny(log, attr.Key, value.any)
 		}
 	}
+}
+
+// replaced is an attribute as the handler's ReplaceAttr leaves it. Where that panics, which the handler's own call does, too,
+// there is none.
+func (w *tandemWriter) replaced(attr Attr) (replaced Attr) {
+	defer func() {
+		if recover() != nil {
+			replaced = Attr{}
+		}
+	}()
+	replaced = w.replace(w.groups, attr)
+	replaced.Value = replaced.Value.Resolve()
+	return replaced
 }
 
 // isID says whether an attribute is an id that the pack itself has put there: the record has a place for it.
