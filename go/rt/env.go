@@ -8,6 +8,8 @@ var settings struct {
 	debug     bool   // TANDEM_DEBUG
 	socket    string // TANDEM_SOCKET, or the machine's agent
 	waitAgent bool   // TANDEM_SOCKET was set: the first span should already have the kernel half
+	logs      bool   // OTEL_LOGS_EXPORTER names otlp
+	logIDs    bool   // TANDEM_LOG_IDS
 }
 
 const defaultSocket = "/run/tandem/agent.sock"
@@ -36,6 +38,8 @@ func readEnvironment() {
 		}
 	}
 	configureLimits()
+	settings.logs = lists(env("OTEL_LOGS_EXPORTER"), "otlp")
+	settings.logIDs = isTrue("TANDEM_LOG_IDS")
 }
 
 // limits of what a span may hold. The agent keeps them.
@@ -94,6 +98,28 @@ func resourceText() []byte {
 		text = append(text, '\n')
 	}
 	return text
+}
+
+// lists says whether a list with commas has the word.
+func lists(list, word string) bool {
+	for start := 0; start <= len(list); {
+		end := start
+		for end < len(list) && list[end] != ',' {
+			end++
+		}
+		first, last := start, end
+		for first < last && list[first] == ' ' {
+			first++
+		}
+		for first < last && list[last-1] == ' ' {
+			last--
+		}
+		if list[first:last] == word {
+			return true
+		}
+		start = end + 1
+	}
+	return false
 }
 
 // debug prints a line to standard error when TANDEM_DEBUG is set, and nothing otherwise.

@@ -75,6 +75,21 @@ const (
 	statusUnset            = 0x0
 	statusOk               = 0x1
 	statusError            = 0x2
+	recordLog              = 0x3
+	logSize                = 0x4000
+	logBodyLimit           = 0x2000
+	logNameLimit           = 0xff
+	logItemString          = 0x1
+	logItemInt             = 0x2
+	logItemFloat           = 0x3
+	logItemBool            = 0x4
+	logItemJson            = 0x5
+	logItemOmit            = 0x6
+	logItemBody            = 0x7
+	logItemSeverityText    = 0x8
+	logItemFunction        = 0x9
+	logItemFile            = 0xa
+	logItemLine            = 0xb
 )
 
 // Upper bounds of the duration histograms, ns.
@@ -368,7 +383,9 @@ type controlLayout struct {
 	cutAttributes     uint64 // attribute values cut or left out for want of room
 	lostNames         uint64 // descriptors, keys and functions that did not fit their tables
 	functionTextSize  uint32 // bytes of function texts; raised after they are complete
-	_                 [2004]byte
+	_                 [4]byte
+	cutLogs           uint64 // log records of which something was cut or left out for want of room
+	_                 [1992]byte
 }
 
 // The build fails here when Go lays controlLayout out differently.
@@ -387,6 +404,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostEntries)-2064]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutAttributes)-2072]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostNames)-2080]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.functionTextSize)-2088]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutLogs)-2096]
 
 // descriptorLayout: an operation: what the spans of one join point have in common; its index is its id, id 0 is never used.
 type descriptorLayout struct {
@@ -425,17 +443,19 @@ var _ = [1]struct{}{}[unsafe.Offsetof(keyLayout{}.name)-1]
 
 // ringLayout: one ring's header; positions count bytes for ever, position modulo ring_size is the place.
 type ringLayout struct {
-	head    uint64 // end of what is written; the program writes it, after the record
-	dropped uint64 // records that found the ring full; the program writes it
-	_       [112]byte
-	tail    uint64 // end of what is read; the agent writes it
-	_       [120]byte
+	head        uint64 // end of what is written; the program writes it, after the record
+	dropped     uint64 // records that found the ring full; the program writes it
+	droppedLogs uint64 // log records that found too little room, not counted in `dropped`; the program writes it
+	_           [104]byte
+	tail        uint64 // end of what is read; the agent writes it
+	_           [120]byte
 }
 
 // The build fails here when Go lays ringLayout out differently.
 var _ = [1]struct{}{}[unsafe.Sizeof(ringLayout{})-256]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.head)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.dropped)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.droppedLogs)-16]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.tail)-128]
 
 // recordLayout: a span, in the in-flight table while it runs and in a ring when it has ended; items follow it.
@@ -471,7 +491,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(recordLayout{}.account)-60]
 
 // itemLayout: head of an item; its data follow, padded to 4 bytes.
 type itemLayout struct {
-	key         uint16 // attribute key, event name or anatomy part, by type
+	key         uint16 // attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data
 	typeAndSize uint16 // ITEM_* in the high 4 bits, bytes of data in the low 12
 }
 
@@ -621,3 +641,31 @@ var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.magic)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.layoutVersion)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.accountCount)-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.reserved)-12]
+
+// logLayout: a log record, only ever in a ring; LOG_ITEM_* items follow it.
+type logLayout struct {
+	size       uint32   // bytes with items, a multiple of 8
+	kind       uint8    // RECORD_LOG
+	traceFlags uint8    // W3C trace flags of the span it belongs to
+	severity   uint8    // severity number, as in OTLP; 0: none
+	flags      uint8    // RECORD_FLAG_CUT or 0
+	traceID    [16]byte // as on the wire; zero: written outside of spans
+	spanID     [8]byte  // as on the wire; zero: written outside of spans
+	time       uint64   // the record's own time, ns since 1970; 0: it has none
+	observed   uint64   // when it was seen, CLOCK_MONOTONIC ns
+	descriptor uint32   // id of the operation that stands for its library
+	_          [12]byte
+}
+
+// The build fails here when Go lays logLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(logLayout{})-64]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.size)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.kind)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.traceFlags)-5]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.severity)-6]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.flags)-7]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.traceID)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.spanID)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.time)-32]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.observed)-40]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.descriptor)-48]

@@ -55,6 +55,7 @@ type slot struct {
 	ns      [9]int64       // nanoseconds waited, by class; see goParts
 	exit    int64          // what os.Exit was called with
 	coro    unsafe.Pointer // the runtime's
+	log     uint64         // the log record that is on its way; see log.go
 }
 
 // here returns the current goroutine's slot. The pointer must not outlive the caller.

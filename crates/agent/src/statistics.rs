@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use deliver::SinkReport;
 use deliver::metrics::{OwnKind, OwnMetric};
+use deliver::{Signal, SinkReport};
 use record::ProgramCounters;
 
 use crate::assemble::Assembled;
@@ -19,8 +19,14 @@ pub struct Statistics {
     pub unfinished: u64,
     /// Spans that left only their count (not sampled, or the ring was full).
     pub counted: u64,
-    /// Records that found their ring full.
+    /// Spans that found their ring full.
     pub ring_full: u64,
+    /// Log records.
+    pub logs: u64,
+    /// Log records that found too little room in their ring.
+    pub ring_full_logs: u64,
+    /// Log records of which the program had to cut something.
+    pub cut_logs: u64,
     /// Records, attributes, files and messages that made no sense, by cause.
     pub faults: BTreeMap<&'static str, u64>,
     /// How often programs have met the limits of their memory.
@@ -91,10 +97,15 @@ impl Statistics {
         };
         let by =
             |name, help, label, points| OwnMetric { name, help, kind: OwnKind::Counter, label: Some(label), points };
-        let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), self.ring_full)];
-        for (sink, report) in sinks {
-            dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
-        }
+        let of = |signal| sinks.iter().filter(move |(_, report)| report.signal == signal);
+        let dropped = |signal, ring_full| {
+            let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), ring_full)];
+            for (sink, report) in of(signal) {
+                dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
+            }
+            dropped
+        };
+        let delivered = |signal| of(signal).map(|(sink, report)| ((*sink).to_owned(), report.delivered)).collect();
         let functions = |number: fn(&FunctionCalls) -> u64| {
             self.functions.iter().map(|(name, calls)| (name.clone(), number(calls))).collect::<Vec<_>>()
         };
@@ -114,12 +125,26 @@ impl Statistics {
             one("tandem_spans_total", "Spans taken from programs.", OwnKind::Counter, self.spans),
             one("tandem_spans_unfinished_total", "Spans whose program ended first.", OwnKind::Counter, self.unfinished),
             one("tandem_spans_counted_total", "Spans that left only their count.", OwnKind::Counter, self.counted),
-            by("tandem_spans_dropped_total", "Spans that were lost, by cause.", "cause", dropped),
             by(
-                "tandem_spans_delivered_total",
-                "Spans handed over, by destination.",
+                "tandem_spans_dropped_total",
+                "Spans that were lost, by cause.",
+                "cause",
+                dropped(Signal::Traces, self.ring_full),
+            ),
+            by("tandem_spans_delivered_total", "Spans handed over, by destination.", "sink", delivered(Signal::Traces)),
+            one("tandem_logs_total", "Log records taken from programs.", OwnKind::Counter, self.logs),
+            one("tandem_logs_cut_total", "Log records of which something was cut.", OwnKind::Counter, self.cut_logs),
+            by(
+                "tandem_logs_dropped_total",
+                "Log records that were lost, by cause.",
+                "cause",
+                dropped(Signal::Logs, self.ring_full_logs),
+            ),
+            by(
+                "tandem_logs_delivered_total",
+                "Log records handed over, by destination.",
                 "sink",
-                sinks.iter().map(|(sink, report)| ((*sink).to_owned(), report.delivered)).collect(),
+                delivered(Signal::Logs),
             ),
             by(
                 "tandem_faults_total",

@@ -10,12 +10,12 @@ use agent::limits::Limits;
 use agent::measure::Measure;
 use agent::{AccountMap, Agent, Config, KernelHalf};
 use deliver::otlp::encode::ClockOffset;
-use deliver::{Batch, Refused, Sink, SinkReport};
-use model::{Resource, Span};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
+use model::{LogRecord, Resource, Span};
 use proptest::prelude::*;
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
-use record::writer::{Options, RecordBuilder, Writer, now};
+use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
 
 /// Keeps what it is given.
@@ -35,7 +35,7 @@ impl Sink for Keep {
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let spans = deliver::otlp::decode::spans(&batch.bytes).expect("batches are readable");
-        assert_eq!(spans.len(), batch.spans as usize);
+        assert_eq!(spans.len(), batch.records as usize);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(spans);
         Ok(())
     }
@@ -47,9 +47,37 @@ impl Sink for Keep {
     }
 }
 
+/// Keeps the log records that it is given.
+#[derive(Default)]
+struct KeepLogs(Mutex<Vec<LogRecord>>);
+
+impl Sink for KeepLogs {
+    fn name(&self) -> &'static str {
+        "keep_logs"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Logs
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let logs = deliver::otlp::decode::logs(&batch.bytes).expect("batches are readable");
+        assert_eq!(logs.len(), batch.records as usize);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(logs);
+        Ok(())
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport { signal: Signal::Logs, ..SinkReport::default() }
+    }
+}
+
 struct Rig {
     agent: Agent,
     keep: Arc<Keep>,
+    logs: Arc<KeepLogs>,
     socket: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -62,9 +90,45 @@ fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
     let folder = tempfile::tempdir().expect("folder");
     let socket = folder.path().join("agent.sock");
     let keep = Arc::new(Keep::default());
-    let sink: Arc<dyn Sink> = Arc::clone(&keep) as _;
-    let config = Config { socket: socket.clone(), scan: false, sinks: vec![sink], kernel };
-    Rig { agent: Agent::start(config).expect("start"), keep, socket, _folder: folder }
+    let logs = Arc::new(KeepLogs::default());
+    let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&keep) as _, Arc::clone(&logs) as _];
+    let config = Config { socket: socket.clone(), scan: false, sinks, kernel };
+    Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
+}
+
+/// Log records come out beside the spans of the same ring, each where it belongs; what makes no sense is counted.
+#[test]
+fn log_records_arrive_beside_spans() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    let library = writer.descriptor("log/slog.log", "tandem/log/slog", 1, "log").expect("descriptor");
+    writer.connect(&rig.socket).expect("welcome");
+    let start = now().0;
+    let log =
+        |number: u8| LogBuilder::new(library, 9, start).span([7; 16], [number; 8], 0).body("said").text("user", "ann");
+    writer.push(0, &request(7, operation, start, 1000).build()).expect("push");
+    writer.push(0, &log(1).build()).expect("push");
+    writer.push(1, &log(2).time(5).build()).expect("push");
+    writer.push(0, &LogBuilder::new(library + 1, 9, start).build()).expect("push");
+    writer
+        .push(0, &LogBuilder::new(library, 9, start).item("n", record::layout::log_item::INT, b"half").build())
+        .expect("push");
+    let outcome = rig.agent.stop(Duration::from_secs(5));
+
+    assert_eq!(rig.keep.spans().len(), 1);
+    let mut logs = rig.logs.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    logs.sort_by_key(|log| log.span_id);
+    assert_eq!(logs.len(), 3);
+    assert_eq!((logs[0].span_id, logs[0].body.to_string().as_str()), (None, ""));
+    let [first, second] = [&logs[1], &logs[2]];
+    assert_eq!(first.body.to_string(), "said");
+    assert_eq!((first.service.as_str(), first.scope.as_str()), ("test", "tandem/log/slog"));
+    assert_eq!((first.trace_id.map(|id| id.0), first.trace_flags, first.severity_number), (Some([7; 16]), 0, 9));
+    assert_eq!(first.time_unix_nano, first.observed_unix_nano);
+    assert_eq!(second.time_unix_nano, 5);
+    assert_eq!((outcome.statistics.spans, outcome.statistics.logs), (1, 3));
+    assert_eq!(outcome.statistics.faults, [("malformed_items", 1), ("unknown_operation", 1)].into());
 }
 
 const ROUTE: &str = "{http.request.method} {http.route}|{http.request.method}";
@@ -324,7 +388,7 @@ proptest! {
         let ending = if noticed { Ending::Noticed(MonotonicNanos(7)) } else { Ending::Recorded };
         let taken = (0..3).filter(|_| assembler.record(&record, ending, ClockOffset(-5), &mut measure).is_some()).count();
         let batch = assembler.take();
-        prop_assert_eq!(batch.as_ref().map_or(0, |batch| batch.spans as usize), taken);
+        prop_assert_eq!(batch.as_ref().map_or(0, |batch| batch.records as usize), taken);
         if let Some(batch) = batch {
             prop_assert_eq!(deliver::otlp::decode::spans(&batch.bytes).expect("readable").len(), taken);
         }

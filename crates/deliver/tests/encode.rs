@@ -148,7 +148,7 @@ fn batches_join() {
     (0..300).for_each(|_| builder.add(http, write));
     (0..2).for_each(|_| builder.add(sql, write));
     let first = builder.take().expect("spans");
-    assert_eq!((first.spans, builder.size()), (302, 0));
+    assert_eq!((first.records, builder.size()), (302, 0));
     builder.add(sql, write);
     let second = builder.take().expect("a span");
     let joined = [first.bytes, second.bytes].concat();

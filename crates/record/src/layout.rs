@@ -41,6 +41,12 @@ pub const RESOURCE_SIZE: usize = 4 * PAGE;
 pub const ACCOUNT_COUNT: usize = 16384;
 /// Items of an attribute value longer than this are cut (the length has 12 bits).
 pub const ITEM_LIMIT: usize = 4095;
+/// Bytes of the largest log record.
+pub const LOG_SIZE: usize = 16 * 1024;
+/// Bytes of a log record's body; a longer one is cut.
+pub const LOG_BODY_LIMIT: usize = 8 * 1024;
+/// Bytes of the name of a log record's attribute, with the groups it is in.
+pub const LOG_NAME_LIMIT: usize = 255;
 
 /// Functions woven dormant that a program can register.
 pub const FUNCTION_COUNT: usize = 1 << 16;
@@ -277,6 +283,7 @@ pub const CONTROL: Struct = Struct {
         f("cut_attributes", Type::U64, 2072, "attribute values cut or left out for want of room"),
         f("lost_names", Type::U64, 2080, "descriptors, keys and functions that did not fit their tables"),
         f("function_text_size", Type::U32, 2088, "bytes of function texts; raised after they are complete"),
+        f("cut_logs", Type::U64, 2096, "log records of which something was cut or left out for want of room"),
     ],
 };
 
@@ -327,6 +334,12 @@ pub const RING: Struct = Struct {
     fields: &[
         f("head", Type::U64, 0, "end of what is written; the program writes it, after the record"),
         f("dropped", Type::U64, 8, "records that found the ring full; the program writes it"),
+        f(
+            "dropped_logs",
+            Type::U64,
+            16,
+            "log records that found too little room, not counted in `dropped`; the program writes it",
+        ),
         f("tail", Type::U64, 128, "end of what is read; the agent writes it"),
     ],
 };
@@ -362,6 +375,9 @@ pub const RECORD_SPAN: u8 = 1;
 /// `record.kind`: skip `size` bytes (the record would not have fitted before the ring's end). Only the first 8 bytes are there.
 pub const RECORD_PADDING: u8 = 2;
 
+/// `record.kind`: a log record; its head is a [`LOG`].
+pub const RECORD_LOG: u8 = 3;
+
 /// `record.flags`: the parent is in another process.
 pub const RECORD_FLAG_REMOTE_PARENT: u8 = 1;
 /// `record.flags`: Go's half of the anatomy was measured; parts without an item are 0.
@@ -371,13 +387,37 @@ pub const RECORD_FLAG_KERNEL_PARTS: u8 = 4;
 /// `record.flags`: attributes were cut or left out for want of room.
 pub const RECORD_FLAG_CUT: u8 = 8;
 
+/// A log record: written beside the ring and copied there in one piece. Items of their own kinds ([`log_item`]) follow.
+pub const LOG: Struct = Struct {
+    name: "log",
+    size: 64,
+    doc: "a log record, only ever in a ring; LOG_ITEM_* items follow it",
+    fields: &[
+        f("size", Type::U32, 0, "bytes with items, a multiple of 8"),
+        f("kind", Type::U8, 4, "RECORD_LOG"),
+        f("trace_flags", Type::U8, 5, "W3C trace flags of the span it belongs to"),
+        f("severity", Type::U8, 6, "severity number, as in OTLP; 0: none"),
+        f("flags", Type::U8, 7, "RECORD_FLAG_CUT or 0"),
+        f("trace_id", Type::Bytes(16), 8, "as on the wire; zero: written outside of spans"),
+        f("span_id", Type::Bytes(8), 24, "as on the wire; zero: written outside of spans"),
+        f("time", Type::U64, 32, "the record's own time, ns since 1970; 0: it has none"),
+        f("observed", Type::U64, 40, "when it was seen, CLOCK_MONOTONIC ns"),
+        f("descriptor", Type::U32, 48, "id of the operation that stands for its library"),
+    ],
+};
+
 /// Head of an item: key and, in one word, type (high 4 bits) and length (low 12 bits). Data follow, padded to 4 bytes.
 pub const ITEM: Struct = Struct {
     name: "item",
     size: 4,
     doc: "head of an item; its data follow, padded to 4 bytes",
     fields: &[
-        f("key", Type::U16, 0, "attribute key, event name or anatomy part, by type"),
+        f(
+            "key",
+            Type::U16,
+            0,
+            "attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data",
+        ),
         f("type_and_size", Type::U16, 2, "ITEM_* in the high 4 bits, bytes of data in the low 12"),
     ],
 };
@@ -516,6 +556,7 @@ pub const STRUCTS: &[Struct] = &[
     CALLS,
     HELLO,
     WELCOME,
+    LOG,
 ];
 
 /// A named number that both sides share.
@@ -596,6 +637,34 @@ pub mod value {
     pub const DEPTH_LIMIT: usize = 16;
 }
 
+/// Types of a log record's items. Its attributes have names of the user's own: the head's `key` says how many bytes of the
+/// data are the name, groups with dots between them; the value follows, its integers not aligned.
+pub mod log_item {
+    /// Attribute: UTF-8 text.
+    pub const STRING: u16 = 1;
+    /// Attribute: signed 64-bit integer.
+    pub const INT: u16 = 2;
+    /// Attribute: 64-bit float.
+    pub const FLOAT: u16 = 3;
+    /// Attribute: a byte, 0 or 1.
+    pub const BOOL: u16 = 4;
+    /// Attribute: a value as JSON text, which may be cut. Without a name: an object whose members are attributes. What
+    /// follows another one without a name goes on with its text.
+    pub const JSON: u16 = 5;
+    /// Name of members that JSON objects of this record are to be read without.
+    pub const OMIT: u16 = 6;
+    /// The body; what follows another one goes on with its text.
+    pub const BODY: u16 = 7;
+    /// The severity's name in its library.
+    pub const SEVERITY_TEXT: u16 = 8;
+    /// Where it was written: the function's name.
+    pub const FUNCTION: u16 = 9;
+    /// Where it was written: the file's path.
+    pub const FILE: u16 = 10;
+    /// Where it was written: the line (4 bytes).
+    pub const LINE: u16 = 11;
+}
+
 /// Numbers shared with Go and C besides structures, keys and parts.
 pub const CONSTANTS: &[Constant] = &[
     c("MAGIC", MAGIC),
@@ -668,6 +737,21 @@ pub const CONSTANTS: &[Constant] = &[
     c("STATUS_UNSET", 0),
     c("STATUS_OK", 1),
     c("STATUS_ERROR", 2),
+    c("RECORD_LOG", RECORD_LOG as u64),
+    c("LOG_SIZE", LOG_SIZE as u64),
+    c("LOG_BODY_LIMIT", LOG_BODY_LIMIT as u64),
+    c("LOG_NAME_LIMIT", LOG_NAME_LIMIT as u64),
+    c("LOG_ITEM_STRING", log_item::STRING as u64),
+    c("LOG_ITEM_INT", log_item::INT as u64),
+    c("LOG_ITEM_FLOAT", log_item::FLOAT as u64),
+    c("LOG_ITEM_BOOL", log_item::BOOL as u64),
+    c("LOG_ITEM_JSON", log_item::JSON as u64),
+    c("LOG_ITEM_OMIT", log_item::OMIT as u64),
+    c("LOG_ITEM_BODY", log_item::BODY as u64),
+    c("LOG_ITEM_SEVERITY_TEXT", log_item::SEVERITY_TEXT as u64),
+    c("LOG_ITEM_FUNCTION", log_item::FUNCTION as u64),
+    c("LOG_ITEM_FILE", log_item::FILE as u64),
+    c("LOG_ITEM_LINE", log_item::LINE as u64),
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
@@ -798,6 +882,7 @@ mod tests {
     fn geometry_is_sound() {
         assert!(RING_SIZE.is_power_of_two() && SERIES_COUNT.is_power_of_two());
         const { assert!(RING_SIZE >= 8 * ENTRY_SIZE) };
+        const { assert!(RING_SIZE >= 16 * LOG_SIZE && LOG_SIZE <= 32 * 1024) }; // a reader copies 64 KiB at once
         assert_eq!(CONTROL.at("descriptor_count"), PAGE / 2, "the two halves of the control page have one writer each");
         const { assert!(DESCRIPTOR_COUNT <= 32 * 64) };
         const { assert!(DESCRIPTOR_COUNT <= FIRST_FUNCTION as usize && ACTIVE_COUNT <= FUNCTION_COUNT) };

@@ -449,7 +449,7 @@ fn copy_short_ascii(text: &[u8], block: &mut [u8; SHORT_TEXT]) -> bool {
 }
 
 /// A `KeyValue` under `tag`; `key` is its field 1.
-fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
+pub(super) fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
     let head = |out: &mut Vec<u8>, any_value: usize| {
         out.push(tag);
         varint(out, (key.len() + 1 + varint_size(any_value as u64) + any_value) as u64);
@@ -579,7 +579,7 @@ fn status(out: &mut Vec<u8>, code: u8, message: &[u8]) {
 
 /// Text comes from the program: cut or binary text must not make the whole batch unreadable.
 #[inline]
-fn valid_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn valid_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Cow::Borrowed(bytes),
         Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes()),
@@ -595,7 +595,7 @@ pub(crate) fn text(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 }
 
 #[inline]
-fn fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
+pub(super) fn fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
     out.push(tag);
     out.extend_from_slice(&number.to_le_bytes());
 }

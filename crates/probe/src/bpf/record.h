@@ -72,6 +72,21 @@
 #define TANDEM_STATUS_UNSET 0x0ULL
 #define TANDEM_STATUS_OK 0x1ULL
 #define TANDEM_STATUS_ERROR 0x2ULL
+#define TANDEM_RECORD_LOG 0x3ULL
+#define TANDEM_LOG_SIZE 0x4000ULL
+#define TANDEM_LOG_BODY_LIMIT 0x2000ULL
+#define TANDEM_LOG_NAME_LIMIT 0xffULL
+#define TANDEM_LOG_ITEM_STRING 0x1ULL
+#define TANDEM_LOG_ITEM_INT 0x2ULL
+#define TANDEM_LOG_ITEM_FLOAT 0x3ULL
+#define TANDEM_LOG_ITEM_BOOL 0x4ULL
+#define TANDEM_LOG_ITEM_JSON 0x5ULL
+#define TANDEM_LOG_ITEM_OMIT 0x6ULL
+#define TANDEM_LOG_ITEM_BODY 0x7ULL
+#define TANDEM_LOG_ITEM_SEVERITY_TEXT 0x8ULL
+#define TANDEM_LOG_ITEM_FUNCTION 0x9ULL
+#define TANDEM_LOG_ITEM_FILE 0xaULL
+#define TANDEM_LOG_ITEM_LINE 0xbULL
 
 enum tandem_part {
 	TANDEM_PART_ON_CPU = 0,
@@ -188,7 +203,9 @@ struct tandem_control {
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
 	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
-	unsigned char reserved_3[2004];
+	unsigned char reserved_3[4];
+	unsigned long long cut_logs; /* log records of which something was cut or left out for want of room */
+	unsigned char reserved_4[1992];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
 _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "control.generation");
@@ -205,6 +222,7 @@ _Static_assert(__builtin_offsetof(struct tandem_control, lost_entries) == 2064, 
 _Static_assert(__builtin_offsetof(struct tandem_control, cut_attributes) == 2072, "control.cut_attributes");
 _Static_assert(__builtin_offsetof(struct tandem_control, lost_names) == 2080, "control.lost_names");
 _Static_assert(__builtin_offsetof(struct tandem_control, function_text_size) == 2088, "control.function_text_size");
+_Static_assert(__builtin_offsetof(struct tandem_control, cut_logs) == 2096, "control.cut_logs");
 
 /* an operation: what the spans of one join point have in common; its index is its id, id 0 is never used */
 struct tandem_descriptor {
@@ -241,13 +259,15 @@ _Static_assert(__builtin_offsetof(struct tandem_key, name) == 1, "key.name");
 struct tandem_ring {
 	unsigned long long head; /* end of what is written; the program writes it, after the record */
 	unsigned long long dropped; /* records that found the ring full; the program writes it */
-	unsigned char reserved_1[112];
+	unsigned long long dropped_logs; /* log records that found too little room, not counted in `dropped`; the program writes it */
+	unsigned char reserved_1[104];
 	unsigned long long tail; /* end of what is read; the agent writes it */
 	unsigned char reserved_2[120];
 };
 _Static_assert(sizeof(struct tandem_ring) == 256, "ring");
 _Static_assert(__builtin_offsetof(struct tandem_ring, head) == 0, "ring.head");
 _Static_assert(__builtin_offsetof(struct tandem_ring, dropped) == 8, "ring.dropped");
+_Static_assert(__builtin_offsetof(struct tandem_ring, dropped_logs) == 16, "ring.dropped_logs");
 _Static_assert(__builtin_offsetof(struct tandem_ring, tail) == 128, "ring.tail");
 
 /* a span, in the in-flight table while it runs and in a ring when it has ended; items follow it */
@@ -281,7 +301,7 @@ _Static_assert(__builtin_offsetof(struct tandem_record, account) == 60, "record.
 
 /* head of an item; its data follow, padded to 4 bytes */
 struct tandem_item {
-	unsigned short key; /* attribute key, event name or anatomy part, by type */
+	unsigned short key; /* attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data */
 	unsigned short type_and_size; /* ITEM_* in the high 4 bits, bytes of data in the low 12 */
 };
 _Static_assert(sizeof(struct tandem_item) == 4, "item");
@@ -415,5 +435,31 @@ _Static_assert(__builtin_offsetof(struct tandem_welcome, magic) == 0, "welcome.m
 _Static_assert(__builtin_offsetof(struct tandem_welcome, layout_version) == 4, "welcome.layout_version");
 _Static_assert(__builtin_offsetof(struct tandem_welcome, account_count) == 8, "welcome.account_count");
 _Static_assert(__builtin_offsetof(struct tandem_welcome, reserved) == 12, "welcome.reserved");
+
+/* a log record, only ever in a ring; LOG_ITEM_* items follow it */
+struct tandem_log {
+	unsigned int size; /* bytes with items, a multiple of 8 */
+	unsigned char kind; /* RECORD_LOG */
+	unsigned char trace_flags; /* W3C trace flags of the span it belongs to */
+	unsigned char severity; /* severity number, as in OTLP; 0: none */
+	unsigned char flags; /* RECORD_FLAG_CUT or 0 */
+	unsigned char trace_id[16]; /* as on the wire; zero: written outside of spans */
+	unsigned char span_id[8]; /* as on the wire; zero: written outside of spans */
+	unsigned long long time; /* the record's own time, ns since 1970; 0: it has none */
+	unsigned long long observed; /* when it was seen, CLOCK_MONOTONIC ns */
+	unsigned int descriptor; /* id of the operation that stands for its library */
+	unsigned char reserved_1[12];
+};
+_Static_assert(sizeof(struct tandem_log) == 64, "log");
+_Static_assert(__builtin_offsetof(struct tandem_log, size) == 0, "log.size");
+_Static_assert(__builtin_offsetof(struct tandem_log, kind) == 4, "log.kind");
+_Static_assert(__builtin_offsetof(struct tandem_log, trace_flags) == 5, "log.trace_flags");
+_Static_assert(__builtin_offsetof(struct tandem_log, severity) == 6, "log.severity");
+_Static_assert(__builtin_offsetof(struct tandem_log, flags) == 7, "log.flags");
+_Static_assert(__builtin_offsetof(struct tandem_log, trace_id) == 8, "log.trace_id");
+_Static_assert(__builtin_offsetof(struct tandem_log, span_id) == 24, "log.span_id");
+_Static_assert(__builtin_offsetof(struct tandem_log, time) == 32, "log.time");
+_Static_assert(__builtin_offsetof(struct tandem_log, observed) == 40, "log.observed");
+_Static_assert(__builtin_offsetof(struct tandem_log, descriptor) == 48, "log.descriptor");
 
 #endif

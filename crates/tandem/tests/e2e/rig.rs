@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model::{Span, TraceSummary};
+use model::{LogRecord, Span, TraceSummary};
 use rustix::process::{Pid, Signal};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -105,6 +105,13 @@ impl Rig {
     /// The spans that `tandem trace` shows of one trace.
     pub fn trace(&self, id: &str) -> Vec<Span> {
         let output = run(self.tandem("trace").args([id, "--json"]), LIMIT);
+        assert_eq!(output.code, 0, "{output}");
+        json_lines(&output.stdout)
+    }
+
+    /// The log records that `tandem logs` shows, with these arguments.
+    pub fn logs(&self, arguments: &[&str]) -> Vec<LogRecord> {
+        let output = run(self.tandem("logs").arg("--json").args(arguments), LIMIT);
         assert_eq!(output.code, 0, "{output}");
         json_lines(&output.stdout)
     }
