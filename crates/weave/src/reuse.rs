@@ -374,13 +374,13 @@ impl Places<'_> {
             return is_plain.then(|| self.description.real_root.join(below));
         }
         let mapping = self.mapping.as_ref()?;
-        for shadow in &mapping.modules {
-            let Some(below) = shadow.dir.as_ref().and_then(|dir| file.strip_prefix(dir).ok()) else { continue };
-            let is_plain = !is_changed(below.parent()?, shadow.files.keys());
-            return is_plain.then(|| shadow.module.dir.join(below));
-        }
         let in_module_cache =
             mapping.module_cache.as_ref().and_then(|cache| Some(cache.real.join(file.strip_prefix(&cache.dir).ok()?)));
+        for shadow in &mapping.modules {
+            let Some(below) = shadow.dir.as_ref().and_then(|dir| file.strip_prefix(dir).ok()) else { continue };
+            // In the place of a `replace` line even what is not woven comes out otherwise: its folder is another.
+            return in_module_cache.filter(|_| !is_changed(below.parent().unwrap_or(below), shadow.files.keys()));
+        }
         // Anything else in the cache stands for some other file.
         in_module_cache.or_else(|| (!file.starts_with(&mapping.cache_root)).then(|| file.to_owned()))
     }

@@ -176,6 +176,22 @@ fn without_a_plain_build_nothing_is_missed() {
     assert!(run.stdout.contains("in_use: 0"), "{run:?}");
 }
 
+const PACK: &str = "pack: sys\nmodule: golang.org/x/sys\nrules:\n  - id: sys.cpu\n    target: golang.org/x/sys/cpu\n    add_files: [tandem_cpu.go]\n";
+const USES_SYS: &str = "package main\n\nimport (\n\t\"golang.org/x/sys/cpu\"\n\t\"golang.org/x/sys/unix\"\n)\n\nfunc main() { println(unix.Getpagesize() > 0, cpu.CacheLinePad{} == cpu.CacheLinePad{}) }\n";
+
+/// A program of two packages of a module, of which one is woven.
+fn of_a_woven_module() -> Sandbox {
+    let module = "module example.com/uses\n\ngo 1.22\n\nrequire golang.org/x/sys v0.30.0\n";
+    let hook = ("tandem_cpu.go", "package cpu\n\n// TandemAdded is there where this was woven.\nvar TandemAdded = 1\n");
+    Sandbox::with_pack(&[("go.mod", module), ("main.go", USES_SYS)], PACK, hook)
+}
+
+#[test]
+fn what_is_not_woven_of_a_woven_module_is_the_same_network() {
+    let [taken, compiled] = both_ways(&mut of_a_woven_module(), prepared_cache(), &[]);
+    assert!(taken == compiled);
+}
+
 /// Minutes of compilation for each: `make test-reuse`.
 #[test]
 #[ignore = "compiles the standard library many times"]
@@ -192,6 +208,8 @@ fn larger_programs_are_the_same_with_every_flag() {
         &["-gcflags=all=-N -l"],
         &["-tags=netgo,osusergo"],
     ];
+    let [taken, compiled] = both_ways(&mut of_a_woven_module(), none, &["-trimpath"]);
+    assert!(taken == compiled, "a woven module, -trimpath");
     let programs = [("bench/hello", &flags[..]), ("compat/programs/cgo", &flags[..2]), ("examples/shop", &flags[..1])];
     for (folder, flags) in programs {
         for flags in flags {
