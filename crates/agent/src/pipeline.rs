@@ -179,11 +179,14 @@ impl Agent {
         true
     }
 
-    /// Takes what is left, hands it over, and waits for the sinks, at most so long.
-    pub fn stop(mut self, limit: Duration) -> Outcome {
+    /// Takes what is left, hands it over, and waits for the sinks: at most so long for those elsewhere, and so long for
+    /// those on this machine.
+    pub fn stop(mut self, elsewhere: Duration, here: Duration) -> Outcome {
         self.halt();
-        let deadline = Instant::now() + limit;
-        self.shared.sinks.iter().for_each(|sink| sink.flush(deadline));
+        let now = Instant::now();
+        let (local, remote): (Vec<_>, Vec<_>) = self.shared.sinks.iter().partition(|sink| sink.is_local());
+        remote.iter().for_each(|sink| sink.flush(now + elsewhere));
+        local.iter().for_each(|sink| sink.flush(now + here));
         Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&self.shared.sinks) }
     }
 

@@ -114,7 +114,7 @@ fn log_records_arrive_beside_spans() {
     writer
         .push(0, &LogBuilder::new(library, 9, start).item("n", record::layout::log_item::INT, b"half").build())
         .expect("push");
-    let outcome = rig.agent.stop(Duration::from_secs(5));
+    let outcome = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
 
     assert_eq!(rig.keep.spans().len(), 1);
     let mut logs = rig.logs.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -177,7 +177,7 @@ fn a_span_arrives_whole() {
         .part(3, 400_000)
         .build();
     writer.push(1, &record).expect("push");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
 
     let [span] = <[Span; 1]>::try_from(rig.keep.spans()).expect("one span");
     assert_eq!(span.name, "GET /a");
@@ -217,7 +217,7 @@ fn what_was_not_measured_is_absent() {
     writer.push(0, &request(1, operation, start, 1000).build()).expect("push");
     let half = request(2, operation, start, 1000).flags(RECORD_FLAG_GO_PARTS).part(3, 400);
     writer.push(0, &half.build()).expect("push");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     let spans = rig.keep.spans();
     assert_eq!(spans[0].anatomy, None);
     let parts = &spans[1].anatomy.as_ref().expect("measured").parts_ns;
@@ -242,7 +242,7 @@ fn garbage_costs_only_its_own_spans() {
         std::thread::sleep(Duration::from_millis(1));
     }
     bad.set_head(0, u64::MAX).expect("head");
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!(rig.keep.spans().len(), 50);
     assert_eq!(statistics.spans, 50);
     assert_eq!(statistics.faults["unknown_operation"], 50);
@@ -262,7 +262,7 @@ fn nonsense_on_the_socket_is_refused() {
     assert!(writer.connect(&rig.socket).is_err());
     let good = Writer::create(Options::default()).expect("create");
     good.connect(&rig.socket).expect("welcome");
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!(statistics.faults["hello_malformed"], 2);
     assert_eq!(statistics.faults["refused_programs"], 2);
 }
@@ -274,7 +274,7 @@ fn connecting_again_is_no_second_session() {
     let writer = Writer::create(Options::default()).expect("create");
     writer.connect(&rig.socket).expect("welcome");
     writer.connect(&rig.socket).expect("welcome");
-    assert_eq!(rig.agent.stop(Duration::from_secs(5)).statistics.sessions, 1);
+    assert_eq!(rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics.sessions, 1);
 }
 
 /// Two agents cannot have one socket; a socket that was left behind is taken over.
@@ -284,7 +284,7 @@ fn one_agent_a_socket() {
     let config = || Config { socket: rig.socket.clone(), scan: false, sinks: Vec::new(), kernel: None };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     assert!(!rig.socket.exists());
     let foreign = std::os::unix::net::UnixListener::bind(&rig.socket).expect("bind");
     let error = Agent::start(config()).expect_err("somebody else's").to_string();
@@ -318,7 +318,7 @@ fn red_is_exact_at_any_sampling_rate() {
         }
     }
     let metrics = rig.agent.metrics()();
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!((statistics.spans, statistics.counted), (100, 900));
     assert_eq!(metrics.red.len(), 2);
     let mut found = BTreeMap::new();
@@ -362,7 +362,7 @@ fn the_kernels_accounts_are_handed_over() {
         assert_eq!((welcome.account_count, welcome.accounts.is_some()), (77, true));
     }
     assert_eq!(without.connect(&rig.socket).expect("welcome").account_count, 0);
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     assert_eq!(*said.lock().unwrap_or_else(PoisonError::into_inner), ["watch true 48", "unwatch true"]);
 }
 
@@ -437,7 +437,7 @@ fn a_function_has_its_name_and_its_arguments() {
     assert!(writer.push(0, &record).expect("push"));
     let unknown = RecordBuilder::span([2; 16], [2; 8], FIRST_FUNCTION + 2).times(start, start + 10).build();
     assert!(writer.push(0, &unknown).expect("push"));
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     let spans = rig.keep.spans();
     assert_eq!(spans.len(), 1, "{spans:?}");
     assert_eq!(spans[0].name, "cart.(*Cart).Add");

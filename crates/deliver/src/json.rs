@@ -22,6 +22,10 @@ impl<W: Write + Send + 'static> JsonLines<W> {
 }
 
 impl<W: Write + Send + 'static> Worker for JsonLines<W> {
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn deliver(&mut self, batches: &[Arc<Batch>], _hurry: &AtomicBool) -> Result<(), Loss> {
         let loss = |cause, problem| Loss { cause, records: None, problem };
         let mut lines = Vec::new();

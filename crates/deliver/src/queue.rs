@@ -14,6 +14,11 @@ pub trait Worker: Send + 'static {
     /// end: no more patience with a receiver that does not answer.
     fn deliver(&mut self, batches: &[Arc<Batch>], hurry: &AtomicBool) -> Result<(), Loss>;
 
+    /// See [`Sink::is_local`].
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// How many bytes it wants in one delivery.
     fn preferred_bytes(&self) -> usize {
         512 * 1024
@@ -37,6 +42,7 @@ pub struct QueuedSink {
     name: &'static str,
     signal: Signal,
     limit_bytes: usize,
+    is_local: bool,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -89,9 +95,10 @@ impl QueuedSink {
         let shared = Arc::new(Shared::default());
         shared.state().report.signal = signal;
         let theirs = Arc::clone(&shared);
+        let is_local = worker.is_local();
         let thread =
             thread::Builder::new().name(format!("tandem-{name}")).spawn(move || run(name, &theirs, &mut worker))?;
-        Ok(Self { name, signal, limit_bytes, shared, thread: Some(thread) })
+        Ok(Self { name, signal, limit_bytes, is_local, shared, thread: Some(thread) })
     }
 }
 
@@ -150,6 +157,10 @@ impl Sink for QueuedSink {
 
     fn signal(&self) -> Signal {
         self.signal
+    }
+
+    fn is_local(&self) -> bool {
+        self.is_local
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {

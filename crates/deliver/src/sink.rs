@@ -27,6 +27,11 @@ pub trait Sink: Send + Sync {
         Signal::Traces
     }
 
+    /// It writes to this machine's disk, or to whoever reads our output: at the end it is worth waiting for.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Takes a batch into a bounded queue, or refuses it at once.
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused>;
 

@@ -146,6 +146,10 @@ impl Sink for Store {
         "store"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let size = batch.bytes.len() as u64;
         let queued = self.queued_bytes.fetch_add(size, Ordering::Relaxed) + size;
@@ -197,6 +201,10 @@ impl Sink for LogStore {
 
     fn signal(&self) -> Signal {
         Signal::Logs
+    }
+
+    fn is_local(&self) -> bool {
+        true
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {

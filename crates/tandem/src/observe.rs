@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use agent::{Agent, Config, Outcome};
@@ -30,6 +32,8 @@ use crate::kernel;
 const JSON_QUEUE: usize = 64 << 20;
 /// How long the end waits for the last spans to be delivered.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long for the store and the file.
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// Where spans and metrics go.
 #[derive(Args)]
@@ -201,7 +205,15 @@ impl Observer {
         drop(self.otlp_metrics); // sends them once more
         drop(self.prometheus);
         drop(self.page);
-        let outcome = self.agent.stop(LAST_WORDS);
+        let (done, waiting) = mpsc::channel::<()>();
+        let patience = thread::spawn(move || {
+            if waiting.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("tandem: delivering what is left");
+            }
+        });
+        let outcome = self.agent.stop(LAST_WORDS, LAST_WRITES);
+        drop(done);
+        let _ = patience.join();
         for line in summary(&outcome, &self.traces_command) {
             eprintln!("tandem: {line}");
         }
