@@ -175,19 +175,6 @@ func Ended(traceID [16]byte, spanID [8]byte, sampled bool) *Span {
 	return span
 }
 
-// Remains returns what Ended makes of a span that is about to end, with all that its children take over; nil: the ids and
-// whether it is sampled are all there is.
-//
-//go:norace
-func (s *Span) Remains() *Span {
-	if s == nil || s.tracestate == "" && s.baggage == "" && s.extra == 0 && s.traceFlags&^sampledFlag == 0 {
-		return nil
-	}
-	return &Span{
-		captured: 1, trace: s.trace, id: s.id, traceFlags: s.traceFlags, extra: s.extra, tracestate: s.tracestate, baggage: s.baggage,
-	}
-}
-
 // Resume makes a span current on this goroutine: for workers that know whose job they do. Undo it with Restore.
 //
 //go:norace

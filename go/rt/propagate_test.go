@@ -309,29 +309,6 @@ type valueContext struct{ value any }
 
 func (c valueContext) Value(any) any { return c.value }
 
-// What a span leaves behind for contexts that outlive it.
-func TestRemains(t *testing.T) {
-	if span := Start(opServer, nil); span.Remains() != nil {
-		t.Error("a trace of our own leaves more than ids")
-	} else {
-		span.End()
-	}
-	propagateBy(t, "tracecontext,baggage,b3")
-	span := StartIncoming(opServer, incomingOf("b3: "+goodTrace+"-"+goodSpan+"-d", "baggage: a=b"))
-	remains := span.Remains()
-	want := outgoingOf(span)
-	span.End()
-	if got := outgoingOf(remains); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v instead of %v", got, want)
-	}
-	child := Start(opInternal, remains)
-	if child.Baggage() != "a=b" || child.TraceID() != remains.TraceID() || child.extra != b3Debug {
-		t.Error("the child has not taken everything over")
-	}
-	child.End()
-	drain(t)
-}
-
 // Headers never cost an allocation, but for a single header of B3, baggage, and a tracestate that must be changed.
 func TestPropagationAllocations(t *testing.T) {
 	for _, test := range []struct {

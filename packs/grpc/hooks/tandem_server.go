@@ -3,7 +3,6 @@ package grpc
 import (
 	"context"
 	"strconv"
-	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/internal/transport"
@@ -21,11 +20,8 @@ var tandemServer = tandem_rt.NewOp("grpc.server", "tandem/google.golang.org/grpc
 type tandemServed struct {
 	context.Context
 	server *Server
-	span   atomic.Pointer[tandem_rt.Span] // nil: has ended, and these were its ids, which is all there is to know:
-
-	trace   [16]byte
-	id      [8]byte
-	sampled bool
+	span   tandem_rt.Holder
+	ids    tandem_rt.IDs
 }
 
 // tandemServe begins the span of a call that came in.
@@ -52,7 +48,7 @@ func tandemServe(stream *transport.TandemStream) *tandemServed {
 		stream.Peer.Describe(span)
 	}
 	served := new(tandemServed)
-	served.span.Store(span)
+	served.span.Hold(span)
 	return served
 }
 
@@ -68,21 +64,12 @@ func (c *tandemServed) context(ctx context.Context, server *Server) context.Cont
 // Value answers for the span and the server.
 func (c *tandemServed) Value(key any) any {
 	if key == tandem_rt.ContextKey {
-		return c.lend()
+		return c.span.Show(&c.ids)
 	}
 	if _, ok := key.(serverKey); ok {
 		return c.server
 	}
 	return c.Context.Value(key)
-}
-
-// lend returns the span, captured if it is not the one who serves the call that asks.
-func (c *tandemServed) lend() *tandem_rt.Span {
-	span := c.span.Load()
-	if span != nil && (span.Home() || span.Share() && c.span.Load() == span) {
-		return span
-	}
-	return tandem_rt.Ended(c.trace, c.id, c.sampled)
 }
 
 // String keeps fmt from looking into the span.
@@ -111,7 +98,7 @@ func tandemHost(span *tandem_rt.Span, authority string) {
 func (c *tandemServed) known(stream *transport.TandemStream, method string) {
 	if c != nil {
 		stream.Known = true
-		c.span.Load().Str(tandem_rt.KeyRPCMethod, method)
+		c.span.Held().Str(tandem_rt.KeyRPCMethod, method)
 	}
 }
 
@@ -120,7 +107,7 @@ func (c *tandemServed) end(stream *transport.TandemStream, method string, ctx co
 	if c == nil {
 		return
 	}
-	span := c.span.Load()
+	span := c.span.Held()
 	if !stream.Known {
 		// Anybody can ask for any method: its name is no label, and no name of a span.
 		span.SetName("grpc")
@@ -136,12 +123,6 @@ func (c *tandemServed) end(stream *transport.TandemStream, method string, ctx co
 	if tandemServerFault(code) {
 		span.SetError(name, "")
 	}
-	c.trace, c.id, c.sampled = span.TraceID(), span.SpanID(), span.Sampled()
-	if remains := span.Remains(); remains != nil {
-		c.span.Store(remains)
-		span.Withdraw()
-	} else if span.Withdraw() {
-		c.span.Store(nil)
-	}
+	c.span.Release(span, &c.ids)
 	span.End()
 }
