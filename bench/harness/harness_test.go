@@ -56,11 +56,11 @@ func TestCountSpans(t *testing.T) {
 	span := field(2, "\x39\x01\x02\x03\x04\x05\x06\x07\x08") // a span with a fixed64 field
 	scope := field(2, field(1, "scope")+span+span)
 	resource := field(1, field(1, "resource")+scope+scope)
-	if count := countSpans([]byte(resource + resource)); count != 8 {
+	if count := countItems([]byte(resource + resource)); count != 8 {
 		t.Errorf("counted %d spans, want 8", count)
 	}
 	for size := range resource {
-		countSpans([]byte(resource[:size])) // must not panic
+		countItems([]byte(resource[:size])) // must not panic
 	}
 }
 

@@ -30,6 +30,7 @@ var parts = []part{
 	{"park", "park and unpark of a goroutine", parkPart},
 	{"start", "the life of a program that does nothing", startPart},
 	{"hello-sockets", "a saturated net/http server, against one instrumented by hand", socketsPart},
+	{"libraries", "calls of net/http, grpc, database/sql and slog, against contrib libraries by hand", librariesPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 )
 
-// The sink takes OTLP over HTTP, counts the spans and forgets them. It is a process of its own, on the other core.
+// The sink takes OTLP over HTTP, counts the spans and log records and forgets them. It is a process of its own, on the other core.
 
 type sink struct {
 	*running
@@ -39,8 +39,13 @@ func (s *sink) environment() []string {
 }
 
 // spans is how many spans have arrived.
-func (s *sink) spans() int64 {
-	answer, err := http.Get(s.url + "/spans")
+func (s *sink) spans() int64 { return s.count("/spans") }
+
+// logRecords is how many log records have arrived.
+func (s *sink) logRecords() int64 { return s.count("/logs") }
+
+func (s *sink) count(path string) int64 {
+	answer, err := http.Get(s.url + path)
 	if err != nil {
 		return 0
 	}
@@ -51,19 +56,24 @@ func (s *sink) spans() int64 {
 }
 
 func serveSink() {
-	var spans atomic.Int64
+	var spans, logs atomic.Int64
 	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/traces", func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+	takeInto := func(count *atomic.Int64) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			count.Add(countItems(body))
+			w.Header().Set("Content-Type", "application/x-protobuf")
 		}
-		spans.Add(countSpans(body))
-		w.Header().Set("Content-Type", "application/x-protobuf")
-	})
+	}
+	mux.HandleFunc("/v1/traces", takeInto(&spans))
+	mux.HandleFunc("/v1/logs", takeInto(&logs))
 	mux.HandleFunc("/v1/metrics", func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	mux.HandleFunc("/spans", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, spans.Load()) })
+	mux.HandleFunc("/logs", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, logs.Load()) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -72,8 +82,9 @@ func serveSink() {
 	log.Fatal(http.Serve(listener, mux))
 }
 
-// countSpans counts in an ExportTraceServiceRequest: resource_spans (1) → scope_spans (2) → spans (2).
-func countSpans(request []byte) (count int64) {
+// countItems counts in an ExportTraceServiceRequest: resource_spans (1) → scope_spans (2) → spans (2). Log records lie in
+// the same places of theirs.
+func countItems(request []byte) (count int64) {
 	fields(request, 1, func(resource []byte) {
 		fields(resource, 2, func(scope []byte) {
 			fields(scope, 2, func([]byte) { count++ })

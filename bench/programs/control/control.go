@@ -82,8 +82,8 @@ func (m *Memory) Dormant() { m.set(controlPaused, 0) }
 // Unsampled lets every new trace go unrecorded; its count is kept.
 func (m *Memory) Unsampled() { m.set(controlSampling, never) }
 
-// Traced records every new trace.
-func (m *Memory) Traced() { m.set(controlSampling, 0) }
+// Traced records every new trace, as long as neither agent nor environment say anything else.
+func (m *Memory) Traced() { m.set(0, 0) }
 
 func (m *Memory) set(flags uint32, threshold uint64) {
 	atomic.StoreUint64(&m.control.samplingThreshold, threshold)

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"example.com/bench/programs/serve"
+)
+
+const hello = "GET /hello HTTP/1.1\r\n" +
+	"Host: 127.0.0.1:8080\r\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\r\n"
+
+// server is a request to a net/http server whose client lies in memory.
+func server(with instruments) call {
+	conn := &clientSide{more: make(chan int), done: make(chan struct{}, 1)}
+	mux := http.NewServeMux()
+	mux.Handle("GET /hello", with.handler(http.HandlerFunc(serve.Hello)))
+	listener := make(listener, 1)
+	listener <- conn
+	go func() { log.Fatal(http.Serve(listener, mux)) }()
+	return call{name: "http server", count: 1000, spans: 1, do: func(n int) {
+		conn.more <- n
+		<-conn.done
+	}}
+}
+
+// clientSide is a connection whose client sends as many requests as it is told to, and takes every answer at once.
+type clientSide struct {
+	quiet
+	more       chan int
+	done       chan struct{} // all were answered
+	at         int           // place in the request
+	unsent     int
+	unanswered int
+}
+
+func (c *clientSide) Read(into []byte) (int, error) {
+	if c.unsent == 0 {
+		if c.at == 0 { // the server's background reader asks for one byte while a request is served, and must not wait
+			c.at = copy(into[:1], hello)
+			return c.at, nil
+		}
+		c.unsent = <-c.more
+		c.unanswered = c.unsent
+	}
+	n := copy(into, hello[c.at:])
+	if c.at += n; c.at == len(hello) {
+		c.at = 0
+		c.unsent--
+	}
+	return n, nil
+}
+
+func (c *clientSide) Write(answer []byte) (int, error) {
+	if c.unanswered--; c.unanswered == 0 {
+		c.done <- struct{}{}
+	}
+	return len(answer), nil
+}
+
+// client is a request by a net/http client whose server lies in memory.
+func client(with instruments) call {
+	client := &http.Client{Transport: with.transport(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return &serverSide{requests: make(chan struct{}, 1)}, nil
+	}})}
+	return call{name: "http client", count: 1000, spans: 1, do: func(n int) {
+		for ; n > 0; n-- {
+			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://127.0.0.1:8080/hello", nil)
+			if err != nil {
+				log.Fatal(err)
+			}
+			answer, err := client.Do(request)
+			if err != nil {
+				log.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+				log.Fatal(err)
+			}
+			answer.Body.Close()
+		}
+	}}
+}
+
+const helloAnswer = "HTTP/1.1 200 OK\r\n" +
+	"Content-Type: application/json\r\n" +
+	"Date: Thu, 26 Nov 2026 12:00:00 GMT\r\n" +
+	"Content-Length: 27\r\n\r\n" +
+	`{"message":"hello, world"}` + "\n"
+
+// serverSide is a connection whose server gives the same answer to each request. A request is one write.
+type serverSide struct {
+	quiet
+	requests chan struct{}
+	at       int // place in the answer
+}
+
+func (s *serverSide) Read(into []byte) (int, error) {
+	if s.at == 0 {
+		<-s.requests
+	}
+	n := copy(into, helloAnswer[s.at:])
+	s.at = (s.at + n) % len(helloAnswer)
+	return n, nil
+}
+
+func (s *serverSide) Write(request []byte) (int, error) {
+	s.requests <- struct{}{}
+	return len(request), nil
+}
+
+// quiet is the rest of a connection.
+type quiet struct{}
+
+func (quiet) Close() error                     { return nil }
+func (quiet) LocalAddr() net.Addr              { return address("127.0.0.1:8080") }
+func (quiet) RemoteAddr() net.Addr             { return address("127.0.0.1:51234") }
+func (quiet) SetDeadline(time.Time) error      { return nil }
+func (quiet) SetReadDeadline(time.Time) error  { return nil }
+func (quiet) SetWriteDeadline(time.Time) error { return nil }
+
+type address string
+
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
+
+// listener hands out the connections that are in it.
+type listener chan net.Conn
+
+func (l listener) Accept() (net.Conn, error) { return <-l, nil }
+func (l listener) Close() error              { return nil }
+func (l listener) Addr() net.Addr            { return address("127.0.0.1:8080") }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// line is a line of JSON with trace ids, within a span.
+func line(with instruments) call { return logging("slog", with.ids, with.span, 0) }
+
+// record is such a line and a log record.
+func record(with instruments) call { return logging("slog with records", with.records, with.span, 1) }
+
+// logging logs what a server would say of a request. All the calls of one measurement are within one span, which is not
+// worth counting.
+func logging(name string, instrument func(slog.Handler) slog.Handler, span func(func(context.Context)), logs int) call {
+	logger := slog.New(instrument(slog.NewJSONHandler(nobody{}, nil)))
+	return call{name: name, count: 500, logs: logs, whole: 1, do: func(n int) {
+		span(func(ctx context.Context) {
+			for ; n > 0; n-- {
+				logger.LogAttrs(ctx, slog.LevelInfo, "the request was answered", slog.String("method", "GET"), slog.String("route", "/api/v1/items/{id}"),
+					slog.Int("status", 200), slog.Duration("took", time.Duration(n)), slog.Bool("cached", false))
+			}
+		})
+	}}
+}
+
+// nobody reads the lines. Not io.Discard, which some loggers know.
+type nobody struct{}
+
+// lineSize is how long the last line of a call was that writes lines.
+func (c *call) lineSize() int {
+	if c.whole == 0 {
+		return 0
+	}
+	return lastLine
+}
+
+// lastLine is how long the last line was: one without ids would be a fast one.
+var lastLine int
+
+func (nobody) Write(line []byte) (int, error) {
+	lastLine = len(line)
+	return len(line), nil
+}
