@@ -96,6 +96,9 @@ func byHand() instruments {
 		records: func(handler slog.Handler) slog.Handler {
 			return slog.NewMultiHandler(withIDs{handler}, otelslog.NewHandler("bench"))
 		},
+		logger: func() *log.Logger {
+			return slog.NewLogLogger(slog.NewMultiHandler(slog.NewTextHandler(nobody{}, nil), otelslog.NewHandler("bench")), slog.LevelInfo)
+		},
 		span: func(do func(context.Context)) {
 			ctx, span := otel.Tracer("bench").Start(context.Background(), "request")
 			do(ctx)

@@ -12,12 +12,10 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// unary is a unary call, client and server in this process. They cannot be had apart: HTTP/2 needs a real other side.
+// unary is a unary call, client and server in this process.
 func unary(with instruments) call {
 	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(with.server...)
-	health_grpc.RegisterHealthServer(server, health.NewServer())
-	go func() { log.Fatal(server.Serve(listener)) }()
+	serveHealth(listener, with)
 	dial := grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() })
 	connection, err := grpc.NewClient("passthrough:///health.example.com:8080",
 		append([]grpc.DialOption{dial, grpc.WithTransportCredentials(insecure.NewCredentials())}, with.client...)...)
@@ -32,4 +30,10 @@ func unary(with instruments) call {
 			}
 		}
 	}}
+}
+
+func serveHealth(listener net.Listener, with instruments) {
+	server := grpc.NewServer(with.server...)
+	health_grpc.RegisterHealthServer(server, health.NewServer())
+	go func() { log.Fatal(server.Serve(listener)) }()
 }

@@ -34,11 +34,14 @@ var (
 // call is what is measured.
 type call struct {
 	name  string
-	count int // times in a row: what they record fits a ring, and the SDK's queue
-	spans int // each time
-	logs  int // log records each time
-	whole int // spans each time that it is measured
+	count int  // times in a row: what they record fits a ring, and the SDK's queue
+	spans int  // each time
+	logs  int  // log records each time
+	whole int  // spans each time that it is measured
+	ids   bool // the lines that it writes have trace ids
 	do    func(n int)
+
+	decided bool // the caller says that its trace is sampled, so it always is
 }
 
 // instruments are the places where a program is instrumented by hand.
@@ -50,6 +53,7 @@ type instruments struct {
 	database  func(driver.Connector) *sql.DB
 	ids       func(slog.Handler) slog.Handler // trace ids in each line
 	records   func(slog.Handler) slog.Handler // and log records
+	logger    func() *log.Logger              // with log records
 	span      func(do func(context.Context))
 }
 
@@ -61,6 +65,7 @@ func plain() instruments {
 		database:  sql.OpenDB,
 		ids:       func(handler slog.Handler) slog.Handler { return handler },
 		records:   func(handler slog.Handler) slog.Handler { return handler },
+		logger:    func() *log.Logger { return log.New(nobody{}, "", log.LstdFlags) },
 		span:      request,
 	}
 }
@@ -73,9 +78,9 @@ func request(do func(context.Context)) { do(context.Background()) }
 // calls makes the calls that the flags ask for, ready to be done.
 func calls(with instruments) []call {
 	if *records {
-		return []call{record(with)}
+		return []call{record(with), printed(with)}
 	}
-	return []call{server(with), client(with), unary(with), query(with), execute(with), line(with)}
+	return []call{server(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
 }
 
 func main() {

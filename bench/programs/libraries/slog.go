@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"log/slog"
 	"time"
 )
@@ -16,7 +17,7 @@ func record(with instruments) call { return logging("slog with records", with.re
 // worth counting.
 func logging(name string, instrument func(slog.Handler) slog.Handler, span func(func(context.Context)), logs int) call {
 	logger := slog.New(instrument(slog.NewJSONHandler(nobody{}, nil)))
-	return call{name: name, count: 500, logs: logs, whole: 1, do: func(n int) {
+	return call{name: name, count: 500, logs: logs, whole: 1, ids: true, do: func(n int) {
 		span(func(ctx context.Context) {
 			for ; n > 0; n-- {
 				logger.LogAttrs(ctx, slog.LevelInfo, "the request was answered", slog.String("method", "GET"), slog.String("route", "/api/v1/items/{id}"),
@@ -26,12 +27,26 @@ func logging(name string, instrument func(slog.Handler) slog.Handler, span func(
 	}}
 }
 
+// printed is a line of log's and a log record.
+func printed(with instruments) call {
+	logger := with.logger()
+	return call{name: "log with records", count: 500, logs: 1, whole: 1, do: func(n int) {
+		with.span(func(context.Context) { printLines(logger, n) })
+	}}
+}
+
+func printLines(logger *log.Logger, n int) {
+	for ; n > 0; n-- {
+		logger.Printf("the request was answered with %d in %d ns", 200, n)
+	}
+}
+
 // nobody reads the lines. Not io.Discard, which some loggers know.
 type nobody struct{}
 
-// lineSize is how long the last line of a call was that writes lines.
+// lineSize is how long the last line of a call was whose lines have ids.
 func (c *call) lineSize() int {
-	if c.whole == 0 {
+	if !c.ids {
 		return 0
 	}
 	return lastLine

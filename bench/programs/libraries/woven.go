@@ -36,12 +36,15 @@ func cases(figures *paired.Figures) (cases []paired.Case, finish func() error, e
 				figures.Counts[each.name+mode+" line"] = float64(each.lineSize())
 			}
 		}
-		unsampled := each // its log records are kept all the same
-		unsampled.spans, unsampled.whole = 0, 0
 		cases = append(cases,
 			paired.Case{Name: each.name + ", dormant", Count: each.count, Do: each.do, Set: begin(memory.Dormant), Clear: end(", dormant", false)},
-			paired.Case{Name: each.name + ", unsampled", Count: each.count, Do: counted(figures, unsampled), Set: begin(memory.Unsampled), Clear: end(", unsampled", each.logs > 0)},
 			paired.Case{Name: each.name + ", traced", Count: each.count, Do: counted(figures, each), Set: begin(memory.Traced), Clear: end(", traced", records > 0)})
+		if each.decided {
+			continue
+		}
+		unsampled := each // its log records are kept all the same
+		unsampled.spans, unsampled.whole = 0, 0
+		cases = append(cases, paired.Case{Name: each.name + ", unsampled", Count: each.count, Do: counted(figures, unsampled), Set: begin(memory.Unsampled), Clear: end(", unsampled", each.logs > 0)})
 	}
 	return cases, func() error {
 		taken()

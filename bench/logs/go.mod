@@ -1,3 +1,0 @@
-module example.com/bench/logs
-
-go 1.21
