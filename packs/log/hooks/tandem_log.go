@@ -35,7 +35,7 @@ func tandemOutput(out io.Writer, line *[]byte, body int, prefix string, pc uintp
 }
 
 func tandemRecord(body []byte, prefix string, calldepth int) {
-	if !tandem_rt.Logs() {
+	if !tandem_rt.Logs() || !tandemLogOp.On() { // walking the stack costs as much as the line
 		return
 	}
 	var pcs [6]uintptr
