@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -207,6 +208,11 @@ func TestTandemContextKeepsItsSpan(t *testing.T) {
 	next.End()
 }
 
+type tandemSpanIDs struct {
+	trace [16]byte
+	span  [8]byte
+}
+
 // The same while other goroutines look at the moment when the request ends. Run with -race.
 func TestTandemContextRace(t *testing.T) {
 	contexts := make(chan context.Context, 8)
@@ -239,6 +245,48 @@ func TestTandemContextRace(t *testing.T) {
 	readers.Wait()
 	if len(wrong) != 0 {
 		t.Error(<-wrong)
+	}
+}
+
+// A stream's context shows its own span for ever, and being one costs nothing.
+func TestTandemStreamKeepsItsSpan(t *testing.T) {
+	type key struct{}
+	base := context.WithValue(context.Background(), key{}, "value")
+	header := Header{"User-Agent": {"test"}}
+	var stream *tandemStream
+	begin := func() *Request {
+		stream = new(tandemStream)
+		req := &Request{ctx: base, Method: "GET", URL: new(url.URL), Header: header, ProtoMajor: 2}
+		if !stream.start(req) {
+			t.Fatal("no span")
+		}
+		return req
+	}
+	ctx := begin().Context()
+	span := stream.span.Held()
+	trace, id := span.TraceID(), span.SpanID()
+	if tandem_rt.FromContext(ctx) != span || ctx.Value(key{}) != "value" || fmt.Sprint(ctx) != fmt.Sprint(base) {
+		t.Error("the context has lost something")
+	}
+	stream.end(200)
+	begin()
+	if stream.span.Held() != span {
+		t.Error("the record is not reused, so this test proves nothing")
+	}
+	if kept := tandem_rt.FromContext(ctx); kept == span || kept.TraceID() != trace || kept.SpanID() != id || !kept.Sampled() {
+		t.Error("a context that was kept does not show its own request's span")
+	}
+	if stream.failed("panic") != "panic" {
+		t.Error("the panic is lost")
+	}
+	var reused tandemStream
+	req := &Request{Method: "GET", URL: new(url.URL), Header: header, ProtoMajor: 2}
+	if count := testing.AllocsPerRun(100, func() {
+		req.ctx = base
+		reused.start(req)
+		reused.end(200)
+	}); count != 0 {
+		t.Errorf("%v allocations", count)
 	}
 }
 

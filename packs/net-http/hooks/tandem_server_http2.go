@@ -2,15 +2,36 @@ package http
 
 import (
 	"context"
+	"fmt"
 
 	tandem_rt "tandem/rt"
 )
 
 // Servers of HTTP/2: a stream has a goroutine of its own, which starts empty.
 
-func tandemServerStartHTTP2(req *Request) *tandem_rt.Span {
+// tandemStream is a request's span and, at once, its context. It lies in the stream where that can be (until Go 1.26), so
+// that it costs no allocation. Like a response of HTTP/1 it may be kept beyond the request.
+type tandemStream struct {
+	context.Context // what the request's context would be without us
+	span            tandem_rt.Holder
+	ids             tandem_rt.IDs
+}
+
+// Value answers for the span.
+func (s *tandemStream) Value(key any) any {
+	if key == tandem_rt.ContextKey {
+		return s.span.Show(&s.ids)
+	}
+	return s.Context.Value(key)
+}
+
+// String keeps fmt from looking into the span.
+func (s *tandemStream) String() string { return fmt.Sprint(s.Context) }
+
+// start begins a request's span, and says whether there is one.
+func (s *tandemStream) start(req *Request) bool {
 	if !tandemServerOp.On() {
-		return nil
+		return false
 	}
 	var incoming tandem_rt.Incoming
 	for _, header := range tandem_rt.Carriers() {
@@ -18,22 +39,32 @@ func tandemServerStartHTTP2(req *Request) *tandem_rt.Span {
 	}
 	span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
 	if span == nil {
-		return nil
+		return false
 	}
-	req.ctx = context.WithValue(req.Context(), tandem_rt.ContextKey, span.Capture())
+	s.Context = req.Context()
+	s.span.Hold(span)
+	req.ctx = s
 	tandemServerAttributes(span, req, req.Header.Get("User-Agent"), "2")
-	return span
+	return true
 }
 
-func tandemServerEndHTTP2(span *tandem_rt.Span, status int) {
-	if span != nil {
-		tandemServerStatus(span, status)
-		span.End()
+// end ends the span of a request whose handler has returned.
+func (s *tandemStream) end(status int) {
+	if s == nil {
+		return
 	}
+	span := s.span.Held()
+	tandemServerStatus(span, status)
+	s.span.Release(span, &s.ids)
+	span.End()
 }
 
-// tandemServerPanicHTTP2 is called when the handler did not return; value is what recover gave.
-func tandemServerPanicHTTP2(span *tandem_rt.Span, value any) any {
-	span.EndPanic(value)
+// failed is called when the handler did not return; value is what recover gave.
+func (s *tandemStream) failed(value any) any {
+	if s != nil {
+		span := s.span.Held()
+		s.span.Release(span, &s.ids)
+		span.EndPanic(value)
+	}
 	return value
 }

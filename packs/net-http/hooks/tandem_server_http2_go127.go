@@ -4,13 +4,18 @@ package http
 type tandemHTTP2Handler struct{ Handler }
 
 func (h tandemHTTP2Handler) ServeHTTP(w http2ResponseWriter, req *Request) {
-	span := tandemServerStartHTTP2(req)
+	var stream *tandemStream
+	if tandemServerOp.On() {
+		if made := new(tandemStream); made.start(req) {
+			stream = made
+		}
+	}
 	returned := false
 	defer func() {
 		if returned {
-			tandemServerEndHTTP2(span, w.TandemStatus())
-		} else if value := recover(); span != nil || value != nil {
-			tandemServerPanicHTTP2(span, value)
+			stream.end(w.TandemStatus())
+		} else if value := recover(); stream != nil || value != nil {
+			stream.failed(value)
 			if value != nil {
 				panic(value)
 			}
