@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/test/bufconn"
+
 	"example.com/bench/programs/serve"
 )
 
@@ -61,6 +64,26 @@ func (c *clientSide) Write(answer []byte) (int, error) {
 		c.done <- struct{}{}
 	}
 	return len(answer), nil
+}
+
+// server2 is a request over HTTP/2.
+func server2(with instruments) call {
+	mux := http.NewServeMux()
+	mux.Handle("GET /hello", with.handler(http.HandlerFunc(serve.Hello)))
+	server := &http.Server{Handler: mux, Protocols: new(http.Protocols)}
+	server.Protocols.SetUnencryptedHTTP2(true)
+	listener := bufconn.Listen(1 << 16)
+	go func() { log.Fatal(server.Serve(listener)) }()
+	conn, err := listener.Dial()
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := newFrames(conn, nil, []hpack.HeaderField{
+		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/hello"},
+		{Name: ":authority", Value: "127.0.0.1:8080"},
+		{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"},
+	})
+	return call{name: "http/2 server", count: 500, spans: 1, do: client.calls}
 }
 
 // client is a request by a net/http client whose server lies in memory.

@@ -80,7 +80,7 @@ func calls(with instruments) []call {
 	if *records {
 		return []call{record(with), printed(with)}
 	}
-	return []call{server(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
+	return []call{server(with), server2(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
 }
 
 func main() {
