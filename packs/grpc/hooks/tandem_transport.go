@@ -120,6 +120,15 @@ func tandemIncoming(stream *TandemStream, mdata metadata.MD, peer *TandemPeer, c
 	stream.metadata, stream.Peer = mdata, peer
 }
 
+// tandemPlaces is how much room the metadata of so many header fields needs. Three of them (:method, :scheme, :path) are in no
+// metadata; without them there is often room for ours in what a map takes for its first eight.
+func tandemPlaces(fields int) int {
+	if fields < 3 {
+		return 0
+	}
+	return fields - 3
+}
+
 // Incoming is the context that came with the call.
 func (s *TandemStream) Incoming() (incoming tandem_rt.Incoming) {
 	for _, header := range tandem_rt.Carriers() {
