@@ -125,7 +125,7 @@ func (l *libraries) rows(call string) []row {
 		rows[3].Goal = nil // no contrib library does this
 	}
 	if call == "grpc" {
-		rows[4].Note = "our client sends a header, and to receive one takes its text and a place in the metadata; `grpc server` gets one anyway."
+		rows[4].Note = "our client sends a header, and receiving one takes its text and a place in the metadata; `grpc server` gets one anyway."
 	}
 	if l.ByHand.Counts[plain+" line"] > 0 {
 		longer := atLeast(ofDifference, 60) // two ids, their names and what JSON has between
