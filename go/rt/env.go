@@ -8,6 +8,7 @@ var settings struct {
 	debug     bool   // TANDEM_DEBUG
 	socket    string // TANDEM_SOCKET, or the machine's agent
 	waitAgent bool   // TANDEM_SOCKET was set: the first span should already have the kernel half
+	endpoint  bool   // OTEL_EXPORTER_OTLP_*: somebody wants spans, agent or not
 }
 
 const defaultSocket = "/run/tandem/agent.sock"
@@ -19,6 +20,7 @@ func readEnvironment() {
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
+	settings.endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 	inherited.traceparent, inherited.tracestate = env("TRACEPARENT"), env("TRACESTATE")
 	configureSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"))
 }
