@@ -183,10 +183,10 @@ func (c *config) readHeaders(r *reader, variable string) {
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
-		name, value, _ := strings.Cut(pair, "=")
+		name, value, found := strings.Cut(pair, "=")
 		name = strings.TrimSpace(name)
 		value, failure := url.PathUnescape(strings.TrimSpace(value))
-		if failure != nil || !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !found || failure != nil || !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 			r.warn(variable, ": one of its headers is not of the form name=value") // the value may be a secret
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-	"unsafe"
 
 	"tandem/rt"
 )
@@ -19,9 +18,11 @@ type Encoder struct {
 	scopes     []scope
 	spans      int
 	operations map[uint32]*operation
-	keys       []string
-	parts      []string
-	one        span // the span that is being encoded
+	keys       []*key
+	parts      []*key
+	noParts    []byte // the anatomy of a goroutine that never left its thread, encoded
+	one        span   // the span that is being encoded
+	measured   [32]uint64
 	buffer     []byte
 }
 
@@ -37,7 +38,23 @@ type operation struct {
 	id        string
 	scope     int
 	name      template
-	arguments []string
+	arguments []*key
+}
+
+// key is the name of attributes, and what an attribute begins with, up to its value.
+type key struct {
+	name    string
+	encoded []byte
+}
+
+func (e *Encoder) newKey(name string) *key {
+	made := &key{name: valid(name)}
+	if e.json {
+		made.encoded = jsonKey(made.name)
+	} else {
+		made.encoded = protobufKey(made.name)
+	}
+	return made
 }
 
 // span is one record, gathered: what both forms of OTLP say.
@@ -54,12 +71,13 @@ type span struct {
 	links         [][]byte // trace id, span id
 	lostLinks     int
 	inEvents      []attribute // the attributes of all events
+	measured      bool        // the anatomy is known, and all of it is 0
 	start, end    uint64
 	given         []byte // room for a name
 }
 
 type attribute struct {
-	key  string
+	key  *key
 	kind uint8
 	text []byte
 	word uint64
@@ -77,13 +95,23 @@ type event struct {
 func NewEncoder(json bool, getenv func(string) string) *Encoder {
 	e := &Encoder{json: json, limits: defaultLimits, operations: map[uint32]*operation{}}
 	for _, part := range rt.PartNames() {
-		e.parts = append(e.parts, "tandem.anatomy."+part)
+		e.parts = append(e.parts, e.newKey("tandem.anatomy."+part))
 	}
-	pairs := resource(getenv)
+	var facts []attribute
+	for _, pair := range resource(getenv) {
+		facts = append(facts, attribute{key: e.newKey(pair.key), kind: rt.ItemString, text: []byte(pair.text)})
+		if pair.isInt {
+			facts[len(facts)-1].kind, facts[len(facts)-1].word = rt.ItemInt, uint64(pair.number)
+		}
+	}
 	if json {
-		e.resource = jsonResource(pairs)
+		e.resource = jsonResource(facts)
+		e.noParts = jsonAttributes(nil, e.anatomy(nil, nil))
 	} else {
-		e.resource = protobufResource(pairs)
+		e.resource = protobufResource(facts)
+		for _, part := range e.anatomy(nil, nil) {
+			e.noParts = appendAttribute(e.noParts, tagAttribute, &part)
+		}
 	}
 	e.SetClock()
 	return e
@@ -143,7 +171,7 @@ func (e *Encoder) operation(number uint32) *operation {
 				known.name = template{{{text: known.id[len("func/"):]}}} // a name, not a template
 			}
 			for _, name := range looked.Arguments {
-				known.arguments = append(known.arguments, "tandem.argument."+valid(name))
+				known.arguments = append(known.arguments, e.newKey("tandem.argument."+name))
 			}
 		}
 		e.operations[number] = known // also that there is none
@@ -167,20 +195,26 @@ func (e *Encoder) scopeNamed(name string) int {
 	return len(e.scopes) - 1
 }
 
-func (e *Encoder) keyName(key rt.Key, known *operation) string {
-	if key >= rt.FirstArgumentKey {
-		if position := int(key - rt.FirstArgumentKey); position < len(known.arguments) {
+// key is the name behind a number; nil: there is none.
+func (e *Encoder) key(number rt.Key, known *operation) *key {
+	if int(number) < len(e.keys) && e.keys[number] != nil {
+		return e.keys[number]
+	}
+	if number >= rt.FirstArgumentKey {
+		if position := int(number - rt.FirstArgumentKey); position < len(known.arguments) {
 			return known.arguments[position]
 		}
-		return ""
+		return nil
 	}
-	for int(key) >= len(e.keys) {
-		e.keys = append(e.keys, "")
+	name := rt.KeyName(number)
+	if name == "" {
+		return nil
 	}
-	if e.keys[key] == "" {
-		e.keys[key] = valid(rt.KeyName(key))
+	for int(number) >= len(e.keys) {
+		e.keys = append(e.keys, nil)
 	}
-	return e.keys[key]
+	e.keys[number] = e.newKey(name)
+	return e.keys[number]
 }
 
 // gather goes through a record's items once. What is over a limit is counted.
@@ -195,7 +229,7 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 		end = start
 	}
 	s.start, s.end = uint64(int64(start)+e.offset), uint64(int64(end)+e.offset)
-	var parts [32]uint64
+	var parts []uint64
 	var name []byte
 	inEvent := false
 	for at := rt.FirstItem; ; {
@@ -206,8 +240,12 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 		at = next
 		switch item.Kind {
 		case rt.ItemString, rt.ItemInt, rt.ItemFloat, rt.ItemBool:
-			if key := e.keyName(item.Key, known); key != "" {
-				e.attribute(s, key, &item, inEvent)
+			if key := e.key(item.Key, known); key != nil && !inEvent {
+				e.add(&s.attributes, 0, e.limits.attributes, &s.dropped, key, &item)
+			} else if key != nil && s.lostEvents == 0 {
+				latest := &s.events[len(s.events)-1]
+				e.add(&s.inEvents, latest.from, e.limits.eventAttributes, &latest.dropped, key, &item)
+				latest.to = len(s.inEvents)
 			}
 		case rt.ItemName:
 			name = item.Data
@@ -227,6 +265,10 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 		case rt.ItemEventEnd:
 			inEvent = false
 		case rt.ItemPart:
+			if parts == nil {
+				e.measured = [32]uint64{}
+				parts = e.measured[:]
+			}
 			if int(item.Key) < len(parts) {
 				parts[item.Key] = min(item.Word(), end-start)
 			}
@@ -239,25 +281,25 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 	if record.IsCut() {
 		s.dropped++ // at least one; how many is not known
 	}
-	if record.HasGoParts() {
-		for _, part := range rt.GoParts() {
-			s.attributes = append(s.attributes, attribute{key: e.parts[part], kind: rt.ItemInt, word: parts[part]})
-		}
+	if s.measured = record.HasGoParts() && parts == nil; parts != nil {
+		s.attributes = e.anatomy(s.attributes, parts)
 	}
 }
 
-// attribute adds one to the span or to its last event. Of a key that is set twice the last value counts.
-func (e *Encoder) attribute(s *span, key string, item *rt.Item, inEvent bool) {
-	list, from, limit := &s.attributes, 0, e.limits.attributes
-	dropped := &s.dropped
-	if inEvent {
-		if s.lostEvents > 0 {
-			return
+// anatomy adds the parts that Go measures; without numbers they are 0.
+func (e *Encoder) anatomy(to []attribute, nanoseconds []uint64) []attribute {
+	for _, part := range rt.GoParts() {
+		added := attribute{key: e.parts[part], kind: rt.ItemInt}
+		if nanoseconds != nil {
+			added.word = nanoseconds[part]
 		}
-		latest := &s.events[len(s.events)-1]
-		list, from, limit, dropped = &s.inEvents, latest.from, e.limits.eventAttributes, &latest.dropped
-		defer func() { latest.to = len(s.inEvents) }()
+		to = append(to, added)
 	}
+	return to
+}
+
+// add adds an attribute to those in list from a place on. Of a key that is set twice the last value counts.
+func (e *Encoder) add(list *[]attribute, from, limit int, dropped *int, key *key, item *rt.Item) {
 	added := attribute{key: key, kind: item.Kind}
 	switch item.Kind {
 	case rt.ItemString:
@@ -269,22 +311,18 @@ func (e *Encoder) attribute(s *span, key string, item *rt.Item, inEvent bool) {
 	default:
 		added.word = item.Word()
 	}
-	for index := from; index < len(*list); index++ {
-		if isSame((*list)[index].key, key) {
-			(*list)[index] = added
+	known := (*list)[from:]
+	for index := range known {
+		if known[index].key == key {
+			known[index] = added
 			return
 		}
 	}
-	if len(*list)-from >= limit {
+	if len(known) >= limit {
 		*dropped++
 		return
 	}
 	*list = append(*list, added)
-}
-
-// isSame compares names of keys, which are kept once each.
-func isSame(one, other string) bool {
-	return len(one) == len(other) && unsafe.StringData(one) == unsafe.StringData(other)
 }
 
 func (e *Encoder) event(s *span, item *rt.Item, known *operation) {
@@ -292,9 +330,9 @@ func (e *Encoder) event(s *span, item *rt.Item, known *operation) {
 		s.lostEvents++
 		return
 	}
-	name := e.keyName(item.Key, known)
-	if name == "" {
-		name = "event"
+	name := "event"
+	if key := e.key(item.Key, known); key != nil {
+		name = key.name
 	}
 	at := len(s.inEvents)
 	s.events = append(s.events, event{name: name, time: uint64(int64(item.Word()) + e.offset), from: at, to: at})
@@ -326,7 +364,7 @@ func (e *Encoder) render(s *span, known *operation) []byte {
 
 func (s *span) find(key string) *attribute {
 	for index := range s.attributes {
-		if s.attributes[index].key == key {
+		if s.attributes[index].key.name == key {
 			return &s.attributes[index]
 		}
 	}

@@ -53,16 +53,20 @@ func appendNamed(to []byte, name string, number uint64) []byte {
 	return strconv.AppendUint(append(to, name...), number, 10)
 }
 
-func jsonResource(pairs []pair) []byte {
-	out := []byte(`{"attributes":[`)
-	for index := range pairs {
-		value := attribute{key: pairs[index].key, kind: rt.ItemString, text: []byte(pairs[index].text)}
-		if pairs[index].isInt {
-			value.kind, value.word = rt.ItemInt, uint64(pairs[index].number)
-		}
-		out = appendJSONAttribute(out, index, &value)
+func jsonResource(facts []attribute) []byte {
+	return append(jsonAttributes([]byte(`{"attributes":[`), facts), "]}"...)
+}
+
+func jsonAttributes(to []byte, attributes []attribute) []byte {
+	for index := range attributes {
+		to = appendJSONAttribute(to, index, &attributes[index])
 	}
-	return append(out, "]}"...)
+	return to
+}
+
+// jsonKey is an attribute up to its value.
+func jsonKey(name string) []byte {
+	return append(appendQuoted([]byte(`{"key":`), name), `,"value":{`...)
 }
 
 func jsonScope(name string) []byte {
@@ -109,8 +113,12 @@ func (e *Encoder) appendJSON(to []byte, s *span) []byte {
 	to = strconv.AppendUint(append(to, `,"startTimeUnixNano":"`...), s.start, 10)
 	to = strconv.AppendUint(append(to, `","endTimeUnixNano":"`...), s.end, 10)
 	to = append(to, `","attributes":[`...)
-	for index := range s.attributes {
-		to = appendJSONAttribute(to, index, &s.attributes[index])
+	to = jsonAttributes(to, s.attributes)
+	if s.measured {
+		if len(s.attributes) > 0 {
+			to = append(to, ',')
+		}
+		to = append(to, e.noParts...)
 	}
 	to = append(to, ']')
 	to = appendNamed(to, `,"droppedAttributesCount":`, uint64(s.dropped))
@@ -152,10 +160,7 @@ func (e *Encoder) appendJSONEvent(to []byte, index int, s *span, happened *event
 	to = strconv.AppendUint(append(to, `{"timeUnixNano":"`...), happened.time, 10)
 	to = appendQuoted(append(to, `","name":`...), happened.name)
 	to = append(to, `,"attributes":[`...)
-	for index := range s.inEvents[happened.from:happened.to] {
-		to = appendJSONAttribute(to, index, &s.inEvents[happened.from+index])
-	}
-	to = append(to, ']')
+	to = append(jsonAttributes(to, s.inEvents[happened.from:happened.to]), ']')
 	return append(appendNamed(to, `,"droppedAttributesCount":`, uint64(happened.dropped)), '}')
 }
 
@@ -164,8 +169,7 @@ func appendJSONAttribute(to []byte, index int, a *attribute) []byte {
 	if index > 0 {
 		to = append(to, ',')
 	}
-	to = appendQuoted(append(to, `{"key":`...), a.key)
-	to = append(to, `,"value":{`...)
+	to = append(to, a.key.encoded...)
 	switch a.kind {
 	case rt.ItemString:
 		to = appendQuoted(append(to, `"stringValue":`...), a.text)

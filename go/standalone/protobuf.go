@@ -58,17 +58,19 @@ func appendFixed64(to []byte, field int, number uint64) []byte {
 
 func fieldSize(size int) int { return 1 + varintSize(uint64(size)) + size } // fields below 16
 
-func protobufResource(pairs []pair) []byte {
+// tagAttribute is the tag of an attribute in a span.
+const tagAttribute = 9<<3 | wireBytes
+
+func protobufResource(facts []attribute) []byte {
 	var message []byte
-	for index := range pairs {
-		value := attribute{key: pairs[index].key, kind: rt.ItemString, text: []byte(pairs[index].text)}
-		if pairs[index].isInt {
-			value.kind, value.word = rt.ItemInt, uint64(pairs[index].number)
-		}
-		message = appendAttribute(message, 1, &value)
+	for index := range facts {
+		message = appendAttribute(message, 1<<3|wireBytes, &facts[index])
 	}
 	return appendField(nil, 1, message)
 }
+
+// protobufKey is a KeyValue up to the length of its value.
+func protobufKey(name string) []byte { return append(appendField(nil, 1, name), 2<<3|wireBytes) }
 
 func protobufScope(name string) []byte {
 	return appendField(nil, 1, appendText(appendText(nil, 1, name), 2, rt.TandemVersion))
@@ -96,18 +98,23 @@ func (e *Encoder) takeProtobuf() []byte {
 
 // appendProtobuf writes a Span, without its tag and length.
 func (e *Encoder) appendProtobuf(to []byte, s *span) []byte {
-	to = appendField(to, 1, s.record.TraceID()[:])
-	to = appendField(to, 2, s.record.SpanID()[:])
+	to = append(to, 1<<3|wireBytes, 16)
+	to = append(to, s.record.TraceID()[:]...)
+	to = append(to, 2<<3|wireBytes, 8)
+	to = append(to, s.record.SpanID()[:]...)
 	to = appendText(to, 3, s.tracestate)
 	if parent := s.record.ParentSpanID(); *parent != [8]byte{} {
-		to = appendField(to, 4, parent[:])
+		to = append(append(to, 4<<3|wireBytes, 8), parent[:]...)
 	}
 	to = appendText(to, 5, s.name)
-	to = appendNumber(to, 6, uint64(s.kind))
-	to = appendFixed64(to, 7, s.start)
-	to = appendFixed64(to, 8, s.end)
+	to = append(to, 6<<3|wireVarint, s.kind, 7<<3|wireFixed64)
+	to = binary.LittleEndian.AppendUint64(to, s.start)
+	to = binary.LittleEndian.AppendUint64(append(to, 8<<3|wireFixed64), s.end)
 	for index := range s.attributes {
-		to = appendAttribute(to, 9, &s.attributes[index])
+		to = appendAttribute(to, tagAttribute, &s.attributes[index])
+	}
+	if s.measured {
+		to = append(to, e.noParts...)
 	}
 	to = appendNumber(to, 10, uint64(s.dropped))
 	for index := range s.events {
@@ -146,29 +153,46 @@ func (e *Encoder) appendEvent(to []byte, s *span, happened *event) []byte {
 	to = appendFixed64(to, 1, happened.time)
 	to = appendField(to, 2, happened.name)
 	for index := range attributes {
-		to = appendAttribute(to, 3, &attributes[index])
+		to = appendAttribute(to, 3<<3|wireBytes, &attributes[index])
 	}
 	return appendNumber(to, 4, uint64(happened.dropped))
 }
 
-// appendAttribute writes a KeyValue.
-func appendAttribute(to []byte, field int, a *attribute) []byte {
-	to = appendVarint(appendTag(to, field, wireBytes), uint64(a.size()))
-	to = appendField(to, 1, a.key)
-	to = appendVarint(appendTag(to, 2, wireBytes), uint64(a.valueSize()))
+// appendAttribute writes a KeyValue. Most are so short that their lengths are a byte each.
+func appendAttribute(to []byte, tag byte, a *attribute) []byte {
+	value := a.valueSize()
+	if size := len(a.key.encoded) + 1 + value; size < 0x80 {
+		to = append(to, tag, byte(size))
+	} else {
+		to = appendVarint(append(to, tag), uint64(len(a.key.encoded)+varintSize(uint64(value))+value))
+	}
+	to = append(to, a.key.encoded...)
+	if value < 0x80 {
+		to = append(to, byte(value))
+	} else {
+		to = appendVarint(to, uint64(value))
+	}
 	switch a.kind {
 	case rt.ItemString:
-		return appendField(to, 1, a.text)
+		if length := len(a.text); length < 0x80 {
+			to = append(to, 1<<3|wireBytes, byte(length))
+		} else {
+			to = appendVarint(append(to, 1<<3|wireBytes), uint64(length))
+		}
+		return append(to, a.text...)
 	case rt.ItemBool:
-		return append(appendTag(to, 2, wireVarint), byte(a.word))
+		return append(to, 2<<3|wireVarint, byte(a.word))
 	case rt.ItemInt:
-		return appendVarint(appendTag(to, 3, wireVarint), a.word)
+		return appendVarint(append(to, 3<<3|wireVarint), a.word)
 	}
-	return appendFixed64(to, 4, a.word)
+	return binary.LittleEndian.AppendUint64(append(to, 4<<3|wireFixed64), a.word)
 }
 
 // size is that of the KeyValue, valueSize that of its AnyValue.
-func (a *attribute) size() int { return fieldSize(len(a.key)) + fieldSize(a.valueSize()) }
+func (a *attribute) size() int {
+	value := a.valueSize()
+	return len(a.key.encoded) + varintSize(uint64(value)) + value
+}
 
 func (a *attribute) valueSize() int {
 	switch a.kind {
