@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers test-go-versions test-splicer fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-debuggers test-go-versions test-platforms test-splicer fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: ## every test that fits CI, with a summary of passed, failed and skipped
 test-go-versions: ## a woven program with every Go from 1.21 to 1.27, which the go command fetches
 	@TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4" \
 		cargo test --package tandem --test e2e go_versions
+
+test-platforms: ## woven programs for other systems and processors, built, and run where they can be
+	@cargo build --quiet --package tandem
+	@TANDEM=$(abspath $(TARGET_DIR))/debug/tandem TANDEM_TEST_PLATFORMS=1 go -C tests/standalone test -v -run OtherPlatforms .
 
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples

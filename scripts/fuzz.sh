@@ -47,4 +47,16 @@ for crate in crates/*/; do
             || failed+=("$target")
     done
 done
+
+# Those in Go: what programs send by themselves, against OpenTelemetry's own decoders.
+if [ -z "$only" ] || [ "$only" = otlp ]; then
+    cargo build --quiet --package tandem
+    echo "fuzz: otlp of go/standalone, $seconds s"
+    env -C tests/standalone "${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem" go test -tags woven -run '^$' \
+        -fuzz FuzzEncoder -fuzztime "${seconds}s" -fuzzminimizetime 1x ./encoder || failed+=(otlp)
+fi
+if [ -z "$only" ] || [ "$only" = reply ]; then
+    echo "fuzz: reply of go/standalone, $seconds s"
+    PACKAGE=tandem/standalone go/rt/test.sh -run '^$' -fuzz FuzzReply -fuzztime "${seconds}s" -fuzzminimizetime 1x || failed+=(reply)
+fi
 [ ${#failed[@]} = 0 ] || { echo "fuzz: failed: ${failed[*]}; the inputs are in $home/found"; exit 1; }

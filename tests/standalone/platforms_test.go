@@ -11,6 +11,9 @@ import (
 
 // Programs for other systems can be built; for another processor of this system, they are run.
 func TestOtherPlatforms(t *testing.T) {
+	if os.Getenv("TANDEM_TEST_PLATFORMS") == "" {
+		t.Skip("a long test with a make target of its own")
+	}
 	for _, platform := range []string{"darwin/arm64", "darwin/amd64", "windows/amd64", "linux/arm64", "linux/riscv64"} {
 		system, processor, _ := strings.Cut(platform, "/")
 		t.Run(platform, func(t *testing.T) {

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	for _, name := range os.Environ() {
-		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "TANDEM_") && name != "TANDEM_CACHE" {
+		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "TANDEM_") && name != "TANDEM_CACHE" && name != "TANDEM_TEST_PLATFORMS" {
 			os.Unsetenv(name)
 		}
 	}
