@@ -51,6 +51,14 @@ func TestMain(m *testing.M) {
 			os.Unsetenv(name)
 		}
 	}
+	// An agent of somebody else's test would take our programs: the tests that have one take turns by this lock.
+	turn, failure := os.Open(os.TempDir())
+	if failure == nil {
+		failure = syscall.Flock(int(turn.Fd()), syscall.LOCK_EX)
+	}
+	if failure != nil {
+		panic(failure)
+	}
 	folder, failure := os.MkdirTemp("", "standalone")
 	if failure != nil {
 		panic(failure)
@@ -61,6 +69,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	runtime.KeepAlive(turn)
 	os.RemoveAll(folder)
 	os.Exit(code)
 }
@@ -602,8 +611,7 @@ func TestAnAgent(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("agents are for Linux")
 	}
-	t.Parallel()
-	folder := t.TempDir()
+	folder := t.TempDir() // not in parallel: an agent takes any program that it finds
 	s := newSink(t).start()
 	socket := filepath.Join(folder, "agent.sock")
 	p := begin(t, []string{to(s), "OTEL_BSP_SCHEDULE_DELAY=1", "TANDEM_SOCKET=" + socket}, "program", "wait", "0")

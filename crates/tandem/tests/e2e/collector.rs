@@ -129,6 +129,7 @@ fn a_collector_receives_what_a_program_sends_by_itself() {
     assert_eq!(finished.code, 0, "{finished}");
     let shown = rig.spans();
     let expected = shapes(&shown.iter().map(|span| (span.span_id.to_string(), as_received(span))).collect());
+    let _machine = crate::agent::machine(); // a machine's agent would take the program
     for (protocol, compression) in [("http/protobuf", "none"), ("http/protobuf", "gzip"), ("http/json", "none")] {
         let rig = Rig::new();
         let Some(collector) = Collector::start(&rig, test) else { return };
