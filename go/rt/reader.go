@@ -23,6 +23,9 @@ func Clocks() (monotonic, realtime uint64) { return clockPair() }
 // TandemVersion is that of the tandem that wove the program.
 const TandemVersion = tandemVersion
 
+// Random is a random number.
+func Random() uint64 { return rand() }
+
 // Taken is what TakeRecords found.
 type Taken struct {
 	// An agent reads the rings, or is about to.

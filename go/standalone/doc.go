@@ -10,7 +10,7 @@
 //   - While an agent has the rings, they are not touched. What was taken before is still sent.
 //   - It holds at most OTEL_BSP_MAX_QUEUE_SIZE spans; what finds no room stays in the rings, where the newest is dropped.
 //
-// The client is not net/http's: that would add 0.8 MB to a program that is only a server.
+// The client is not net/http's: that would add 0.8 MB more to a program that is only a server.
 //
 // A span's way through the files: standalone.go (who takes it, and when) → encode.go, template.go (what it says) → protobuf.go
 // or json.go (its bytes) → send.go (retries) → client.go (the wire). config.go and resource.go read the environment, signal.go

@@ -3,10 +3,11 @@ package standalone
 import (
 	"bytes"
 	"compress/gzip"
-	"math/rand"
 	"os"
 	"strconv"
 	"time"
+
+	"tandem/rt"
 )
 
 const (
@@ -97,7 +98,7 @@ func (e *exporter) deliver(next batch) (reason string) {
 			pause = answer.retryAfter
 		}
 		if pause == 0 {
-			pause = backoff/2 + time.Duration(rand.Int63n(int64(backoff)))
+			pause = backoff/2 + time.Duration(rt.Random()%uint64(backoff))
 			backoff = min(2*backoff, lastBackoff)
 		}
 		e.say(reason + "; again in " + pause.String())

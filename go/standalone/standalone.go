@@ -14,6 +14,8 @@ const (
 	// How often the rings are looked at: when they are nearly empty, and when they fill fast.
 	idlePause = 100 * time.Millisecond
 	busyPause = 2 * time.Millisecond
+	// How often it is looked whether an agent is still there.
+	agentPause = time.Second
 )
 
 // exporter takes spans out of the rings and sends them.
@@ -121,6 +123,8 @@ func (e *exporter) collect() {
 // nextPause follows the level of the fullest ring.
 func nextPause(pause time.Duration, taken rt.Taken) time.Duration {
 	switch {
+	case taken.Agent:
+		return agentPause
 	case taken.Level*4 > rt.RingSize:
 		pause = max(pause/4, busyPause)
 	case taken.Level*16 < rt.RingSize:

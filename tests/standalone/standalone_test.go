@@ -664,6 +664,19 @@ func TestAnAgent(t *testing.T) {
 	}
 }
 
+// Where memory cannot be shared with an agent, the program has its own. What it had taken before it became another one is lost.
+func TestAWorldWithoutSharedMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is none to begin with")
+	}
+	t.Parallel()
+	s := newSink(t).start()
+	if left := begin(t, []string{to(s)}, "program", "forbidden", "1").end(t); left.code != 7 || left.stderr != "" {
+		t.Errorf("%+v", left)
+	}
+	s.expect(t, map[string]int{"finished": 4})
+}
+
 // Programs without net/http are not changed, `standalone: true` gives it to them, `standalone: false` takes it from all.
 func TestWhoHasIt(t *testing.T) {
 	has := func(file string) bool {

@@ -48,6 +48,8 @@ var ends = map[string]func(){
 		fmt.Println("ready")
 		select {}
 	},
+	// Becomes itself in a world without memfd_create.
+	"forbidden": forbid,
 	// A server and its client.
 	"http": func() {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") }))
