@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-debuggers test-go-versions test-platforms test-splicer fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,9 +20,21 @@ test: ## every test that fits CI, with a summary of passed, failed and skipped
 	@scripts/setup.sh test
 	@scripts/test.sh $(ONLY)
 
-test-go-versions: ## a woven program with every Go from 1.21 to 1.27, which the go command fetches
-	@TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4" \
-		cargo test --package tandem --test e2e go_versions
+test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the go command fetches
+	@cargo build --quiet --package tandem-weave --examples
+	@export TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4"; \
+		cargo test --package tandem-weave --test runtime export_data_is_identical_in_another && \
+		cargo test --package tandem --test e2e go_versions -- --include-ignored
+
+test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1000000) spans, plain and with the race detector
+	@scripts/setup.sh test
+	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
+		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
+
+soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory kept
+	@scripts/setup.sh test
+	@TANDEM_SOAK=$(or $(DURATION),1h) \
+		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
 
 test-platforms: ## woven programs for other systems and processors, built, and run where they can be
 	@cargo build --quiet --package tandem
@@ -31,6 +43,10 @@ test-platforms: ## woven programs for other systems and processors, built, and r
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples
 	@cargo test --package tandem-weave --test debuggers -- --ignored
+
+test-reuse: ## larger programs, with many flags: what is taken from the plain build is what the compiler would make (an hour)
+	@cargo build --quiet --package tandem-weave --examples
+	@cargo test --package tandem-weave --test reuse -- --ignored --nocapture
 
 test-splicer: ## weave every function of the standard library and of all modules in the module cache, in memory
 	@TANDEM_TEST_EVERY_FILE=1 cargo test --release --package tandem-weave --test splicer -- --nocapture

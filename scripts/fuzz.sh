@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes what reads other people's bytes: every target of every crates/*/fuzz, so many seconds each. What a run finds stays
-# in target/fuzz, and a later run goes on from there; an input that breaks something is printed and makes this fail.
+# Fuzzes what reads other people's bytes: every target of every crates/*/fuzz, and those of tests/propagation, so many
+# seconds each. What a run finds stays in target/fuzz (Go's in its build cache), and a later run goes on from there; an input
+# that breaks something is printed and makes this fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
@@ -59,4 +60,9 @@ if [ -z "$only" ] || [ "$only" = reply ]; then
     echo "fuzz: reply of go/standalone, $seconds s"
     PACKAGE=tandem/standalone go/rt/test.sh -run '^$' -fuzz FuzzReply -fuzztime "${seconds}s" -fuzzminimizetime 1x || failed+=(reply)
 fi
+for target in $(grep -ho '^func Fuzz[A-Za-z0-9]*' tests/propagation/*_test.go | cut -d ' ' -f 2); do
+    [ -z "$only" ] || [ "$only" = "$target" ] || continue
+    echo "fuzz: $target of tests/propagation, $seconds s"
+    go -C tests/propagation test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" . || failed+=("$target (tests/propagation/testdata)")
+done
 [ ${#failed[@]} = 0 ] || { echo "fuzz: failed: ${failed[*]}; the inputs are in $home/found"; exit 1; }

@@ -15,6 +15,7 @@ suite exporter go env PACKAGE=tandem/standalone go/rt/test.sh -v
 suite standalone go env -C tests/standalone go test -count=1 -v .
 suite otlp go env -C tests/standalone "$TANDEM" go test -tags woven -v ./encoder
 suite hooks go scripts/test-hooks.sh -v
+suite propagation go go -C tests/propagation test -v ./...
 suite compat go go -C compat/runner test -v ./...
 suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands
 suite ui cargo cargo test --quiet --package ui --no-fail-fast

@@ -20,8 +20,12 @@ type Span struct {
 	traceFlags     uint8 // W3C
 	attributesSize uint16
 
-	kind Kind
+	kind    Kind
+	byHand  bool  // see manual.go
+	foreign uint8 // foreign* bits
+	extra   uint8 // what B3 says of the trace beyond traceFlags
 
+	home     uintptr        // the slot it was started on; 0: detached. The runtime finds it at homeOffset
 	used     uint32         // bytes of the record so far
 	entry    unsafe.Pointer // the record in the in-flight table; nil: given up when it ended
 	live     uint64         // the span's id while it runs, else 0: says whether a pair of pointer and id still means this span
@@ -29,10 +33,10 @@ type Span struct {
 	rootLive uint64         // root.live as long as root runs
 	parent   *Span
 	parentID uint64
-	previous *Span   // what the slot held before
-	home     uintptr // the slot it was started on; 0: detached
+	previous *Span // what the slot held before
 
 	tracestate string
+	baggage    string
 	lock       uint32 // guards a captured span's record
 	ownEntry   bool   // the entry lies on the heap
 	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
@@ -40,7 +44,13 @@ type Span struct {
 	seed       uint64 // the first half of its trace id, should it begin a trace
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
+	manual     manual
 }
+
+// homeOffset is where tandem_enter looks for Span.home; the array has no other length.
+const homeOffset = 40
+
+var _ [homeOffset]struct{} = [unsafe.Offsetof(Span{}.home)]struct{}{}
 
 const (
 	stateLive       = 1 << iota // has not ended; metric keys are kept
@@ -49,9 +59,13 @@ const (
 	stateMeasured               // account was taken
 	statePreviousOn             // the account was on before
 	stateShared                 // other goroutines can find the record although it is not captured; see Share
+	stateTimed                  // the program has said when it ended
+	stateTwin                   // the span stands for a woven operation too; see StandFor
 )
 
-const sampledFlag = 1
+// rootFlags are those of traces that begin here, besides sampled. Ours are random; but many readers of headers take one
+// that says so for damaged (OpenTelemetry's own for Go did until 1.42), so that it must be asked for.
+var rootFlags uint8
 
 // muted is in the slot while Tandem itself is at work: nothing is traced.
 var muted Span
@@ -161,6 +175,19 @@ func Ended(traceID [16]byte, spanID [8]byte, sampled bool) *Span {
 	return span
 }
 
+// Remains returns what Ended makes of a span that is about to end, with all that its children take over; nil: the ids and
+// whether it is sampled are all there is.
+//
+//go:norace
+func (s *Span) Remains() *Span {
+	if s == nil || s.tracestate == "" && s.baggage == "" && s.extra == 0 && s.traceFlags&^sampledFlag == 0 {
+		return nil
+	}
+	return &Span{
+		captured: 1, trace: s.trace, id: s.id, traceFlags: s.traceFlags, extra: s.extra, tracestate: s.tracestate, baggage: s.baggage,
+	}
+}
+
 // Resume makes a span current on this goroutine: for workers that know whose job they do. Undo it with Restore.
 //
 //go:norace
@@ -169,6 +196,20 @@ func Resume(s *Span) (previous *Span) {
 	previous = (*Span)(at.context)
 	at.context = unsafe.Pointer(s.Capture())
 	return previous
+}
+
+// Carry returns what a goroutine that is started here would have, given what the context.Context carries: for work that
+// others are going to do later, who Resume it.
+//
+//go:norace
+func Carry(explicit *Span) *Span {
+	current := (*Span)(here().context)
+	if current != &muted {
+		if parent, _ := chooseParent(explicit, current); parent != nil {
+			current = parent
+		}
+	}
+	return current.Capture()
 }
 
 // Restore puts back what Resume, Unset or Ignore returned.
@@ -224,13 +265,18 @@ func (s *Span) rootRuns() bool { return s.root != nil && s.root.live == s.rootLi
 func (s *Span) number() uint64 { return *(*uint64)(unsafe.Pointer(&s.id)) }
 
 // chooseParent decides whose child a new span is. Explicit beats slot; but where the slot's span runs and descends from
-// the explicit one, it is the closer of the two. A slot whose local root has ended gives a link instead of a parent.
+// the explicit one, it is the closer of the two. What was made by hand is passed over: had the program meant that, it would
+// have said so with its context. A slot whose local root has ended gives a link instead of a parent.
 //
 //go:norace
 func chooseParent(explicit, current *Span) (parent, link *Span) {
 	if explicit != nil {
-		if explicit != current && current != nil && current.live != 0 && current.descendsFrom(explicit) {
-			return current, nil
+		inner := current
+		if inner != nil && inner.byHand {
+			inner = inner.nearestWoven()
+		}
+		if explicit != inner && inner != nil && inner.live != 0 && inner.descendsFrom(explicit) {
+			return inner, nil
 		}
 		return explicit, nil
 	}
@@ -243,20 +289,18 @@ func chooseParent(explicit, current *Span) (parent, link *Span) {
 	return nil, current
 }
 
-// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk.
+// descendsFrom walks pairs of pointer and id, so that a record which was reused ends the walk. The ancestor may be another
+// record with the same id: what a program makes of a header, for instance.
 //
 //go:norace
 func (s *Span) descendsFrom(ancestor *Span) bool {
 	wanted := ancestor.number()
 	for depth := 0; depth < 64; depth++ {
 		next, id := s.parent, s.parentID
-		if next == nil {
-			return false
+		if id == wanted {
+			return true
 		}
-		if next == ancestor {
-			return id == wanted
-		}
-		if next.number() != id {
+		if next == nil || next.number() != id {
 			return false
 		}
 		s = next
@@ -269,8 +313,8 @@ func (s *Span) descendsFrom(ancestor *Span) bool {
 //go:norace
 func (s *Span) inherit(parent *Span) {
 	s.trace = parent.trace
-	s.traceFlags = parent.traceFlags
-	s.tracestate = parent.tracestate
+	s.traceFlags, s.foreign, s.extra = parent.traceFlags, parent.foreign, parent.extra
+	s.tracestate, s.baggage = parent.tracestate, parent.baggage
 	s.parent, s.parentID = parent, parent.number()
 	if parent.rootRuns() {
 		s.root, s.rootLive = parent.root, parent.rootLive
@@ -290,11 +334,12 @@ func (s *Span) newTrace() {
 	for trace[0] == 0 { // also the first span's id is made from it
 		trace[0] = rand()
 	}
-	s.traceFlags = 0
-	if sampleRoot(&s.trace) {
-		s.traceFlags = sampledFlag
+	s.traceFlags, s.foreign, s.extra = rootFlags, 0, 0
+	s.tracestate, s.baggage = "", ""
+	if rule := rootRule(); randomness(&s.trace) >= rule.threshold {
+		s.traceFlags |= sampledFlag
+		s.tracestate = rule.state
 	}
-	s.tracestate = ""
 	s.parent, s.parentID = nil, 0
 	s.root = s
 }
@@ -304,13 +349,28 @@ func (s *Span) newTrace() {
 //go:norace
 func (s *Span) continueTrace(remote *parent, tracestate string) {
 	s.trace = remote.trace
-	s.traceFlags = remote.flags & 2 // "the trace id is random" travels on; what else may be there does not
-	if sampleRemote(&s.trace, remote.flags&sampledFlag != 0) {
-		s.traceFlags |= sampledFlag
+	s.foreign = 0
+	s.traceFlags = remote.flags & randomFlag // what else may be there does not travel on
+	s.extra = remote.extra & b3Debug
+	s.baggage = ""
+	if tracestate == "" && ownSampler.followParent && remote.extra&b3Deferred == 0 { // nearly always
+		s.traceFlags |= remote.flags & sampledFlag
+		s.tracestate = ""
+	} else {
+		s.sampleRemote(remote, tracestate)
 	}
-	s.tracestate = tracestate
 	s.parent, s.parentID = nil, *(*uint64)(unsafe.Pointer(&remote.span))
 	s.root = s
+}
+
+//go:norace
+//go:noinline
+func (s *Span) sampleRemote(remote *parent, tracestate string) {
+	kept, state := ownSampler.continued(remote, tracestate, rootRule())
+	if kept {
+		s.traceFlags |= sampledFlag
+	}
+	s.tracestate = state
 }
 
 // enter makes s current on the goroutine. The goroutine's account is kept only for spans that show it.

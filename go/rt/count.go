@@ -111,19 +111,21 @@ func bucketOf(duration uint64) int {
 	return len(bucketBounds)
 }
 
-// countRecord counts a record that found the ring full, with those of its attributes that are dimensions.
+// countRecord counts a record that found the ring full, with those of its attributes that are dimensions; of one that was
+// made by hand its name too.
 //
 //go:norace
 //go:noinline
-func (own *processor) countRecord(record *recordLayout, used uint32) {
+func (own *processor) countRecord(record *recordLayout, used uint32, manual bool) {
 	var labels [labelsLimit]byte
 	size := uint32(0)
 	for at := recordSize; at+4 <= used; {
 		item := unsafe.Add(unsafe.Pointer(record), at)
 		head := *(*uint32)(item)
-		length := 4 + (head>>16&itemLimit+3)&^3
+		length := itemSize(item)
 		kind, key := head>>28, head&0xffff
-		if kind <= itemBool && key < firstNonMetricKey && size+length <= labelsLimit {
+		is := kind <= itemBool && key < firstNonMetricKey || kind == itemName && manual
+		if is && size+length <= labelsLimit {
 			copy(labels[size:], unsafe.Slice((*byte)(item), length))
 			size += length
 		}

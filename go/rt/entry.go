@@ -28,6 +28,17 @@ var shared struct {
 // entriesTaken counts entries of the table that were ever used.
 var entriesTaken uint32
 
+// heapEntries counts entries on the heap. Spans beyond the table get one, for a while: their records survive no crash. When
+// there are as many of these as the table has, further spans leave no record, only their count: a million spans at once
+// must not cost the program gigabytes.
+var heapEntries int32
+
+const (
+	heapEntryLimit = entryCount
+	// smallEntry is room for what a count needs, and the word behind it that text is padded by.
+	smallEntry = countLimit + 8
+)
+
 // traceStep leads through all 64-bit numbers once.
 const traceStep = 0x9e3779b97f4a7c15
 
@@ -90,8 +101,14 @@ func newSpan() *Span {
 		}
 	}
 	atomic.AddUint64(&control.lostEntries, 1)
-	span.entry = unsafe.Pointer(new([entrySize / 8]uint64))
 	span.ownEntry = true
+	if atomic.LoadInt32(&heapEntries) >= heapEntryLimit {
+		span.unheard = true
+		span.entry = unsafe.Pointer(new([smallEntry / 8]uint64))
+		return span
+	}
+	atomic.AddInt32(&heapEntries, 1)
+	span.entry = unsafe.Pointer(new([entrySize / 8]uint64))
 	return span
 }
 
@@ -99,8 +116,11 @@ func newSpan() *Span {
 //
 //go:norace
 func giveSpan(span *Span, number int) {
-	if span.ownEntry {
-		return // the table may have room again for the next one
+	if span.ownEntry { // the table may have room again for the next one
+		if !span.unheard {
+			atomic.AddInt32(&heapEntries, -1)
+		}
+		return
 	}
 	if number >= len(processors) {
 		if acquireShortly(&shared.lock) {

@@ -9,20 +9,65 @@ var settings struct {
 	socket    string // TANDEM_SOCKET, or the machine's agent
 	waitAgent bool   // TANDEM_SOCKET was set: the first span should already have the kernel half
 	endpoint  bool   // OTEL_EXPORTER_OTLP_*: somebody wants spans, agent or not
+	logs      bool   // OTEL_LOGS_EXPORTER names otlp
+	logIDs    bool   // TANDEM_LOG_IDS
 }
 
 const defaultSocket = "/run/tandem/agent.sock"
 
 func readEnvironment() {
-	settings.disabled = equalFold(env("OTEL_SDK_DISABLED"), "true")
+	settings.disabled = isTrue("OTEL_SDK_DISABLED")
 	settings.debug = env("TANDEM_DEBUG") != ""
 	settings.socket = defaultSocket
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
 	settings.endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
-	inherited.traceparent, inherited.tracestate = env("TRACEPARENT"), env("TRACESTATE")
-	configureSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"))
+	if settings.disabled {
+		return // of what would not be used there is nothing to warn of
+	}
+	ownSampler = parseSampler(env("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"), warn)
+	usePropagators(parsePropagators(env("OTEL_PROPAGATORS"), warn))
+	for index := range headers {
+		inherited[index] = env(headers[index].Variable)
+	}
+	if isTrue("TANDEM_RANDOM_FLAG") {
+		rootFlags = randomFlag
+	}
+	for _, name := range limits {
+		if value := trimBlanks(env(name)); value != "" && !isCount(value) {
+			warn(name, value, "is not a number; it is ignored")
+		}
+	}
+	configureLimits()
+	settings.logs = lists(env("OTEL_LOGS_EXPORTER"), "otlp")
+	settings.logIDs = isTrue("TANDEM_LOG_IDS")
+}
+
+// limits of what a span may hold. The agent keeps them.
+var limits = [...]string{
+	"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT",
+	"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+	"OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+}
+
+// isTrue reads a switch: only "true" is true.
+func isTrue(name string) bool {
+	value := trimBlanks(env(name))
+	if value != "" && !equalFold(value, "true") && !equalFold(value, "false") {
+		warn(name, value, "is neither true nor false; it counts as false")
+	}
+	return equalFold(value, "true")
+}
+
+// isCount says whether text is a number of at most nine digits.
+func isCount(text string) bool {
+	for index := 0; index < len(text); index++ {
+		if text[index] < '0' || text[index] > '9' {
+			return false
+		}
+	}
+	return text != "" && len(text) <= 9
 }
 
 func env(name string) string {
@@ -33,6 +78,11 @@ func env(name string) string {
 // resourceText is what the header's resource_offset points to: one NAME=value line a variable.
 func resourceText() []byte {
 	var text []byte
+	for _, name := range limits { // first: there is room for these, whatever the others say
+		if value := trimBlanks(env(name)); isCount(value) {
+			text = append(append(append(append(text, name...), '='), value...), '\n')
+		}
+	}
 	for _, name := range [...]string{"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"} {
 		value, found := syscall.Getenv(name)
 		if !found {
@@ -52,21 +102,26 @@ func resourceText() []byte {
 	return text
 }
 
-// equalFold compares ASCII text without regard to case; lower must be in lower case.
-func equalFold(text, lower string) bool {
-	if len(text) != len(lower) {
-		return false
-	}
-	for index := 0; index < len(text); index++ {
-		letter := text[index]
-		if 'A' <= letter && letter <= 'Z' {
-			letter += 'a' - 'A'
+// lists says whether a list with commas has the word.
+func lists(list, word string) bool {
+	for start := 0; start <= len(list); {
+		end := start
+		for end < len(list) && list[end] != ',' {
+			end++
 		}
-		if letter != lower[index] {
-			return false
+		first, last := start, end
+		for first < last && list[first] == ' ' {
+			first++
 		}
+		for first < last && list[last-1] == ' ' {
+			last--
+		}
+		if list[first:last] == word {
+			return true
+		}
+		start = end + 1
 	}
-	return true
+	return false
 }
 
 // debug prints a line to standard error when TANDEM_DEBUG is set, and nothing otherwise.
@@ -79,4 +134,12 @@ func debug(parts ...string) {
 		line = append(line, part...)
 	}
 	writeStderr(append(line, '\n'))
+}
+
+// warn says on standard error, whoever listens, that a variable is not as it should be.
+func warn(variable, value, what string) {
+	if len(value) > 64 {
+		value = value[:64] + "…"
+	}
+	writeStderr([]byte("tandem: warning: " + variable + ": " + value + " " + what + "\n"))
 }

@@ -20,8 +20,6 @@ const (
 	softLimit = hardLimit - 256
 	// countLimit is where the labels of a span that is only counted end.
 	countLimit = recordSize + labelsLimit
-	// A tracestate that is longer is not recorded; it travels on all the same.
-	tracestateLimit = 512
 	// Joined text is cut here at the latest.
 	joinLimit = entrySize
 )
@@ -65,7 +63,7 @@ func putText(entry unsafe.Pointer, at, end, head uint32, from unsafe.Pointer, si
 	to := unsafe.Add(entry, at+4)
 	switch {
 	case size > 32:
-		copy(unsafe.Slice((*byte)(to), size), unsafe.Slice((*byte)(from), size))
+		memmove(to, from, size)
 	case size > 16:
 		a, b := *(*[2]uint64)(from), *(*[2]uint64)(unsafe.Add(from, size-16))
 		*(*[2]uint64)(to), *(*[2]uint64)(unsafe.Add(to, size-16)) = a, b
@@ -211,6 +209,10 @@ func (s *Span) SetError(errorType, message string) {
 	if how == shut {
 		return
 	}
+	if (*recordLayout)(s.entry).status == statusOk { // the program itself has said so
+		s.close(how)
+		return
+	}
 	(*recordLayout)(s.entry).status = statusError
 	if errorType != "" {
 		s.text(itemString, KeyErrorType, errorType)
@@ -323,6 +325,9 @@ func (s *Span) close(how int) {
 func (s *Span) closeCaptured() {
 	if s.state&stateLive == 0 { // ended meanwhile: End could not get the lock, and has left us the entry
 		(*recordLayout)(s.entry).size = 0
+		if s.manual.table != nil {
+			(*recordLayout)(s.manual.table).size = 0
+		}
 	}
 	release(&s.lock)
 	procUnpin()
@@ -332,9 +337,9 @@ func (s *Span) closeCaptured() {
 //
 //go:norace
 func (s *Span) text(kind uint32, k Key, v string) {
-	limit := uint32(hardLimit)
+	limit := s.limit()
 	if kind == itemString && k >= firstNonMetricKey {
-		limit = softLimit
+		limit -= hardLimit - softLimit
 	}
 	if s.state&stateSampled == 0 {
 		limit = countLimit
@@ -353,7 +358,7 @@ func (s *Span) text(kind uint32, k Key, v string) {
 	}
 	*(*uint64)(unsafe.Add(s.entry, end-4)) = 0 // pads the text to 4 bytes and the record to 8
 	*(*uint32)(unsafe.Add(s.entry, at)) = uint32(k) | (kind<<12|uint32(len(v)))<<16
-	copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at+4)), len(v)), v)
+	memmove(unsafe.Add(s.entry, at+4), unsafe.Pointer(unsafe.StringData(v)), uintptr(len(v)))
 	if kind == itemString {
 		s.note(k)
 	}
@@ -366,18 +371,39 @@ func (s *Span) text(kind uint32, k Key, v string) {
 //go:norace
 func (s *Span) remove(k Key) {
 	for at := recordSize; at < s.used; {
-		head := *(*uint32)(unsafe.Add(s.entry, at))
-		size := 4 + (head>>16&itemLimit+3)&^3
+		item := unsafe.Add(s.entry, at)
+		head, size := *(*uint32)(item), itemSize(item)
 		if head&0xffff == uint32(k) && head>>28 <= itemBool {
-			rest := s.used - at - size
-			s.used = at
-			s.publishSize()
-			copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at)), rest), unsafe.Slice((*byte)(unsafe.Add(s.entry, at+size)), rest))
-			s.used = at + rest
+			s.erase(at, size)
 			return
 		}
 		at += size
 	}
+}
+
+// erase takes so many bytes out of the record.
+//
+//go:norace
+func (s *Span) erase(at, size uint32) {
+	rest := s.used - at - size
+	s.used = at
+	s.publishSize()
+	memmove(unsafe.Add(s.entry, at), unsafe.Add(s.entry, at+size), uintptr(rest))
+	s.used = at + rest
+	*(*uint32)(unsafe.Add(s.entry, s.used)) = 0 // pads the record to 8 bytes
+	s.publishSize()
+}
+
+// itemSize is an item's size with head and padding.
+//
+//go:norace
+func itemSize(item unsafe.Pointer) uint32 {
+	head := *(*uint32)(item)
+	size := 4 + (head>>16&itemLimit+3)&^3
+	if head>>28 == itemExtended {
+		size += (*(*uint32)(unsafe.Add(item, 4)) + 3) &^ 3
+	}
+	return size
 }
 
 // cut shortens text to the room that is left, between two characters. A label is never cut: it would be another series.
@@ -422,7 +448,7 @@ func (s *Span) reserve(kind uint32, k Key, size uint32) unsafe.Pointer {
 	if k == 0 && kind <= itemBool {
 		return nil // a key that found no room in the table
 	}
-	limit := uint32(hardLimit)
+	limit := s.limit()
 	if s.state&stateSampled == 0 {
 		limit = countLimit
 	}

@@ -6,9 +6,10 @@ import "unsafe"
 
 const (
 	magic                  = 0x4d45444e4154
-	layoutVersion          = 0x1
+	layoutVersion          = 0x2
 	page                   = 0x1000
 	entrySize              = 0x800
+	recordLimit            = 0x8000
 	entryCount             = 0x2000
 	ringSize               = 0x100000
 	descriptorCount        = 0x800
@@ -29,6 +30,7 @@ const (
 	bucketCount            = 0x14
 	headerHasAccounts      = 0x1
 	accountOn              = 0x1
+	descriptorApi          = 0x1
 	controlSampling        = 0x1
 	controlPaused          = 0x2
 	recordSpan             = 0x1
@@ -48,6 +50,21 @@ const (
 	itemEvent              = 0x9
 	itemEventEnd           = 0xa
 	itemPart               = 0xb
+	itemExtended           = 0xc
+	extendedAttribute      = 0x1
+	extendedEvent          = 0x2
+	extendedLink           = 0x3
+	extendedStart          = 0x4
+	extendedEnd            = 0x5
+	extendedDropped        = 0x6
+	valueString            = 0x1
+	valueInt               = 0x2
+	valueFloat             = 0x3
+	valueBool              = 0x4
+	valueBytes             = 0x5
+	valueList              = 0x6
+	valueMap               = 0x7
+	valueDepthLimit        = 0x10
 	helloMagic             = 0x49484454
 	welcomeMagic           = 0x4b4f4454
 	kindInternal           = 0x1
@@ -58,6 +75,21 @@ const (
 	statusUnset            = 0x0
 	statusOk               = 0x1
 	statusError            = 0x2
+	recordLog              = 0x3
+	logSize                = 0x4000
+	logBodyLimit           = 0x2000
+	logNameLimit           = 0xff
+	logItemString          = 0x1
+	logItemInt             = 0x2
+	logItemFloat           = 0x3
+	logItemBool            = 0x4
+	logItemJson            = 0x5
+	logItemOmit            = 0x6
+	logItemBody            = 0x7
+	logItemSeverityText    = 0x8
+	logItemFunction        = 0x9
+	logItemFile            = 0xa
+	logItemLine            = 0xb
 )
 
 // Upper bounds of the duration histograms, ns.
@@ -202,6 +234,119 @@ var keyNames = [...]string{
 // partNames are the names of the anatomy's parts.
 var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault"}
 
+// KeyOf returns the well-known key of this name, or 0.
+func KeyOf(name string) Key {
+	switch name {
+	case "http.request.method":
+		return KeyHTTPRequestMethod
+	case "http.route":
+		return KeyHTTPRoute
+	case "http.response.status_code":
+		return KeyHTTPResponseStatusCode
+	case "rpc.system.name":
+		return KeyRPCSystemName
+	case "rpc.method":
+		return KeyRPCMethod
+	case "rpc.response.status_code":
+		return KeyRPCResponseStatusCode
+	case "db.system.name":
+		return KeyDBSystemName
+	case "db.operation.name":
+		return KeyDBOperationName
+	case "db.collection.name":
+		return KeyDBCollectionName
+	case "messaging.system":
+		return KeyMessagingSystem
+	case "messaging.operation.type":
+		return KeyMessagingOperationType
+	case "messaging.operation.name":
+		return KeyMessagingOperationName
+	case "messaging.destination.name":
+		return KeyMessagingDestinationName
+	case "error.type":
+		return KeyErrorType
+	case "url.path":
+		return KeyURLPath
+	case "url.query":
+		return KeyURLQuery
+	case "url.scheme":
+		return KeyURLScheme
+	case "url.full":
+		return KeyURLFull
+	case "server.address":
+		return KeyServerAddress
+	case "server.port":
+		return KeyServerPort
+	case "client.address":
+		return KeyClientAddress
+	case "client.port":
+		return KeyClientPort
+	case "network.peer.address":
+		return KeyNetworkPeerAddress
+	case "network.peer.port":
+		return KeyNetworkPeerPort
+	case "network.protocol.name":
+		return KeyNetworkProtocolName
+	case "network.protocol.version":
+		return KeyNetworkProtocolVersion
+	case "network.transport":
+		return KeyNetworkTransport
+	case "user_agent.original":
+		return KeyUserAgentOriginal
+	case "http.request.method_original":
+		return KeyHTTPRequestMethodOriginal
+	case "http.request.resend_count":
+		return KeyHTTPRequestResendCount
+	case "http.request.body.size":
+		return KeyHTTPRequestBodySize
+	case "http.response.body.size":
+		return KeyHTTPResponseBodySize
+	case "db.namespace":
+		return KeyDBNamespace
+	case "db.query.text":
+		return KeyDBQueryText
+	case "db.query.summary":
+		return KeyDBQuerySummary
+	case "db.response.status_code":
+		return KeyDBResponseStatusCode
+	case "db.response.returned_rows":
+		return KeyDBResponseReturnedRows
+	case "db.stored_procedure.name":
+		return KeyDBStoredProcedureName
+	case "exception.type":
+		return KeyExceptionType
+	case "exception.message":
+		return KeyExceptionMessage
+	case "exception.stacktrace":
+		return KeyExceptionStacktrace
+	case "exception":
+		return KeyException
+	case "code.function.name":
+		return KeyCodeFunctionName
+	case "code.file.path":
+		return KeyCodeFilePath
+	case "code.line.number":
+		return KeyCodeLineNumber
+	case "messaging.message.id":
+		return KeyMessagingMessageID
+	case "messaging.batch.message_count":
+		return KeyMessagingBatchMessageCount
+	case "messaging.consumer.group.name":
+		return KeyMessagingConsumerGroupName
+	case "rpc.method_original":
+		return KeyRPCMethodOriginal
+	case "rpc.message.type":
+		return KeyRPCMessageType
+	case "rpc.message.id":
+		return KeyRPCMessageID
+	case "thread.id":
+		return KeyThreadID
+	case "goroutine.id":
+		return KeyGoroutineID
+	}
+	return 0
+}
+
 // headerLayout: first page: facts that never change while the program runs; the program writes it, `magic` last.
 type headerLayout struct {
 	magic             uint64 // `TANDEM` and two zero bytes; written last
@@ -221,7 +366,7 @@ type headerLayout struct {
 	controlOffset     uint64 // offset of the control page
 	descriptorsOffset uint64 // offset of the descriptor table
 	keysOffset        uint64 // offset of the table of registered keys
-	resourceOffset    uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line
+	resourceOffset    uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line
 	entriesOffset     uint64 // offset of the in-flight table
 	seriesOffset      uint64 // offset of the counts: processor_count tables of series_count series
 	ringsOffset       uint64 // offset of the ring headers, one a processor, then of the rings, page aligned
@@ -294,11 +439,13 @@ type controlLayout struct {
 	keyCount          uint32 // keys registered; raised after the entry is complete
 	accountCount      uint32 // highest account index given out
 	functionCount     uint32 // functions registered; raised after their text is complete
-	lostEntries       uint64 // spans that found the in-flight table full (recorded, but not crash-safe)
+	lostEntries       uint64 // spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded
 	cutAttributes     uint64 // attribute values cut or left out for want of room
 	lostNames         uint64 // descriptors, keys and functions that did not fit their tables
 	functionTextSize  uint32 // bytes of function texts; raised after they are complete
-	_                 [2004]byte
+	_                 [4]byte
+	cutLogs           uint64 // log records of which something was cut or left out for want of room
+	_                 [1992]byte
 }
 
 // The build fails here when Go lays controlLayout out differently.
@@ -317,6 +464,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostEntries)-2064]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutAttributes)-2072]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostNames)-2080]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.functionTextSize)-2088]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutLogs)-2096]
 
 // descriptorLayout: an operation: what the spans of one join point have in common; its index is its id, id 0 is never used.
 type descriptorLayout struct {
@@ -355,17 +503,19 @@ var _ = [1]struct{}{}[unsafe.Offsetof(keyLayout{}.name)-1]
 
 // ringLayout: one ring's header; positions count bytes for ever, position modulo ring_size is the place.
 type ringLayout struct {
-	head    uint64 // end of what is written; the program writes it, after the record
-	dropped uint64 // records that found the ring full; the program writes it
-	_       [112]byte
-	tail    uint64 // end of what is read; the agent writes it
-	_       [120]byte
+	head        uint64 // end of what is written; the program writes it, after the record
+	dropped     uint64 // records that found the ring full; the program writes it
+	droppedLogs uint64 // log records that found too little room, not counted in `dropped`; the program writes it
+	_           [104]byte
+	tail        uint64 // end of what is read; the agent writes it
+	_           [120]byte
 }
 
 // The build fails here when Go lays ringLayout out differently.
 var _ = [1]struct{}{}[unsafe.Sizeof(ringLayout{})-256]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.head)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.dropped)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.droppedLogs)-16]
 var _ = [1]struct{}{}[unsafe.Offsetof(ringLayout{}.tail)-128]
 
 // recordLayout: a span, in the in-flight table while it runs and in a ring when it has ended; items follow it.
@@ -401,7 +551,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(recordLayout{}.account)-60]
 
 // itemLayout: head of an item; its data follow, padded to 4 bytes.
 type itemLayout struct {
-	key         uint16 // attribute key, event name or anatomy part, by type
+	key         uint16 // attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data
 	typeAndSize uint16 // ITEM_* in the high 4 bits, bytes of data in the low 12
 }
 
@@ -551,3 +701,31 @@ var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.magic)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.layoutVersion)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.accountCount)-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(welcomeLayout{}.reserved)-12]
+
+// logLayout: a log record, only ever in a ring; LOG_ITEM_* items follow it.
+type logLayout struct {
+	size       uint32   // bytes with items, a multiple of 8
+	kind       uint8    // RECORD_LOG
+	traceFlags uint8    // W3C trace flags of the span it belongs to
+	severity   uint8    // severity number, as in OTLP; 0: none
+	flags      uint8    // RECORD_FLAG_CUT or 0
+	traceID    [16]byte // as on the wire; zero: written outside of spans
+	spanID     [8]byte  // as on the wire; zero: written outside of spans
+	time       uint64   // the record's own time, ns since 1970; 0: it has none
+	observed   uint64   // when it was seen, CLOCK_MONOTONIC ns
+	descriptor uint32   // id of the operation that stands for its library
+	_          [12]byte
+}
+
+// The build fails here when Go lays logLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(logLayout{})-64]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.size)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.kind)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.traceFlags)-5]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.severity)-6]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.flags)-7]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.traceID)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.spanID)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.time)-32]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.observed)-40]
+var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.descriptor)-48]

@@ -45,6 +45,12 @@ func procPin() int
 //go:linkname procUnpin runtime.procUnpin
 func procUnpin()
 
+// memmove copies; unlike copy, it does not tell the race detector, which knows nothing of the locks of records.
+//
+//go:linkname memmove runtime.memmove
+//go:noescape
+func memmove(to, from unsafe.Pointer, size uintptr)
+
 // slot mirrors the state behind g. Its counters are cumulative over the life of the g struct, which Go reuses.
 type slot struct {
 	context unsafe.Pointer // *Span: the context record; newproc1 copies it to the new goroutine and marks it captured
@@ -53,6 +59,8 @@ type slot struct {
 	stamp   int64          // time of the last change of state
 	ns      [9]int64       // nanoseconds waited, by class; see goParts
 	exit    int64          // what os.Exit was called with
+	coro    unsafe.Pointer // the runtime's
+	log     uint64         // the log record that is on its way; see log.go
 }
 
 // here returns the current goroutine's slot. The pointer must not outlive the caller.

@@ -54,7 +54,9 @@ type processor struct {
 
 	freeCount int
 	free      [freeSpans]*Span
-	_         [64]byte // keeps the next P's head off our cache line
+	logCount  int
+	logs      [freeLogs]*Log // memory for log records
+	_         [64]byte       // keeps the next P's head off our cache line
 }
 
 func setUp() unsafe.Pointer {

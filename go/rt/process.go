@@ -1,7 +1,7 @@
 package rt
 
-// The program itself as a span, when whoever started it has put a trace into its environment: TRACEPARENT and TRACESTATE, as
-// OpenTelemetry's "environment variables as context propagation carriers" has it. The attributes are those of the semantic
+// The program itself as a span, when whoever started it has put a trace into its environment: TRACEPARENT, TRACESTATE and
+// BAGGAGE, or what else OTEL_PROPAGATORS says, as OpenTelemetry's "environment variables as context propagation carriers" has it. The attributes are those of the semantic
 // conventions for command-line programs. The span begins with the program, is current in main and in what that starts, and
 // ends when main returns or os.Exit is called; a program that is killed leaves it unfinished.
 
@@ -12,21 +12,37 @@ var (
 	_ = startProcess()
 )
 
-// inherited is the trace that the environment holds; nothing changes it later.
-var inherited struct{ traceparent, tracestate string }
+// inherited is what the environment held when the program started, by header; nothing changes it later.
+var inherited [len(headers)]string
 
-// InheritedTraceparent is what TRACEPARENT was when the program started.
-func InheritedTraceparent() string { return inherited.traceparent }
+// Inherited is what the variable of a header was when the program started.
+func Inherited(header Header) string {
+	for index := range headers {
+		if headers[index] == header {
+			return inherited[index]
+		}
+	}
+	return ""
+}
 
 // startProcess begins the program's span, in the goroutine that will run main.
 func startProcess() bool {
+	if memory == nil {
+		return false
+	}
+	var in Incoming
+	for index := range headers {
+		if inherited[index] != "" {
+			in.Catch(headers[index].Lower, inherited[index:index+1])
+		}
+	}
 	var known parent
-	if memory == nil || !parseTraceparent(inherited.traceparent, &known) {
+	if _, found := in.parent(&known); !found {
 		return false
 	}
 	op := NewOp("process", "tandem/process", KindInternal, "{process.executable.name}")
 	keyProcessExitCode = NewKey("process.exit.code")
-	span := StartRemote(op, inherited.traceparent, inherited.tracestate)
+	span := StartIncoming(op, &in)
 	if span == nil {
 		return false
 	}

@@ -53,8 +53,16 @@ func parse(t testing.TB, bytes []byte) *record {
 			break
 		}
 		kind, size := head>>28, head>>16&itemLimit
-		if kind == 0 || kind > itemPart || at+4+size > result.size {
+		if kind == 0 || kind > itemExtended || at+4+size > result.size {
 			t.Fatalf("damaged item %#x at %d of %d", head, at, result.size)
+		}
+		if kind == itemExtended {
+			at += 4
+			head = head&0xffff | kind<<28
+			size = *(*uint32)(unsafe.Pointer(&bytes[at]))
+			if at+4+size > result.size || head&0xffff == 0 || head&0xffff > extendedDropped {
+				t.Fatalf("damaged extended item at %d of %d", at-4, result.size)
+			}
 		}
 		data := bytes[at+4 : at+4+size]
 		next := item{kind: kind, key: Key(head & 0xffff), text: string(data)}
@@ -161,8 +169,14 @@ func clearSeries() {
 
 // sample sets the sampler for one test.
 func sample(t testing.TB, name, argument string) {
-	configureSampler(name, argument)
-	t.Cleanup(func() { configureSampler("", "") })
+	ownSampler = parseSampler(name, argument, func(string, string, string) {})
+	t.Cleanup(func() { ownSampler = sampler{followParent: true} })
+}
+
+// propagateBy sets the propagators for one test.
+func propagateBy(t testing.TB, list string) {
+	usePropagators(parsePropagators(list, func(string, string, string) {}))
+	t.Cleanup(func() { usePropagators(defaultPropagators) })
 }
 
 func floatOf(item item) float64 { return math.Float64frombits(item.value) }

@@ -25,7 +25,12 @@ func TestSampler(t *testing.T) {
 		{"always_off", "", none, none, none},
 		{"traceidratio", "0.5", half, half, half},
 		{"traceidratio", ".5", half, half, half},
+		{" TraceIDRatio\t", " 0.5 ", half, half, half},
+		{"PARENTBASED_ALWAYS_OFF", "", none, all, none},
 		{"jaeger_remote", "", all, all, none},
+		{"parentbased_jaeger_remote", "", all, all, none},
+		{"xray", "", all, all, none},
+		{"parentbased_", "", all, all, none},
 	} {
 		sample(t, test.name, test.argument)
 		share := func(decide func(*[16]byte) bool) float64 {
@@ -44,9 +49,15 @@ func TestSampler(t *testing.T) {
 				t.Errorf("%s %s, %s: %v instead of %v", test.name, test.argument, what, got, want)
 			}
 		}
-		check("root", share(sampleRoot), test.root)
-		check("remote, kept", share(func(id *[16]byte) bool { return sampleRemote(id, true) }), test.remoteKept)
-		check("remote, not kept", share(func(id *[16]byte) bool { return sampleRemote(id, false) }), test.remoteNo)
+		remote := func(flags uint8) func(*[16]byte) bool {
+			return func(id *[16]byte) bool {
+				kept, _ := ownSampler.continued(&parent{trace: *id, flags: flags}, "", rootRule())
+				return kept
+			}
+		}
+		check("root", share(func(id *[16]byte) bool { return randomness(id) >= rootRule().threshold }), test.root)
+		check("remote, kept", share(remote(sampledFlag)), test.remoteKept)
+		check("remote, not kept", share(remote(0)), test.remoteNo)
 	}
 }
 

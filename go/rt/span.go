@@ -18,7 +18,14 @@ func Start(op *Op, explicit *Span) *Span {
 	if current == &muted {
 		return nil
 	}
+	if current != nil && current.live == 0 {
+		current = at.settle()
+	}
 	span, link := child(explicit, current)
+	if span.twinOf(op) {
+		span.giveBack()
+		return nil
+	}
 	span.prepare(op)
 	span.enter(at)
 	span.begin(link)
@@ -33,22 +40,41 @@ func StartDetached(op *Op, explicit *Span) *Span {
 	if op == nil || !op.On() {
 		return nil
 	}
-	current := (*Span)(here().context)
+	at := here()
+	current := (*Span)(at.context)
 	if current == &muted {
 		return nil
 	}
+	if current != nil && current.live == 0 {
+		current = at.settle()
+	}
 	span, link := child(explicit, current)
+	if span.twinOf(op) {
+		span.giveBack()
+		return nil
+	}
 	span.prepare(op)
 	span.home = 0
 	span.begin(link)
 	return span
 }
 
-// StartRemote begins a span on the receiving side of a call: it continues the caller's trace, or makes a new one when the
-// traceparent says none. What the slot held does not matter, but is put back at the end.
+// StartRemote is StartIncoming for a call that came with these two headers.
 //
 //go:norace
 func StartRemote(op *Op, traceparent, tracestate string) *Span {
+	var in Incoming
+	if formats.traceContext {
+		in.traceparent, in.tracestate = traceparent, tracestate
+	}
+	return StartIncoming(op, &in)
+}
+
+// StartIncoming begins a span on the receiving side of a call: it continues the caller's trace, or makes a new one when no
+// header says which. What the slot held does not matter, but is put back at the end.
+//
+//go:norace
+func StartIncoming(op *Op, in *Incoming) *Span {
 	if op == nil || !op.On() {
 		return nil
 	}
@@ -58,11 +84,14 @@ func StartRemote(op *Op, traceparent, tracestate string) *Span {
 	}
 	span := takeSpan()
 	var remote parent
-	known := traceparent != "" && parseTraceparent(traceparent, &remote)
+	tracestate, known := in.parent(&remote)
 	if known {
 		span.continueTrace(&remote, tracestate)
 	} else {
 		span.newTrace()
+	}
+	if in.baggage != "" {
+		span.baggage = cleanBaggage(in.baggage)
 	}
 	span.prepare(op)
 	span.state |= stateShared
@@ -118,7 +147,7 @@ func (s *Span) prepare(op *Op) {
 	record.descriptor, record.account = op.id, 0
 	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
 	record.start = uint64(nanotime()) // before the look at the account: see finish
-	if s.traceFlags&sampledFlag == 0 || s.unheard {
+	if !s.kept() || s.unheard {
 		return
 	}
 	s.state = stateLive | stateSampled
@@ -139,7 +168,7 @@ func (s *Span) begin(link *Span) {
 	if link != nil {
 		s.Link(&link.trace, &link.id)
 	}
-	if size := len(s.tracestate); size != 0 && size <= tracestateLimit && s.state&stateSampled != 0 {
+	if s.tracestate != "" && s.state&stateSampled != 0 {
 		s.text(itemTracestate, 0, s.tracestate)
 	}
 	if answered != atomic.LoadUint32(&control.generation) {
@@ -169,13 +198,19 @@ func (s *Span) End() {
 	if s == nil || s.state&stateLive == 0 {
 		return
 	}
+	if s.manual.used {
+		s.tellDropped()
+	}
 	at := here()
 	if s.captured == 0 && (s.home == 0 || at.context == unsafe.Pointer(s)) &&
 		(s.state&stateShared == 0 || atomic.CompareAndSwapUint32(&s.captured, 0, closed)) || s.captured == closed {
 		s.finish(at)
-		s.parent, s.root, s.tracestate = nil, nil, "" // a free span must hold no other
+		s.parent, s.root, s.tracestate, s.baggage = nil, nil, "", "" // a free span must hold no other
 		number := procPin()
 		s.emit(number)
+		if s.manual.used {
+			s.tidy()
+		}
 		giveSpan(s, number)
 		procUnpin()
 		return
@@ -204,12 +239,16 @@ func (s *Span) endCaptured(at *slot) {
 	s.parent = nil
 	s.emit(number)
 	if locked {
-		next.entry, next.ownEntry = s.entry, s.ownEntry
+		s.shrink()
+		next.entry, next.ownEntry, next.unheard = s.entry, s.ownEntry, s.unheard && s.ownEntry
 		s.entry = nil
 		giveSpan(next, number)
 		release(&s.lock)
 	} else { // somebody was stopped while writing to the entry, and will go on
 		atomic.AddUint64(&control.lostEntries, 1)
+		if s.ownEntry && !s.unheard {
+			atomic.AddInt32(&heapEntries, -1)
+		}
 	}
 	procUnpin()
 }
@@ -223,7 +262,7 @@ func (s *Span) endCaptured(at *slot) {
 func (s *Span) finish(at *slot) {
 	state := s.state
 	record := (*recordLayout)(s.entry)
-	if state&stateMeasured != 0 && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
+	if state&(stateMeasured|stateTimed) == stateMeasured && s.home == uintptr(unsafe.Pointer(at)) && at.on != 0 {
 		s.measureGo(at)
 		before := s.used
 		measured := s.measureKernel(at)
@@ -234,7 +273,7 @@ func (s *Span) finish(at *slot) {
 			s.used = before
 			*(*uint32)(unsafe.Add(s.entry, before)) = 0 // pads the record to 8 bytes, again
 		}
-	} else {
+	} else if state&stateTimed == 0 {
 		record.end = uint64(nanotime())
 	}
 	s.live = 0
@@ -268,7 +307,7 @@ func (s *Span) emitTo(own *processor) {
 	s.state = 0
 	size := (s.used + 7) &^ 7
 	if !sampled {
-		if s.unheard && s.traceFlags&sampledFlag != 0 {
+		if s.unheard && s.kept() {
 			atomic.AddUint64(&own.ring.dropped, 1)
 		}
 		own.count(record.descriptor, record.status, unsafe.Add(s.entry, unsafe.Sizeof(*record)), s.used-uint32(unsafe.Sizeof(*record)), record.end-record.start)
@@ -276,9 +315,12 @@ func (s *Span) emitTo(own *processor) {
 	}
 	record.size = size
 	if !own.publish(s.entry, uint64(size)) {
-		own.countRecord(record, s.used)
+		own.countRecord(record, s.used, s.byHand)
 	}
 	record.size = 0
+	if s.manual.table != nil {
+		(*recordLayout)(s.manual.table).size = 0
+	}
 }
 
 // Recording says whether attributes are kept. Spans that are not sampled still propagate and are counted.
@@ -331,7 +373,7 @@ func (s *Span) Traceparent() string {
 	return string(s.AppendTraceparent(make([]byte, 0, TraceparentSize)))
 }
 
-// Tracestate returns what came with the trace.
+// Tracestate returns the W3C header for calls that this span makes.
 //
 //go:norace
 func (s *Span) Tracestate() string {

@@ -10,11 +10,18 @@ const (
 // TraceparentSize is the size of a traceparent header of version 0.
 const TraceparentSize = 55
 
-// parent is what a traceparent header says.
+// Flags of W3C's.
+const (
+	sampledFlag = 1
+	randomFlag  = 2 // the last 7 bytes of the trace id are random
+)
+
+// parent is what headers say of the span that a call belongs to.
 type parent struct {
 	trace [16]byte
 	span  [8]byte
 	flags uint8
+	extra uint8 // of B3's
 }
 
 // parseTraceparent reads a header. Versions above 0 are read as far as version 0 goes, as W3C asks.

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
@@ -19,6 +20,9 @@ func newLines() exporter.Factory {
 			return openLines(config.(*linesConfig).Path)
 		}, component.StabilityLevelStable),
 		exporter.WithMetrics(func(_ context.Context, _ exporter.Settings, config component.Config) (exporter.Metrics, error) {
+			return openLines(config.(*linesConfig).Path)
+		}, component.StabilityLevelStable),
+		exporter.WithLogs(func(_ context.Context, _ exporter.Settings, config component.Config) (exporter.Logs, error) {
 			return openLines(config.(*linesConfig).Path)
 		}, component.StabilityLevelStable))
 }
@@ -49,6 +53,10 @@ func (l *lines) ConsumeTraces(_ context.Context, traces ptrace.Traces) error {
 
 func (l *lines) ConsumeMetrics(_ context.Context, metrics pmetric.Metrics) error {
 	return l.write((&pmetric.JSONMarshaler{}).MarshalMetrics(metrics))
+}
+
+func (l *lines) ConsumeLogs(_ context.Context, logs plog.Logs) error {
+	return l.write((&plog.JSONMarshaler{}).MarshalLogs(logs))
 }
 
 func (l *lines) write(line []byte, err error) error {

@@ -93,7 +93,7 @@ impl Bench {
         full.extend(self.assembler.take());
         let time = processor_time() - start;
         for batch in full {
-            spans += batch.spans;
+            spans += batch.records;
             bytes += batch.bytes.len();
         }
         assert_eq!(spans, SPANS);

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use deliver::Batch;
 use deliver::metrics::RedKey;
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
-use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts};
+use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
     FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS,
     RECORD_FLAG_KERNEL_PARTS,
 };
-use record::{Item, Items, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
+use record::{Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
+use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
 use crate::template::Template;
 
@@ -63,6 +64,7 @@ pub struct Assembler {
     service: Arc<str>,
     series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
     faults: Faults,
+    limits: Limits,
     working: Working,
 }
 
@@ -97,6 +99,8 @@ struct Operation {
     id: String,
     scope: ScopeIndex,
     template: Template,
+    /// Its spans are made by hand: each has its own name.
+    api: bool,
     /// Keys of a function's arguments, by position.
     argument_keys: Vec<u16>,
 }
@@ -123,8 +127,16 @@ impl Assembler {
             builder: BatchBuilder::new(resource),
             series: HashMap::default(),
             faults: Faults::new(),
+            limits: Limits::default(),
             working: Working::default(),
         }
+    }
+
+    /// Keeps other limits than the defaults.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Takes one record. `None`: it makes no sense, and that has been counted.
@@ -149,28 +161,34 @@ impl Assembler {
         if !self.names.learn(record.descriptor(), &mut self.builder) {
             return self.fault("unknown_operation");
         }
-        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, working } = self;
+        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, working } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
-        let wall = end.0 - record.start().0;
         let Working { name, series_key, event, renamed } = working;
         let record = operation.named(record, bytes, renamed)?;
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
-            let noted = Noted::gather(&record, wall, &operation.template, keys, faults, &mut encoder);
-            let rendered = operation.template.render(name, |key| noted.value(key));
+            let mut budget = limits.budget();
+            let noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
+            let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
+            let wall = end.0 - start.0;
+            let own_name = if operation.api { noted.name.unwrap_or_default() } else { &[] };
+            let rendered = match operation.api {
+                true => write_text(name, own_name),
+                false => operation.template.render(name, |key| noted.value(key)),
+            };
             if !unfinished {
                 let name = if rendered { name.as_str() } else { &operation.id };
                 let kind = operation.kind;
-                let index = find_series(series, series_key, &record, &noted, measure, || {
+                let index = find_series(series, series_key, &record, own_name, &noted, measure, || {
                     red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known)
                 });
                 measure.span(index, wall);
             }
             let name = match noted.name {
                 Some(given) => {
-                    name.clear();
-                    name.push_str(&String::from_utf8_lossy(given));
+                    write_text(name, given);
                     name.as_str()
                 }
                 None if rendered => name.as_str(),
@@ -179,7 +197,10 @@ impl Assembler {
             let facts = SpanFacts {
                 name,
                 kind: operation.kind,
+                start,
                 end,
+                api: operation.api,
+                dropped: std::array::from_fn(|index| noted.dropped[index].saturating_add(budget.dropped[index])),
                 unfinished,
                 status_message: noted.status_message,
                 tracestate: noted.tracestate,
@@ -198,14 +219,18 @@ impl Assembler {
         let status = if delta.status <= 2 { delta.status } else { 0 };
         series_key.push(status);
         let mut labels = Vec::new();
+        let mut own_name: &[u8] = &[];
         for item in Items::new(delta.labels) {
-            if let Item::Attribute(key, value) = item
-                && key < FIRST_NON_METRIC_KEY
-            {
-                append(series_key, key, &value);
-                labels.push((key, value));
+            match item {
+                Item::Attribute(key, value) if key < FIRST_NON_METRIC_KEY => {
+                    append(series_key, key, &value);
+                    labels.push((key, value));
+                }
+                Item::Name(name) => own_name = name,
+                _ => {}
             }
         }
+        append(series_key, 0, &Value::String(own_name));
         let index = match self.series.get(series_key.as_slice()) {
             Some(index) => *index,
             None => {
@@ -215,7 +240,10 @@ impl Assembler {
                     Some(operation) => {
                         let value =
                             |wanted| labels.iter().rev().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
-                        let rendered = operation.template.render(&mut self.working.name, value);
+                        let rendered = match operation.api {
+                            true => write_text(&mut self.working.name, own_name),
+                            false => operation.template.render(&mut self.working.name, value),
+                        };
                         let name = if rendered { &self.working.name } else { &operation.id };
                         red_key(&self.service, name, operation.kind, status, labels.iter(), keys)
                     }
@@ -265,10 +293,16 @@ impl Names {
             self.operations.unknown_functions += u32::from(id >= FIRST_FUNCTION);
             return None;
         };
+        let (version, schema_url) = match descriptor.api {
+            true => descriptor.name.split_once('\n').unwrap_or((&descriptor.name, "")),
+            false => (self.tandem_version.as_str(), ""),
+        };
+        let template = if descriptor.api { "" } else { &descriptor.name };
         let operation = Operation {
             kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },
-            scope: builder.scope(&descriptor.scope, &self.tandem_version),
-            template: Template::parse(&descriptor.name, |name| self.keys.number(name)),
+            scope: builder.scope(&descriptor.scope, version, schema_url),
+            template: Template::parse(template, |name| self.keys.number(name)),
+            api: descriptor.api,
             argument_keys: descriptor.arguments.iter().map(|name| self.keys.of_argument(name)).collect(),
             id: descriptor.id,
         };
@@ -357,16 +391,21 @@ struct Noted<'a> {
     status_message: &'a [u8],
     tracestate: &'a [u8],
     parts: Parts,
+    /// As the program gave them.
+    start: Option<UnixNanos>,
+    end: Option<UnixNanos>,
+    dropped: [u32; 3],
 }
 
 impl<'a> Noted<'a> {
     /// Goes through the items, and hands them on to be encoded.
     fn gather(
         record: &SpanRecord<'a>,
-        wall: u64,
+        end: MonotonicNanos,
         template: &Template,
         keys: &mut Keys,
         faults: &mut Faults,
+        budget: &mut Budget,
         encoder: &mut SpanEncoder<'_>,
     ) -> Self {
         let mut noted = Self {
@@ -376,16 +415,20 @@ impl<'a> Noted<'a> {
             status_message: &[],
             tracestate: &[],
             parts: measured_parts(record.flags()),
+            start: None,
+            end: None,
+            dropped: [0; 3],
         };
+        let wall = end.0 - record.start().0;
         let mut fault = |cause| *faults.entry(cause).or_default() += 1;
-        let mut in_event = false;
+        let mut is_inside = false; // of an event or a link
         let mut items = record.items();
         for item in items.by_ref() {
             match item {
                 Item::Attribute(key, value) => {
                     if !keys.learn(key) {
                         fault("unknown_key");
-                    } else if !in_event && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
+                    } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
                         noted.note(key, value);
                     }
                 }
@@ -395,12 +438,20 @@ impl<'a> Noted<'a> {
                 Item::Part(part, nanoseconds) => noted.parts.set(part, nanoseconds.min(wall)),
                 Item::Event(key, _) => {
                     keys.learn(key);
-                    in_event = true;
+                    is_inside = true;
                 }
-                Item::EventEnd => in_event = false,
+                Item::NamedEvent(..) | Item::OpenLink { .. } => is_inside = true,
+                Item::EventEnd => is_inside = false,
                 Item::Link(..) => {}
+                Item::AnyAttribute(Key::Number(key), _) if !keys.learn(key) => fault("unknown_key"),
+                Item::AnyAttribute(..) => {}
+                Item::Start(time) => noted.start = Some(UnixNanos(time)),
+                Item::End(time) => noted.end = Some(UnixNanos(time)),
+                Item::Dropped { attributes, events, links } => noted.dropped = [attributes, events, links],
             }
-            encoder.item(&item, &keys.known);
+            if let Some(item) = budget.admit(item) {
+                encoder.item(&item, &keys.known);
+            }
         }
         if items.malformed() {
             fault("malformed_items");
@@ -466,6 +517,7 @@ fn find_series(
     series: &mut HashMap<Vec<u8>, SeriesIndex, RandomState>,
     series_key: &mut Vec<u8>,
     record: &SpanRecord<'_>,
+    own_name: &[u8],
     noted: &Noted<'_>,
     measure: &mut Measure,
     key: impl FnOnce() -> RedKey,
@@ -474,10 +526,18 @@ fn find_series(
     series_key.extend_from_slice(&record.descriptor().to_le_bytes());
     series_key.push(record.status());
     noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
+    append(series_key, 0, &Value::String(own_name));
     match series.get(series_key.as_slice()) {
         Some(index) => *index,
         None => remember(series, series_key, key(), measure),
     }
+}
+
+/// Makes `name` that text; `false` when there is none.
+fn write_text(name: &mut String, text: &[u8]) -> bool {
+    name.clear();
+    name.push_str(&String::from_utf8_lossy(text));
+    !text.is_empty()
 }
 
 /// Appends a dimension to a series' local key.

@@ -1,13 +1,15 @@
 //! The agent: takes the records of woven programs out of shared memory and makes spans and metrics of them.
 //!
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
-//! become spans) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
-//! `deliver`. [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
+//! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
+//! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
 //! something in them.
 
 pub mod assemble;
 pub mod clock;
 pub mod kernel;
+pub mod limits;
+pub mod logs;
 pub mod measure;
 pub mod pipeline;
 pub mod programs;

@@ -49,7 +49,7 @@ pub struct Config {
     pub socket: PathBuf,
     /// Look for programs that are already running.
     pub scan: bool,
-    /// Where spans go.
+    /// Where spans and log records go.
     pub sinks: Vec<Arc<dyn Sink>>,
     /// The kernel half, where there is one.
     pub kernel: Option<Box<dyn KernelHalf>>,
@@ -71,7 +71,7 @@ pub enum AgentError {
 pub struct Outcome {
     /// Its numbers.
     pub statistics: Statistics,
-    /// What became of the spans, by sink.
+    /// What became of the spans and log records, by sink.
     pub sinks: BTreeMap<&'static str, SinkReport>,
 }
 
@@ -113,9 +113,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a batch to all sinks. One that refuses it has counted it.
+    /// Hands a batch to all sinks of its signal. One that refuses it has counted it.
     fn offer(&self, batch: &Arc<Batch>) {
-        for sink in &self.sinks {
+        for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
             let _ = sink.offer(batch);
         }
     }
@@ -179,11 +179,14 @@ impl Agent {
         true
     }
 
-    /// Takes what is left, hands it over, and waits for the sinks, at most so long.
-    pub fn stop(mut self, limit: Duration) -> Outcome {
+    /// Takes what is left, hands it over, and waits for the sinks: at most so long for those elsewhere, and so long for
+    /// those on this machine.
+    pub fn stop(mut self, elsewhere: Duration, here: Duration) -> Outcome {
         self.halt();
-        let deadline = Instant::now() + limit;
-        self.shared.sinks.iter().for_each(|sink| sink.flush(deadline));
+        let now = Instant::now();
+        let (local, remote): (Vec<_>, Vec<_>) = self.shared.sinks.iter().partition(|sink| sink.is_local());
+        remote.iter().for_each(|sink| sink.flush(now + elsewhere));
+        local.iter().for_each(|sink| sink.flush(now + here));
         Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&self.shared.sinks) }
     }
 
@@ -337,7 +340,7 @@ impl Pipeline {
             if counts {
                 session.take_counts(&mut tools);
             }
-            if let Some(batch) = session.due(hurry) {
+            for batch in [session.due(hurry), session.logs_due(hurry)].into_iter().flatten() {
                 self.shared.offer(&batch);
             }
         }
@@ -486,7 +489,7 @@ impl Pipeline {
         let mut state = self.shared.state();
         let State { measure, statistics, .. } = &mut *state;
         session.end(now, &mut Tools { clock: &self.clock, measure, statistics });
-        if let Some(batch) = session.due(true) {
+        for batch in [session.due(true), session.logs_due(true)].into_iter().flatten() {
             self.shared.offer(&batch);
         }
         state.statistics.active = self.sessions.len() as u64;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use deliver::SinkReport;
 use deliver::metrics::{OwnKind, OwnMetric};
+use deliver::{Signal, SinkReport};
+use record::ProgramCounters;
 
 use crate::assemble::Assembled;
 
@@ -18,10 +19,18 @@ pub struct Statistics {
     pub unfinished: u64,
     /// Spans that left only their count (not sampled, or the ring was full).
     pub counted: u64,
-    /// Records that found their ring full.
+    /// Spans that found their ring full.
     pub ring_full: u64,
+    /// Log records.
+    pub logs: u64,
+    /// Log records that found too little room in their ring.
+    pub ring_full_logs: u64,
+    /// Log records of which the program had to cut something.
+    pub cut_logs: u64,
     /// Records, attributes, files and messages that made no sense, by cause.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How often programs have met the limits of their memory.
+    pub limits: ProgramCounters,
     /// Programs seen.
     pub sessions: u64,
     /// Programs that are running now.
@@ -54,6 +63,14 @@ impl Statistics {
         self.unfinished += u64::from(span.unfinished);
     }
 
+    /// Counts what a program has added to its own counters. Numbers that go down are its own affair.
+    pub(crate) fn met_limits(&mut self, before: ProgramCounters, now: ProgramCounters) {
+        let add = |sum: &mut u64, before: u64, now: u64| *sum = sum.saturating_add(now.saturating_sub(before));
+        add(&mut self.limits.lost_entries, before.lost_entries, now.lost_entries);
+        add(&mut self.limits.cut_attributes, before.cut_attributes, now.cut_attributes);
+        add(&mut self.limits.lost_names, before.lost_names, now.lost_names);
+    }
+
     /// Counts something that made no sense.
     pub fn fault(&mut self, cause: &'static str, count: u64) {
         let counter = self.faults.entry(cause).or_default();
@@ -80,10 +97,15 @@ impl Statistics {
         };
         let by =
             |name, help, label, points| OwnMetric { name, help, kind: OwnKind::Counter, label: Some(label), points };
-        let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), self.ring_full)];
-        for (sink, report) in sinks {
-            dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
-        }
+        let of = |signal| sinks.iter().filter(move |(_, report)| report.signal == signal);
+        let dropped = |signal, ring_full| {
+            let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), ring_full)];
+            for (sink, report) in of(signal) {
+                dropped.extend(report.dropped.iter().map(|(cause, &count)| (format!("{sink}_{cause}"), count)));
+            }
+            dropped
+        };
+        let delivered = |signal| of(signal).map(|(sink, report)| ((*sink).to_owned(), report.delivered)).collect();
         let functions = |number: fn(&FunctionCalls) -> u64| {
             self.functions.iter().map(|(name, calls)| (name.clone(), number(calls))).collect::<Vec<_>>()
         };
@@ -103,18 +125,42 @@ impl Statistics {
             one("tandem_spans_total", "Spans taken from programs.", OwnKind::Counter, self.spans),
             one("tandem_spans_unfinished_total", "Spans whose program ended first.", OwnKind::Counter, self.unfinished),
             one("tandem_spans_counted_total", "Spans that left only their count.", OwnKind::Counter, self.counted),
-            by("tandem_spans_dropped_total", "Spans that were lost, by cause.", "cause", dropped),
             by(
-                "tandem_spans_delivered_total",
-                "Spans handed over, by destination.",
+                "tandem_spans_dropped_total",
+                "Spans that were lost, by cause.",
+                "cause",
+                dropped(Signal::Traces, self.ring_full),
+            ),
+            by("tandem_spans_delivered_total", "Spans handed over, by destination.", "sink", delivered(Signal::Traces)),
+            one("tandem_logs_total", "Log records taken from programs.", OwnKind::Counter, self.logs),
+            one("tandem_logs_cut_total", "Log records of which something was cut.", OwnKind::Counter, self.cut_logs),
+            by(
+                "tandem_logs_dropped_total",
+                "Log records that were lost, by cause.",
+                "cause",
+                dropped(Signal::Logs, self.ring_full_logs),
+            ),
+            by(
+                "tandem_logs_delivered_total",
+                "Log records handed over, by destination.",
                 "sink",
-                sinks.iter().map(|(sink, report)| ((*sink).to_owned(), report.delivered)).collect(),
+                delivered(Signal::Logs),
             ),
             by(
                 "tandem_faults_total",
                 "Records, attributes and messages that made no sense, by cause.",
                 "cause",
                 self.faults.iter().map(|(cause, &count)| ((*cause).to_owned(), count)).collect(),
+            ),
+            by(
+                "tandem_program_limits_total",
+                "What found no room in programs' memory: spans in the in-flight table, attributes in records, names in tables.",
+                "what",
+                vec![
+                    ("span".to_owned(), self.limits.lost_entries),
+                    ("attribute".to_owned(), self.limits.cut_attributes),
+                    ("name".to_owned(), self.limits.lost_names),
+                ],
             ),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent::assemble::{Assembler, Ending};
+use agent::limits::Limits;
 use agent::measure::Measure;
 use agent::{AccountMap, Agent, Config, KernelHalf};
 use deliver::otlp::encode::ClockOffset;
-use deliver::{Batch, Refused, Sink, SinkReport};
-use model::{Resource, Span};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
+use model::{LogRecord, Resource, Span};
 use proptest::prelude::*;
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
-use record::writer::{Options, RecordBuilder, Writer, now};
+use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
 
 /// Keeps what it is given.
@@ -34,7 +35,7 @@ impl Sink for Keep {
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let spans = deliver::otlp::decode::spans(&batch.bytes).expect("batches are readable");
-        assert_eq!(spans.len(), batch.spans as usize);
+        assert_eq!(spans.len(), batch.records as usize);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(spans);
         Ok(())
     }
@@ -46,9 +47,37 @@ impl Sink for Keep {
     }
 }
 
+/// Keeps the log records that it is given.
+#[derive(Default)]
+struct KeepLogs(Mutex<Vec<LogRecord>>);
+
+impl Sink for KeepLogs {
+    fn name(&self) -> &'static str {
+        "keep_logs"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Logs
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let logs = deliver::otlp::decode::logs(&batch.bytes).expect("batches are readable");
+        assert_eq!(logs.len(), batch.records as usize);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(logs);
+        Ok(())
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport { signal: Signal::Logs, ..SinkReport::default() }
+    }
+}
+
 struct Rig {
     agent: Agent,
     keep: Arc<Keep>,
+    logs: Arc<KeepLogs>,
     socket: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -61,9 +90,45 @@ fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
     let folder = tempfile::tempdir().expect("folder");
     let socket = folder.path().join("agent.sock");
     let keep = Arc::new(Keep::default());
-    let sink: Arc<dyn Sink> = Arc::clone(&keep) as _;
-    let config = Config { socket: socket.clone(), scan: false, sinks: vec![sink], kernel };
-    Rig { agent: Agent::start(config).expect("start"), keep, socket, _folder: folder }
+    let logs = Arc::new(KeepLogs::default());
+    let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&keep) as _, Arc::clone(&logs) as _];
+    let config = Config { socket: socket.clone(), scan: false, sinks, kernel };
+    Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
+}
+
+/// Log records come out beside the spans of the same ring, each where it belongs; what makes no sense is counted.
+#[test]
+fn log_records_arrive_beside_spans() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    let library = writer.descriptor("log/slog.log", "tandem/log/slog", 1, "log").expect("descriptor");
+    writer.connect(&rig.socket).expect("welcome");
+    let start = now().0;
+    let log =
+        |number: u8| LogBuilder::new(library, 9, start).span([7; 16], [number; 8], 0).body("said").text("user", "ann");
+    writer.push(0, &request(7, operation, start, 1000).build()).expect("push");
+    writer.push(0, &log(1).build()).expect("push");
+    writer.push(1, &log(2).time(5).build()).expect("push");
+    writer.push(0, &LogBuilder::new(library + 1, 9, start).build()).expect("push");
+    writer
+        .push(0, &LogBuilder::new(library, 9, start).item("n", record::layout::log_item::INT, b"half").build())
+        .expect("push");
+    let outcome = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
+
+    assert_eq!(rig.keep.spans().len(), 1);
+    let mut logs = rig.logs.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    logs.sort_by_key(|log| log.span_id);
+    assert_eq!(logs.len(), 3);
+    assert_eq!((logs[0].span_id, logs[0].body.to_string().as_str()), (None, ""));
+    let [first, second] = [&logs[1], &logs[2]];
+    assert_eq!(first.body.to_string(), "said");
+    assert_eq!((first.service.as_str(), first.scope.as_str()), ("test", "tandem/log/slog"));
+    assert_eq!((first.trace_id.map(|id| id.0), first.trace_flags, first.severity_number), (Some([7; 16]), 0, 9));
+    assert_eq!(first.time_unix_nano, first.observed_unix_nano);
+    assert_eq!(second.time_unix_nano, 5);
+    assert_eq!((outcome.statistics.spans, outcome.statistics.logs), (1, 3));
+    assert_eq!(outcome.statistics.faults, [("malformed_items", 1), ("unknown_operation", 1)].into());
 }
 
 const ROUTE: &str = "{http.request.method} {http.route}|{http.request.method}";
@@ -112,7 +177,7 @@ fn a_span_arrives_whole() {
         .part(3, 400_000)
         .build();
     writer.push(1, &record).expect("push");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
 
     let [span] = <[Span; 1]>::try_from(rig.keep.spans()).expect("one span");
     assert_eq!(span.name, "GET /a");
@@ -152,7 +217,7 @@ fn what_was_not_measured_is_absent() {
     writer.push(0, &request(1, operation, start, 1000).build()).expect("push");
     let half = request(2, operation, start, 1000).flags(RECORD_FLAG_GO_PARTS).part(3, 400);
     writer.push(0, &half.build()).expect("push");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     let spans = rig.keep.spans();
     assert_eq!(spans[0].anatomy, None);
     let parts = &spans[1].anatomy.as_ref().expect("measured").parts_ns;
@@ -177,7 +242,7 @@ fn garbage_costs_only_its_own_spans() {
         std::thread::sleep(Duration::from_millis(1));
     }
     bad.set_head(0, u64::MAX).expect("head");
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!(rig.keep.spans().len(), 50);
     assert_eq!(statistics.spans, 50);
     assert_eq!(statistics.faults["unknown_operation"], 50);
@@ -197,7 +262,7 @@ fn nonsense_on_the_socket_is_refused() {
     assert!(writer.connect(&rig.socket).is_err());
     let good = Writer::create(Options::default()).expect("create");
     good.connect(&rig.socket).expect("welcome");
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!(statistics.faults["hello_malformed"], 2);
     assert_eq!(statistics.faults["refused_programs"], 2);
 }
@@ -209,7 +274,7 @@ fn connecting_again_is_no_second_session() {
     let writer = Writer::create(Options::default()).expect("create");
     writer.connect(&rig.socket).expect("welcome");
     writer.connect(&rig.socket).expect("welcome");
-    assert_eq!(rig.agent.stop(Duration::from_secs(5)).statistics.sessions, 1);
+    assert_eq!(rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics.sessions, 1);
 }
 
 /// Two agents cannot have one socket; a socket that was left behind is taken over.
@@ -219,7 +284,7 @@ fn one_agent_a_socket() {
     let config = || Config { socket: rig.socket.clone(), scan: false, sinks: Vec::new(), kernel: None };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     assert!(!rig.socket.exists());
     let foreign = std::os::unix::net::UnixListener::bind(&rig.socket).expect("bind");
     let error = Agent::start(config()).expect_err("somebody else's").to_string();
@@ -253,7 +318,7 @@ fn red_is_exact_at_any_sampling_rate() {
         }
     }
     let metrics = rig.agent.metrics()();
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     assert_eq!((statistics.spans, statistics.counted), (100, 900));
     assert_eq!(metrics.red.len(), 2);
     let mut found = BTreeMap::new();
@@ -297,7 +362,7 @@ fn the_kernels_accounts_are_handed_over() {
         assert_eq!((welcome.account_count, welcome.accounts.is_some()), (77, true));
     }
     assert_eq!(without.connect(&rig.socket).expect("welcome").account_count, 0);
-    rig.agent.stop(Duration::from_secs(5));
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
     assert_eq!(*said.lock().unwrap_or_else(PoisonError::into_inner), ["watch true 48", "unwatch true"]);
 }
 
@@ -323,12 +388,31 @@ proptest! {
         let ending = if noticed { Ending::Noticed(MonotonicNanos(7)) } else { Ending::Recorded };
         let taken = (0..3).filter(|_| assembler.record(&record, ending, ClockOffset(-5), &mut measure).is_some()).count();
         let batch = assembler.take();
-        prop_assert_eq!(batch.as_ref().map_or(0, |batch| batch.spans as usize), taken);
+        prop_assert_eq!(batch.as_ref().map_or(0, |batch| batch.records as usize), taken);
         if let Some(batch) = batch {
             prop_assert_eq!(deliver::otlp::decode::spans(&batch.bytes).expect("readable").len(), taken);
         }
         prop_assert!(taken == 3 || assembler.take_faults().values().sum::<u64>() > 0);
     }
+}
+
+/// A program's own limits hold for its spans, and not for its metrics.
+#[test]
+fn limits_of_the_program_are_kept() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    let memory = Memory::open(writer.descriptor_of_file()).expect("open");
+    let limits = Limits::parse("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=1\nOTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=2\n");
+    let mut assembler = Assembler::new(memory.tables(), Arc::new(Resource::default()), "0").within(limits);
+    let mut measure = Measure::default();
+    let record = RecordBuilder::span([1; 16], [1; 8], operation).times(1, 2);
+    let record = record.text(32, "/ä/b").text(1, "GET").text(2, "/{id}").build();
+    assembler.record(&record, Ending::Recorded, ClockOffset(0), &mut measure).expect("a span");
+    let batch = assembler.take().expect("a batch");
+    let span = &deliver::otlp::decode::spans(&batch.bytes).expect("readable")[0];
+    assert_eq!(span.name, "GET /{id}");
+    let attributes: Vec<_> = span.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(attributes, ["url.path=/ä"]);
 }
 
 /// A function that was switched on: its name, its arguments by their names, and its calls beyond the limit as a metric.
@@ -353,7 +437,7 @@ fn a_function_has_its_name_and_its_arguments() {
     assert!(writer.push(0, &record).expect("push"));
     let unknown = RecordBuilder::span([2; 16], [2; 8], FIRST_FUNCTION + 2).times(start, start + 10).build();
     assert!(writer.push(0, &unknown).expect("push"));
-    let statistics = rig.agent.stop(Duration::from_secs(5)).statistics;
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
     let spans = rig.keep.spans();
     assert_eq!(spans.len(), 1, "{spans:?}");
     assert_eq!(spans[0].name, "cart.(*Cart).Add");

@@ -1,18 +1,43 @@
-//! A batch: spans of one process, ready to send.
+//! A batch: spans or log records of one process, ready to send.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use model::Resource;
 
-/// Spans of one process in OTLP's protobuf form. Immutable; shared by all sinks.
+/// One of OTLP's signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    #[default]
+    Traces,
+    /// Metrics.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl Signal {
+    /// What it consists of, for a person: one of them.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Traces => "span",
+            Self::Metrics => "metric",
+            Self::Logs => "log record",
+        }
+    }
+}
+
+/// Spans or log records of one process in OTLP's protobuf form. Immutable; shared by all sinks.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What the spans come from; the same attributes are in `bytes`.
+    /// Traces or logs.
+    pub signal: Signal,
+    /// What the records come from; the same attributes are in `bytes`.
     pub resource: Arc<Resource>,
-    /// A whole `ExportTraceServiceRequest` with one `ResourceSpans`. Such messages may be joined by writing one after
-    /// the other: the result is a request again.
+    /// A whole `ExportTraceServiceRequest` with one `ResourceSpans`, or an `ExportLogsServiceRequest` with one
+    /// `ResourceLogs`. Messages of one signal may be joined by writing one after the other: the result is a request again.
     pub bytes: Bytes,
-    /// Spans in it.
-    pub spans: u32,
+    /// Spans or log records in it.
+    pub records: u32,
 }

@@ -22,8 +22,12 @@ impl<W: Write + Send + 'static> JsonLines<W> {
 }
 
 impl<W: Write + Send + 'static> Worker for JsonLines<W> {
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn deliver(&mut self, batches: &[Arc<Batch>], _hurry: &AtomicBool) -> Result<(), Loss> {
-        let loss = |cause, problem| Loss { cause, spans: None, problem };
+        let loss = |cause, problem| Loss { cause, records: None, problem };
         let mut lines = Vec::new();
         for batch in batches {
             let spans = decode::spans(&batch.bytes).map_err(|error| loss("unreadable", error.to_string()))?;

@@ -1,6 +1,6 @@
-//! Delivery: how spans and metrics leave the agent.
+//! Delivery: how spans, metrics and log records leave the agent.
 //!
-//! Spans come as [`Batch`]es of OTLP bytes and go to [`Sink`]s. A sink takes a batch or refuses it at once; whatever
+//! Spans and log records come as [`Batch`]es of OTLP bytes and go to [`Sink`]s, of which each is for one signal. A sink takes a batch or refuses it at once; whatever
 //! is slow (a network, a disk) happens behind it, on a thread of its own.
 
 pub mod batch;
@@ -11,5 +11,5 @@ pub mod prometheus;
 pub mod queue;
 pub mod sink;
 
-pub use batch::Batch;
+pub use batch::{Batch, Signal};
 pub use sink::{Refused, Sink, SinkReport};

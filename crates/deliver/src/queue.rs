@@ -6,13 +6,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::{Batch, Refused, Sink, SinkReport};
+use crate::{Batch, Refused, Signal, Sink, SinkReport};
 
 /// Delivers batches; may take its time.
 pub trait Worker: Send + 'static {
-    /// Delivers these batches, or says for which cause their spans are lost. Once `hurry` is set somebody waits for the
+    /// Delivers these batches, or says for which cause their records are lost. Once `hurry` is set somebody waits for the
     /// end: no more patience with a receiver that does not answer.
     fn deliver(&mut self, batches: &[Arc<Batch>], hurry: &AtomicBool) -> Result<(), Loss>;
+
+    /// See [`Sink::is_local`].
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// How many bytes it wants in one delivery.
     fn preferred_bytes(&self) -> usize {
@@ -20,13 +25,13 @@ pub trait Worker: Send + 'static {
     }
 }
 
-/// Why spans were lost.
+/// Why spans or log records were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// Name of the cause in counts: `unreachable`, `rejected`…
     pub cause: &'static str,
-    /// Of how many spans; `None`: of all.
-    pub spans: Option<u64>,
+    /// How many; `None`: all.
+    pub records: Option<u64>,
     /// What happened, in one line for a person.
     pub problem: String,
 }
@@ -35,7 +40,9 @@ pub struct Loss {
 #[derive(Debug)]
 pub struct QueuedSink {
     name: &'static str,
+    signal: Signal,
     limit_bytes: usize,
+    is_local: bool,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -53,7 +60,7 @@ struct State {
     bytes: usize,
     /// The worker has something in hand…
     working: bool,
-    /// …of so many spans, unless they have been given up.
+    /// …of so many records, unless they have been given up.
     delivering: u64,
     stopped: bool,
     report: SinkReport,
@@ -62,7 +69,7 @@ struct State {
 impl State {
     /// Counts what was not delivered as lost.
     fn give_up(&mut self, cause: &'static str) {
-        let waiting: u64 = self.queue.drain(..).map(|batch| u64::from(batch.spans)).sum();
+        let waiting: u64 = self.queue.drain(..).map(|batch| u64::from(batch.records)).sum();
         self.bytes = 0;
         let lost = waiting + std::mem::take(&mut self.delivering);
         if lost > 0 {
@@ -79,12 +86,19 @@ impl Shared {
 
 impl QueuedSink {
     /// Starts the thread. At most `limit_bytes` wait.
-    pub fn start(name: &'static str, limit_bytes: usize, mut worker: impl Worker) -> std::io::Result<Self> {
+    pub fn start(
+        name: &'static str,
+        signal: Signal,
+        limit_bytes: usize,
+        mut worker: impl Worker,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        shared.state().report.signal = signal;
         let theirs = Arc::clone(&shared);
+        let is_local = worker.is_local();
         let thread =
             thread::Builder::new().name(format!("tandem-{name}")).spawn(move || run(name, &theirs, &mut worker))?;
-        Ok(Self { name, limit_bytes, shared, thread: Some(thread) })
+        Ok(Self { name, signal, limit_bytes, is_local, shared, thread: Some(thread) })
     }
 }
 
@@ -107,8 +121,8 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
             batches.extend(state.queue.pop_front());
         }
         state.bytes -= bytes;
-        let spans: u64 = batches.iter().map(|batch| u64::from(batch.spans)).sum();
-        (state.working, state.delivering) = (true, spans);
+        let records: u64 = batches.iter().map(|batch| u64::from(batch.records)).sum();
+        (state.working, state.delivering) = (true, records);
         drop(state);
 
         let outcome = worker.deliver(&batches, &shared.hurry);
@@ -120,7 +134,7 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
         let lost = match outcome {
             Ok(()) => 0,
             Err(loss) => {
-                let lost = loss.spans.unwrap_or(spans).min(spans);
+                let lost = loss.records.unwrap_or(records).min(records);
                 *state.report.dropped.entry(loss.cause).or_default() += lost;
                 if state.report.problem.is_none() {
                     tracing::warn!("{name}: {}", loss.problem);
@@ -129,7 +143,7 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
                 lost
             }
         };
-        state.report.delivered += spans - lost;
+        state.report.delivered += records - lost;
         state.delivering = 0;
         drop(state);
         shared.changed.notify_all();
@@ -139,6 +153,14 @@ fn run(name: &'static str, shared: &Shared, worker: &mut impl Worker) {
 impl Sink for QueuedSink {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    fn is_local(&self) -> bool {
+        self.is_local
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
@@ -151,7 +173,7 @@ impl Sink for QueuedSink {
             None
         };
         if let Some((refused, cause)) = refused {
-            *state.report.dropped.entry(cause).or_default() += u64::from(batch.spans);
+            *state.report.dropped.entry(cause).or_default() += u64::from(batch.records);
             return Err(refused);
         }
         state.bytes += batch.bytes.len();

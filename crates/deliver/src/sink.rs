@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::Batch;
+use crate::{Batch, Signal};
 
-/// A sink did not take a batch; the sink has counted its spans as dropped.
+/// A sink did not take a batch; the sink has counted its records as dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Its queue is full: it is slower than the spans come.
+    /// Its queue is full: it is slower than the batches come.
     #[error("the queue is full")]
     Full,
     /// It has stopped.
@@ -22,22 +22,34 @@ pub trait Sink: Send + Sync {
     /// Short name for messages and metrics: `store`, `otlp`, `json`.
     fn name(&self) -> &'static str;
 
+    /// What it takes: batches of this signal are offered to it.
+    fn signal(&self) -> Signal {
+        Signal::Traces
+    }
+
+    /// It writes to this machine's disk, or to whoever reads our output: at the end it is worth waiting for.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Takes a batch into a bounded queue, or refuses it at once.
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused>;
 
     /// Waits until everything taken so far is delivered or given up, at most until `deadline`.
     fn flush(&self, deadline: Instant);
 
-    /// What became of the spans so far.
+    /// What became of the records so far.
     fn report(&self) -> SinkReport;
 }
 
-/// What became of the spans that a sink was offered. Numbers only rise.
+/// What became of the spans or log records that a sink was offered. Numbers only rise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkReport {
-    /// Spans delivered.
+    /// Of what: spans or log records.
+    pub signal: Signal,
+    /// Delivered.
     pub delivered: u64,
-    /// Spans dropped, by cause (`queue_full`, `refused`, `timeout`…).
+    /// Dropped, by cause (`queue_full`, `refused`, `timeout`…).
     pub dropped: BTreeMap<&'static str, u64>,
     /// The last thing that went wrong, for the person: one line.
     pub problem: Option<String>,

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use deliver::otlp::builder::BatchBuilder;
-use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts};
+use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use model::{Attributes, Resource, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use proptest::prelude::*;
 use prost::Message;
-use record::layout::{KEYS, PARTS, item};
+use record::SpanRecord;
+use record::layout::{KEYS, PARTS, extended, item, value};
 use record::writer::RecordBuilder;
-use record::{MonotonicNanos, SpanRecord};
 
 fn facts(parts: &Parts) -> SpanFacts<'_> {
     SpanFacts {
         name: "GET /a",
         kind: 2,
-        end: MonotonicNanos(2000),
+        start: UnixNanos(1_001_000),
+        end: UnixNanos(1_002_000),
+        api: false,
+        dropped: [0; 3],
         unfinished: false,
         status_message: b"",
         tracestate: b"",
@@ -76,14 +80,20 @@ fn a_full_span() {
         .build();
     let mut parts = Parts::zeros(0b1010);
     parts.set(5, 1 << 40);
-    let facts = SpanFacts { unfinished: true, status_message: b"no", tracestate: b"a=b", ..facts(&parts) };
+    let facts = SpanFacts {
+        unfinished: true,
+        status_message: b"no",
+        tracestate: b"a=b",
+        dropped: [0, 3, 200],
+        ..facts(&parts)
+    };
     let span = round(&record, &facts);
     assert_eq!((span.trace_id.as_slice(), span.span_id.as_slice()), ([7; 16].as_slice(), [8; 8].as_slice()));
     assert_eq!(span.parent_span_id, [9; 8]);
     assert_eq!((span.name.as_str(), span.kind, span.trace_state.as_str()), ("GET /a", 2, "a=b"));
     assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (1_001_000, 1_002_000));
     assert_eq!(span.flags, 0x301);
-    assert_eq!(span.dropped_attributes_count, 1);
+    assert_eq!((span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count), (1, 3, 200));
     let status = span.status.as_ref().expect("status");
     assert_eq!((status.code, status.message.as_str()), (2, "no"));
     let text = |text: &str| Some(Any::StringValue(text.to_owned()));
@@ -126,8 +136,9 @@ fn batches_join() {
     let attributes = Attributes::from([("service.name".to_owned(), Value::String("shop".to_owned()))]);
     let mut builder = BatchBuilder::new(Arc::new(Resource { attributes }));
     assert!(builder.take().is_none());
-    let (http, sql) = (builder.scope("tandem/net/http", "1"), builder.scope("tandem/database/sql", "1"));
-    assert_eq!(builder.scope("tandem/net/http", "1"), http);
+    let (http, sql) = (builder.scope("tandem/net/http", "1", ""), builder.scope("tandem/database/sql", "1", ""));
+    assert_eq!(builder.scope("tandem/net/http", "1", ""), http);
+    assert_ne!(builder.scope("tandem/net/http", "1", "https://example.com/schema"), http);
     let bytes = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(1, "GET").build();
     let record = SpanRecord::parse(&bytes).expect("a record");
     let parts = Parts::default();
@@ -137,7 +148,7 @@ fn batches_join() {
     (0..300).for_each(|_| builder.add(http, write));
     (0..2).for_each(|_| builder.add(sql, write));
     let first = builder.take().expect("spans");
-    assert_eq!((first.spans, builder.size()), (302, 0));
+    assert_eq!((first.records, builder.size()), (302, 0));
     builder.add(sql, write);
     let second = builder.take().expect("a span");
     let joined = [first.bytes, second.bytes].concat();
@@ -182,5 +193,75 @@ proptest! {
         prop_assert_eq!(span.trace_id, vec![7; 16]);
         prop_assert_eq!(span.name, "GET /a");
         prop_assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+    }
+}
+
+/// An extended item's data, with their length before them.
+fn extended(builder: RecordBuilder, form: u16, data: &[u8]) -> RecordBuilder {
+    builder.item(form, item::EXTENDED, &(data.len() as u32).to_le_bytes()).raw(data)
+}
+
+fn sized(data: &[u8]) -> Vec<u8> {
+    [&(data.len() as u32).to_le_bytes()[..], data].concat()
+}
+
+/// What a program tells by hand arrives: any key, any value, events and links with attributes, what was dropped.
+#[test]
+fn extended_items() {
+    let name = |name: &str| [&[0, 0, name.len() as u8, 0][..], name.as_bytes()].concat();
+    let one = [&[value::INT][..], &7i64.to_le_bytes()].concat();
+    let text = [&[value::STRING][..], &sized(b"a")].concat();
+    let list = [&[value::LIST][..], &sized(&[one.clone(), text.clone()].concat())].concat();
+    let map = [&[value::MAP][..], &sized(&[sized(b"inner"), list.clone()].concat())].concat();
+    let mut builder = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000);
+    for (key, value) in [("list", &list), ("map", &map), ("text", &text)] {
+        builder = extended(builder, extended::ATTRIBUTE, &[name(key), value.clone()].concat());
+    }
+    builder = extended(builder, extended::EVENT, &[&5u64.to_le_bytes()[..], &[1], b"at five"].concat());
+    builder = extended(builder, extended::ATTRIBUTE, &[name("of the event"), one.clone()].concat()).text(32, "/path");
+    builder = builder.item(0, item::EVENT_END, &[]);
+    builder = extended(builder, extended::LINK, &[&[1; 16][..], &[2; 8], &0x101u32.to_le_bytes(), b"a=b"].concat());
+    builder = extended(builder, extended::ATTRIBUTE, &[name("of the link"), text].concat());
+    builder = builder.item(0, item::EVENT_END, &[]).text(33, "after=all");
+    let parts = Parts::default();
+    let span = round(&builder.build(), &SpanFacts { api: true, dropped: [1, 2, 3], ..facts(&parts) });
+
+    let shown = |attributes: &[KeyValue]| -> Vec<String> {
+        let value = |pair: &KeyValue| pair.value.as_ref().and_then(|value| value.value.clone());
+        attributes.iter().map(|pair| format!("{} = {:?}", pair.key, value(pair).map(simple))).collect()
+    };
+    assert_eq!(
+        shown(&span.attributes),
+        [
+            "list = Some(\"[7, a]\")",
+            "map = Some(\"{inner: [7, a]}\")",
+            "text = Some(\"a\")",
+            "url.query = Some(\"after=all\")",
+            "tandem.source = Some(\"api\")"
+        ]
+    );
+    let [event] = &span.events[..] else { panic!("{:?}", span.events) };
+    assert_eq!((event.name.as_str(), event.time_unix_nano), ("at five", 5));
+    assert_eq!(shown(&event.attributes), ["of the event = Some(\"7\")", "url.path = Some(\"/path\")"]);
+    let [link] = &span.links[..] else { panic!("{:?}", span.links) };
+    assert_eq!((&link.trace_id[..], &link.span_id[..], link.flags), (&[1; 16][..], &[2; 8][..], 0x101));
+    assert_eq!(
+        (link.trace_state.as_str(), shown(&link.attributes)),
+        ("a=b", vec!["of the link = Some(\"a\")".to_owned()])
+    );
+    assert_eq!((span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count), (1, 2, 3));
+}
+
+fn simple(value: Any) -> String {
+    let inner = |value: opentelemetry_proto::tonic::common::v1::AnyValue| simple(value.value.expect("a value"));
+    match value {
+        Any::StringValue(text) => text,
+        Any::IntValue(number) => number.to_string(),
+        Any::ArrayValue(list) => format!("[{}]", list.values.into_iter().map(inner).collect::<Vec<_>>().join(", ")),
+        Any::KvlistValue(list) => {
+            let pair = |pair: KeyValue| format!("{}: {}", pair.key, pair.value.map(inner).unwrap_or_default());
+            format!("{{{}}}", list.values.into_iter().map(pair).collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{other:?}"),
     }
 }

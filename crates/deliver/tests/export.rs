@@ -10,7 +10,7 @@ use deliver::metrics::{RedKey, RedSeries, Snapshot};
 use deliver::otlp::config::ExportConfig;
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::export::{self, MetricsExporter};
-use deliver::{Batch, Sink, SinkReport};
+use deliver::{Batch, Signal, Sink, SinkReport};
 use flate2::read::GzDecoder;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -18,11 +18,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::Resource;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
@@ -42,6 +45,7 @@ struct Post {
 #[derive(Default)]
 struct Receiver {
     spans: Mutex<Vec<String>>,
+    logs: Mutex<Vec<String>>,
     posts: Mutex<Vec<Post>>,
     /// Refuses so many requests before it accepts one.
     refuse: Mutex<u32>,
@@ -68,7 +72,26 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    fn take_logs(&self, request: &ExportLogsServiceRequest) -> ExportLogsServiceResponse {
+        let records = request.resource_logs.iter().flat_map(|one| &one.scope_logs).flat_map(|one| &one.log_records);
+        locked(&self.logs).extend(records.map(|record| record.severity_text.clone()));
+        ExportLogsServiceResponse::default()
+    }
+}
+
+#[derive(Clone)]
 struct Grpc(Arc<Receiver>);
+
+#[tonic::async_trait]
+impl LogsService for Grpc {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        Ok(tonic::Response::new(self.0.take_logs(request.get_ref())))
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Grpc {
@@ -93,9 +116,13 @@ fn runtime() -> Runtime {
 fn grpc_server(runtime: &Runtime, receiver: &Arc<Receiver>) -> SocketAddr {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("bind");
     let address = listener.local_addr().expect("address");
-    let service = TraceServiceServer::new(Grpc(Arc::clone(receiver))).accept_compressed(CompressionEncoding::Gzip);
+    let grpc = Grpc(Arc::clone(receiver));
+    let service = TraceServiceServer::new(grpc.clone()).accept_compressed(CompressionEncoding::Gzip);
+    let logs = LogsServiceServer::new(grpc).accept_compressed(CompressionEncoding::Gzip);
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    runtime.spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+    runtime.spawn(
+        tonic::transport::Server::builder().add_service(service).add_service(logs).serve_with_incoming(incoming),
+    );
     address
 }
 
@@ -138,6 +165,10 @@ async fn answer(request: Request<Incoming>, receiver: &Receiver) -> Response<Ful
             let request = ExportTraceServiceRequest::decode(message.as_slice()).expect("readable");
             *response.body_mut() = Full::from(receiver.take(&request).encode_to_vec());
         }
+        "/v1/logs" => {
+            let request = ExportLogsServiceRequest::decode(message.as_slice()).expect("readable");
+            *response.body_mut() = Full::from(receiver.take_logs(&request).encode_to_vec());
+        }
         "/v1/metrics" => {}
         _ => *response.status_mut() = StatusCode::NOT_FOUND,
     }
@@ -151,7 +182,12 @@ fn batch(names: &[&str]) -> Arc<Batch> {
     let request =
         ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..Default::default() }] };
     let resource = Arc::new(Resource::default());
-    Arc::new(Batch { resource, bytes: request.encode_to_vec().into(), spans: names.len() as u32 })
+    Arc::new(Batch {
+        signal: Signal::Traces,
+        resource,
+        bytes: request.encode_to_vec().into(),
+        records: names.len() as u32,
+    })
 }
 
 fn config(pairs: &[(&str, &str)]) -> ExportConfig {
@@ -191,6 +227,38 @@ fn spans_arrive_once() {
             assert_eq!(*locked(&receiver.spans), ["a", "b", "c", "d"]);
             assert!(locked(&receiver.posts).iter().all(|post| post.token.as_deref() == Some("secret")));
         }
+    }
+}
+
+/// The same of log records, which go where the signal's own variables say.
+#[test]
+fn log_records_arrive_once() {
+    let runtime = runtime();
+    let batch = |names: &[&str]| {
+        let record = |name: &&str| LogRecord { severity_text: (*name).to_owned(), ..Default::default() };
+        let scope_logs = vec![ScopeLogs { log_records: names.iter().map(record).collect(), ..Default::default() }];
+        let resource_logs = vec![ResourceLogs { scope_logs, ..Default::default() }];
+        let bytes = ExportLogsServiceRequest { resource_logs }.encode_to_vec().into();
+        Arc::new(Batch { signal: Signal::Logs, resource: Arc::default(), bytes, records: names.len() as u32 })
+    };
+    for grpc in [true, false] {
+        let receiver = Arc::new(Receiver::default());
+        let address = if grpc { grpc_server(&runtime, &receiver) } else { http_server(&runtime, &receiver) };
+        let own = if grpc { format!("http://{address}") } else { format!("http://{address}/v1/logs") };
+        let protocol = if grpc { "grpc" } else { "http/protobuf" };
+        let config = config(&[
+            (ENDPOINT, "http://127.0.0.1:1"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &own),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol),
+            GZIP,
+        ]);
+        let sink = export::logs(config.logs.expect("endpoint")).expect("start");
+        for batch in [batch(&["a", "b"]), batch(&["c"])] {
+            sink.offer(&batch).expect("room");
+        }
+        sink.flush(Instant::now() + LIMIT);
+        assert_eq!(sink.report(), SinkReport { signal: Signal::Logs, delivered: 3, ..SinkReport::default() });
+        assert_eq!(*locked(&receiver.logs), ["a", "b", "c"]);
     }
 }
 

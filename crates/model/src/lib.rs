@@ -278,6 +278,39 @@ pub struct Span {
     pub resource: Arc<Resource>,
 }
 
+/// A log record, in the form that people and scripts see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// When it was written, ns since 1970.
+    pub time_unix_nano: u64,
+    /// When Tandem saw it, ns since 1970.
+    pub observed_unix_nano: u64,
+    /// Severity as OTLP numbers it (1 to 24); 0: none.
+    pub severity_number: u8,
+    /// Its name in the library that wrote the record.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity_text: String,
+    /// What was written.
+    pub body: Value,
+    /// Attributes; those in groups with the groups' names and dots before their own.
+    pub attributes: Attributes,
+    /// The trace it belongs to.
+    pub trace_id: Option<TraceId>,
+    /// The span it was written in.
+    pub span_id: Option<SpanId>,
+    /// W3C trace flags of the span: 1 says that its trace is sampled.
+    #[serde(default)]
+    pub trace_flags: u8,
+    /// `service.name` of its resource.
+    pub service: String,
+    /// Instrumentation scope (`tandem/log/slog`).
+    #[serde(default)]
+    pub scope: String,
+    /// The whole resource; not part of the JSON line of a record.
+    #[serde(skip)]
+    pub resource: Arc<Resource>,
+}
+
 /// A trace in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceSummary {

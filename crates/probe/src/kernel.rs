@@ -1,13 +1,17 @@
 //! Loads the scheduler probe and tells it which processes to watch.
 //!
 //! A watched process has an entry in `processes` (how its goroutines are found) and an array of accounts in
-//! `accounts_of`. The array is frozen before anyone else holds its descriptor, so that user space can only read it, the
+//! `accounts_of`. Adding an array takes the kernel some milliseconds, removing one too, while nobody should wait: a thread
+//! does both, and keeps some in stock. The array is frozen before anyone else holds its descriptor, so that user space can only read it, the
 //! process that maps it included. Its slots are cumulative and are never cleared.
 
+use std::collections::HashMap;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::slice;
 use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_sys};
@@ -49,8 +53,10 @@ pub struct Statistics {
 pub struct Kernel {
     probe: Link,
     processes: MapHandle,
-    accounts_of: MapHandle,
     statistics: MapHandle,
+    stock: Stock,
+    /// Index in `accounts_of` by process id.
+    watched: HashMap<u32, u32>,
 }
 
 impl Kernel {
@@ -78,7 +84,8 @@ impl Kernel {
         // The link keeps the program, the program its maps: the rest of the object can go.
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
-            accounts_of: handle(&loaded.maps.accounts_of)?,
+            stock: Stock::open(handle(&loaded.maps.accounts_of)?),
+            watched: HashMap::new(),
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
@@ -91,18 +98,16 @@ impl Kernel {
             return Err(ProbeError::NoAccounts { pid });
         }
         let failed = |step| move |source| ProbeError::Watch { pid, step, source };
-        let accounts = new_account_map().map_err(failed("creating the account map"))?;
-        let map_id = accounts.as_fd().as_raw_fd().to_ne_bytes();
-        self.accounts_of
-            .update(&pid.to_ne_bytes(), &map_id, MapFlags::ANY)
-            .map_err(failed("adding the account map"))?;
+        self.unwatch(pid);
+        let (index, accounts) = self.stock.take().map_err(failed("making an account map"))?;
+        self.watched.insert(pid, index);
         let process = tandem_watched {
             tls_g_offset: facts.tls_g_offset,
             g0_address: facts.g0_address,
             g_m_offset: facts.g_m_offset,
             m_curg_offset: facts.m_curg_offset,
             account_offset: facts.account_offset,
-            reserved: 0,
+            accounts: index,
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
@@ -116,9 +121,11 @@ impl Kernel {
 
     /// Stops watching a process. What it has mapped stays readable to it and does not change any more.
     pub fn unwatch(&mut self, pid: u32) {
-        // Both may be gone already: the probe itself forgets a process whose last thread ends.
+        // It may be gone already: the probe itself forgets a process whose last thread ends.
         let _ = self.processes.delete(&pid.to_ne_bytes());
-        let _ = self.accounts_of.delete(&pid.to_ne_bytes());
+        if let Some(index) = self.watched.remove(&pid) {
+            self.stock.give_back(index);
+        }
     }
 
     /// Whether the probe looks at a process. It forgets one by itself when the last thread ends.
@@ -149,6 +156,73 @@ impl Kernel {
         }
         Ok(sum)
     }
+}
+
+/// How many account maps lie ready.
+const STOCK: u32 = 4;
+
+/// Account maps in `accounts_of` that no process has yet.
+#[derive(Debug)]
+struct Stock {
+    orders: Sender<Order>,
+    ready: Receiver<Result<(u32, MapHandle), libbpf_rs::Error>>,
+}
+
+/// What the thread is to do.
+enum Order {
+    /// Make another map.
+    More,
+    /// Remove the one with this index.
+    Remove(u32),
+}
+
+impl Stock {
+    fn open(accounts_of: MapHandle) -> Self {
+        let (orders, taken) = mpsc::channel();
+        let (done, ready) = mpsc::channel();
+        (0..STOCK).for_each(|_| drop(orders.send(Order::More)));
+        let work = move || {
+            let mut free: Vec<u32> = (0..accounts_of.max_entries()).rev().collect();
+            for order in taken {
+                match order {
+                    Order::More => {
+                        if done.send(add_account_map(&accounts_of, &mut free)).is_err() {
+                            return;
+                        }
+                    }
+                    Order::Remove(index) => {
+                        let _ = accounts_of.delete(&index.to_ne_bytes());
+                        free.push(index);
+                    }
+                }
+            }
+        };
+        // Without the thread nothing is ever ready, and `take` says so.
+        let _ = thread::Builder::new().name("tandem-accounts".to_owned()).spawn(work);
+        Self { orders, ready }
+    }
+
+    /// One of them, and its index.
+    fn take(&self) -> Result<(u32, MapHandle), libbpf_rs::Error> {
+        let _ = self.orders.send(Order::More);
+        self.ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread does not run").into()))
+    }
+
+    fn give_back(&self, index: u32) {
+        let _ = self.orders.send(Order::Remove(index));
+    }
+}
+
+fn add_account_map(accounts_of: &MapHandle, free: &mut Vec<u32>) -> Result<(u32, MapHandle), libbpf_rs::Error> {
+    let Some(index) = free.pop() else { return Err(std::io::Error::other("too many processes are watched").into()) };
+    let added = new_account_map().and_then(|accounts| {
+        accounts_of.update(&index.to_ne_bytes(), &accounts.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)?;
+        Ok((index, accounts))
+    });
+    if added.is_err() {
+        free.push(index);
+    }
+    added
 }
 
 /// An array of accounts, zeroed, that user space can map only to read.

@@ -17,6 +17,8 @@ pub struct ProgramCounters {
     pub cut_attributes: u64,
     /// Descriptors and keys that did not fit their tables.
     pub lost_names: u64,
+    /// Log records of which something was cut or left out for want of room.
+    pub cut_logs: u64,
 }
 
 /// Writer of one program's control page.
@@ -76,6 +78,7 @@ impl Control {
             lost_entries: counter("lost_entries"),
             cut_attributes: counter("cut_attributes"),
             lost_names: counter("lost_names"),
+            cut_logs: counter("cut_logs"),
         }
     }
 

@@ -35,7 +35,11 @@ pub fn go() -> String {
     }
     out.push_str("}\n\n// partNames are the names of the anatomy's parts.\nvar partNames = [...]string{");
     out.push_str(&PARTS.map(|part| format!("{part:?}")).join(", "));
-    out.push_str("}\n");
+    out.push_str("}\n\n// KeyOf returns the well-known key of this name, or 0.\nfunc KeyOf(name string) Key {\n\tswitch name {\n");
+    for key in KEYS {
+        let _ = writeln!(out, "\tcase \"{}\":\n\t\treturn Key{}", key.name, camel(key.name, true));
+    }
+    out.push_str("\t}\n\treturn 0\n}\n");
     for structure in STRUCTS {
         go_struct(&mut out, structure);
     }

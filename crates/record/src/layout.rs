@@ -10,7 +10,7 @@
 /// First eight bytes of the file: `TANDEM` and two zero bytes. Written last, so that a half-made file is not a file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TANDEM\0\0");
 /// Version of this layout. A reader accepts this one and the two before it.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// Name of the memfd, as seen in `/proc/PID/fd`: `/memfd:tandem (deleted)`. It is made with `MFD_ALLOW_SEALING`; an agent
 /// seals it against shrinking before it maps it, and refuses one that it cannot seal.
 pub const MEMFD_NAME: &str = "tandem";
@@ -19,6 +19,8 @@ pub const MEMFD_NAME: &str = "tandem";
 pub const PAGE: usize = 4096;
 /// Bytes of one entry of the in-flight table: the largest record there is.
 pub const ENTRY_SIZE: usize = 2048;
+/// Largest record in a ring: one that outgrew its entry. Its entry keeps what it held until then.
+pub const RECORD_LIMIT: usize = 32 * 1024;
 /// Entries of the in-flight table (spans that may be unfinished at once and survive a crash).
 pub const ENTRY_COUNT: usize = 8192;
 /// Default size of one ring in bytes; a power of two.
@@ -39,6 +41,12 @@ pub const RESOURCE_SIZE: usize = 4 * PAGE;
 pub const ACCOUNT_COUNT: usize = 16384;
 /// Items of an attribute value longer than this are cut (the length has 12 bits).
 pub const ITEM_LIMIT: usize = 4095;
+/// Bytes of the largest log record.
+pub const LOG_SIZE: usize = 16 * 1024;
+/// Bytes of a log record's body; a longer one is cut.
+pub const LOG_BODY_LIMIT: usize = 8 * 1024;
+/// Bytes of the name of a log record's attribute, with the groups it is in.
+pub const LOG_NAME_LIMIT: usize = 255;
 
 /// Functions woven dormant that a program can register.
 pub const FUNCTION_COUNT: usize = 1 << 16;
@@ -212,7 +220,7 @@ pub const HEADER: Struct = Struct {
             "resource_offset",
             Type::U64,
             104,
-            "offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line",
+            "offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line",
         ),
         f("entries_offset", Type::U64, 112, "offset of the in-flight table"),
         f("series_offset", Type::U64, 120, "offset of the counts: processor_count tables of series_count series"),
@@ -266,10 +274,16 @@ pub const CONTROL: Struct = Struct {
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
         f("account_count", Type::U32, 2056, "highest account index given out"),
         f("function_count", Type::U32, 2060, "functions registered; raised after their text is complete"),
-        f("lost_entries", Type::U64, 2064, "spans that found the in-flight table full (recorded, but not crash-safe)"),
+        f(
+            "lost_entries",
+            Type::U64,
+            2064,
+            "spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded",
+        ),
         f("cut_attributes", Type::U64, 2072, "attribute values cut or left out for want of room"),
         f("lost_names", Type::U64, 2080, "descriptors, keys and functions that did not fit their tables"),
         f("function_text_size", Type::U32, 2088, "bytes of function texts; raised after they are complete"),
+        f("cut_logs", Type::U64, 2096, "log records of which something was cut or left out for want of room"),
     ],
 };
 
@@ -300,6 +314,10 @@ pub const DESCRIPTOR: Struct = Struct {
     ],
 };
 
+/// `descriptor.flags`: spans made by hand with the OpenTelemetry API. `scope` is the tracer's name; `name` is no template, but
+/// the tracer's version, a line feed, and its schema URL. Each span names itself.
+pub const DESCRIPTOR_API: u32 = 1;
+
 /// A key that the program registered itself.
 pub const KEY: Struct = Struct {
     name: "key",
@@ -316,6 +334,12 @@ pub const RING: Struct = Struct {
     fields: &[
         f("head", Type::U64, 0, "end of what is written; the program writes it, after the record"),
         f("dropped", Type::U64, 8, "records that found the ring full; the program writes it"),
+        f(
+            "dropped_logs",
+            Type::U64,
+            16,
+            "log records that found too little room, not counted in `dropped`; the program writes it",
+        ),
         f("tail", Type::U64, 128, "end of what is read; the agent writes it"),
     ],
 };
@@ -351,6 +375,9 @@ pub const RECORD_SPAN: u8 = 1;
 /// `record.kind`: skip `size` bytes (the record would not have fitted before the ring's end). Only the first 8 bytes are there.
 pub const RECORD_PADDING: u8 = 2;
 
+/// `record.kind`: a log record; its head is a [`LOG`].
+pub const RECORD_LOG: u8 = 3;
+
 /// `record.flags`: the parent is in another process.
 pub const RECORD_FLAG_REMOTE_PARENT: u8 = 1;
 /// `record.flags`: Go's half of the anatomy was measured; parts without an item are 0.
@@ -360,13 +387,37 @@ pub const RECORD_FLAG_KERNEL_PARTS: u8 = 4;
 /// `record.flags`: attributes were cut or left out for want of room.
 pub const RECORD_FLAG_CUT: u8 = 8;
 
+/// A log record: written beside the ring and copied there in one piece. Items of their own kinds ([`log_item`]) follow.
+pub const LOG: Struct = Struct {
+    name: "log",
+    size: 64,
+    doc: "a log record, only ever in a ring; LOG_ITEM_* items follow it",
+    fields: &[
+        f("size", Type::U32, 0, "bytes with items, a multiple of 8"),
+        f("kind", Type::U8, 4, "RECORD_LOG"),
+        f("trace_flags", Type::U8, 5, "W3C trace flags of the span it belongs to"),
+        f("severity", Type::U8, 6, "severity number, as in OTLP; 0: none"),
+        f("flags", Type::U8, 7, "RECORD_FLAG_CUT or 0"),
+        f("trace_id", Type::Bytes(16), 8, "as on the wire; zero: written outside of spans"),
+        f("span_id", Type::Bytes(8), 24, "as on the wire; zero: written outside of spans"),
+        f("time", Type::U64, 32, "the record's own time, ns since 1970; 0: it has none"),
+        f("observed", Type::U64, 40, "when it was seen, CLOCK_MONOTONIC ns"),
+        f("descriptor", Type::U32, 48, "id of the operation that stands for its library"),
+    ],
+};
+
 /// Head of an item: key and, in one word, type (high 4 bits) and length (low 12 bits). Data follow, padded to 4 bytes.
 pub const ITEM: Struct = Struct {
     name: "item",
     size: 4,
     doc: "head of an item; its data follow, padded to 4 bytes",
     fields: &[
-        f("key", Type::U16, 0, "attribute key, event name or anatomy part, by type"),
+        f(
+            "key",
+            Type::U16,
+            0,
+            "attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data",
+        ),
         f("type_and_size", Type::U16, 2, "ITEM_* in the high 4 bits, bytes of data in the low 12"),
     ],
 };
@@ -505,6 +556,7 @@ pub const STRUCTS: &[Struct] = &[
     CALLS,
     HELLO,
     WELCOME,
+    LOG,
 ];
 
 /// A named number that both sides share.
@@ -544,6 +596,73 @@ pub mod item {
     pub const EVENT_END: u16 = 10;
     /// Anatomy part (8 bytes, ns); the key is the part.
     pub const PART: u16 = 11;
+    /// What does not fit the form of the others. The key is one of [`super::extended`]; data are four bytes, the length of what
+    /// follows them, padded to 4.
+    pub const EXTENDED: u16 = 12;
+}
+
+/// What an extended item is: the forms of what follows its length. Integers are not aligned.
+pub mod extended {
+    /// Attribute: id of its key (2 bytes; 0: given by name), length of the name (2 bytes), name, value (see [`super::value`]).
+    pub const ATTRIBUTE: u16 = 1;
+    /// Event: time (8 bytes, ns), clock (1 byte; 0: `CLOCK_MONOTONIC`, 1: since 1970), name. Attributes up to `EVENT_END` are its own.
+    pub const EVENT: u16 = 2;
+    /// Link: trace id, span id, W3C trace flags (4 bytes), tracestate. Attributes up to `EVENT_END` are its own.
+    pub const LINK: u16 = 3;
+    /// The span's start as the program gave it (8 bytes, ns since 1970).
+    pub const START: u16 = 4;
+    /// The span's end as the program gave it (8 bytes, ns since 1970).
+    pub const END: u16 = 5;
+    /// Attributes, events and links that went beyond a limit (4 bytes each).
+    pub const DROPPED: u16 = 6;
+}
+
+/// Values of extended attributes: a byte that says which, and its data.
+pub mod value {
+    /// Length (4 bytes), text.
+    pub const STRING: u8 = 1;
+    /// 8 bytes.
+    pub const INT: u8 = 2;
+    /// 8 bytes.
+    pub const FLOAT: u8 = 3;
+    /// 1 byte, 0 or 1.
+    pub const BOOL: u8 = 4;
+    /// Length (4 bytes), bytes.
+    pub const BYTES: u8 = 5;
+    /// Length in bytes (4 bytes), values.
+    pub const LIST: u8 = 6;
+    /// Length in bytes (4 bytes), pairs of a key (length, 4 bytes, and text) and a value.
+    pub const MAP: u8 = 7;
+    /// Lists and maps lie in each other at most so deep.
+    pub const DEPTH_LIMIT: usize = 16;
+}
+
+/// Types of a log record's items. Its attributes have names of the user's own: the head's `key` says how many bytes of the
+/// data are the name, groups with dots between them; the value follows, its integers not aligned.
+pub mod log_item {
+    /// Attribute: UTF-8 text.
+    pub const STRING: u16 = 1;
+    /// Attribute: signed 64-bit integer.
+    pub const INT: u16 = 2;
+    /// Attribute: 64-bit float.
+    pub const FLOAT: u16 = 3;
+    /// Attribute: a byte, 0 or 1.
+    pub const BOOL: u16 = 4;
+    /// Attribute: a value as JSON text, which may be cut. Without a name: an object whose members are attributes. What
+    /// follows another one without a name goes on with its text.
+    pub const JSON: u16 = 5;
+    /// Name of members that JSON objects of this record are to be read without.
+    pub const OMIT: u16 = 6;
+    /// The body; what follows another one goes on with its text.
+    pub const BODY: u16 = 7;
+    /// The severity's name in its library.
+    pub const SEVERITY_TEXT: u16 = 8;
+    /// Where it was written: the function's name.
+    pub const FUNCTION: u16 = 9;
+    /// Where it was written: the file's path.
+    pub const FILE: u16 = 10;
+    /// Where it was written: the line (4 bytes).
+    pub const LINE: u16 = 11;
 }
 
 /// Numbers shared with Go and C besides structures, keys and parts.
@@ -552,6 +671,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("LAYOUT_VERSION", LAYOUT_VERSION as u64),
     c("PAGE", PAGE as u64),
     c("ENTRY_SIZE", ENTRY_SIZE as u64),
+    c("RECORD_LIMIT", RECORD_LIMIT as u64),
     c("ENTRY_COUNT", ENTRY_COUNT as u64),
     c("RING_SIZE", RING_SIZE as u64),
     c("DESCRIPTOR_COUNT", DESCRIPTOR_COUNT as u64),
@@ -572,6 +692,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("BUCKET_COUNT", BUCKET_COUNT as u64),
     c("HEADER_HAS_ACCOUNTS", HEADER_HAS_ACCOUNTS as u64),
     c("ACCOUNT_ON", ACCOUNT_ON as u64),
+    c("DESCRIPTOR_API", DESCRIPTOR_API as u64),
     c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
     c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
     c("RECORD_SPAN", RECORD_SPAN as u64),
@@ -591,6 +712,21 @@ pub const CONSTANTS: &[Constant] = &[
     c("ITEM_EVENT", item::EVENT as u64),
     c("ITEM_EVENT_END", item::EVENT_END as u64),
     c("ITEM_PART", item::PART as u64),
+    c("ITEM_EXTENDED", item::EXTENDED as u64),
+    c("EXTENDED_ATTRIBUTE", extended::ATTRIBUTE as u64),
+    c("EXTENDED_EVENT", extended::EVENT as u64),
+    c("EXTENDED_LINK", extended::LINK as u64),
+    c("EXTENDED_START", extended::START as u64),
+    c("EXTENDED_END", extended::END as u64),
+    c("EXTENDED_DROPPED", extended::DROPPED as u64),
+    c("VALUE_STRING", value::STRING as u64),
+    c("VALUE_INT", value::INT as u64),
+    c("VALUE_FLOAT", value::FLOAT as u64),
+    c("VALUE_BOOL", value::BOOL as u64),
+    c("VALUE_BYTES", value::BYTES as u64),
+    c("VALUE_LIST", value::LIST as u64),
+    c("VALUE_MAP", value::MAP as u64),
+    c("VALUE_DEPTH_LIMIT", value::DEPTH_LIMIT as u64),
     c("HELLO_MAGIC", HELLO_MAGIC as u64),
     c("WELCOME_MAGIC", WELCOME_MAGIC as u64),
     c("KIND_INTERNAL", 1),
@@ -601,6 +737,21 @@ pub const CONSTANTS: &[Constant] = &[
     c("STATUS_UNSET", 0),
     c("STATUS_OK", 1),
     c("STATUS_ERROR", 2),
+    c("RECORD_LOG", RECORD_LOG as u64),
+    c("LOG_SIZE", LOG_SIZE as u64),
+    c("LOG_BODY_LIMIT", LOG_BODY_LIMIT as u64),
+    c("LOG_NAME_LIMIT", LOG_NAME_LIMIT as u64),
+    c("LOG_ITEM_STRING", log_item::STRING as u64),
+    c("LOG_ITEM_INT", log_item::INT as u64),
+    c("LOG_ITEM_FLOAT", log_item::FLOAT as u64),
+    c("LOG_ITEM_BOOL", log_item::BOOL as u64),
+    c("LOG_ITEM_JSON", log_item::JSON as u64),
+    c("LOG_ITEM_OMIT", log_item::OMIT as u64),
+    c("LOG_ITEM_BODY", log_item::BODY as u64),
+    c("LOG_ITEM_SEVERITY_TEXT", log_item::SEVERITY_TEXT as u64),
+    c("LOG_ITEM_FUNCTION", log_item::FUNCTION as u64),
+    c("LOG_ITEM_FILE", log_item::FILE as u64),
+    c("LOG_ITEM_LINE", log_item::LINE as u64),
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
@@ -731,6 +882,7 @@ mod tests {
     fn geometry_is_sound() {
         assert!(RING_SIZE.is_power_of_two() && SERIES_COUNT.is_power_of_two());
         const { assert!(RING_SIZE >= 8 * ENTRY_SIZE) };
+        const { assert!(RING_SIZE >= 16 * LOG_SIZE && LOG_SIZE <= 32 * 1024) }; // a reader copies 64 KiB at once
         assert_eq!(CONTROL.at("descriptor_count"), PAGE / 2, "the two halves of the control page have one writer each");
         const { assert!(DESCRIPTOR_COUNT <= 32 * 64) };
         const { assert!(DESCRIPTOR_COUNT <= FIRST_FUNCTION as usize && ACTIVE_COUNT <= FUNCTION_COUNT) };

@@ -6,10 +6,12 @@
 
 mod bytes;
 mod control;
+mod extended;
 mod functions;
 pub mod generate;
 pub mod header;
 pub mod layout;
+mod log;
 mod memory;
 mod parse;
 mod ring;
@@ -19,8 +21,10 @@ mod tables;
 pub mod writer;
 
 pub use control::{Control, ProgramCounters};
+pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{Header, HeaderError, HeaderFacts};
+pub use log::{LogItem, LogItems, LogRecord};
 pub use memory::{Identity, Memory, OpenError};
 pub use parse::{Item, Items, RecordError, SpanRecord, Value, rename_attributes};
 pub use ring::{Drained, Garbage, Ring};

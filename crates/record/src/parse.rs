@@ -1,7 +1,8 @@
 //! A span record, looked at in place. No allocation, no panic, no trust: every length is checked when it is used.
 
 use crate::bytes;
-use crate::layout::{ENTRY_SIZE, ITEM, PARTS, RECORD, RECORD_SPAN, item};
+use crate::extended::{self, AnyValue, Key, Moment};
+use crate::layout::{ITEM, PARTS, RECORD, RECORD_LIMIT, RECORD_SPAN, item};
 use crate::{MonotonicNanos, layout};
 
 /// Why a record is not a span.
@@ -32,7 +33,7 @@ impl<'a> SpanRecord<'a> {
             return Err(RecordError::Size);
         }
         let size = bytes::u32_at(bytes, const { RECORD.at("size") }) as usize;
-        if !(RECORD.size..=ENTRY_SIZE.min(bytes.len())).contains(&size) {
+        if !(RECORD.size..=RECORD_LIMIT.min(bytes.len())).contains(&size) {
             return Err(RecordError::Size);
         }
         if bytes[const { RECORD.at("kind") }] != RECORD_SPAN {
@@ -137,6 +138,34 @@ pub enum Item<'a> {
     EventEnd,
     /// A part of the anatomy: index in [`PARTS`], nanoseconds.
     Part(usize, u64),
+    /// An attribute whose key or value needs more than [`Item::Attribute`] has; of an event or link as that.
+    AnyAttribute(Key<'a>, AnyValue<'a>),
+    /// An event with any name begins.
+    NamedEvent(&'a [u8], Moment),
+    /// A link begins; its attributes follow, up to [`Item::EventEnd`].
+    OpenLink {
+        /// Trace of the other span.
+        trace_id: [u8; 16],
+        /// The other span.
+        span_id: [u8; 8],
+        /// W3C trace flags.
+        flags: u32,
+        /// W3C tracestate.
+        tracestate: &'a [u8],
+    },
+    /// The span's start as the program gave it, ns since 1970.
+    Start(u64),
+    /// The span's end as the program gave it, ns since 1970.
+    End(u64),
+    /// What went beyond the program's limits.
+    Dropped {
+        /// Attributes.
+        attributes: u32,
+        /// Events.
+        events: u32,
+        /// Links.
+        links: u32,
+    },
 }
 
 /// Value of an attribute.
@@ -164,6 +193,10 @@ pub fn rename_attributes(record: &mut [u8], mut key_of: impl FnMut(u16) -> u16) 
             return;
         }
         at += ITEM.size + (usize::from(word) & layout::ITEM_LIMIT).next_multiple_of(4);
+        if word >> 12 == item::EXTENDED {
+            let Some(size) = record.get(at - 4..at) else { return };
+            at += (bytes::u32_at(size, 0) as usize).next_multiple_of(4);
+        }
     }
 }
 
@@ -185,6 +218,18 @@ impl<'a> Items<'a> {
     #[inline]
     pub fn malformed(&self) -> bool {
         self.malformed
+    }
+
+    /// One that says its length itself.
+    fn extended(&mut self, form: u16, size: usize) -> Option<Item<'a>> {
+        let rest = &self.rest[ITEM.size + 4..];
+        match rest.get(..size).and_then(|data| extended::read(form, data)) {
+            Some(item) => {
+                self.rest = rest.get(size.next_multiple_of(4)..).unwrap_or(&[]);
+                Some(item)
+            }
+            None => self.stop(true),
+        }
     }
 
     fn stop(&mut self, malformed: bool) -> Option<Item<'a>> {
@@ -209,6 +254,9 @@ impl<'a> Iterator for Items<'a> {
         }
         let (kind, size) = (word >> 12, usize::from(word) & layout::ITEM_LIMIT);
         let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
+        if (kind, size) == (item::EXTENDED, 4) {
+            return self.extended(key, bytes::u32_at(data, 0) as usize);
+        }
         let item = match (kind, size) {
             (item::STRING, _) => Item::Attribute(key, Value::String(data)),
             (item::INT, 8) => Item::Attribute(key, Value::Int(bytes::u64_at(data, 0).cast_signed())),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::bytes;
 use crate::header::Geometry;
-use crate::layout::{ENTRY_SIZE, RECORD, RECORD_PADDING, RECORD_SPAN, RING};
+use crate::layout::{LOG, LOG_SIZE, RECORD, RECORD_LIMIT, RECORD_LOG, RECORD_PADDING, RECORD_SPAN, RING};
 use crate::memory::Mapping;
 
 /// Bytes copied out at once; more than any record.
@@ -59,6 +59,7 @@ pub struct Ring {
     size: usize,
     tail: u64,
     dropped: u64,
+    dropped_logs: u64,
     chunk: Vec<u8>,
 }
 
@@ -68,8 +69,9 @@ impl Ring {
         let header = geometry.ring_headers + index as usize * RING.size;
         let data = geometry.rings + index as usize * size;
         let tail = mapping.word64(header + const { RING.at("tail") }).load(Ordering::Relaxed);
-        let mut ring = Self { mapping, header, data, size, tail, dropped: 0, chunk: Vec::new() };
-        ring.dropped = ring.dropped_count();
+        let mut ring = Self { mapping, header, data, size, tail, dropped: 0, dropped_logs: 0, chunk: Vec::new() };
+        ring.dropped = ring.count(const { RING.at("dropped") });
+        ring.dropped_logs = ring.count(const { RING.at("dropped_logs") });
         ring
     }
 
@@ -104,16 +106,24 @@ impl Ring {
         drained
     }
 
-    /// Records that found the ring full since the last call (at first: since the ring was opened).
+    /// Spans that found the ring full since the last call (at first: since the ring was opened).
     pub fn take_dropped(&mut self) -> u64 {
-        let dropped = self.dropped_count();
+        let dropped = self.count(const { RING.at("dropped") });
         let more = dropped.saturating_sub(self.dropped);
         self.dropped = dropped;
         more
     }
 
-    fn dropped_count(&self) -> u64 {
-        self.mapping.word64(self.header + const { RING.at("dropped") }).load(Ordering::Relaxed)
+    /// The same of log records.
+    pub fn take_dropped_logs(&mut self) -> u64 {
+        let dropped = self.count(const { RING.at("dropped_logs") });
+        let more = dropped.saturating_sub(self.dropped_logs);
+        self.dropped_logs = dropped;
+        more
+    }
+
+    fn count(&self, at: usize) -> u64 {
+        self.mapping.word64(self.header + at).load(Ordering::Relaxed)
     }
 
     /// One contiguous piece: up to `head`, the ring's end, or [`CHUNK`].
@@ -136,10 +146,11 @@ impl Ring {
                 return Err(Garbage::Size);
             }
             match rest[const { RECORD.at("kind") }] {
-                RECORD_SPAN if !(RECORD.size..=ENTRY_SIZE).contains(&size) => return Err(Garbage::Size),
+                RECORD_SPAN if !(RECORD.size..=RECORD_LIMIT).contains(&size) => return Err(Garbage::Size),
+                RECORD_LOG if !(LOG.size..=LOG_SIZE).contains(&size) => return Err(Garbage::Size),
                 // Cut by the end of the chunk: the next one begins with it.
-                RECORD_SPAN if size > rest.len() => break,
-                RECORD_SPAN => {
+                RECORD_SPAN | RECORD_LOG if size > rest.len() => break,
+                RECORD_SPAN | RECORD_LOG => {
                     each(&rest[..size]);
                     records += 1;
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::functions::{FunctionNumber, FunctionTexts};
 use crate::header::Header;
-use crate::layout::{DESCRIPTOR, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, KEY};
+use crate::layout::{DESCRIPTOR, DESCRIPTOR_API, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, KEY};
 use crate::memory::Mapping;
 
 /// An operation: what the spans of one join point have in common.
@@ -21,6 +21,8 @@ pub struct Descriptor {
     pub scope: String,
     /// Template of the span's name.
     pub name: String,
+    /// Its spans are made by hand, with the OpenTelemetry API: then `name` is no template, but version, line feed, schema URL.
+    pub api: bool,
     /// Names behind the keys that stand for arguments, by position.
     pub arguments: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Tables {
         };
         let descriptor = Descriptor {
             kind: entry[const { DESCRIPTOR.at("kind") }],
+            api: crate::bytes::u32_at(&entry, const { DESCRIPTOR.at("flags") }) & DESCRIPTOR_API != 0,
             id: text("id", "id_size", const { DESCRIPTOR.at("scope") } - const { DESCRIPTOR.at("id") }),
             scope: text("scope", "scope_size", const { DESCRIPTOR.at("name") } - const { DESCRIPTOR.at("scope") }),
             name: text("name", "name_size", DESCRIPTOR.size - const { DESCRIPTOR.at("name") }),
@@ -88,6 +91,7 @@ impl Tables {
         let function = self.functions.as_ref()?.find(number)?;
         Some(Descriptor {
             kind: 1,
+            api: false,
             id: format!("func/{}", function.title()),
             name: function.title(),
             scope: function.import_path,

@@ -17,8 +17,8 @@ use rustix::net::{
 
 use crate::layout::{
     ACTIVE, BUCKET_BOUNDS, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_DYNAMIC_KEY, FUNCTION_TEXT, HEADER, HELLO,
-    HELLO_MAGIC, KEY, LAYOUT_VERSION, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_PADDING, RECORD_SPAN, RESOURCE_SIZE,
-    RING, SERIES, WELCOME, WELCOME_MAGIC, item,
+    HELLO_MAGIC, KEY, LAYOUT_VERSION, LOG, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_LOG, RECORD_PADDING, RECORD_SPAN,
+    RESOURCE_SIZE, RING, SERIES, WELCOME, WELCOME_MAGIC, item, log_item,
 };
 use crate::{HeaderFacts, MonotonicNanos, bytes};
 
@@ -477,6 +477,13 @@ impl RecordBuilder {
         self
     }
 
+    /// Bytes as they are, padded to 4: what follows the length of an extended item.
+    pub fn raw(mut self, data: &[u8]) -> Self {
+        self.bytes.extend(data);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
     /// A text attribute.
     pub fn text(self, key: u16, value: &str) -> Self {
         self.item(key, item::STRING, value.as_bytes())
@@ -495,6 +502,77 @@ impl RecordBuilder {
     /// Items only, for the labels of a series.
     pub fn labels(self) -> Vec<u8> {
         self.bytes[RECORD.size..].to_vec()
+    }
+
+    /// The record, with its size.
+    pub fn build(mut self) -> Vec<u8> {
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        let size = self.bytes.len() as u32;
+        self.bytes[..4].copy_from_slice(&size.to_le_bytes());
+        self.bytes
+    }
+}
+
+/// Makes a log record, item by item.
+#[derive(Clone, Debug)]
+pub struct LogBuilder {
+    bytes: Vec<u8>,
+}
+
+impl LogBuilder {
+    /// A record of a library, seen at a moment.
+    pub fn new(descriptor: u32, severity: u8, observed: u64) -> Self {
+        let mut bytes = vec![0; LOG.size];
+        bytes[LOG.at("kind")] = RECORD_LOG;
+        bytes[LOG.at("severity")] = severity;
+        bytes[LOG.at("observed")..][..8].copy_from_slice(&observed.to_le_bytes());
+        bytes[LOG.at("descriptor")..][..4].copy_from_slice(&descriptor.to_le_bytes());
+        Self { bytes }
+    }
+
+    /// The span it belongs to.
+    pub fn span(mut self, trace_id: [u8; 16], span_id: [u8; 8], trace_flags: u8) -> Self {
+        self.bytes[LOG.at("trace_id")..][..16].copy_from_slice(&trace_id);
+        self.bytes[LOG.at("span_id")..][..8].copy_from_slice(&span_id);
+        self.bytes[LOG.at("trace_flags")] = trace_flags;
+        self
+    }
+
+    /// Its own time.
+    pub fn time(mut self, unix_nano: u64) -> Self {
+        self.bytes[LOG.at("time")..][..8].copy_from_slice(&unix_nano.to_le_bytes());
+        self
+    }
+
+    /// Its flags.
+    pub fn flags(mut self, flags: u8) -> Self {
+        self.bytes[LOG.at("flags")] |= flags;
+        self
+    }
+
+    /// Any item.
+    pub fn item(mut self, name: &str, kind: u16, data: &[u8]) -> Self {
+        self.bytes.extend((name.len() as u16).to_le_bytes());
+        self.bytes.extend((kind << 12 | (name.len() + data.len()) as u16).to_le_bytes());
+        self.bytes.extend(name.as_bytes());
+        self.bytes.extend(data);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// A piece of the body.
+    pub fn body(self, text: &str) -> Self {
+        self.item("", log_item::BODY, text.as_bytes())
+    }
+
+    /// A text attribute.
+    pub fn text(self, name: &str, value: &str) -> Self {
+        self.item(name, log_item::STRING, value.as_bytes())
+    }
+
+    /// An integer attribute.
+    pub fn int(self, name: &str, value: i64) -> Self {
+        self.item(name, log_item::INT, &value.to_le_bytes())
     }
 
     /// The record, with its size.

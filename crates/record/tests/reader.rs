@@ -4,12 +4,12 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use proptest::prelude::*;
-use record::layout::{CONTROL, ENTRY_SIZE, HEADER, PAGE, item};
+use record::layout::{CONTROL, ENTRY_SIZE, HEADER, LOG, LOG_SIZE, PAGE, RECORD_FLAG_CUT, item, log_item};
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION};
-use record::writer::{Options, RecordBuilder, Writer};
+use record::writer::{LogBuilder, Options, RecordBuilder, Writer};
 use record::{
-    FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, Memory, MonotonicNanos, OpenError, Setting,
-    SpanRecord, SwitchError, Value, rename_attributes,
+    FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, LogItem, LogRecord, Memory, MonotonicNanos,
+    OpenError, Setting, SpanRecord, SwitchError, Value, rename_attributes,
 };
 
 /// The smallest ring that a reader accepts.
@@ -130,6 +130,62 @@ fn a_full_ring_counts_what_it_drops() {
     assert_eq!(ring.drain(|_| ()).records, pushed);
     assert_eq!(ring.take_dropped(), 500 - pushed);
     assert_eq!(ring.take_dropped(), 0);
+}
+
+/// A log record comes out between spans, up to the largest; one that claims more is nonsense.
+#[test]
+fn log_records_come_out_as_they_went_in() {
+    let mut writer = Writer::create(Options { processors: 1, ..Options::default() }).expect("create");
+    let memory = open(&writer);
+    let log = LogBuilder::new(7, 9, 5000)
+        .span([1; 16], [2; 8], 0)
+        .time(1_700_000_000_000_000_000)
+        .flags(RECORD_FLAG_CUT)
+        .item("", log_item::SEVERITY_TEXT, b"INFO")
+        .body("one ")
+        .body("two")
+        .text("group.name", "x")
+        .int("n", -3)
+        .item("f", log_item::FLOAT, &1.5f64.to_bits().to_le_bytes())
+        .item("b", log_item::BOOL, &[1])
+        .item("list", log_item::JSON, b"[1]")
+        .item("", log_item::LINE, &42u32.to_le_bytes())
+        .build();
+    let long = (0..4).fold(LogBuilder::new(7, 9, 1), |log, _| log.body(&"x".repeat(4000))).build();
+    assert!(long.len() <= LOG_SIZE);
+    for record in [&span(1).build(), &log, &long, &span(2).build()] {
+        assert!(writer.push(0, record).expect("push"));
+    }
+    let ring = &mut memory.rings()[0];
+    let mut records = Vec::new();
+    assert_eq!(ring.drain(|record| records.push(record.to_vec())).records, 4);
+    assert!(!LogRecord::is_one(&records[0]) && LogRecord::is_one(&records[1]));
+    let record = LogRecord::parse(&records[1]).expect("a log record");
+    assert_eq!((record.span(), record.trace_flags(), record.severity()), (Some(([1; 16], [2; 8])), 0, 9));
+    assert_eq!((record.time_unix_nano(), record.observed()), (1_700_000_000_000_000_000, MonotonicNanos(5000)));
+    assert!(record.has(RECORD_FLAG_CUT) && record.descriptor() == 7);
+    let items: Vec<_> = record.items().collect();
+    assert_eq!(
+        items,
+        [
+            LogItem::SeverityText(b"INFO"),
+            LogItem::Body(b"one "),
+            LogItem::Body(b"two"),
+            LogItem::Attribute(b"group.name", Value::String(b"x")),
+            LogItem::Attribute(b"n", Value::Int(-3)),
+            LogItem::Attribute(b"f", Value::Float(1.5)),
+            LogItem::Attribute(b"b", Value::Bool(true)),
+            LogItem::Json(b"list", b"[1]"),
+            LogItem::Line(42),
+        ]
+    );
+    let mut huge = long.clone();
+    huge.resize(LOG_SIZE + 8, 0);
+    huge[..4].copy_from_slice(&(LOG_SIZE as u32 + 8).to_le_bytes());
+    assert!(LogRecord::parse(&huge).is_err() && LogRecord::parse(&records[0]).is_err());
+    writer.push(0, &huge).expect("push");
+    assert_eq!(ring.drain(|_| ()).garbage, Some(Garbage::Size));
+    assert_eq!(ring.take_dropped_logs(), 0);
 }
 
 /// Nonsense in a ring empties that ring, says why, and what is written afterwards is read again.
@@ -316,6 +372,21 @@ proptest! {
             prop_assert!(span.items().count() <= ENTRY_SIZE / 4);
         }
         prop_assert!(Items::new(&bytes).count() <= bytes.len() / 4);
+    }
+
+    /// Any bytes as a log record, and any items after a good head.
+    #[test]
+    fn any_log_is_parsed(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        if let Ok(log) = LogRecord::parse(&bytes) {
+            prop_assert!(log.items().count() <= bytes.len() / 4);
+        }
+        let mut record = LogBuilder::new(1, 9, 1).build();
+        record.extend(&bytes);
+        record.resize(record.len().next_multiple_of(8), 0);
+        let size = record.len() as u32;
+        record[..4].copy_from_slice(&size.to_le_bytes());
+        let log = LogRecord::parse(&record).expect("the head is good");
+        prop_assert!(log.items().count() <= (record.len() - LOG.size) / 4);
     }
 
     /// Any bytes after a good head.

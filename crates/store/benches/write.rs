@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deliver::{Batch, Sink};
+use deliver::{Batch, Signal, Sink};
 use model::{Attributes, Resource};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -67,7 +67,12 @@ impl Source {
         let request =
             ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..Default::default() }] };
         let resource = Arc::new(Resource { attributes: Attributes::new() });
-        Arc::new(Batch { resource, bytes: request.encode_to_vec().into(), spans: BATCH as u32 })
+        Arc::new(Batch {
+            signal: Signal::Traces,
+            resource,
+            bytes: request.encode_to_vec().into(),
+            records: BATCH as u32,
+        })
     }
 
     fn span(&mut self) -> Span {

@@ -1,9 +1,10 @@
-//! The local store: traces on disk, bounded by size and age, written by the agent while people read.
+//! The local store: traces and log records on disk, bounded by size and age, written by the agent while people read.
 //!
 //! [`Store`] writes, from a thread of its own; [`Reader`] answers queries, as many at once as are asked for. Both may be
 //! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
 //! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
 
+mod logs;
 mod otlp;
 mod read;
 mod schema;
@@ -12,9 +13,10 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use logs::LogFilter;
 pub use read::{Found, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
-pub use write::{Limits, Store};
+pub use write::{Limits, LogStore, Store};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! OTLP spans: what the columns need on the way in, the whole span on the way out.
+//! OTLP spans and log records: what the columns need on the way in, the whole span on the way out.
 //!
 //! Field numbers are those of `opentelemetry/proto/trace/v1/trace.proto` and its neighbours. A test compares what is
 //! read here with what `opentelemetry-proto` wrote, for any span.
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, Resource, SOURCE_ATTRIBUTE, Source, Span, SpanId, Status,
-    StatusCode, TraceId, UNFINISHED_ATTRIBUTE, Value,
+    ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, LogRecord, Resource, SOURCE_ATTRIBUTE, Source, Span,
+    SpanId, Status, StatusCode, TraceId, UNFINISHED_ATTRIBUTE, Value,
 };
 
 use crate::wire::{Field, Fields, Malformed, text};
@@ -16,17 +16,17 @@ use crate::wire::{Field, Fields, Malformed, text};
 /// Values may hold values; deeper than this is nobody's telemetry.
 const DEEPEST_VALUE: usize = 16;
 
-/// The spans of one resource and scope.
+/// The spans (or log records) of one resource and scope.
 pub struct ScopeSpans<'a> {
     /// Bytes of the `Resource` message.
     pub resource: &'a [u8],
     /// Name of the instrumentation scope.
     pub scope: &'a [u8],
-    /// Bytes of each `Span` message.
+    /// Bytes of each `Span` (or `LogRecord`) message.
     pub spans: Vec<&'a [u8]>,
 }
 
-/// Takes an `ExportTraceServiceRequest` (or `TracesData`) apart.
+/// Takes an `ExportTraceServiceRequest` (or `TracesData`) apart. Requests of log records have the same form and numbers.
 pub fn split_request(request: &[u8]) -> Result<Vec<ScopeSpans<'_>>, Malformed> {
     let mut parts = Vec::new();
     for field in Fields::of(request) {
@@ -126,6 +126,66 @@ pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
         return Err(Malformed);
     }
     Ok(facts)
+}
+
+/// What the store's columns hold of a log record.
+#[derive(Debug, Default)]
+pub struct LogFacts {
+    pub time_unix_nano: u64,
+    pub observed_unix_nano: u64,
+    pub severity: u8,
+    pub trace_id: Option<TraceId>,
+}
+
+/// Reads a log record's facts.
+pub fn log_facts(log: &[u8]) -> Result<LogFacts, Malformed> {
+    let mut facts = LogFacts::default();
+    for field in Fields::of(log) {
+        match field? {
+            (1, Field::Fixed64(time)) => facts.time_unix_nano = time,
+            (2, Field::Varint(number)) => facts.severity = u8::try_from(number).unwrap_or(0),
+            (9, Field::Bytes(id)) if !id.is_empty() => {
+                let id = TraceId(id.try_into().map_err(|_| Malformed)?);
+                facts.trace_id = (!id.is_zero()).then_some(id);
+            }
+            (11, Field::Fixed64(time)) => facts.observed_unix_nano = time,
+            _ => {}
+        }
+    }
+    if facts.time_unix_nano == 0 {
+        facts.time_unix_nano = facts.observed_unix_nano;
+    }
+    Ok(facts)
+}
+
+/// Reads a whole log record, as people see it. What cannot be read within it is left out.
+pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRecord, Malformed> {
+    let facts = log_facts(bytes)?;
+    let mut log = LogRecord {
+        time_unix_nano: facts.time_unix_nano,
+        observed_unix_nano: facts.observed_unix_nano,
+        severity_number: facts.severity,
+        severity_text: String::new(),
+        body: Value::String(String::new()),
+        attributes: Attributes::new(),
+        trace_id: facts.trace_id,
+        span_id: None,
+        trace_flags: 0,
+        service: resource.service().to_owned(),
+        scope,
+        resource,
+    };
+    for field in Fields::of(bytes) {
+        match field? {
+            (3, Field::Bytes(name)) => log.severity_text = text(name).into_owned(),
+            (5, Field::Bytes(body)) => log.body = any_value(body, 0)?,
+            (6, Field::Bytes(attribute)) => read_attribute(attribute, &mut log.attributes).unwrap_or_default(),
+            (8, Field::Fixed32(flags)) => log.trace_flags = flags as u8, // the low byte; the others are reserved
+            (10, Field::Bytes(id)) => log.span_id = parent(id)?,
+            _ => {}
+        }
+    }
+    Ok(log)
 }
 
 /// OTLP writes "no parent" as no bytes; some writers send zeros.

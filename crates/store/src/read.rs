@@ -1,4 +1,4 @@
-//! The way out: lists of traces by filters, a whole trace, the services.
+//! The way out: lists of traces by filters, a whole trace, the services, log records.
 //!
 //! A [`Reader`] holds a small pool of read-only connections, so that a long query does not hold up a short one.
 
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::{Resource, Span, TraceId, TraceSummary};
+use model::{LogRecord, Resource, Span, TraceId, TraceSummary};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{StoreError, otlp};
+use crate::{LogFilter, StoreError, logs, otlp};
 
 /// Which traces to list. Service, route and attributes are looked for in one and the same span; errors, times and durations
 /// are those of the trace.
@@ -167,6 +167,11 @@ impl Reader {
             [one] => Found::One(one),
             _ => Found::Several(found),
         })
+    }
+
+    /// Log records that fit, oldest first, and the number of the newest that there is, for a filter's `after`.
+    pub fn logs(&self, filter: &LogFilter) -> Result<(Vec<LogRecord>, i64), StoreError> {
+        self.with_connection(|connection| logs::query(connection, filter))
     }
 
     /// Services that have spans in the store, sorted.

@@ -9,11 +9,12 @@
 //! ```text
 //! trace ──< trace_operation >── operation      lists and filters need only these three
 //!   │
-//!   └─< span (id = trace.id · 2²⁴ + ordinal) ── resource
+//!   └─< span (id = trace.id · 2²⁴ + ordinal) ── resource ──< log (id in order of arrival)
 //! ```
 //!
 //! A span's row id holds its trace's number, so the spans of a trace lie together and new ones are written at the end of
-//! the file, whatever the random trace ids are. The span itself is kept as the OTLP bytes that came in.
+//! the file, whatever the random trace ids are. The span itself is kept as the OTLP bytes that came in. Log records are
+//! kept apart from traces: those of a trace that was not sampled have none here.
 
 use std::path::Path;
 
@@ -81,6 +82,26 @@ CREATE TABLE span (
 );
 ";
 
+/// Tables that came after the first version of the others. An older Tandem does not look at them.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS log (
+    id        INTEGER PRIMARY KEY,          -- in order of arrival
+    time      INTEGER NOT NULL,             -- ns since 1970
+    trace_id  BLOB,                         -- of the span it was written in
+    severity  INTEGER NOT NULL,             -- as in OTLP
+    resource  INTEGER NOT NULL,
+    scope     TEXT NOT NULL,                -- instrumentation scope
+    data      BLOB NOT NULL                 -- OTLP LogRecord
+);
+CREATE INDEX IF NOT EXISTS log_by_time ON log (time);
+CREATE INDEX IF NOT EXISTS log_by_trace ON log (trace_id) WHERE trace_id IS NOT NULL;
+";
+
+/// Whether log records can be asked for: not in a store that only an older Tandem has written to.
+pub fn has_logs(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT count(*) FROM sqlite_master WHERE name = 'log'")?.query_row([], |row| row.get(0))
+}
+
 /// Opens the database for writing; makes folder and tables when they are not there.
 pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
     std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })?;
@@ -91,6 +112,7 @@ pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
         create_tables(&connection).map_err(|source| StoreError::open(&file, source))?;
         check_version(&connection, &file)?;
     }
+    connection.execute_batch(LATER_TABLES).map_err(|source| StoreError::open(&file, source))?;
     Ok(connection)
 }
 

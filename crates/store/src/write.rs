@@ -11,21 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deliver::{Batch, Refused, Sink, SinkReport};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::TraceId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::StoreError;
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::wire::{Malformed, text};
+use crate::{StoreError, logs};
 
-/// How large and how old a store may grow. The oldest traces go first.
+/// How large and how old a store may grow. The oldest traces and log records go first.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the database (its log beside it is bounded on its own).
     pub bytes: u64,
-    /// Age of a trace's start.
+    /// Age of a trace's start, and of a log record.
     pub age: Duration,
 }
 
@@ -37,14 +37,41 @@ impl Default for Limits {
 
 #[derive(Default)]
 struct Counts {
+    spans: SignalCounts,
+    logs: SignalCounts,
+    problem: Mutex<Option<String>>,
+}
+
+/// Of spans, or of log records.
+#[derive(Default)]
+struct SignalCounts {
     stored: AtomicU64,
     malformed: AtomicU64,
     queue_full: AtomicU64,
     write_failed: AtomicU64,
-    problem: Mutex<Option<String>>,
 }
 
 impl Counts {
+    fn of(&self, signal: Signal) -> &SignalCounts {
+        if signal == Signal::Logs { &self.logs } else { &self.spans }
+    }
+
+    fn report(&self, signal: Signal) -> SinkReport {
+        let counts = self.of(signal);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let causes = [
+            ("queue_full", &counts.queue_full),
+            ("malformed", &counts.malformed),
+            ("write_failed", &counts.write_failed),
+        ];
+        SinkReport {
+            signal,
+            delivered: read(&counts.stored),
+            dropped: causes.into_iter().map(|(cause, count)| (cause, read(count))).filter(|drop| drop.1 > 0).collect(),
+            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
     /// Keeps the last problem for the report, and says the first of a row of them aloud.
     fn fail(&self, what: &str, error: &rusqlite::Error) {
         let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +146,10 @@ impl Sink for Store {
         "store"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let size = batch.bytes.len() as u64;
         let queued = self.queued_bytes.fetch_add(size, Ordering::Relaxed) + size;
@@ -135,7 +166,7 @@ impl Sink for Store {
             None => Refused::Stopped,
         };
         self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
-        self.counts.queue_full.fetch_add(batch.spans.into(), Ordering::Relaxed);
+        self.counts.of(batch.signal).queue_full.fetch_add(batch.records.into(), Ordering::Relaxed);
         Err(refused)
     }
 
@@ -156,17 +187,36 @@ impl Sink for Store {
     }
 
     fn report(&self) -> SinkReport {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let causes = [
-            ("queue_full", &self.counts.queue_full),
-            ("malformed", &self.counts.malformed),
-            ("write_failed", &self.counts.write_failed),
-        ];
-        SinkReport {
-            delivered: read(&self.counts.stored),
-            dropped: causes.into_iter().map(|(cause, count)| (cause, read(count))).filter(|drop| drop.1 > 0).collect(),
-            problem: self.counts.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
+        self.counts.report(Signal::Traces)
+    }
+}
+
+/// The same store as a sink of log records.
+pub struct LogStore(pub Arc<Store>);
+
+impl Sink for LogStore {
+    fn name(&self) -> &'static str {
+        "store_logs"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Logs
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        self.0.offer(batch)
+    }
+
+    fn flush(&self, deadline: Instant) {
+        self.0.flush(deadline);
+    }
+
+    fn report(&self) -> SinkReport {
+        self.0.counts.report(Signal::Logs)
     }
 }
 
@@ -258,15 +308,19 @@ impl Writer {
         }
         match write_batches(&mut self.connection, &mut self.known, batches) {
             Ok(written) => {
-                self.counts.stored.fetch_add(written.stored, Ordering::Relaxed);
-                self.counts.malformed.fetch_add(written.malformed, Ordering::Relaxed);
+                for (counts, written) in [(&self.counts.spans, written.spans), (&self.counts.logs, written.logs)] {
+                    counts.stored.fetch_add(written.stored, Ordering::Relaxed);
+                    counts.malformed.fetch_add(written.malformed, Ordering::Relaxed);
+                }
                 self.counts.recover();
             }
             Err(error) => {
                 self.known = Known::default();
-                let spans = batches.iter().map(|batch| u64::from(batch.spans)).sum();
-                self.counts.write_failed.fetch_add(spans, Ordering::Relaxed);
-                self.counts.fail("traces cannot be written to the store and are dropped", &error);
+                for batch in batches {
+                    let counts = self.counts.of(batch.signal);
+                    counts.write_failed.fetch_add(batch.records.into(), Ordering::Relaxed);
+                }
+                self.counts.fail("telemetry cannot be written to the store and is dropped", &error);
             }
         }
     }
@@ -275,8 +329,12 @@ impl Writer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let oldest = nanos(now.saturating_sub(self.limits.age).as_nanos());
         self.prune_while(|connection| {
-            let first: Option<i64> = connection.query_row("SELECT min(start) FROM trace", [], |row| row.get(0))?;
-            Ok(first.is_some_and(|start| start < oldest).then_some(Doomed::StartedBefore(oldest)))
+            let first = |sql| connection.query_row::<Option<i64>, _, _>(sql, [], |row| row.get(0));
+            let too_old = [first("SELECT min(start) FROM trace")?, first("SELECT min(time) FROM log")?]
+                .into_iter()
+                .flatten()
+                .any(|time| time < oldest);
+            Ok(too_old.then_some(Doomed::StartedBefore(oldest)))
         });
     }
 
@@ -319,7 +377,7 @@ impl Writer {
             Ok(())
         };
         if let Err(error) = prune() {
-            self.counts.fail("old traces cannot be removed from the store", &error);
+            self.counts.fail("what is old cannot be removed from the store", &error);
         }
     }
 }
@@ -335,20 +393,23 @@ enum Doomed {
 const FORGET_UNUSED: &str = "
 BEGIN IMMEDIATE;
 DELETE FROM operation WHERE id NOT IN (SELECT operation FROM trace_operation);
-DELETE FROM resource WHERE id NOT IN (SELECT resource FROM trace_operation);
+DELETE FROM resource WHERE id NOT IN (SELECT resource FROM trace_operation)
+    AND id NOT IN (SELECT resource FROM log);
 COMMIT;
 ";
 
 fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let removed = match doomed {
-        Doomed::Oldest { share } => remove_oldest(&transaction, share)?,
+        Doomed::Oldest { share } => remove_oldest(&transaction, share)? + logs::remove_oldest(&transaction, share)?,
         Doomed::StartedBefore(start) => {
             let ids: Vec<i64> = transaction
                 .prepare_cached("SELECT id FROM trace WHERE start < ?1 LIMIT 256")?
                 .query_map([start], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            ids.iter().map(|id| remove_traces(&transaction, *id, *id)).sum::<rusqlite::Result<_>>()?
+            let traces: usize =
+                ids.iter().map(|id| remove_traces(&transaction, *id, *id)).sum::<rusqlite::Result<_>>()?;
+            traces + logs::remove_before(&transaction, start)?
         }
     };
     transaction.commit()?;
@@ -376,6 +437,12 @@ fn remove_traces(transaction: &Transaction<'_>, first: i64, last: i64) -> rusqli
 
 #[derive(Default)]
 struct Written {
+    spans: WrittenOf,
+    logs: WrittenOf,
+}
+
+#[derive(Clone, Copy, Default)]
+struct WrittenOf {
     stored: u64,
     malformed: u64,
 }
@@ -414,10 +481,15 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     }
     let mut statements = Statements::prepare(&transaction)?;
     let mut traces: HashMap<TraceId, OpenTrace> = HashMap::new();
-    let mut written = Written::default();
+    let mut all = Written::default();
     for batch in batches {
+        if batch.signal == Signal::Logs {
+            write_logs(&transaction, known, batch, &mut all.logs)?;
+            continue;
+        }
+        let written = &mut all.spans;
         let Ok(parts) = otlp::split_request(&batch.bytes) else {
-            written.malformed += u64::from(batch.spans);
+            written.malformed += u64::from(batch.records);
             continue;
         };
         for part in parts {
@@ -452,7 +524,32 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     }
     drop(statements);
     transaction.commit()?;
-    Ok(written)
+    Ok(all)
+}
+
+fn write_logs(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    batch: &Batch,
+    written: &mut WrittenOf,
+) -> rusqlite::Result<()> {
+    let Ok(parts) = otlp::split_request(&batch.bytes) else {
+        written.malformed += u64::from(batch.records);
+        return Ok(());
+    };
+    for part in parts {
+        let Ok((resource, _)) = known.resource(transaction, part.resource)? else {
+            written.malformed += part.spans.len() as u64;
+            continue;
+        };
+        for bytes in part.spans {
+            match logs::insert(transaction, resource, &text(part.scope), bytes)? {
+                true => written.stored += 1,
+                false => written.malformed += 1,
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Known {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use deliver::{Batch, Refused, Sink};
+use deliver::{Batch, Refused, Signal, Sink};
 use fixture::{Details, START, batch_of, flush, resource, span, unlimited};
 use model::{Event, Kind, Link, Resource, Source, Span, SpanId, Status, StatusCode, TraceId, Value};
 use proptest::prelude::*;
@@ -162,8 +162,14 @@ fn without_a_root_the_earliest_span_names_the_trace() {
 fn garbage_costs_only_itself() {
     let folder = folder();
     let store = Store::open(folder.path(), unlimited()).expect("the store opens");
-    let garbage =
-        |bytes: &'static [u8]| Arc::new(Batch { resource: resource("x"), bytes: Bytes::from_static(bytes), spans: 7 });
+    let garbage = |bytes: &'static [u8]| {
+        Arc::new(Batch {
+            signal: Signal::Traces,
+            resource: resource("x"),
+            bytes: Bytes::from_static(bytes),
+            records: 7,
+        })
+    };
     store.offer(&garbage(b"\xff\xff\xff not protobuf")).expect("the queue has room");
     let mut zero = span(1, 1, 0, "a", "no ids", 0, 1);
     zero.span_id = SpanId([0; 8]);
@@ -510,7 +516,7 @@ proptest! {
         let mut bytes = sound.bytes.to_vec();
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] = byte }
-        let damaged = Arc::new(Batch { resource: Arc::clone(&sound.resource), bytes: Bytes::from(bytes), spans: 2 });
+        let damaged = Arc::new(Batch { signal: Signal::Traces, resource: Arc::clone(&sound.resource), bytes: Bytes::from(bytes), records: 2 });
         store.offer(&damaged).expect("the queue has room");
         store.offer(&batch_of(&[span(200, 1, 0, "a", "sound", 0, 1)])).expect("the queue has room");
         flush(&store);

@@ -21,6 +21,7 @@ mod go;
 mod inspect;
 mod kernel;
 mod list;
+mod logs;
 mod observe;
 mod packs;
 mod program;
@@ -55,6 +56,8 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    /// Show log records from the store, and those that come.
+    Logs(logs::Logs),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
     /// Make spans of calls of functions that were woven dormant, in programs that run.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Logs(command) => command.run(),
         Command::Ui(command) => command.run(),
         Command::Enable(command) => command.run(),
         Command::Disable(command) => command.run(),

@@ -1,4 +1,4 @@
-//! What `tandem run` and `tandem agent` share: the agent, and where its spans and metrics go.
+//! What `tandem run` and `tandem agent` share: the agent, and where its spans, metrics and log records go.
 
 use std::fmt;
 use std::fs::File;
@@ -6,18 +6,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use agent::{Agent, Config, Outcome};
 use anyhow::Context;
 use clap::Args;
-use deliver::Sink;
 use deliver::json::JsonLines;
 use deliver::otlp::config::ExportConfig;
 use deliver::otlp::export::MetricsExporter;
 use deliver::queue::QueuedSink;
+use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
-use store::{Limits, Reader, Store};
+use store::{Limits, LogStore, Reader, Store};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -30,6 +32,8 @@ use crate::kernel;
 const JSON_QUEUE: usize = 64 << 20;
 /// How long the end waits for the last spans to be delivered.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long for the store and the file.
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// Where spans and metrics go.
 #[derive(Args)]
@@ -84,7 +88,9 @@ impl Destinations {
             None => "tandem traces".to_owned(),
         };
         let store = self.store.unwrap_or_else(store::default_folder);
-        sinks.push(Arc::new(Store::open(&store, Limits::default())?));
+        let written = Arc::new(Store::open(&store, Limits::default())?);
+        sinks.push(Arc::clone(&written) as Arc<dyn Sink>);
+        sinks.push(Arc::new(LogStore(written)));
         let export = ExportConfig::from_environment();
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         if let Some(file) = self.json.or(export.console.then(|| PathBuf::from("-"))) {
@@ -92,6 +98,9 @@ impl Destinations {
         }
         if let Some(endpoint) = export.traces {
             sinks.push(Arc::new(otlp::export::spans(endpoint)?));
+        }
+        if let Some(endpoint) = export.logs {
+            sinks.push(Arc::new(otlp::export::logs(endpoint)?));
         }
         let kernel = if self.no_kernel { None } else { kernel::load().map_err(|why| eprintln!("tandem: {why}")).ok() };
         let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel })?;
@@ -176,11 +185,11 @@ fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server>
 
 fn json_lines(file: &Path) -> anyhow::Result<QueuedSink> {
     let queued = if file == Path::new("-") {
-        QueuedSink::start("json", JSON_QUEUE, JsonLines::new(io::stdout()))
+        QueuedSink::start("json", Signal::Traces, JSON_QUEUE, JsonLines::new(io::stdout()))
     } else {
         let out = File::options().create(true).append(true).open(file);
         let out = out.with_context(|| format!("cannot write spans to {}", file.display()))?;
-        QueuedSink::start("json", JSON_QUEUE, JsonLines::new(out))
+        QueuedSink::start("json", Signal::Traces, JSON_QUEUE, JsonLines::new(out))
     };
     queued.context("cannot start a thread")
 }
@@ -196,7 +205,15 @@ impl Observer {
         drop(self.otlp_metrics); // sends them once more
         drop(self.prometheus);
         drop(self.page);
-        let outcome = self.agent.stop(LAST_WORDS);
+        let (done, waiting) = mpsc::channel::<()>();
+        let patience = thread::spawn(move || {
+            if waiting.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("tandem: delivering what is left");
+            }
+        });
+        let outcome = self.agent.stop(LAST_WORDS, LAST_WRITES);
+        drop(done);
+        let _ = patience.join();
         for line in summary(&outcome, &self.traces_command) {
             eprintln!("tandem: {line}");
         }
@@ -231,6 +248,19 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
             plural(statistics.ring_full, "span")
         ));
     }
+    if statistics.logs > 0 {
+        let command = traces_command.replacen("traces", "logs", 1);
+        lines.push(format!("{}; see them with: {command}", plural(statistics.logs, Signal::Logs.noun())));
+    }
+    if statistics.ring_full_logs > 0 {
+        lines.push(format!(
+            "warning: {} lost: the program made them faster than they could be taken",
+            plural(statistics.ring_full_logs, Signal::Logs.noun())
+        ));
+    }
+    if statistics.cut_logs > 0 {
+        lines.push(format!("{} cut, being too long", plural(statistics.cut_logs, Signal::Logs.noun())));
+    }
     let limited = statistics.functions.iter().filter(|(_, counted)| counted.limited > 0);
     lines.extend(limited.map(|(name, counted)| {
         format!(
@@ -244,7 +274,11 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
         if lost > 0 {
             let causes: Vec<_> = report.dropped.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
             let problem = report.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
-            lines.push(format!("warning: {sink}: {} lost ({}){problem}", plural(lost, "span"), causes.join(", ")));
+            lines.push(format!(
+                "warning: {sink}: {} lost ({}){problem}",
+                plural(lost, report.signal.noun()),
+                causes.join(", ")
+            ));
         }
     }
     lines.extend(refusals(outcome));
@@ -285,6 +319,7 @@ mod tests {
         let report = SinkReport {
             delivered: 2,
             dropped: [("unreachable", 10)].into(),
+            signal: Signal::Traces,
             problem: Some("connection refused".to_owned()),
         };
         bad.sinks.insert("otlp", report);

@@ -65,7 +65,8 @@ impl StoreFolder {
     }
 }
 
-fn duration(text: &str) -> Result<u64, String> {
+/// A length of time that a person wrote, ns.
+pub fn duration(text: &str) -> Result<u64, String> {
     parse_duration(text).ok_or_else(|| "write a number and its unit: 200ms, 1.5s, 10m, 2h, 7d".to_owned())
 }
 
@@ -94,10 +95,6 @@ impl Traces {
     }
 
     fn filter(&self) -> TraceFilter {
-        let ago = |nanos: u64| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            (now.as_nanos() as u64).saturating_sub(nanos)
-        };
         TraceFilter {
             service: self.service.clone(),
             route: self.route.clone(),
@@ -168,6 +165,12 @@ fn print(out: &mut dyn Write, traces: &[TraceSummary], layout: Layout) -> std::i
         )?;
     }
     Ok(())
+}
+
+/// So long ago, ns since 1970.
+pub fn ago(nanos: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64).saturating_sub(nanos)
 }
 
 /// A moment in the person's time zone.

@@ -81,6 +81,8 @@ pub struct Arguments {
     pub json: bool,
     /// `-trimpath`.
     pub trim_paths: Option<bool>,
+    /// Every flag of the go command itself, as it was given: those of `GOFLAGS` first.
+    pub flags: Vec<(String, Option<String>)>,
     /// Packages and files, without the arguments of a program that is run.
     pub packages: Vec<String>,
 }
@@ -114,6 +116,7 @@ impl Arguments {
             let takes_next = inline.is_none() && VALUE_FLAGS.contains(&name) && at + 1 < arguments.len();
             let value = inline.or_else(|| takes_next.then(|| text(&arguments[at + 1])));
             let words = &arguments[at..at + 1 + usize::from(takes_next)];
+            found.flags.push((name.to_owned(), value.clone()));
             let is_misplaced = name == "C" && at != 1; // the go command says so itself
             if is_misplaced || !found.take(name, value) {
                 found.rest.extend_from_slice(words);
@@ -172,6 +175,7 @@ impl Arguments {
         self.exec = self.exec.take().or(defaults.exec);
         self.trim_paths = self.trim_paths.or(defaults.trim_paths);
         self.json |= defaults.json;
+        self.flags.splice(0..0, defaults.flags);
     }
 
     /// The folder in which the go command works.

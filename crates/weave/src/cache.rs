@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::{NamedTempFile, TempDir};
@@ -320,7 +320,7 @@ fn description(kind: &str) -> &'static str {
         "module" => "woven modules",
         "file" => "woven files of your own packages",
         "overlay" | MANIFEST | "plan" => "what woven builds are told",
-        "modules" | "package" | "index" | "versioned" => "what is known of modules and packages",
+        "modules" | "package" | "index" | "versioned" | "built" => "what is known of modules and packages",
         "pack" | "verify" => "what is known of packs and of the versions that they fit",
         UNFINISHED => "what is being made",
         RUNNING => "running builds",
@@ -435,9 +435,8 @@ pub fn check_interrupted() -> Result<(), WeaveError> {
 
 /// A second name for a file, or a copy where the disk does not allow that.
 pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    // Never through a symbolic link: go refuses to embed one.
-    let from = fs::canonicalize(from)?;
-    fs::hard_link(&from, to).or_else(|_| fs::copy(&from, to).map(|_| ()))
+    // Of a symbolic link, what it leads to: go refuses to embed one.
+    rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW).or_else(|_| fs::copy(from, to).map(|_| ()))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::error::{WeaveError, at};
 use crate::goroot::{RealGo, WOVEN_GO};
 use crate::output::{self, PathFilter};
 use crate::plan::{self, PLAN_VARIABLE, Plan};
+use crate::reuse::REUSE_VARIABLE;
 use crate::tool;
 use crate::version::ReleaseVersion;
 
@@ -128,7 +129,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     }
     let signals = Signals::watch();
     let given = arguments;
-    let (plan, arguments, dir) = match plan(&go, given) {
+    let (mut plan, arguments, dir) = match plan(&go, given) {
         Err(error @ WeaveError::UnknownRuntime { .. }) => {
             eprintln!("tandem: warning: {error}; nothing is woven, this is a plain build");
             return signals.run(Command::new(go).args(given), None);
@@ -138,6 +139,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
     for warning in &plan.warnings {
         eprintln!("tandem: warning: {warning}");
     }
+    plan.reuse_objects(&go, &dir, &arguments, &arguments.packages);
     let mut woven = woven_go(&plan, &arguments, &arguments.command);
     woven.args(plan.exec_flag.as_ref()).args(&arguments.rest);
     let filter = PathFilter::new(&plan.mapping, &dir, arguments.command == "vet" && arguments.json);
@@ -146,7 +148,11 @@ pub fn run(arguments: &[OsString]) -> Result<ExitStatus, WeaveError> {
         "run" => Streams::ErrorOnly,
         _ => Streams::Both,
     };
-    signals.run(&mut woven, Some((filter, streams)))
+    let status = signals.run(&mut woven, Some((filter, streams)))?;
+    if status.success() {
+        plan.note_success();
+    }
+    Ok(status)
 }
 
 /// The go command on the plan's sources, as far as the flags that the weave sets itself.
@@ -158,6 +164,7 @@ pub(crate) fn woven_go(plan: &Plan, arguments: &Arguments, command: &str) -> Com
     let outside = tool::Outside::now(&plan.mapping.real_root, arguments.command == "run");
     woven.env(tool::OUTSIDE_VARIABLE, outside.text());
     woven.env(PLAN_VARIABLE, &plan.file);
+    woven.envs(plan.reuse_folder().map(|folder| (REUSE_VARIABLE, folder)));
     // Tests inherit what is set. Without these, too, this go command takes its own tree, and is the version asked for.
     if command != "test" || std::env::var_os("GOROOT").is_some() {
         woven.env("GOROOT", &plan.mapping.shadow_root).env("GOTOOLCHAIN", "local");

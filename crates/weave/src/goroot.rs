@@ -14,6 +14,7 @@ use crate::embedded;
 use crate::env::quoted;
 use crate::error::{WeaveError, at};
 use crate::overlay::UserOverlay;
+use crate::reuse::REFUSING_TOOL;
 use crate::runtime_patch;
 use crate::splice::Edit;
 use crate::tool;
@@ -25,7 +26,7 @@ use crate::weave::{self, Input, Outcome, RuleOf, RuleReport, Woven};
 pub const DESCRIPTION: &str = "tandem.json";
 
 /// Tools in whose place the shadow tree has a link to the tandem binary.
-pub const WRAPPED_TOOLS: [&str; 3] = ["compile", "cover", "link"];
+pub const WRAPPED_TOOLS: [&str; 4] = ["asm", "compile", "cover", "link"];
 
 /// The go command that finds the shadow tree, below its root.
 pub const WOVEN_GO: &str = "libexec/go";
@@ -318,14 +319,15 @@ fn link_sources(from: &Path, shadow: &Path, below: &Path) -> Result<(), WeaveErr
     let to = shadow.join(below);
     fs::create_dir_all(&to).map_err(at("create", &to))?;
     let is_test_data = below.file_name().is_some_and(|name| name == "testdata");
-    for name in names(&from.join(below))? {
-        let (file, to) = (from.join(below).join(&name), to.join(&name));
-        if is_test_data || below.join(&name) == Path::new("src/cmd") {
-            link(&file, &to)?;
-        } else if file.is_dir() {
-            link_sources(from, shadow, &below.join(&name))?;
-        } else {
-            link_or_copy(&file, &to).map_err(at("create", &to))?;
+    let dir = from.join(below);
+    for entry in fs::read_dir(&dir).map_err(at("read", &dir))?.flatten() {
+        let (file, to) = (entry.path(), to.join(entry.file_name()));
+        // In `testdata` are no packages. A symbolic link costs fifty times what a second name does.
+        let is_leaf = is_test_data || below.join(entry.file_name()) == Path::new("src/cmd");
+        match is_folder(&entry) {
+            true if is_leaf => link(&file, &to)?,
+            true => link_sources(from, shadow, &below.join(entry.file_name()))?,
+            false => link_or_copy(&file, &to).map_err(at("create", &to))?,
         }
     }
     Ok(())
@@ -372,6 +374,7 @@ fn link_commands(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), Weave
     let woven = shadow.join(WOVEN_GO);
     let dir = woven.parent().expect("it has a folder");
     fs::create_dir_all(dir).map_err(at("create", dir))?;
+    link(wrapper, &shadow.join(REFUSING_TOOL))?;
     link_or_copy(&real.join("go"), &woven).map_err(at("create", &woven))
 }
 
@@ -391,6 +394,11 @@ fn link_tools(go: &RealGo, shadow: &Path, wrapper: &Path) -> Result<(), WeaveErr
 fn names(dir: &Path) -> Result<Vec<OsString>, WeaveError> {
     let entries = fs::read_dir(dir).map_err(at("read", dir))?;
     Ok(entries.flatten().map(|entry| entry.file_name()).collect())
+}
+
+/// Whether it is a folder, or leads to one.
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()))
 }
 
 fn link(from: &Path, to: &Path) -> Result<(), WeaveError> {

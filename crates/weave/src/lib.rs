@@ -3,7 +3,7 @@
 //! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
 //! which bytes), `directive`, `functions` (the user's own code) → `goroot` (tried by `trial` where Go is new), `modules`,
 //! `versioned`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
-//! (what its tools record).
+//! (what its tools record), `reuse`, `object` (what is not compiled again).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
 pub mod action;
@@ -26,6 +26,7 @@ mod listing;
 mod manifest;
 pub mod modfile;
 pub mod modules;
+mod object;
 pub mod output;
 pub mod overlay;
 pub mod pack;
@@ -37,6 +38,7 @@ pub mod pack_verify;
 pub mod parse;
 pub mod plan;
 pub mod project;
+pub mod reuse;
 pub mod runtime_patch;
 mod seal;
 pub mod shadow;

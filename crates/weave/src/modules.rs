@@ -38,6 +38,24 @@ pub fn rules_for<'a>(set: &'a PackSet, module: &str) -> Vec<RuleOf<'a>> {
     packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule })).collect()
 }
 
+/// Puts modules behind those whose rules theirs need; otherwise they stay as they are.
+pub fn in_order_of_need(set: &PackSet, modules: &mut Vec<Module>) {
+    let of_rule = |id: &String| {
+        let pack = set.packs.iter().find(|pack| pack.rules.iter().any(|rule| rule.id == *id));
+        pack.and_then(|pack| pack.module.as_deref())
+    };
+    let mut waiting = std::mem::take(modules);
+    while !waiting.is_empty() {
+        let is_free = |module: &Module| {
+            let rules = rules_for(set, &module.path);
+            let mut needed = rules.iter().flat_map(|of| &of.rule.needs).filter_map(of_rule);
+            needed.all(|path| path == module.path || waiting.iter().all(|other| other.path != path))
+        };
+        let next = waiting.iter().position(is_free).unwrap_or(0); // packs that need each other stay as they are
+        modules.push(waiting.remove(next));
+    }
+}
+
 /// The packages that rules name; what is below `path/...` is looked up in `modules` (path and folder).
 pub fn targets(rules: &[RuleOf<'_>], modules: &[(String, PathBuf)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -22,6 +22,7 @@ use crate::overlay::{Given, Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverla
 use crate::pack::{self, PackSet};
 use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
+use crate::reuse::Question;
 use crate::trimmed;
 use crate::version::ReleaseVersion;
 use crate::versioned::{self, ModuleCache};
@@ -29,6 +30,9 @@ use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
 
 /// The environment variable by which the wrapped tools find the plan.
 pub const PLAN_VARIABLE: &str = "TANDEM_PLAN";
+
+/// The folder of the cache that holds a mark for each command line that has been built.
+const BUILT: &str = "built";
 
 /// What the wrapped tools and the output filter must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,6 +96,12 @@ pub struct Plan {
     _in_use: Option<InUse>,
     /// Removed when the run is over: manifests that the go command may write.
     _scratch: Option<tempfile::TempDir>,
+    /// The same: what the wrapped tools find out about the plain build.
+    reuse: Option<tempfile::TempDir>,
+    /// `go env GOMODCACHE`.
+    real_module_cache: PathBuf,
+    /// The name under which it is kept that this was built, whatever the sources said; none when it is known.
+    first_build: Option<String>,
 }
 
 /// What `tandem.yaml` says.
@@ -169,6 +179,7 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let (mut found, only_functions): (Vec<Module>, Vec<Module>) =
         known.partition(|module| wanted.contains(module.path.as_str()));
     found.extend(project.own_modules_of(&wanted));
+    modules::in_order_of_need(&set, &mut found);
     for module in &found {
         draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
     }
@@ -200,6 +211,7 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
         overlay.warnings.push(format!("{}: {problem}", dir.display()));
     }
     let mut plan = draft.finish(&cache, &go, &project, arguments, user, overlay, shadow)?;
+    plan.real_module_cache = PathBuf::from(env.get("GOMODCACHE"));
     if is_broken_overlay {
         // The go command takes the last one, and refuses it in its own words.
         plan.flags.extend(arguments.overlay.as_ref().map(|file| flag("overlay", file)));
@@ -340,6 +352,9 @@ impl Draft {
             functions: overlay.functions,
             _in_use: None,
             _scratch: None,
+            reuse: Some(cache.scratch()?),
+            real_module_cache: PathBuf::new(),
+            first_build: None,
         };
         plan.point_at_modules(cache, project, arguments)?;
         plan.point_at_overlay(cache, arguments, user)?;
@@ -353,6 +368,36 @@ impl Draft {
 }
 
 impl Plan {
+    /// Lets the compiler's wrapper ask for objects of the plain build of `packages`.
+    pub fn reuse_objects(&mut self, go: &Path, dir: &Path, arguments: &Arguments, packages: &[String]) {
+        let key = Key::new("built").text(&self.mapping.shadow_root).text(dir);
+        let name = key.text(format!("{} {:?} {packages:?}", arguments.command, arguments.flags)).name();
+        let is_known = Cache::open().is_ok_and(|cache| cache.kept::<bool>(BUILT, &name).is_some());
+        self.first_build = (!is_known).then_some(name);
+        // Who vets reads what compiler and vet say of the same package in the order in which they come to it.
+        let is_vet = arguments.command == "vet";
+        let foreign =
+            vec![self.mapping.shadow_root.clone(), self.mapping.cache_root.clone(), self.real_module_cache.clone()];
+        let question = Question::new(go, dir, arguments, packages, &self.mapping.shadow_root)
+            .map(|question| if is_known || is_vet { question.only_for(foreign) } else { question });
+        let is_written =
+            |folder: &tempfile::TempDir| question.is_some_and(|question| question.write(folder.path()).is_ok());
+        self.reuse = self.reuse.take().filter(is_written);
+    }
+
+    /// The folder of that, if there is one.
+    pub fn reuse_folder(&self) -> Option<&Path> {
+        self.reuse.as_ref().map(tempfile::TempDir::path)
+    }
+
+    /// Notes that the run has ended well.
+    pub fn note_success(&self) {
+        if let Some(name) = &self.first_build {
+            // Where it cannot be noted, later runs are slower.
+            let _ = Cache::open().and_then(|cache| cache.keep(BUILT, name, &true));
+        }
+    }
+
     /// A go.mod or go.work that replaces the woven modules.
     fn point_at_modules(&mut self, cache: &Cache, project: &Project, arguments: &Arguments) -> Result<(), WeaveError> {
         // What is unpacked into a module cache of ours must be as easy to remove as all of our cache.

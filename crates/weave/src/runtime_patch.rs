@@ -80,7 +80,14 @@ fn render(template: &str, reasons: &[String], go: &ReleaseVersion) -> String {
         CHECKED_REASONS.iter().filter_map(|name| Some(format!("waitReason{name}-{}", position(name)?))).collect();
     let (guard, end) =
         if go.language() >= (1, 23) { ("", "gp.sleepWhen") } else { ("gp.timer != nil && ", "gp.timer.nextwhen") };
+    let (import, closure) = if go.language() >= (1, 24) {
+        ("\t\"internal/runtime/sys\"\n", "sys.GetClosurePtr")
+    } else {
+        ("", "getclosureptr")
+    };
     template
+        .replace("@CLOSURE_IMPORT@", import)
+        .replace("@CLOSURE@", closure)
         .replace("@CLASSES@", &classes)
         .replace("@ORDER_CHECK@", &checks.join("|"))
         .replace("@SLEEP_GUARD@", guard)

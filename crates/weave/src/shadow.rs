@@ -2,10 +2,12 @@
 //! blocks, functions and statements around the place declare before it. Syntax alone decides this in Go.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use tree_sitter::Node;
 
 use crate::parse::{GoFile, children};
+use crate::token;
 
 /// Every name that Go declares itself.
 const PREDECLARED: [&str; 44] = [
@@ -153,6 +155,86 @@ pub fn package_names<'text>(file: &GoFile<'text>) -> BTreeSet<&'text str> {
     names
 }
 
+/// The same without a tree, for the many files of a package of which nothing else is asked: it takes a tenth of the time.
+pub fn package_names_of_text(text: &str) -> BTreeSet<&str> {
+    let tokens = token::tokens(text).ranges;
+    let words = Words { text, tokens: &tokens };
+    let mut names = BTreeSet::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let next = words.next_statement(at);
+        match (words.word(at), words.word(at + 1)) {
+            ("func", name) => names.extend(is_name(name).then_some(name)), // a method's receiver is none
+            ("type" | "var" | "const", "(") => {
+                let group = Words { text, tokens: &tokens[..next.min(tokens.len())] };
+                let mut at = at + 2;
+                while at < next {
+                    group.add_names(at, &mut names);
+                    at = group.next_statement(at);
+                }
+            }
+            ("type" | "var" | "const", _) => words.add_names(at + 1, &mut names),
+            _ => {}
+        }
+        at = next;
+    }
+    names
+}
+
+/// The tokens of a text.
+struct Words<'text, 'tokens> {
+    text: &'text str,
+    tokens: &'tokens [Range<usize>],
+}
+
+impl<'text> Words<'text, '_> {
+    /// A token; nothing behind the last.
+    fn word(&self, at: usize) -> &'text str {
+        self.tokens.get(at).map_or("", |range| &self.text[range.clone()])
+    }
+
+    /// `a, b` at a place.
+    fn add_names(&self, mut at: usize, names: &mut BTreeSet<&'text str>) {
+        while is_name(self.word(at)) {
+            names.insert(self.word(at));
+            if self.word(at + 1) != "," {
+                return;
+            }
+            at += 2;
+        }
+    }
+
+    /// Where the statement after the one at `at` begins: behind a semicolon, or a line's end that stands for one.
+    fn next_statement(&self, at: usize) -> usize {
+        let mut depth = 0_usize;
+        for here in at..self.tokens.len() {
+            let word = self.word(here);
+            match word {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                ";" if depth == 0 => return here + 1,
+                _ => {}
+            }
+            let end = self.tokens[here].end;
+            let next = self.tokens.get(here + 1).map_or(self.text.len(), |next| next.start);
+            if depth == 0 && may_end_statement(word) && self.text[end..next].contains('\n') {
+                return here + 1;
+            }
+        }
+        self.tokens.len()
+    }
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+/// Whether Go takes a line's end behind this token for a semicolon.
+fn may_end_statement(word: &str) -> bool {
+    let is_last = |last: char| last.is_alphanumeric() || matches!(last, '_' | ')' | ']' | '}' | '"' | '\'' | '`');
+    word.ends_with(is_last) || matches!(word, "++" | "--")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,10 +290,12 @@ mod tests {
 
     #[test]
     fn lists_the_names_of_a_package() {
-        let file = GoFile::parse(
-            "package p\nfunc f() {}\nfunc (t) m() {}\ntype t int\nvar a, b = 1, 2\nvar (\nc int\nd int\n)\nconst (\ne = iota\ng\n)\n",
-        );
-        let file = file.expect("it is Go");
-        assert_eq!(package_names(&file).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f", "g", "t"]);
+        let text = "package p; import (\n\"x\"\n)\nfunc f() { type no int }\nfunc (t) m() {}\ntype t struct {\nno int\n}\nvar a, b = 1 +\nno, 2\n\
+                    var (\nc int\nd = func() {\nvar no int\n}; h, i = no /*\n*/; j int\n)\nconst (\ne = iota\ng\n)\nfunc k[no any]() {}\n";
+        let file = GoFile::parse(text).expect("it is Go");
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "t"];
+        assert_eq!(package_names(&file).into_iter().collect::<Vec<_>>(), names);
+        assert_eq!(package_names_of_text(text).into_iter().collect::<Vec<_>>(), names);
+        assert!(package_names_of_text("func").is_empty() && package_names_of_text("var (\n}").is_empty());
     }
 }

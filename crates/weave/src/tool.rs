@@ -1,7 +1,8 @@
 //! The compiler, the linker and the coverage tool as the go command finds them in the shadow tree: links to the tandem
 //! binary that run the real tool with small changes, so that what they write speaks of real paths.
 //!
-//! * `compile`: a woven module's files are recorded under the module's real folder;
+//! * `compile`: a woven module's files are recorded under the module's real folder; what the plain build has is copied;
+//! * `asm`: what belongs to such a copy is copied, too;
 //! * `link`: the real GOROOT, modules without our replacements, and the manifest of what was woven;
 //! * `cover`: runs on the plain files, and our edits are put into what it made: figures equal a plain build's.
 
@@ -23,6 +24,7 @@ use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
 use crate::manifest;
 use crate::modules;
 use crate::plan::{Mapping, PLAN_VARIABLE};
+use crate::reuse::{self, REFUSING_TOOL, REUSE_VARIABLE, Reuse};
 use crate::versioned;
 
 /// The hidden sub-command through which `go run` starts programs, and tests the plain go command.
@@ -30,7 +32,8 @@ pub const PROGRAM: &str = "program";
 /// The variable that carries `Outside` to it.
 pub const OUTSIDE_VARIABLE: &str = "TANDEM_OUTSIDE";
 /// Variables that a woven run of the go command sets.
-const SET_VARIABLES: [&str; 6] = ["GOROOT", "GOTOOLCHAIN", "GOWORK", "GOMODCACHE", PLAN_VARIABLE, OUTSIDE_VARIABLE];
+const SET_VARIABLES: [&str; 7] =
+    ["GOROOT", "GOTOOLCHAIN", "GOWORK", "GOMODCACHE", PLAN_VARIABLE, REUSE_VARIABLE, OUTSIDE_VARIABLE];
 
 /// What a program that the go command starts would have found without us.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -87,12 +90,10 @@ pub(crate) fn can_be_opened_again(stream: impl AsFd) -> bool {
     !is_regular || appends
 }
 
-/// `tandem program NAME …`: runs a program as if it had been started without us. Returns only when that fails.
-pub fn run_program(arguments: &[OsString]) -> io::Error {
-    let Some((name, arguments)) = arguments.split_first() else { return io::Error::from(io::ErrorKind::InvalidInput) };
+/// Gives a command the environment that it would have had without us.
+pub(crate) fn as_outside(command: &mut Command) -> Outside {
     let text = std::env::var(OUTSIDE_VARIABLE).unwrap_or_default();
     let outside: Outside = serde_json::from_str(&text).unwrap_or_default();
-    let mut command = Command::new(name);
     for (name, value) in &outside.variables {
         match value {
             Some(value) => command.env(name, value),
@@ -100,6 +101,14 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
         };
     }
     command.envs(outside.own_root(std::env::var_os("PATH").unwrap_or_default()));
+    outside
+}
+
+/// `tandem program NAME …`: runs a program as if it had been started without us. Returns only when that fails.
+pub fn run_program(arguments: &[OsString]) -> io::Error {
+    let Some((name, arguments)) = arguments.split_first() else { return io::Error::from(io::ErrorKind::InvalidInput) };
+    let mut command = Command::new(name);
+    let outside = as_outside(&mut command);
     let standard_error = outside.standard_error.and_then(|path| fs::OpenOptions::new().append(true).open(path).ok());
     if let Some(file) = standard_error {
         command.stderr(file);
@@ -110,7 +119,9 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
 /// If the binary was started as a tool of a shadow tree, does that tool's work.
 pub fn run_as_tool() -> Option<ExitCode> {
     let program = PathBuf::from(std::env::args_os().next()?);
-    let name = WRAPPED_TOOLS.into_iter().find(|tool| program.file_name() == Some(OsStr::new(tool)))?;
+    let refusing = REFUSING_TOOL.rsplit('/').next();
+    let mut names = WRAPPED_TOOLS.into_iter().chain(refusing);
+    let name = names.find(|tool| program.file_name() == Some(OsStr::new(tool)))?;
     let (program, root) = in_shadow_tree(program)?;
     let tool = Tool { name, program, arguments: std::env::args_os().skip(1).collect(), root };
     Some(tool.run().unwrap_or_else(|error| {
@@ -145,6 +156,12 @@ struct Tool {
 
 impl Tool {
     fn run(self) -> io::Result<ExitCode> {
+        if self.program.ends_with(REFUSING_TOOL) {
+            return match reuse::refuse(&self.arguments) {
+                Some(mut command) => Err(command.exec()),
+                None => Ok(ExitCode::FAILURE),
+            };
+        }
         let description: Description = serde_json::from_slice(&fs::read(self.root.join(DESCRIPTION))?)?;
         let below = self.program.strip_prefix(&self.root).unwrap_or(&self.program);
         let real = description.real_root.join(below);
@@ -152,7 +169,8 @@ impl Tool {
             return self.version(&real);
         }
         match self.name {
-            "compile" => self.compile(&real),
+            "asm" => self.assemble(&real),
+            "compile" => self.compile(&real, &description),
             "link" => self.link(&real, &description, read_plan()?.as_ref()),
             _ => cover::run(&real, &self.arguments, &self.root, &description, read_plan()?.as_ref()),
         }
@@ -160,7 +178,7 @@ impl Tool {
 
     /// What the go command takes for the tool's identity: other than the plain tool's where the output is.
     fn version(self, real: &Path) -> io::Result<ExitCode> {
-        if self.name == "compile" {
+        if matches!(self.name, "asm" | "compile") {
             return Err(Command::new(real).args(self.arguments).exec());
         }
         let output = Command::new(real).args(&self.arguments).output()?;
@@ -173,8 +191,25 @@ impl Tool {
         Ok(ExitCode::from(output.status.code().unwrap_or(1) as u8))
     }
 
-    fn compile(self, real: &Path) -> io::Result<ExitCode> {
+    fn assemble(self, real: &Path) -> io::Result<ExitCode> {
+        let arguments = Expanded::read(self.arguments)?;
+        let words = &arguments.words;
+        let output = words.iter().position(|word| word == "-o").and_then(|at| words.get(at + 1)).map(Path::new);
+        if let Some((output, aside)) = output.and_then(|output| Some((output, reuse::assembled(output)?))) {
+            fs::copy(aside, output)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Command::new(real).args(arguments.into_arguments()?).exec())
+    }
+
+    fn compile(self, real: &Path, description: &Description) -> io::Result<ExitCode> {
         let mut arguments = Expanded::read(self.arguments)?;
+        if let Some(folder) = Reuse::folder() {
+            let reuse = Reuse { folder: &folder, root: &self.root, description };
+            if reuse.take(&arguments.words, || read_plan().ok().flatten()).is_some() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
         let cache = self.root.parent().and_then(Path::parent).unwrap_or(&self.root);
         let places = [cache.join(modules::KIND), cache.join(versioned::KIND)];
         let is_woven = |file: &&OsString| places.iter().any(|place| Path::new(file).starts_with(place));

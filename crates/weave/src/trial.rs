@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::error::WeaveError;
 use crate::goroot::WOVEN_GO;
 use crate::plan::PLAN_VARIABLE;
+use crate::reuse::REUSE_VARIABLE;
 
 /// Compiles packages of a shadow GOROOT; gives those that do not compile, each with the first thing that is wrong.
 pub fn compile<'a>(
@@ -17,7 +18,12 @@ pub fn compile<'a>(
     let go = root.join(WOVEN_GO);
     let mut command = Command::new(&go);
     command.arg("build").args(packages).arg("tandem/rt").current_dir(root.join("src"));
-    command.env("GOROOT", root).env("GOTOOLCHAIN", "local").env("GOWORK", "off").env_remove(PLAN_VARIABLE);
+    command
+        .env("GOROOT", root)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOWORK", "off")
+        .env_remove(PLAN_VARIABLE)
+        .env_remove(REUSE_VARIABLE);
     command.env("GOFLAGS", "-v=false"); // says nothing, but is there: flags of `go env -w` do not count
     let output = command.output().map_err(|error| WeaveError::GoBroken {
         command: format!("{} build", go.display()),

@@ -43,15 +43,15 @@ pub struct Warmed {
 pub fn warm(arguments: &[OsString], on_compiled: impl FnMut(&str) + Send + 'static) -> Result<Warmed, WeaveError> {
     let go = go::find_go()?;
     let build: Vec<OsString> = std::iter::once("build".into()).chain(arguments.iter().cloned()).collect();
-    let (plan, arguments, dir) = go::plan(&go, &build)?;
+    let (mut plan, arguments, dir) = go::plan(&go, &build)?;
     if arguments.rest.iter().any(is_output_flag) {
         let message = "tandem: warm builds no program: leave -o out".to_owned();
         return Err(WeaveError::GoRefused { message, code: 2 });
     }
     // The go command reads flags before packages only.
     let (flags, packages) = arguments.rest.split_at(arguments.rest.len() - arguments.packages.len());
-    let everything: Vec<OsString> = plan.own_modules.iter().map(|path| format!("{path}/...").into()).collect();
-    let wanted = if packages.is_empty() { &everything[..] } else { packages };
+    let own: Vec<OsString> = plan.own_modules.iter().map(|path| format!("{path}/...").into()).collect();
+    let wanted = if packages.is_empty() { &own[..] } else { packages };
     let filter = PathFilter::new(&plan.mapping, &dir, false);
 
     let mut list = woven_go(&plan, &arguments, "list");
@@ -60,6 +60,9 @@ pub fn warm(arguments: &[OsString], on_compiled: impl FnMut(&str) + Send + 'stat
     let count = |wanted| Count { packages: kinds.values().filter(|kind| **kind == wanted).count(), compiled: 0 };
     let (mut standard, mut others) = (count(Kind::Standard), count(Kind::Other));
 
+    let everything: Vec<String> =
+        std::iter::once("std".into()).chain(wanted.iter().map(|word| word.to_string_lossy().into_owned())).collect();
+    plan.reuse_objects(&go, &dir, &arguments, &everything);
     let mut compile = woven_go(&plan, &arguments, "build");
     let other_packages = kinds.iter().filter(|(_, kind)| **kind == Kind::Other).map(|(path, _)| path);
     compile.arg("-v").args(flags).arg("std").args(other_packages);

@@ -206,10 +206,8 @@ struct FileWork {
 impl Package {
     fn declares(&self, name: &str) -> bool {
         let declared = self.declared.get_or_init(|| {
-            let files = self.files.iter().map(|file| GoFile::parse_leniently(&file.plain));
-            files
-                .flat_map(|file| shadow::package_names(&file).into_iter().map(str::to_owned).collect::<Vec<_>>())
-                .collect()
+            let names = self.files.iter().flat_map(|file| shadow::package_names_of_text(&file.plain));
+            names.map(str::to_owned).collect()
         });
         declared.contains(name)
     }

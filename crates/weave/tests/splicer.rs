@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use weave::parse::GoFile;
 use weave::signature::Namer;
 use weave::splice::{Edit, apply};
-use weave::{directive, weave as engine};
+use weave::{directive, shadow, weave as engine};
 
 /// One file in so many, unless all are wanted.
 const SAMPLE: usize = 41;
@@ -68,6 +68,9 @@ fn check(checker: &Checker, path: &Path, plain: &str, functions: &mut Functions)
     let Some(file) = GoFile::parse(plain) else {
         return checker.send(&name, plain, "");
     };
+    let mut names = shadow::package_names(&file);
+    names.remove(","); // the tree counts it among them
+    assert_eq!(shadow::package_names_of_text(plain), names, "{name}");
     let mut edits = Vec::new();
     let mut comments = Vec::new();
     for function in file.functions() {

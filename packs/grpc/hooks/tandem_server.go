@@ -21,7 +21,7 @@ var tandemServer = tandem_rt.NewOp("grpc.server", "tandem/google.golang.org/grpc
 type tandemServed struct {
 	context.Context
 	server *Server
-	span   atomic.Pointer[tandem_rt.Span] // nil: has ended, and these were its ids:
+	span   atomic.Pointer[tandem_rt.Span] // nil: has ended, and these were its ids, which is all there is to know:
 
 	trace   [16]byte
 	id      [8]byte
@@ -38,7 +38,8 @@ func tandemServe(stream *transport.TandemStream) *tandemServed {
 		// Served by net/http, whose span continues the trace already.
 		span = tandem_rt.Start(tandemServer, nil).Capture()
 	} else {
-		span = tandem_rt.StartRemote(tandemServer, stream.Header("traceparent"), stream.Header("tracestate"))
+		incoming := stream.Incoming()
+		span = tandem_rt.StartIncoming(tandemServer, &incoming)
 	}
 	if span == nil {
 		return nil
@@ -136,7 +137,10 @@ func (c *tandemServed) end(stream *transport.TandemStream, method string, ctx co
 		span.SetError(name, "")
 	}
 	c.trace, c.id, c.sampled = span.TraceID(), span.SpanID(), span.Sampled()
-	if span.Withdraw() {
+	if remains := span.Remains(); remains != nil {
+		c.span.Store(remains)
+		span.Withdraw()
+	} else if span.Withdraw() {
 		c.span.Store(nil)
 	}
 	span.End()

@@ -1,9 +1,9 @@
 package transport
 
 import (
+	"context"
 	"net"
 	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/metadata"
@@ -52,46 +52,56 @@ type TandemCall struct {
 	Span *tandem_rt.Span // whose trace goes out with the call; nil: none
 	Peer *TandemPeer     // whom the last attempt went to
 
-	// The header's text lies here since it is written out later, by another goroutine. It never changes once made:
-	// another attempt may find it in use.
-	text [55]byte
-	made bool
+	// The headers' texts lie here since they are written out later, by another goroutine. They never change once made:
+	// another attempt may find them in use.
+	context tandem_rt.Outgoing
+	made    bool
 }
 
-// tandemHeaders appends traceparent and tracestate, unless the program sends a traceparent of its own.
-func tandemHeaders(fields []hpack.HeaderField, call *TandemCall, peer *TandemPeer) []hpack.HeaderField {
+// tandemHeaders appends the trace's headers and its baggage, unless the program says itself which trace the call belongs to.
+func tandemHeaders(ctx context.Context, fields []hpack.HeaderField, call *TandemCall, peer *TandemPeer) []hpack.HeaderField {
 	if call == nil {
 		return fields
 	}
 	call.Peer = peer
-	if call.Span == nil {
+	if call.Span == nil || tandemHasParent(fields) {
 		return fields
 	}
-	for i := range fields {
-		if fields[i].Name == "traceparent" {
-			return fields
-		}
-	}
 	if !call.made {
-		call.made = len(call.Span.AppendTraceparent(call.text[:0])) == len(call.text)
-		if !call.made {
-			return fields
-		}
+		call.made = true
+		call.context.Fill(call.Span, ctx)
 	}
-	// "Sensitive" keeps both sides from indexing what never comes again, which would push out what does. But the first one
-	// of a connection is indexed, so that the others need not spell out their name.
-	again := !atomic.CompareAndSwapUint32(&peer.named, 0, 1)
-	fields = append(fields, hpack.HeaderField{Name: "traceparent", Value: call.header(), Sensitive: again})
-	if state := call.Span.Tracestate(); state != "" {
-		fields = append(fields, hpack.HeaderField{Name: "tracestate", Value: state, Sensitive: true})
+	own := len(fields)
+	for heads := call.context.Heads(); heads != 0; heads &= heads - 1 {
+		name, value := call.context.Header(heads)
+		if tandemHas(fields[:own], name.Lower) {
+			continue
+		}
+		// "Sensitive" keeps both sides from indexing what never comes again, which would push out what does. But the first one
+		// of a connection is indexed, so that the others need not spell out their name.
+		again := len(fields) != own || !atomic.CompareAndSwapUint32(&peer.named, 0, 1)
+		fields = append(fields, hpack.HeaderField{Name: name.Lower, Value: value, Sensitive: again})
 	}
 	return fields
 }
 
-// header is the text as a string, not copied. (unsafe.String is newer than the Go of grpc before 1.63.)
-func (c *TandemCall) header() string {
-	text := c.text[:]
-	return *(*string)(unsafe.Pointer(&text))
+// tandemHasParent says whether headers name the span that a call belongs to.
+func tandemHasParent(fields []hpack.HeaderField) bool {
+	for _, parent := range tandem_rt.Parents() {
+		if tandemHas(fields, parent.Lower) {
+			return true
+		}
+	}
+	return false
+}
+
+func tandemHas(fields []hpack.HeaderField, name string) bool {
+	for i := range fields {
+		if fields[i].Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // TandemStream is what a stream knows of its call on the server's side.
@@ -108,6 +118,14 @@ func tandemIncoming(stream *TandemStream, mdata metadata.MD, peer *TandemPeer, c
 		peer.set(conn)
 	}
 	stream.metadata, stream.Peer = mdata, peer
+}
+
+// Incoming is the context that came with the call.
+func (s *TandemStream) Incoming() (incoming tandem_rt.Incoming) {
+	for _, header := range tandem_rt.Carriers() {
+		incoming.Catch(header.Lower, s.metadata[header.Lower])
+	}
+	return incoming
 }
 
 // Header returns the value of a header that came with the call, or nothing unless it came exactly once.

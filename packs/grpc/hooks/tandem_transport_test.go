@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net"
 	"testing"
 
@@ -18,26 +19,27 @@ func TestTandemHeaders(t *testing.T) {
 	}
 	defer span.End()
 	var peer TandemPeer
+	ctx := context.Background()
 	call := &TandemCall{Span: span}
-	fields := tandemHeaders(nil, call, &peer)
+	fields := tandemHeaders(ctx, nil, call, &peer)
 	if len(fields) != 2 || fields[0].Value != span.Traceparent() || fields[1].Value != "a=b" || fields[0].Sensitive {
 		t.Errorf("first attempt: %v", fields)
 	}
-	fields = tandemHeaders(nil, call, &peer)
+	fields = tandemHeaders(ctx, nil, call, &peer)
 	if len(fields) != 2 || fields[0].Value != span.Traceparent() || !fields[0].Sensitive {
 		t.Errorf("second attempt: %v", fields)
 	}
 	own := []hpack.HeaderField{{Name: "traceparent", Value: "theirs"}}
-	if fields = tandemHeaders(own, call, &peer); len(fields) != 1 {
+	if fields = tandemHeaders(ctx, own, call, &peer); len(fields) != 1 {
 		t.Errorf("beside the program's own: %v", fields)
 	}
-	if fields = tandemHeaders(nil, nil, &peer); fields != nil {
+	if fields = tandemHeaders(ctx, nil, nil, &peer); fields != nil {
 		t.Errorf("without a call: %v", fields)
 	}
 	room := make([]hpack.HeaderField, 0, 2)
 	if n := testing.AllocsPerRun(100, func() {
 		call.made = false
-		tandemHeaders(room, call, &peer)
+		tandemHeaders(ctx, room, call, &peer)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -4,13 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
+	"time"
 )
 
 func main() {
@@ -40,8 +43,18 @@ func logs(_ http.ResponseWriter, r *http.Request) {
 	json.With("trace_id", "mine").Info("own id before")
 	text := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: upper}))
 	text.Info("text, replaced", "number", 5)
+	hides := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: hide}))
+	hides.With("password", "1234").WithGroup("user").Info("hidden", "password", "5678", slog.Group("inner", "password", "90"))
 	slog.New(&wrapper{slog.NewJSONHandler(os.Stdout, nil)}).Info("nested handlers", "number", 6)
 	slog.New(&lines{}).Info("somebody else's handler", "number", 7)
+	slog.New(&lines{}).With("with", 8).WithGroup("group").Info("somebody else's handler in a group", "number", 9)
+	json.Debug("nobody sees this")
+	json.Log(r.Context(), slog.LevelWarn+2, "between levels", slog.Group("group", slog.Duration("took", 1500*time.Millisecond), slog.Group("", slog.Bool("deep", true))),
+		"list", []string{"a", "b"}, "map", map[string]any{"x": 1.5}, "error", errors.New("no"), "large", uint64(math.MaxUint64), "valuer", valuer{}, "at", time.Unix(1700000000, 0))
+	slog.New(&forwards{json}).Info("handed on to another logger", "number", 10)
+	record := slog.NewRecord(time.Now(), slog.LevelInfo, "made by hand", 0)
+	check(json.With("with", 11).Handler().Handle(r.Context(), record))
+	slog.New(&later{json.Handler()}).Info("written by another goroutine", "number", 12)
 }
 
 // upper is a ReplaceAttr that sees every attribute.
@@ -50,6 +63,14 @@ func upper(groups []string, attribute slog.Attr) slog.Attr {
 		return slog.Attr{}
 	}
 	attribute.Key = "x." + attribute.Key
+	return attribute
+}
+
+// hide is a ReplaceAttr that hides secrets.
+func hide(_ []string, attribute slog.Attr) slog.Attr {
+	if attribute.Key == "password" {
+		attribute.Value = slog.StringValue("…")
+	}
 	return attribute
 }
 
@@ -76,6 +97,35 @@ func (*lines) Handle(_ context.Context, record slog.Record) error {
 	fmt.Println()
 	return nil
 }
+
+// forwards is a handler that hands records on to a logger.
+type forwards struct{ logger *slog.Logger }
+
+func (*forwards) Enabled(context.Context, slog.Level) bool { return true }
+func (f *forwards) WithAttrs([]slog.Attr) slog.Handler     { return f }
+func (f *forwards) WithGroup(string) slog.Handler          { return f }
+func (f *forwards) Handle(ctx context.Context, record slog.Record) error {
+	var attributes []slog.Attr
+	record.Attrs(func(attribute slog.Attr) bool {
+		attributes = append(attributes, attribute)
+		return true
+	})
+	f.logger.LogAttrs(ctx, record.Level, record.Message, attributes...)
+	return nil
+}
+
+// later is a handler that has records written elsewhere.
+type later struct{ slog.Handler }
+
+func (l *later) Handle(_ context.Context, record slog.Record) error {
+	done := make(chan error)
+	go func() { done <- l.Handler.Handle(context.Background(), record) }()
+	return <-done
+}
+
+type valuer struct{}
+
+func (valuer) LogValue() slog.Value { return slog.GroupValue(slog.Int("number", 13)) }
 
 func check(err error) {
 	if err != nil {

@@ -106,12 +106,63 @@ func TestTandemOutgoing(t *testing.T) {
 	}
 	var wire tandemWire
 	wire.fill(&Transport{}, theirs)
-	if wire.traceparent[0] != 0 {
+	if wire.Heads() != 0 {
 		t.Error("a second traceparent")
 	}
 	wire.fill(&Transport{}, plain)
-	if string(wire.traceparent[:]) != span.Traceparent() {
-		t.Errorf("%s", wire.traceparent)
+	if name, value := wire.Header(wire.Heads()); name.Lower != "traceparent" || value != span.Traceparent() {
+		t.Errorf("%s: %s", name.Lower, value)
+	}
+}
+
+// What goes out is written as headers; one that the caller has written himself is not written again.
+func TestTandemWire(t *testing.T) {
+	var incoming tandem_rt.Incoming
+	incoming.Catch("Traceparent", []string{"00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01"})
+	incoming.Catch("Tracestate", []string{"a=b", "c=d"})
+	incoming.Catch("Baggage", []string{"user=alice", "bad member", "id=1"})
+	span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
+	defer span.End()
+	written := func(header Header) string {
+		var wire tandemWire
+		var carrier tandemCarrier
+		var text strings.Builder
+		wire.fill(&Transport{}, &Request{Header: header})
+		w := carrier.carry(bufio.NewWriter(&text), &wire)
+		tandemUncarry(&w).write()
+		w.(*bufio.Writer).Flush()
+		return text.String()
+	}
+	trace := "traceparent: " + span.Traceparent() + "\r\ntracestate: a=b,c=d\r\n"
+	if got, want := written(Header{}), trace+"baggage: user=alice,id=1\r\n"; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+	if got := written(Header{"Baggage": {"mine=1"}}); got != trace {
+		t.Errorf("%q instead of %q", got, trace)
+	}
+	if got := written(Header{"Traceparent": {"theirs"}}); got != "" {
+		t.Errorf("%q beside the caller's own", got)
+	}
+}
+
+// A context that is kept beyond its request still has all that its children take over.
+func TestTandemContextKeepsBaggage(t *testing.T) {
+	for _, baggage := range []string{"", "user=alice"} {
+		var incoming tandem_rt.Incoming
+		incoming.Catch("Traceparent", []string{"00-0102030405060708090a0b0c0d0e0f10-1112131415161718-03"})
+		incoming.Catch("Tracestate", []string{"a=b"})
+		incoming.Catch("Baggage", []string{baggage})
+		w := &response{req: &Request{ctx: context.Background()}}
+		span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
+		w.tandemCarry(span)
+		ctx, want := w.req.ctx, span.Traceparent()
+		w.tandemRelease(span)
+		span.End()
+		tandem_rt.StartRemote(tandemServerOp, "", "").End() // in the same record
+		kept := tandem_rt.FromContext(ctx)
+		if kept.Traceparent() != want || kept.Tracestate() != "a=b" || kept.Baggage() != baggage {
+			t.Errorf("%s %s %s", kept.Traceparent(), kept.Tracestate(), kept.Baggage())
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"context"
 	"io"
 	_ "unsafe" // for linkname
 
@@ -13,7 +14,7 @@ import (
 // response's headers are there.
 //
 // The trace travels in headers that are added where the request is written to the wire, so that the caller's Request is
-// never changed. Where the caller has set a traceparent himself, it stays, unless it is of our own trace: then the span
+// never changed. Where the caller has said himself which trace the request belongs to, that stays, unless it is of our own trace: then the span
 // that sends the request is the closer parent (reverse proxies copy the headers of the request they received).
 
 var tandemClientOp = tandem_rt.NewOp("net/http.client", "tandem/net/http", tandem_rt.KindClient, "{http.request.method}")
@@ -115,54 +116,70 @@ func tandemVersion(major, minor int) string {
 // tandemOutgoing returns the request as it is sent: without the headers of our own trace, which are about to be written
 // anew. Only then is it a copy.
 func tandemOutgoing(req *Request) *Request {
-	theirs := req.Header["Traceparent"]
-	if len(theirs) == 0 {
+	if !tandemHasParent(req.Header) {
 		return req
 	}
-	span := tandem_rt.Current()
-	if span == nil || !tandemSameTrace(theirs[0], span) {
+	var theirs tandem_rt.Incoming
+	for _, header := range tandem_rt.Carriers() {
+		theirs.Catch(header.Canonical, req.Header[header.Canonical])
+	}
+	if !theirs.Continues(tandem_rt.Current()) {
 		return req
 	}
 	outgoing := new(Request)
 	*outgoing = *req
 	outgoing.Header = req.Header.Clone()
-	delete(outgoing.Header, "Traceparent")
-	delete(outgoing.Header, "Tracestate")
+	for _, header := range tandem_rt.Carriers() {
+		if header.Lower != "baggage" { // what that says is the program's
+			delete(outgoing.Header, header.Canonical)
+		}
+	}
 	return outgoing
 }
 
-func tandemSameTrace(traceparent string, span *tandem_rt.Span) bool {
-	var ours [tandem_rt.TraceparentSize]byte
-	const end = len("00-0102030405060708090a0b0c0d0e0f10")
-	return len(traceparent) > end && traceparent[2:end] == string(span.AppendTraceparent(ours[:0])[2:end])
+// tandemHasParent says whether headers name the span that a request belongs to.
+func tandemHasParent(header Header) bool {
+	for _, parent := range tandem_rt.Parents() {
+		if len(header[parent.Canonical]) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // tandemWire is what a transportRequest carries from the goroutine that has the span to the one that writes.
 type tandemWire struct {
-	traceparent [tandem_rt.TraceparentSize]byte // first byte 0: nothing to write
-	tracestate  string
+	tandem_rt.Outgoing
+	body *tandem_rt.Span // whose body does work of its own when it is read; nil: it lies in memory
 }
 
-// fill takes the ids of the current span, unless the caller has his own.
+// fill takes the context of the current span, unless the caller has his own.
 func (wire *tandemWire) fill(t *Transport, req *Request) {
 	span := tandem_rt.Current()
-	if span == nil || t.tandemDry || len(req.Header["Traceparent"]) != 0 {
+	if span == nil || t.tandemDry {
 		return
 	}
-	span.AppendTraceparent(wire.traceparent[:0])
-	if state := span.Tracestate(); tandemPrintable(state) {
-		wire.tracestate = state
+	if req.Body != nil && req.Body != NoBody && req.GetBody == nil {
+		wire.body = span.Capture()
 	}
+	if tandemHasParent(req.Header) {
+		return
+	}
+	tandemFill(&wire.Outgoing, span, req.ctx, req.Header)
 }
 
-// tandemPrintable keeps what came from elsewhere from breaking a header.
-func tandemPrintable(text string) bool {
-	for index := 0; index < len(text); index++ {
-		if text[index] < ' ' || text[index] > '~' {
-			return false
+// tandemFill takes a span's context, without the headers that the caller has written himself.
+func tandemFill(out *tandem_rt.Outgoing, span *tandem_rt.Span, ctx context.Context, header Header) {
+	if ctx == nil { // N.B. Not a nil interface of another type.
+		out.Fill(span, nil)
+	} else {
+		out.Fill(span, ctx)
+	}
+	for heads := out.Heads(); heads != 0; heads &= heads - 1 {
+		if name, _ := out.Header(heads); len(header[name.Canonical]) != 0 {
+			out.Without(name.Lower)
 		}
 	}
-	return true
 }
 
 // tandemCarrier lets a persistConn hand the headers to Request.write, which knows nothing of connections.
@@ -171,13 +188,24 @@ type tandemCarrier struct {
 	wire *tandemWire
 }
 
-// carry is what writeLoop writes to.
+// carry is what writeLoop writes to. Its goroutine belongs to no request, but reads the request's body.
 func (c *tandemCarrier) carry(w *bufio.Writer, wire *tandemWire) io.Writer {
-	if wire.traceparent[0] == 0 {
+	if wire.body != nil {
+		tandem_rt.Resume(wire.body)
+	}
+	if wire.Heads() == 0 {
 		return w
 	}
 	c.Writer, c.wire = w, wire
 	return c
+}
+
+// written is called when the request is written.
+func (wire *tandemWire) written() {
+	if wire.body != nil {
+		wire.body = nil
+		tandem_rt.Restore(nil)
+	}
 }
 
 // tandemUncarry gives Request.write its writer back, and the headers to add.
@@ -195,11 +223,11 @@ func (c tandemCarrier) write() {
 	if c.wire == nil {
 		return
 	}
-	c.Writer.WriteString("Traceparent: ")
-	c.Writer.Write(c.wire.traceparent[:])
-	if c.wire.tracestate != "" {
-		c.Writer.WriteString("\r\nTracestate: ")
-		c.Writer.WriteString(c.wire.tracestate)
+	for heads := c.wire.Heads(); heads != 0; heads &= heads - 1 {
+		name, value := c.wire.Header(heads)
+		c.Writer.WriteString(name.Lower)
+		c.Writer.WriteString(": ")
+		c.Writer.WriteString(value)
+		c.Writer.WriteString("\r\n")
 	}
-	c.Writer.WriteString("\r\n")
 }

@@ -12,7 +12,7 @@ import (
 
 // The request's context carries its span, without costing an allocation: the response itself, seen as another type, is
 // that context. It may be kept beyond the request. It never shows another request's span: when a span's record is about
-// to be reused, its ids stay behind in the response.
+// to be reused, its ids stay behind in the response, or a record of its own where there is a tracestate or baggage.
 
 // tandemResponse is what a response carries for its request's context.
 type tandemResponse struct {
@@ -38,7 +38,10 @@ func (w *response) tandemRelease(span *tandem_rt.Span) {
 	}
 	ids := w.tandemIDs()
 	ids.trace, ids.span, ids.sampled = span.TraceID(), span.SpanID(), span.Sampled()
-	if span.Withdraw() {
+	if remains := span.Remains(); remains != nil {
+		atomic.StorePointer(&w.tandem.span, unsafe.Pointer(remains))
+		span.Withdraw()
+	} else if span.Withdraw() {
 		atomic.StorePointer(&w.tandem.span, nil)
 	}
 }

@@ -25,35 +25,24 @@ type tandemConn struct {
 
 // tandemHeaders are the request headers that a span needs.
 type tandemHeaders struct {
-	traceparent, tracestate, userAgent string
+	tandem_rt.Incoming
+	userAgent string
 }
 
 // catch looks at one header of the request.
 func (c *tandemConn) catch(key string, values []string) {
-	if len(key) == len("Traceparent") || len(key) == len("User-Agent") {
-		c.headers.catch(key, values)
-	}
-}
-
-func (h *tandemHeaders) catch(key string, values []string) {
-	switch {
-	case len(values) == 0:
-	case key == "User-Agent":
-		h.userAgent = values[0]
-	case key == "Traceparent" && len(values) == 1: // more than one: none is to be trusted
-		h.traceparent = values[0]
-	case key == "Tracestate" && len(values) == 1:
-		h.tracestate = values[0]
-	case key == "Tracestate":
-		h.tracestate = strings.Join(values, ",")
+	if key == "User-Agent" && len(values) != 0 {
+		c.headers.userAgent = values[0]
+	} else if tandem_rt.MayCarry(key) {
+		c.headers.Catch(key, values)
 	}
 }
 
 // tandemServerStart begins the span of the request that c is about to hand to the handler.
 func tandemServerStart(c *conn, w *response) {
-	headers := c.tandem.headers
+	span := tandem_rt.StartIncoming(tandemServerOp, &c.tandem.headers.Incoming)
+	userAgent := c.tandem.headers.userAgent
 	c.tandem.headers = tandemHeaders{}
-	span := tandem_rt.StartRemote(tandemServerOp, headers.traceparent, headers.tracestate)
 	if span == nil {
 		return
 	}
@@ -62,7 +51,7 @@ func tandemServerStart(c *conn, w *response) {
 	tandemMethod(span, w.req.Method)
 	if span.Recording() {
 		c.tandem.describe(span, w.req)
-		tandemRequest(span, w.req, headers.userAgent)
+		tandemRequest(span, w.req, userAgent)
 	}
 }
 

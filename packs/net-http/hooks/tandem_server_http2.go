@@ -12,16 +12,16 @@ func tandemServerStartHTTP2(req *Request) *tandem_rt.Span {
 	if !tandemServerOp.On() {
 		return nil
 	}
-	var headers tandemHeaders
-	for _, key := range [...]string{"Traceparent", "Tracestate", "User-Agent"} {
-		headers.catch(key, req.Header[key])
+	var incoming tandem_rt.Incoming
+	for _, header := range tandem_rt.Carriers() {
+		incoming.Catch(header.Canonical, req.Header[header.Canonical])
 	}
-	span := tandem_rt.StartRemote(tandemServerOp, headers.traceparent, headers.tracestate)
+	span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
 	if span == nil {
 		return nil
 	}
 	req.ctx = context.WithValue(req.Context(), tandem_rt.ContextKey, span.Capture())
-	tandemServerAttributes(span, req, headers.userAgent, "2")
+	tandemServerAttributes(span, req, req.Header.Get("User-Agent"), "2")
 	return span
 }
 

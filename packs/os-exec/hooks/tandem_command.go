@@ -33,24 +33,38 @@ func tandemStart(c *Cmd, environment []string) []string {
 // tandemEnvironment puts the span's context into an environment, unless the caller has put another one there: one that is not
 // simply handed on from our own.
 func tandemEnvironment(environment []string, span *tandem_rt.Span) []string {
-	const parent, state = "TRACEPARENT=", "TRACESTATE="
+	var out tandem_rt.Outgoing
+	out.Fill(span, nil)
 	kept := environment[:0:0]
 	for _, variable := range environment {
-		switch {
-		case strings.HasPrefix(variable, parent):
-			if variable[len(parent):] != tandem_rt.InheritedTraceparent() {
-				return environment
-			}
-		case strings.HasPrefix(variable, state): // goes with the other
-		default:
+		name, value, _ := strings.Cut(variable, "=")
+		header, carries := tandemCarrier(name, tandem_rt.Carriers())
+		if _, is := tandemCarrier(name, tandem_rt.Parents()); is && value != tandem_rt.Inherited(header) {
+			return environment
+		}
+		if header.Lower == "baggage" && (value != tandem_rt.Inherited(header) || span.Baggage() == "") { // the caller's own
+			out.Without(header.Lower)
+			carries = false
+		}
+		if !carries {
 			kept = append(kept, variable)
 		}
 	}
-	kept = append(kept, parent+span.Traceparent())
-	if tracestate := span.Tracestate(); tracestate != "" {
-		kept = append(kept, state+tracestate)
+	for heads := out.Heads(); heads != 0; heads &= heads - 1 {
+		header, value := out.Header(heads)
+		kept = append(kept, header.Variable+"="+value)
 	}
 	return kept
+}
+
+// tandemCarrier returns the header among those that a variable stands for.
+func tandemCarrier(variable string, among []tandem_rt.Header) (header tandem_rt.Header, found bool) {
+	for _, header := range among {
+		if header.Variable == variable {
+			return header, true
+		}
+	}
+	return header, false
 }
 
 // tandemStarted follows the attempt to start the command.

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use deliver::Batch;
 use record::layout::FIRST_FUNCTION;
 use record::{
-    Active, Control, FunctionNumber, Identity, Memory, MonotonicNanos, OpenError, Ring, SeriesReader, Tables,
+    Active, Control, FunctionNumber, Identity, LogRecord, Memory, MonotonicNanos, OpenError, ProgramCounters, Ring,
+    SeriesReader, Tables,
 };
 
 use crate::AccountMap;
 use crate::assemble::{Assembler, Ending};
 use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::logs::LogAssembler;
 use crate::measure::Measure;
 use crate::statistics::Statistics;
 
@@ -40,8 +43,12 @@ pub(crate) struct Session {
     series: SeriesReader,
     functions: FunctionReader,
     assembler: Assembler,
+    logs: LogAssembler,
     recent: Recent,
+    /// What the program had counted about itself at the last look.
+    counted: ProgramCounters,
     waiting_since: Option<Instant>,
+    logs_waiting_since: Option<Instant>,
     /// The kernel's accounts; kept, for a program may connect again.
     pub(crate) accounts: Option<AccountMap>,
     /// The kernel half has been told about the process.
@@ -59,7 +66,8 @@ impl Session {
     /// Begins to read a program's memory. Without a pidfd the program has ended already.
     pub(crate) fn open(pid: u32, pidfd: Option<OwnedFd>, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
         let memory = Memory::open(memory)?;
-        let resource = Arc::new(process::resource(pid, memory.header(), &memory.resource()));
+        let text = memory.resource();
+        let resource = Arc::new(process::resource(pid, memory.header(), &text));
         Ok(Self {
             pid,
             pidfd,
@@ -68,9 +76,13 @@ impl Session {
             next_ring: 0,
             series: memory.series(),
             functions: FunctionReader { tables: memory.tables(), seen: HashMap::new() },
-            assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version),
+            logs: LogAssembler::new(memory.tables(), Arc::clone(&resource), &memory.header().tandem_version),
+            assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version)
+                .within(Limits::parse(&text)),
             recent: Recent::default(),
+            counted: ProgramCounters::default(),
             waiting_since: None,
+            logs_waiting_since: None,
             accounts: None,
             watched: false,
             memory,
@@ -124,7 +136,9 @@ impl Session {
             }
             let ring = &mut self.rings[index];
             let drained = ring.drain(|record| {
-                if let Some(span) = self.assembler.record(record, Ending::Recorded, offset, tools.measure) {
+                if LogRecord::is_one(record) {
+                    tools.statistics.logs += u64::from(self.logs.record(record, offset));
+                } else if let Some(span) = self.assembler.record(record, Ending::Recorded, offset, tools.measure) {
                     self.recent.add(span.span_id);
                     tools.statistics.count(span);
                 }
@@ -133,15 +147,20 @@ impl Session {
             fullest = fullest.max(drained.level * 8 / ring.size());
             let dropped = ring.take_dropped();
             tools.statistics.ring_full = tools.statistics.ring_full.saturating_add(dropped);
+            let dropped_logs = ring.take_dropped_logs();
+            tools.statistics.ring_full_logs = tools.statistics.ring_full_logs.saturating_add(dropped_logs);
             if let Some(garbage) = drained.garbage {
                 tools.statistics.fault(garbage.name(), 1);
             }
         }
-        for (cause, count) in self.assembler.take_faults() {
+        for (cause, count) in self.assembler.take_faults().into_iter().chain(self.logs.take_faults()) {
             tools.statistics.fault(cause, count);
         }
         if self.waiting_since.is_none() && self.assembler.waiting() > 0 {
             self.waiting_since = Some(Instant::now());
+        }
+        if self.logs_waiting_since.is_none() && self.logs.waiting() > 0 {
+            self.logs_waiting_since = Some(Instant::now());
         }
         fullest
     }
@@ -154,6 +173,10 @@ impl Session {
             self.assembler.counts(&delta, tools.measure);
         });
         self.functions.take(&self.memory.active_functions(), tools.statistics);
+        let counted = self.control.counters();
+        tools.statistics.met_limits(self.counted, counted);
+        tools.statistics.cut_logs += counted.cut_logs.saturating_sub(self.counted.cut_logs);
+        self.counted = counted;
     }
 
     /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.
@@ -183,6 +206,16 @@ impl Session {
         }
         self.waiting_since = None;
         self.assembler.take().map(Arc::new)
+    }
+
+    /// The same of log records.
+    pub(crate) fn logs_due(&mut self, all: bool) -> Option<Arc<Batch>> {
+        let old = self.logs_waiting_since.is_some_and(|since| since.elapsed() >= BATCH_AGE);
+        if !(all || old || self.logs.waiting() >= BATCH_BYTES) {
+            return None;
+        }
+        self.logs_waiting_since = None;
+        self.logs.take().map(Arc::new)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Gathers the spans of one process into batches.
+//! Gathers the spans or log records of one process into batches. Requests of both signals have the same form and field
+//! numbers down to the records.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,32 +12,32 @@ use opentelemetry_proto::tonic::resource::v1 as proto;
 use prost::Message;
 
 use super::encode::{text, varint, varint_size};
-use crate::Batch;
+use crate::{Batch, Signal};
 
-/// A scope is a pack: more than this is nonsense, and is put with the first.
+/// A scope is a pack or a tracer: more than this is nonsense, and is put with the first.
 const SCOPE_LIMIT: usize = 256;
 
-/// Which instrumentation scope a span belongs to.
+/// Which instrumentation scope a span or log record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopeIndex(usize);
 
-/// Spans of one process, waiting to become a batch.
+/// Spans or log records of one process, waiting to become a batch.
 #[derive(Debug)]
 pub struct BatchBuilder {
+    signal: Signal,
     resource: Arc<Resource>,
-    /// Field 1 of `ResourceSpans`.
+    /// Field 1 of `ResourceSpans` or `ResourceLogs`.
     resource_field: Vec<u8>,
     scopes: Vec<Scope>,
     bytes: usize,
-    spans: u32,
+    records: u32,
 }
 
 #[derive(Debug)]
 struct Scope {
-    name: String,
-    /// Field 1 of `ScopeSpans`.
+    /// Fields 1 (and 3, the schema) of `ScopeSpans` or `ScopeLogs`: what tells scopes apart.
     scope_field: Vec<u8>,
-    /// Fields 2 of `ScopeSpans`, after room for what a batch begins with; nothing while there are none.
+    /// Fields 2 of it, after room for what a batch begins with; nothing while there are none.
     spans: Vec<u8>,
     /// So much room.
     room: usize,
@@ -48,34 +49,42 @@ const FIELD_HEAD: usize = 11;
 impl BatchBuilder {
     /// For spans of this resource.
     pub fn new(resource: Arc<Resource>) -> Self {
+        Self::of(Signal::Traces, resource)
+    }
+
+    /// For spans or log records of this resource.
+    pub fn of(signal: Signal, resource: Arc<Resource>) -> Self {
         let message = proto::Resource { attributes: attributes(&resource), ..Default::default() };
         let mut resource_field = Vec::new();
         text(&mut resource_field, 0x0a, &message.encode_to_vec());
-        Self { resource, resource_field, scopes: Vec::new(), bytes: 0, spans: 0 }
+        Self { signal, resource, resource_field, scopes: Vec::new(), bytes: 0, records: 0 }
     }
 
-    /// What the spans come from.
+    /// What they come from.
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
     }
 
     /// Finds or makes an instrumentation scope.
-    pub fn scope(&mut self, name: &str, version: &str) -> ScopeIndex {
-        if let Some(index) = self.scopes.iter().position(|scope| scope.name == name) {
+    pub fn scope(&mut self, name: &str, version: &str, schema_url: &str) -> ScopeIndex {
+        let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
+        let mut scope_field = Vec::new();
+        text(&mut scope_field, 0x0a, &message.encode_to_vec());
+        if !schema_url.is_empty() {
+            text(&mut scope_field, 0x1a, schema_url.as_bytes());
+        }
+        if let Some(index) = self.scopes.iter().position(|scope| scope.scope_field == scope_field) {
             return ScopeIndex(index);
         }
         if self.scopes.len() >= SCOPE_LIMIT {
             return ScopeIndex(0);
         }
-        let message = InstrumentationScope { name: name.to_owned(), version: version.to_owned(), ..Default::default() };
-        let mut scope_field = Vec::new();
-        text(&mut scope_field, 0x0a, &message.encode_to_vec());
         let room = self.resource_field.len() + scope_field.len() + 2 * FIELD_HEAD;
-        self.scopes.push(Scope { name: name.to_owned(), scope_field, spans: Vec::new(), room });
+        self.scopes.push(Scope { scope_field, spans: Vec::new(), room });
         ScopeIndex(self.scopes.len() - 1)
     }
 
-    /// Lets `write` append one span to a scope.
+    /// Lets `write` append one span or log record to a scope.
     #[inline]
     pub fn add(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>)) {
         let Scope { spans, room, .. } = &mut self.scopes[scope.0];
@@ -86,17 +95,17 @@ impl BatchBuilder {
         let before = spans.len();
         write(spans);
         self.bytes += spans.len() - before;
-        self.spans += 1;
+        self.records += 1;
     }
 
-    /// Bytes of the spans that wait.
+    /// Bytes of what waits.
     pub fn size(&self) -> usize {
         self.bytes
     }
 
     /// What has been gathered; `None` when there is nothing.
     pub fn take(&mut self) -> Option<Batch> {
-        if self.spans == 0 {
+        if self.records == 0 {
             return None;
         }
         let base = (0..self.scopes.len()).max_by_key(|&index| self.scopes[index].spans.len())?;
@@ -129,9 +138,9 @@ impl BatchBuilder {
             drop(Buffer(std::mem::take(&mut scope.spans)));
         });
         self.bytes = 0;
-        let spans = std::mem::take(&mut self.spans);
+        let records = std::mem::take(&mut self.records);
         let bytes = Bytes::from_owner(Buffer(bytes)).slice(start..);
-        Some(Batch { resource: Arc::clone(&self.resource), bytes, spans })
+        Some(Batch { signal: self.signal, resource: Arc::clone(&self.resource), bytes, records })
     }
 }
 

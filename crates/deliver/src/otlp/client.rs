@@ -57,7 +57,7 @@ pub struct Refusal {
 /// What the receiver did not take of a request that it accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Spans or data points that it rejected.
+    /// Spans, data points or log records that it rejected.
     pub rejected: u64,
     /// Why.
     pub message: String,

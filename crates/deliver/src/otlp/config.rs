@@ -10,6 +10,8 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
+use crate::Signal;
+
 /// What the environment asks for.
 #[derive(Clone, Debug, Default)]
 pub struct ExportConfig {
@@ -17,6 +19,8 @@ pub struct ExportConfig {
     pub traces: Option<Endpoint>,
     /// Where metrics go.
     pub metrics: Option<Endpoint>,
+    /// Where log records go. Programs make some only where `OTEL_LOGS_EXPORTER` asks them to.
+    pub logs: Option<Endpoint>,
     /// Spans are also printed.
     pub console: bool,
     /// How often metrics are sent.
@@ -53,18 +57,12 @@ pub struct Endpoint {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// One of OTLP's signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    Traces,
-    Metrics,
-}
-
 impl Signal {
     fn word(self) -> &'static str {
         match self {
             Self::Traces => "TRACES",
             Self::Metrics => "METRICS",
+            Self::Logs => "LOGS",
         }
     }
 
@@ -72,6 +70,7 @@ impl Signal {
         match self {
             Self::Traces => "v1/traces",
             Self::Metrics => "v1/metrics",
+            Self::Logs => "v1/logs",
         }
     }
 
@@ -79,6 +78,7 @@ impl Signal {
         match self {
             Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         }
     }
 }
@@ -97,8 +97,12 @@ impl ExportConfig {
         };
         let (traces, console) = reader.signal(Signal::Traces);
         let (metrics, _) = reader.signal(Signal::Metrics);
+        let (logs, _) = reader.signal(Signal::Logs);
+        // What is said of a variable that several signals use is said once.
+        let mut said = std::collections::HashSet::new();
+        reader.warnings.retain(|warning| said.insert(warning.clone()));
         let metrics_interval = reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60));
-        Self { traces, metrics, console, metrics_interval, warnings: reader.warnings }
+        Self { traces, metrics, logs, console, metrics_interval, warnings: reader.warnings }
     }
 }
 
@@ -250,7 +254,8 @@ mod tests {
     #[test]
     fn no_endpoint_no_traffic() {
         let config = read(&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]);
-        assert!(config.traces.is_none() && config.metrics.is_none() && config.warnings.is_empty());
+        assert!(config.traces.is_none() && config.metrics.is_none() && config.logs.is_none());
+        assert!(config.warnings.is_empty());
     }
 
     /// The paths are those of the specification.
@@ -297,6 +302,6 @@ mod tests {
         assert_eq!(traces.certificate, Some(PathBuf::from("/ca.pem")));
         assert!(config.console);
         assert!(!config.metrics.expect("set").gzip);
-        assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
+        assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
     }
 }

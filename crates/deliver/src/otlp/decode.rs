@@ -1,15 +1,17 @@
-//! OTLP bytes to [`model::Span`]: for the store, for JSON lines and for tests; never on the way from a ring to the
+//! OTLP bytes to [`model::Span`] and [`model::LogRecord`]: for the store, for JSON lines and for tests; never on the way from a ring to the
 //! network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, Resource, SOURCE_ATTRIBUTE, Source, Span, SpanId, Status,
-    StatusCode, TraceId, UNFINISHED_ATTRIBUTE, Value,
+    ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, LogRecord, Resource, SOURCE_ATTRIBUTE, Source, Span,
+    SpanId, Status, StatusCode, TraceId, UNFINISHED_ATTRIBUTE, Value,
 };
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1 as proto_logs;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
 
@@ -26,6 +28,40 @@ pub fn spans(bytes: &[u8]) -> Result<Vec<Span>, prost::DecodeError> {
         }
     }
     Ok(spans)
+}
+
+/// The log records of an encoded `ExportLogsServiceRequest`.
+pub fn logs(bytes: &[u8]) -> Result<Vec<LogRecord>, prost::DecodeError> {
+    let request = ExportLogsServiceRequest::decode(bytes)?;
+    let mut logs = Vec::new();
+    for resource_logs in request.resource_logs {
+        let attributes = resource_logs.resource.map(|resource| attributes(resource.attributes)).unwrap_or_default();
+        let resource = Arc::new(Resource { attributes });
+        for scope_logs in resource_logs.scope_logs {
+            let scope = scope_logs.scope.map(|scope| scope.name).unwrap_or_default();
+            logs.extend(scope_logs.log_records.into_iter().map(|log| self::log(log, &resource, &scope)));
+        }
+    }
+    Ok(logs)
+}
+
+/// One log record.
+pub fn log(log: proto_logs::LogRecord, resource: &Arc<Resource>, scope: &str) -> LogRecord {
+    let (trace_id, span_id) = (TraceId(id(&log.trace_id)), SpanId(id(&log.span_id)));
+    LogRecord {
+        time_unix_nano: log.time_unix_nano,
+        observed_unix_nano: log.observed_time_unix_nano,
+        severity_number: u8::try_from(log.severity_number).unwrap_or(0),
+        severity_text: log.severity_text,
+        body: log.body.and_then(value).unwrap_or_else(|| Value::String(String::new())),
+        attributes: attributes(log.attributes),
+        trace_id: (!trace_id.is_zero()).then_some(trace_id),
+        span_id: (!span_id.is_zero()).then_some(span_id),
+        trace_flags: log.flags as u8, // the low byte; the others are reserved
+        service: resource.service().to_owned(),
+        scope: scope.to_owned(),
+        resource: Arc::clone(resource),
+    }
 }
 
 /// One span, with what Tandem keeps in attributes put in its place.

@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use model::{ANATOMY_PREFIX, UNFINISHED_ATTRIBUTE};
+use model::{ANATOMY_PREFIX, SOURCE_ATTRIBUTE, UNFINISHED_ATTRIBUTE};
 use record::layout::{FIRST_DYNAMIC_KEY, KEYS, PARTS, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARENT};
-use record::{Item, MonotonicNanos, SpanRecord, Value};
+use record::{AnyValue, Item, Moment, MonotonicNanos, SpanRecord, Value};
 
 /// A moment, ns since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,9 +63,10 @@ impl Key {
     }
 }
 
-/// Tags: an attribute in a span, one in an event, the value in an attribute.
+/// Tags: an attribute in a span, one in an event, one in a link, the value in an attribute.
 const SPAN_ATTRIBUTE: u8 = 0x4a;
 const EVENT_ATTRIBUTE: u8 = 0x1a;
+const LINK_ATTRIBUTE: u8 = 0x22;
 const VALUE: u8 = 0x12;
 
 impl Default for KeyTable {
@@ -152,8 +153,14 @@ pub struct SpanFacts<'a> {
     pub name: &'a str,
     /// Kind, as in OTLP.
     pub kind: u8,
+    /// Start.
+    pub start: UnixNanos,
     /// End; for an unfinished span when that was noticed.
-    pub end: MonotonicNanos,
+    pub end: UnixNanos,
+    /// It was made by hand, through the OpenTelemetry API.
+    pub api: bool,
+    /// Attributes, events and links that went beyond the program's limits.
+    pub dropped: [u32; 3],
     /// The program ended before the span did.
     pub unfinished: bool,
     /// Explanation of an error.
@@ -164,20 +171,38 @@ pub struct SpanFacts<'a> {
     pub parts: &'a Parts,
 }
 
+impl Open {
+    fn attribute(self) -> u8 {
+        match self {
+            Self::Span => SPAN_ATTRIBUTE,
+            Self::Event => EVENT_ATTRIBUTE,
+            Self::Link => LINK_ATTRIBUTE,
+        }
+    }
+}
+
 /// Writes one span as field 2 of a `ScopeSpans`, in one walk over its record: the items as they come, and at the end what
 /// only all of them tell.
 pub struct SpanEncoder<'a> {
     out: &'a mut Vec<u8>,
-    /// Working space: the event that is being written.
-    event: &'a mut Vec<u8>,
+    /// Working space: the event or the link that is being written.
+    part: &'a mut Vec<u8>,
     clock: ClockOffset,
     length_at: usize,
-    in_event: bool,
+    open: Open,
+}
+
+/// What attributes belong to: the tag of what is being written, or nothing, and the tag of attributes in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Span,
+    Event,
+    Link,
 }
 
 impl<'a> SpanEncoder<'a> {
-    /// Begins a span. `event` is working space.
-    pub fn begin(out: &'a mut Vec<u8>, event: &'a mut Vec<u8>, record: &SpanRecord<'_>, clock: ClockOffset) -> Self {
+    /// Begins a span. `part` is working space.
+    pub fn begin(out: &'a mut Vec<u8>, part: &'a mut Vec<u8>, record: &SpanRecord<'_>, clock: ClockOffset) -> Self {
         let length_at = out.len() + 1;
         let head = block::<31>(out);
         head[0] = 0x12;
@@ -191,7 +216,7 @@ impl<'a> SpanEncoder<'a> {
             field[..2].copy_from_slice(&[0x22, 8]);
             field[2..].copy_from_slice(&parent);
         }
-        Self { out, event, clock, length_at, in_event: false }
+        Self { out, part, clock, length_at, open: Open::Span }
     }
 
     /// One item: an attribute, an event or a link. The others belong to the facts.
@@ -199,55 +224,109 @@ impl<'a> SpanEncoder<'a> {
     pub fn item(&mut self, item: &Item<'_>, keys: &KeyTable) {
         match *item {
             Item::Attribute(key, value) => match keys.key(key) {
-                Some(key) if self.in_event => attribute(self.event, EVENT_ATTRIBUTE, &key.field, value),
-                Some(key) => span_attribute(self.out, key, value),
+                Some(key) if self.open == Open::Span => span_attribute(self.out, key, value),
+                Some(key) => attribute(self.part, self.open.attribute(), &key.field, value),
                 None => {} // whoever assembles has counted it
             },
+            Item::AnyAttribute(key, value) => self.any_attribute(key, value, keys),
             Item::Event(key, time) => {
-                self.finish_event();
-                self.in_event = true;
-                fixed64(self.event, 0x09, self.clock.unix(time).0);
-                text(self.event, 0x12, keys.key(key).map_or(b"event".as_slice(), |key| &key.field[2..]));
+                let name = keys.key(key).map_or(b"event".as_slice(), |key| &key.field[2..]);
+                self.event(Moment::Monotonic(time), name);
             }
-            Item::EventEnd => self.finish_event(),
+            Item::NamedEvent(name, time) => self.event(time, &valid_utf8(name)),
+            Item::EventEnd => self.finish_part(),
             Item::Link(trace_id, span_id) => {
+                self.finish_part();
                 self.out.extend_from_slice(&[0x6a, 28, 0x0a, 16]);
                 self.out.extend_from_slice(&trace_id);
                 self.out.extend_from_slice(&[0x12, 8]);
                 self.out.extend_from_slice(&span_id);
             }
-            Item::Name(_) | Item::StatusMessage(_) | Item::Tracestate(_) | Item::Part(..) => {}
+            Item::OpenLink { trace_id, span_id, flags, tracestate } => {
+                self.finish_part();
+                self.open = Open::Link;
+                text(self.part, 0x0a, &trace_id);
+                text(self.part, 0x12, &span_id);
+                if !tracestate.is_empty() {
+                    text(self.part, 0x1a, &valid_utf8(tracestate));
+                }
+                self.part.push(0x35);
+                self.part.extend_from_slice(&flags.to_le_bytes());
+            }
+            Item::Name(_)
+            | Item::StatusMessage(_)
+            | Item::Tracestate(_)
+            | Item::Part(..)
+            | Item::Start(_)
+            | Item::End(_)
+            | Item::Dropped { .. } => {}
         }
     }
 
-    fn finish_event(&mut self) {
-        if std::mem::take(&mut self.in_event) {
-            self.out.push(0x5a);
-            varint(self.out, self.event.len() as u64);
-            self.out.append(self.event);
+    fn event(&mut self, time: Moment, name: &[u8]) {
+        self.finish_part();
+        self.open = Open::Event;
+        let time = match time {
+            Moment::Monotonic(time) => self.clock.unix(time).0,
+            Moment::Unix(time) => time,
+        };
+        fixed64(self.part, 0x09, time);
+        text(self.part, 0x12, name);
+    }
+
+    #[cold]
+    fn any_attribute(&mut self, key: record::Key<'_>, value: AnyValue<'_>, keys: &KeyTable) {
+        let mut pair = Vec::new();
+        match key {
+            record::Key::Text(name) => text(&mut pair, 0x0a, &valid_utf8(name)),
+            record::Key::Number(number) => match keys.key(number) {
+                Some(key) => pair.extend_from_slice(&key.field),
+                None => return,
+            },
         }
+        text(&mut pair, VALUE, &any_value(value));
+        let out = if self.open == Open::Span { &mut *self.out } else { &mut *self.part };
+        text(out, self.open.attribute(), &pair);
+    }
+
+    fn finish_part(&mut self) {
+        let tag = match std::mem::replace(&mut self.open, Open::Span) {
+            Open::Span => return,
+            Open::Event => 0x5a,
+            Open::Link => 0x6a,
+        };
+        self.out.push(tag);
+        varint(self.out, self.part.len() as u64);
+        self.out.append(self.part);
     }
 
     /// Ends the span.
     pub fn finish(mut self, record: &SpanRecord<'_>, facts: &SpanFacts<'_>) {
-        self.finish_event();
-        let Self { out, clock, length_at, .. } = self;
+        self.finish_part();
+        let Self { out, length_at, .. } = self;
         if !facts.tracestate.is_empty() {
             text(out, 0x1a, &valid_utf8(facts.tracestate));
         }
         text(out, 0x2a, facts.name.as_bytes());
-        let start = record.start();
         let times = block::<20>(out);
         times[..3].copy_from_slice(&[0x30, facts.kind, 0x39]);
-        times[3..11].copy_from_slice(&clock.unix(start).0.to_le_bytes());
+        times[3..11].copy_from_slice(&facts.start.0.to_le_bytes());
         times[11] = 0x41;
-        times[12..].copy_from_slice(&clock.unix(facts.end.max(start)).0.to_le_bytes());
+        times[12..].copy_from_slice(&facts.end.max(facts.start).0.to_le_bytes());
         parts(out, facts.parts);
         if facts.unfinished {
             out.extend_from_slice(&UNFINISHED);
         }
-        if record.has(RECORD_FLAG_CUT) {
-            out.extend_from_slice(&[0x50, 1]); // at least one attribute was dropped; how many is not known
+        if facts.api {
+            out.extend_from_slice(&API);
+        }
+        // Where the record was cut at least one attribute was dropped; how many is not known.
+        let cut = [u32::from(record.has(RECORD_FLAG_CUT)), 0, 0];
+        for (tag, (dropped, least)) in [0x50, 0x60, 0x70].into_iter().zip(facts.dropped.into_iter().zip(cut)) {
+            if dropped.max(least) > 0 {
+                out.push(tag);
+                varint(out, dropped.max(least).into());
+            }
         }
         status(out, record.status(), facts.status_message);
         let remote = if record.has(RECORD_FLAG_REMOTE_PARENT) { 0x200 } else { 0 };
@@ -370,7 +449,7 @@ fn copy_short_ascii(text: &[u8], block: &mut [u8; SHORT_TEXT]) -> bool {
 }
 
 /// A `KeyValue` under `tag`; `key` is its field 1.
-fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
+pub(super) fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
     let head = |out: &mut Vec<u8>, any_value: usize| {
         out.push(tag);
         varint(out, (key.len() + 1 + varint_size(any_value as u64) + any_value) as u64);
@@ -400,6 +479,37 @@ fn attribute(out: &mut Vec<u8>, tag: u8, key: &[u8], value: Value<'_>) {
     }
 }
 
+/// An `AnyValue` of any form. The record was looked through, so it is not deep.
+fn any_value(value: AnyValue<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    match value {
+        AnyValue::One(Value::String(bytes)) => text(&mut out, 0x0a, &valid_utf8(bytes)),
+        AnyValue::One(Value::Bool(flag)) => out.extend_from_slice(&[0x10, u8::from(flag)]),
+        AnyValue::One(Value::Int(number)) => {
+            out.push(0x18);
+            varint(&mut out, number.cast_unsigned());
+        }
+        AnyValue::One(Value::Float(number)) => fixed64(&mut out, 0x21, number.to_bits()),
+        AnyValue::Bytes(bytes) => text(&mut out, 0x3a, bytes),
+        AnyValue::List(values) => {
+            let mut items = Vec::new();
+            values.for_each(|value| text(&mut items, 0x0a, &any_value(value)));
+            text(&mut out, 0x2a, &items);
+        }
+        AnyValue::Map(pairs) => {
+            let mut items = Vec::new();
+            for (key, value) in pairs {
+                let mut pair = Vec::new();
+                text(&mut pair, 0x0a, &valid_utf8(key));
+                text(&mut pair, VALUE, &any_value(value));
+                text(&mut items, 0x0a, &pair);
+            }
+            text(&mut out, 0x32, &items);
+        }
+    }
+    out
+}
+
 /// Attributes of all parts, measured as 0.
 static ZERO_PARTS: LazyLock<(Vec<u8>, [usize; PARTS.len() + 1])> = LazyLock::new(|| {
     let (mut bytes, mut offsets) = (Vec::new(), [0; PARTS.len() + 1]);
@@ -415,6 +525,13 @@ static ZERO_PARTS: LazyLock<(Vec<u8>, [usize; PARTS.len() + 1])> = LazyLock::new
 static UNFINISHED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes = Vec::new();
     attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(UNFINISHED_ATTRIBUTE).field, Value::Bool(true));
+    bytes
+});
+
+/// `tandem.source: "api"`.
+static API: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = Vec::new();
+    attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(SOURCE_ATTRIBUTE).field, Value::String(b"api"));
     bytes
 });
 
@@ -462,7 +579,7 @@ fn status(out: &mut Vec<u8>, code: u8, message: &[u8]) {
 
 /// Text comes from the program: cut or binary text must not make the whole batch unreadable.
 #[inline]
-fn valid_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn valid_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Cow::Borrowed(bytes),
         Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes()),
@@ -478,7 +595,7 @@ pub(crate) fn text(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 }
 
 #[inline]
-fn fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
+pub(super) fn fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
     out.push(tag);
     out.extend_from_slice(&number.to_le_bytes());
 }

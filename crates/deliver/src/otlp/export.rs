@@ -1,7 +1,7 @@
-//! Exports spans and metrics to an OTLP endpoint.
+//! Exports spans, log records and metrics to an OTLP endpoint.
 //!
-//! Spans come through a bounded queue ([`QueuedSink`](crate::queue::QueuedSink)); a receiver that does not answer is
-//! asked again for a short time, then the spans are counted as lost. Metrics are sent at an interval, and at the end.
+//! Spans and log records come through bounded queues ([`QueuedSink`](crate::queue::QueuedSink)); a receiver that does not answer is
+//! asked again for a short time, then they are counted as lost. Metrics are sent at an interval, and at the end.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use tokio::runtime::Runtime;
 use super::client::{Accepted, Client, ClientError, Refusal};
 use super::config::Endpoint;
 use super::metrics;
-use crate::Batch;
 use crate::metrics::Snapshot;
 use crate::queue::{Loss, QueuedSink, Worker};
+use crate::{Batch, Signal};
 
-/// Bytes of spans that may wait for the receiver.
+/// Bytes that may wait for the receiver.
 const QUEUE_BYTES: usize = 64 << 20;
 /// A receiver that does not answer is asked again for so long, at growing intervals.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -32,23 +32,32 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Several batches go in one request up to this size; receivers refuse more than 4 MiB over gRPC.
 const REQUEST_BYTES: usize = 2 << 20;
 
-/// Sends spans.
-struct SpanExporter {
+/// Sends batches.
+struct Exporter {
     runtime: Runtime,
     client: Client,
 }
 
 /// Starts to send spans to an endpoint.
 pub fn spans(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    let exporter = SpanExporter { runtime: runtime()?, client: Client::new(endpoint)? };
-    Ok(QueuedSink::start("otlp", QUEUE_BYTES, exporter)?)
+    exporter("otlp", Signal::Traces, endpoint)
+}
+
+/// Starts to send log records to an endpoint.
+pub fn logs(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
+    exporter("otlp_logs", Signal::Logs, endpoint)
+}
+
+fn exporter(name: &'static str, signal: Signal, endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
+    let exporter = Exporter { runtime: runtime()?, client: Client::new(endpoint)? };
+    Ok(QueuedSink::start(name, signal, QUEUE_BYTES, exporter)?)
 }
 
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-impl Worker for SpanExporter {
+impl Worker for Exporter {
     fn deliver(&mut self, batches: &[Arc<Batch>], hurry: &AtomicBool) -> Result<(), Loss> {
         // Requests written one after the other are one request.
         let message = match batches {
@@ -61,12 +70,14 @@ impl Worker for SpanExporter {
         };
         match self.runtime.block_on(send(&self.client, message, hurry)) {
             Ok(Accepted { rejected: 0, message }) if message.is_empty() => Ok(()),
-            Ok(Accepted { rejected, message }) => {
-                Err(Loss { cause: "rejected", spans: Some(rejected), problem: format!("the receiver says: {message}") })
-            }
+            Ok(Accepted { rejected, message }) => Err(Loss {
+                cause: "rejected",
+                records: Some(rejected),
+                problem: format!("the receiver says: {message}"),
+            }),
             Err(refusal) => {
                 let cause = if refusal.retry { "unreachable" } else { "refused" };
-                Err(Loss { cause, spans: None, problem: refusal.problem })
+                Err(Loss { cause, records: None, problem: refusal.problem })
             }
         }
     }

@@ -1,6 +1,6 @@
-//! OTLP: spans and metrics in protobuf form, and the way to a receiver.
+//! OTLP: spans, log records and metrics in protobuf form, and the way to a receiver.
 //!
-//! [`encode`] and [`builder`] make the bytes of spans on the hot path; [`decode`] reads them where people look;
+//! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records; [`decode`] reads them where people look;
 //! [`config`] → [`client`] → [`export`] carry them away.
 
 pub mod builder;
@@ -9,4 +9,5 @@ pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod export;
+pub mod logs;
 pub mod metrics;

@@ -33,9 +33,12 @@ struct {
 	__type(value, struct tandem_watched);
 } processes SEC(".maps");
 
-/* The same process id to the accounts of its goroutines. One map a process: none sees another's. */
+/*
+ * The accounts of its goroutines. One map a process: none sees another's. Who adds one waits until no program runs that may
+ * have seen the place empty, some milliseconds; so maps are added before there are processes for them.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, TANDEM_WATCHED_COUNT);
 	__type(key, u32);
 	__array(values, struct accounts);
@@ -164,6 +167,7 @@ static __always_inline void charge(struct tandem_account *account, const struct 
 static __always_inline void returns(struct task_struct *task)
 {
 	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
+	const struct tandem_watched *process;
 	struct tandem_statistics *counts;
 	struct tandem_account *account;
 	u32 process_id = task->tgid, zero = 0, index;
@@ -173,8 +177,11 @@ static __always_inline void returns(struct task_struct *task)
 		return;
 	index = away->account;
 	away->account = 0;
-	accounts = bpf_map_lookup_elem(&accounts_of, &process_id);
-	if (!accounts) /* not watched any more */
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	if (!process) /* not watched any more */
+		return;
+	accounts = bpf_map_lookup_elem(&accounts_of, &process->accounts);
+	if (!accounts)
 		return;
 	account = bpf_map_lookup_elem(accounts, &index);
 	if (account)

@@ -33,7 +33,7 @@ struct tandem_watched {
 	unsigned int g_m_offset;
 	unsigned int m_curg_offset;
 	unsigned int account_offset;
-	unsigned int reserved;
+	unsigned int accounts; /* its index in accounts_of */
 };
 
 /* A thread that left the CPU while it ran a goroutine with an account. */

@@ -3,9 +3,10 @@
 #define TANDEM_RECORD_H
 
 #define TANDEM_MAGIC 0x4d45444e4154ULL
-#define TANDEM_LAYOUT_VERSION 0x1ULL
+#define TANDEM_LAYOUT_VERSION 0x2ULL
 #define TANDEM_PAGE 0x1000ULL
 #define TANDEM_ENTRY_SIZE 0x800ULL
+#define TANDEM_RECORD_LIMIT 0x8000ULL
 #define TANDEM_ENTRY_COUNT 0x2000ULL
 #define TANDEM_RING_SIZE 0x100000ULL
 #define TANDEM_DESCRIPTOR_COUNT 0x800ULL
@@ -26,6 +27,7 @@
 #define TANDEM_BUCKET_COUNT 0x14ULL
 #define TANDEM_HEADER_HAS_ACCOUNTS 0x1ULL
 #define TANDEM_ACCOUNT_ON 0x1ULL
+#define TANDEM_DESCRIPTOR_API 0x1ULL
 #define TANDEM_CONTROL_SAMPLING 0x1ULL
 #define TANDEM_CONTROL_PAUSED 0x2ULL
 #define TANDEM_RECORD_SPAN 0x1ULL
@@ -45,6 +47,21 @@
 #define TANDEM_ITEM_EVENT 0x9ULL
 #define TANDEM_ITEM_EVENT_END 0xaULL
 #define TANDEM_ITEM_PART 0xbULL
+#define TANDEM_ITEM_EXTENDED 0xcULL
+#define TANDEM_EXTENDED_ATTRIBUTE 0x1ULL
+#define TANDEM_EXTENDED_EVENT 0x2ULL
+#define TANDEM_EXTENDED_LINK 0x3ULL
+#define TANDEM_EXTENDED_START 0x4ULL
+#define TANDEM_EXTENDED_END 0x5ULL
+#define TANDEM_EXTENDED_DROPPED 0x6ULL
+#define TANDEM_VALUE_STRING 0x1ULL
+#define TANDEM_VALUE_INT 0x2ULL
+#define TANDEM_VALUE_FLOAT 0x3ULL
+#define TANDEM_VALUE_BOOL 0x4ULL
+#define TANDEM_VALUE_BYTES 0x5ULL
+#define TANDEM_VALUE_LIST 0x6ULL
+#define TANDEM_VALUE_MAP 0x7ULL
+#define TANDEM_VALUE_DEPTH_LIMIT 0x10ULL
 #define TANDEM_HELLO_MAGIC 0x49484454ULL
 #define TANDEM_WELCOME_MAGIC 0x4b4f4454ULL
 #define TANDEM_KIND_INTERNAL 0x1ULL
@@ -55,6 +72,21 @@
 #define TANDEM_STATUS_UNSET 0x0ULL
 #define TANDEM_STATUS_OK 0x1ULL
 #define TANDEM_STATUS_ERROR 0x2ULL
+#define TANDEM_RECORD_LOG 0x3ULL
+#define TANDEM_LOG_SIZE 0x4000ULL
+#define TANDEM_LOG_BODY_LIMIT 0x2000ULL
+#define TANDEM_LOG_NAME_LIMIT 0xffULL
+#define TANDEM_LOG_ITEM_STRING 0x1ULL
+#define TANDEM_LOG_ITEM_INT 0x2ULL
+#define TANDEM_LOG_ITEM_FLOAT 0x3ULL
+#define TANDEM_LOG_ITEM_BOOL 0x4ULL
+#define TANDEM_LOG_ITEM_JSON 0x5ULL
+#define TANDEM_LOG_ITEM_OMIT 0x6ULL
+#define TANDEM_LOG_ITEM_BODY 0x7ULL
+#define TANDEM_LOG_ITEM_SEVERITY_TEXT 0x8ULL
+#define TANDEM_LOG_ITEM_FUNCTION 0x9ULL
+#define TANDEM_LOG_ITEM_FILE 0xaULL
+#define TANDEM_LOG_ITEM_LINE 0xbULL
 
 enum tandem_part {
 	TANDEM_PART_ON_CPU = 0,
@@ -96,7 +128,7 @@ struct tandem_header {
 	unsigned long long control_offset; /* offset of the control page */
 	unsigned long long descriptors_offset; /* offset of the descriptor table */
 	unsigned long long keys_offset; /* offset of the table of registered keys */
-	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` as the environment has them, one a line */
+	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line */
 	unsigned long long entries_offset; /* offset of the in-flight table */
 	unsigned long long series_offset; /* offset of the counts: processor_count tables of series_count series */
 	unsigned long long rings_offset; /* offset of the ring headers, one a processor, then of the rings, page aligned */
@@ -167,11 +199,13 @@ struct tandem_control {
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
 	unsigned int function_count; /* functions registered; raised after their text is complete */
-	unsigned long long lost_entries; /* spans that found the in-flight table full (recorded, but not crash-safe) */
+	unsigned long long lost_entries; /* spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded */
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
 	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
-	unsigned char reserved_3[2004];
+	unsigned char reserved_3[4];
+	unsigned long long cut_logs; /* log records of which something was cut or left out for want of room */
+	unsigned char reserved_4[1992];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
 _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "control.generation");
@@ -188,6 +222,7 @@ _Static_assert(__builtin_offsetof(struct tandem_control, lost_entries) == 2064, 
 _Static_assert(__builtin_offsetof(struct tandem_control, cut_attributes) == 2072, "control.cut_attributes");
 _Static_assert(__builtin_offsetof(struct tandem_control, lost_names) == 2080, "control.lost_names");
 _Static_assert(__builtin_offsetof(struct tandem_control, function_text_size) == 2088, "control.function_text_size");
+_Static_assert(__builtin_offsetof(struct tandem_control, cut_logs) == 2096, "control.cut_logs");
 
 /* an operation: what the spans of one join point have in common; its index is its id, id 0 is never used */
 struct tandem_descriptor {
@@ -224,13 +259,15 @@ _Static_assert(__builtin_offsetof(struct tandem_key, name) == 1, "key.name");
 struct tandem_ring {
 	unsigned long long head; /* end of what is written; the program writes it, after the record */
 	unsigned long long dropped; /* records that found the ring full; the program writes it */
-	unsigned char reserved_1[112];
+	unsigned long long dropped_logs; /* log records that found too little room, not counted in `dropped`; the program writes it */
+	unsigned char reserved_1[104];
 	unsigned long long tail; /* end of what is read; the agent writes it */
 	unsigned char reserved_2[120];
 };
 _Static_assert(sizeof(struct tandem_ring) == 256, "ring");
 _Static_assert(__builtin_offsetof(struct tandem_ring, head) == 0, "ring.head");
 _Static_assert(__builtin_offsetof(struct tandem_ring, dropped) == 8, "ring.dropped");
+_Static_assert(__builtin_offsetof(struct tandem_ring, dropped_logs) == 16, "ring.dropped_logs");
 _Static_assert(__builtin_offsetof(struct tandem_ring, tail) == 128, "ring.tail");
 
 /* a span, in the in-flight table while it runs and in a ring when it has ended; items follow it */
@@ -264,7 +301,7 @@ _Static_assert(__builtin_offsetof(struct tandem_record, account) == 60, "record.
 
 /* head of an item; its data follow, padded to 4 bytes */
 struct tandem_item {
-	unsigned short key; /* attribute key, event name or anatomy part, by type */
+	unsigned short key; /* attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data */
 	unsigned short type_and_size; /* ITEM_* in the high 4 bits, bytes of data in the low 12 */
 };
 _Static_assert(sizeof(struct tandem_item) == 4, "item");
@@ -398,5 +435,31 @@ _Static_assert(__builtin_offsetof(struct tandem_welcome, magic) == 0, "welcome.m
 _Static_assert(__builtin_offsetof(struct tandem_welcome, layout_version) == 4, "welcome.layout_version");
 _Static_assert(__builtin_offsetof(struct tandem_welcome, account_count) == 8, "welcome.account_count");
 _Static_assert(__builtin_offsetof(struct tandem_welcome, reserved) == 12, "welcome.reserved");
+
+/* a log record, only ever in a ring; LOG_ITEM_* items follow it */
+struct tandem_log {
+	unsigned int size; /* bytes with items, a multiple of 8 */
+	unsigned char kind; /* RECORD_LOG */
+	unsigned char trace_flags; /* W3C trace flags of the span it belongs to */
+	unsigned char severity; /* severity number, as in OTLP; 0: none */
+	unsigned char flags; /* RECORD_FLAG_CUT or 0 */
+	unsigned char trace_id[16]; /* as on the wire; zero: written outside of spans */
+	unsigned char span_id[8]; /* as on the wire; zero: written outside of spans */
+	unsigned long long time; /* the record's own time, ns since 1970; 0: it has none */
+	unsigned long long observed; /* when it was seen, CLOCK_MONOTONIC ns */
+	unsigned int descriptor; /* id of the operation that stands for its library */
+	unsigned char reserved_1[12];
+};
+_Static_assert(sizeof(struct tandem_log) == 64, "log");
+_Static_assert(__builtin_offsetof(struct tandem_log, size) == 0, "log.size");
+_Static_assert(__builtin_offsetof(struct tandem_log, kind) == 4, "log.kind");
+_Static_assert(__builtin_offsetof(struct tandem_log, trace_flags) == 5, "log.trace_flags");
+_Static_assert(__builtin_offsetof(struct tandem_log, severity) == 6, "log.severity");
+_Static_assert(__builtin_offsetof(struct tandem_log, flags) == 7, "log.flags");
+_Static_assert(__builtin_offsetof(struct tandem_log, trace_id) == 8, "log.trace_id");
+_Static_assert(__builtin_offsetof(struct tandem_log, span_id) == 24, "log.span_id");
+_Static_assert(__builtin_offsetof(struct tandem_log, time) == 32, "log.time");
+_Static_assert(__builtin_offsetof(struct tandem_log, observed) == 40, "log.observed");
+_Static_assert(__builtin_offsetof(struct tandem_log, descriptor) == 48, "log.descriptor");
 
 #endif

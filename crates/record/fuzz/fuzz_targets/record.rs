@@ -3,11 +3,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use record::layout::PAGE;
-use record::{Header, Items, SpanRecord};
+use record::{Header, Items, LogRecord, SpanRecord};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(span) = SpanRecord::parse(bytes) {
         span.items().for_each(|item| drop(format!("{item:?}")));
+    }
+    if let Ok(log) = LogRecord::parse(bytes) {
+        log.items().for_each(|item| drop(format!("{item:?}")));
     }
     let _ = Items::new(bytes).count();
     let mut page = [0; PAGE];

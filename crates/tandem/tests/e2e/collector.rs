@@ -1,13 +1,13 @@
 //! A real OpenTelemetry Collector (`tests/collector`, made of its published modules).
 //!
 //! Guarantees: what it receives by gRPC and by HTTP is what Tandem itself shows, span by span and attribute by attribute;
-//! the metrics that it receives count those spans. Needs the Go modules of the Collector, so the network once.
+//! the metrics that it receives count those spans, and log records are what Tandem shows, too. Needs the Go modules of the Collector, so the network once.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use model::{ANATOMY_PREFIX, Kind, Span, StatusCode, UNFINISHED_ATTRIBUTE};
+use model::{ANATOMY_PREFIX, Kind, LogRecord, Span, StatusCode, UNFINISHED_ATTRIBUTE};
 use serde_json::{Value, json};
 
 use crate::golang::{self, go, plain, woven};
@@ -73,7 +73,7 @@ fn configure(grpc: u16, http: u16, output: &Path) -> String {
         "receivers": {"otlp": {"protocols": protocols}},
         "processors": {"batch": {}},
         "exporters": {"lines": {"path": output}},
-        "service": {"pipelines": {"traces": pipeline, "metrics": pipeline}},
+        "service": {"pipelines": {"traces": pipeline, "metrics": pipeline, "logs": pipeline}},
     })
     .to_string()
 }
@@ -156,6 +156,93 @@ fn shapes(spans: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
         *shapes.entry(format!("{} below {parent:?} {keys:?}", words.join(" "))).or_default() += 1;
     }
     shapes
+}
+
+/// Scenario: a program that logs with slog in all ways; by gRPC and by HTTP. Guarantee: the log records that the Collector
+/// receives are those that Tandem shows.
+#[test]
+fn a_collector_receives_the_logs_that_tandem_shows() {
+    let test = "collector a_collector_receives_the_logs_that_tandem_shows";
+    if golang::missing(test) {
+        return;
+    }
+    let program = woven("packs/log-slog/program", &["."]).join("logslog");
+    for protocol in ["grpc", "http/protobuf"] {
+        let rig = Rig::new();
+        let Some(collector) = Collector::start(&rig, test) else { return };
+        let (port, path) = if protocol == "grpc" { (collector.grpc, "") } else { (collector.http, "/v1/logs") };
+        let mut tandem = rig.observe("run");
+        tandem.env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", format!("http://127.0.0.1:{port}{path}"));
+        tandem.env("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol).env("OTEL_LOGS_EXPORTER", "otlp");
+        tandem.env("OTEL_SERVICE_NAME", "trial");
+        let finished = run(tandem.arg("--").arg(&program), LIMIT);
+        assert_eq!(finished.code, 0, "{finished}");
+        assert!(finished.said().iter().all(|line| !line.contains("warning")), "{finished}");
+        let received = received_logs(&collector.finish());
+        let mut shown: Vec<Value> = rig.logs(&["--limit", "1000"]).iter().map(log_as_received).collect();
+        shown.sort_by_key(Value::to_string);
+        assert!(shown.len() > 10, "{protocol}: {shown:?}");
+        assert_eq!(received, shown, "{protocol}");
+        rig.assert_nothing_left();
+    }
+}
+
+fn received_logs(lines: &[Value]) -> Vec<Value> {
+    let each = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let mut logs = Vec::new();
+    for resource_logs in lines.iter().flat_map(|line| each(line, "resourceLogs")) {
+        let resource = attributes(&resource_logs["resource"]["attributes"]);
+        for scope_logs in each(&resource_logs, "scopeLogs") {
+            for log in each(&scope_logs, "logRecords") {
+                logs.push(json!({
+                    "time": log["timeUnixNano"],
+                    "observed": log["observedTimeUnixNano"],
+                    "severity": log["severityNumber"],
+                    "word": log["severityText"],
+                    "body": log["body"]["stringValue"],
+                    "attributes": attributes(&log["attributes"]),
+                    "trace": log["traceId"].as_str().unwrap_or_default(),
+                    "span": log["spanId"].as_str().unwrap_or_default(),
+                    "flags": log["flags"].as_u64().unwrap_or(0),
+                    "scope": scope_logs["scope"]["name"],
+                    "service": resource["service.name"],
+                }));
+            }
+        }
+    }
+    logs.sort_by_key(Value::to_string);
+    logs
+}
+
+/// The same of a log record that Tandem shows.
+fn log_as_received(log: &LogRecord) -> Value {
+    json!({
+        "time": log.time_unix_nano.to_string(),
+        "observed": log.observed_unix_nano.to_string(),
+        "severity": log.severity_number,
+        "word": log.severity_text,
+        "body": log.body,
+        "attributes": log.attributes.iter().map(|(key, value)| (key.clone(), otlp_json(value))).collect::<BTreeMap<_, _>>(),
+        "trace": log.trace_id.map(|id| id.to_string()).unwrap_or_default(),
+        "span": log.span_id.map(|id| id.to_string()).unwrap_or_default(),
+        "flags": log.trace_flags,
+        "scope": log.scope,
+        "service": log.service,
+    })
+}
+
+/// A value as `attributes` gives it: arrays in OTLP's own form.
+fn otlp_json(value: &model::Value) -> Value {
+    match value {
+        model::Value::Array(values) => {
+            let one = |value: &model::Value| match value {
+                model::Value::String(text) => json!({"stringValue": text}),
+                other => panic!("an array of {other:?}"),
+            };
+            json!({"values": values.iter().map(one).collect::<Vec<_>>()})
+        }
+        plain => json!(plain),
+    }
 }
 
 /// OTLP's attributes as a map.

@@ -38,6 +38,17 @@ pub fn woven(module: &str, packages: &[&str]) -> PathBuf {
     })
 }
 
+/// The same, with the race detector.
+pub fn woven_with_race_detector(module: &str, packages: &[&str]) -> PathBuf {
+    let out = kept().join("race").join(module.replace('/', "-"));
+    once(&out, || {
+        let mut build = tandem();
+        build.args(["go", "build", "-race", "-o"]).arg(out.join("")).args(packages);
+        build.current_dir(repository().join(module));
+        build
+    })
+}
+
 /// The same, built plainly.
 pub fn plain(module: &str, packages: &[&str]) -> PathBuf {
     let out = kept().join("plain").join(module.replace('/', "-"));

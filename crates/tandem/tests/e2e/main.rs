@@ -8,14 +8,17 @@
 
 mod agent;
 mod collector;
+mod context;
 mod crash;
 mod ends;
 mod functions;
 mod garbage;
 mod go_versions;
 mod golang;
+mod opentelemetry;
 mod packs;
 mod prometheus;
+mod propagation;
 mod refusals;
 mod rig;
 mod shop;

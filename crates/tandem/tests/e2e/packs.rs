@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use model::{Kind, Span, Value};
+use model::{Attributes, Kind, LogRecord, Span, Value};
 
 use crate::golang::{self, woven};
-use crate::rig::{Finished, LIMIT, Rig, run};
+use crate::rig::{Finished, LIMIT, Rig, repository, run};
 use crate::spans::{attribute, by_id, is_error, kind, title};
 
 /// What the spans of an operation carry: always, and where it applies.
@@ -130,27 +130,44 @@ fn assert_promises_are_kept(spans: &[Span]) {
 
 /// Runs a pack's program.
 fn exercise(pack: &str) -> (Vec<Span>, Finished) {
-    let module = format!("packs/{pack}/program");
-    let program = woven(&module, &["."]).join(program_name(&module));
-    let rig = Rig::new();
-    let finished = run(rig.observe("run").arg("--").arg(program), LIMIT);
-    assert_eq!(finished.code, 0, "{finished}");
-    rig.assert_nothing_left();
-    let spans = rig.spans();
+    let (spans, finished) = run_program(pack, &[]);
     assert_promises_are_kept(&spans);
     (spans, finished)
 }
 
+/// Runs a pack's program with some more in its environment.
+pub fn run_program(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Finished) {
+    let (spans, _, finished) = run_logging(pack, environment);
+    (spans, finished)
+}
+
+/// The same as [`exercise`], with more in its environment, and its log records.
+fn exercise_with(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
+    let (spans, logs, finished) = run_logging(pack, environment);
+    assert_promises_are_kept(&spans);
+    (spans, logs, finished)
+}
+
+fn run_logging(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
+    let module = format!("packs/{pack}/program");
+    let program = woven(&module, &["."]).join(program_name(&module));
+    let rig = Rig::new();
+    let finished = run(rig.observe("run").envs(environment.iter().copied()).arg("--").arg(program), LIMIT);
+    assert_eq!(finished.code, 0, "{finished}");
+    rig.assert_nothing_left();
+    (rig.spans(), rig.logs(&["--limit", "1000"]), finished)
+}
+
 /// What the go command calls a module's program: the last element of the module's path.
 fn program_name(module: &str) -> String {
-    let file = crate::rig::repository().join(module).join("go.mod");
+    let file = repository().join(module).join("go.mod");
     let text = std::fs::read_to_string(file).expect("a go.mod");
     let path = text.lines().find_map(|line| line.strip_prefix("module ")).expect("a module line");
     path.trim().rsplit('/').next().expect("a name").to_owned()
 }
 
 /// Spans as a tree: roots by their start, children by what they are, as they may run side by side.
-fn tree(spans: &[Span]) -> String {
+pub fn tree(spans: &[Span]) -> String {
     let known = by_id(spans);
     let mut children: BTreeMap<_, Vec<&Span>> = BTreeMap::new();
     for span in spans {
@@ -180,14 +197,41 @@ fn branch(span: &Span, children: &Children<'_>, depth: usize) -> String {
         _ => drop(write!(text, "  {} linked", span.links.len())),
     }
     text.push('\n');
-    for (key, value) in &span.attributes {
-        let value = if key == "process.pid" { &Value::String("<pid>".to_owned()) } else { value };
-        let _ = writeln!(text, "{indent}  · {key} = {}", value.to_string().replace('\n', "\\n"));
+    text += &attribute_lines(&span.attributes, &format!("{indent}  ·"));
+    for event in span.events.iter().take(EVENTS_SHOWN) {
+        let _ = writeln!(text, "{indent}  ! {}", event.name);
+        text += &attribute_lines(&event.attributes, &format!("{indent}    ·"));
+    }
+    if span.events.len() > EVENTS_SHOWN {
+        let _ = writeln!(text, "{indent}  ! {} events", span.events.len());
     }
     let below = children.get(&(span.trace_id, Some(span.span_id))).into_iter().flatten();
     let mut below: Vec<String> = below.map(|child| branch(child, children, depth + 1)).collect();
     below.sort();
     text + &below.concat()
+}
+
+/// Events and attributes that are shown; of more only the number is.
+const EVENTS_SHOWN: usize = 8;
+const ATTRIBUTES_SHOWN: usize = 32;
+
+fn attribute_lines(attributes: &Attributes, before: &str) -> String {
+    let mut text = String::new();
+    for (key, value) in attributes.iter().take(ATTRIBUTES_SHOWN) {
+        let mut value = value.to_string().replace('\n', "\\n");
+        if key == "exception.stacktrace" {
+            value = "<stack>".to_owned();
+        } else if key == "process.pid" {
+            value = "<pid>".to_owned();
+        } else if value.chars().count() > 200 {
+            value = format!("<{} characters>", value.chars().count());
+        }
+        let _ = writeln!(text, "{before} {key} = {value}");
+    }
+    if attributes.len() > ATTRIBUTES_SHOWN {
+        let _ = writeln!(text, "{before} {} attributes", attributes.len());
+    }
+    text
 }
 
 /// Ports that the system chose, by the order in which they were first used.
@@ -221,6 +265,21 @@ fn net_http() {
 }
 
 #[test]
+fn ants() {
+    check("ants");
+}
+
+#[test]
+fn conc() {
+    check("conc");
+}
+
+#[test]
+fn context() {
+    check("context");
+}
+
+#[test]
 fn database_sql() {
     check("database-sql");
 }
@@ -240,23 +299,83 @@ fn os_exec() {
     check("os-exec");
 }
 
-/// Records of every handler carry the ids of the span that they were written in.
-#[test]
-fn log_slog() {
-    if golang::missing("packs log-slog") {
+/// Guarantees of each logging library's program: what is written carries the ids of the span that it is written in; where
+/// OTEL_LOGS_EXPORTER asks for them, each record is recorded once, with them, and else none; what is written is the same
+/// then; where the trace is not sampled, both say so.
+fn check_logs(pack: &str) {
+    if golang::missing(&format!("packs {pack}")) {
         return;
     }
-    let (spans, finished) = exercise("log-slog");
+    let ids = ("TANDEM_LOG_IDS", "true");
+    let otlp = ("OTEL_LOGS_EXPORTER", "otlp");
+    let (spans, logs, finished) = exercise_with(pack, &[ids, otlp]);
     let mut written: String = finished.stdout.lines().map(|line| without_time(line) + "\n").collect();
+    let mut recorded: String = logs.iter().map(log_line).collect();
     let mut by_start: Vec<&Span> = spans.iter().collect();
     by_start.sort_by_key(|span| span.start_unix_nano);
     for span in by_start {
-        let name = format!("{} {}", kind(span.kind), span.name);
-        written = written
-            .replace(&span.trace_id.to_string(), "<trace>")
-            .replace(&span.span_id.to_string(), &format!("<{name}>"));
+        let name = format!("<{} {}>", kind(span.kind), span.name);
+        for text in [&mut written, &mut recorded] {
+            *text = text.replace(&span.trace_id.to_string(), "<trace>").replace(&span.span_id.to_string(), &name);
+        }
     }
-    insta::assert_snapshot!("log-slog", format!("{}\n{}", tree(&spans), written));
+    let at = repository().canonicalize().expect("the repository").display().to_string();
+    let snapshot = format!("{}\n{}\n{}", tree(&spans), written.replace(&at, "…"), recorded.replace(&at, "…"));
+    insta::assert_snapshot!(pack, snapshot);
+
+    let (_, none, plain) = exercise_with(pack, &[ids]);
+    assert_eq!(none, []);
+    assert_eq!(plain.stdout.lines().count(), finished.stdout.lines().count(), "{plain}");
+
+    let (spans, unsampled, finished) = exercise_with(pack, &[ids, otlp, ("OTEL_TRACES_SAMPLER", "always_off")]);
+    assert_eq!(spans, []);
+    assert_eq!(unsampled.len(), logs.len());
+    for (log, sampled) in unsampled.iter().zip(&logs) {
+        assert_eq!((&log.body, log.trace_id.is_some()), (&sampled.body, sampled.trace_id.is_some()));
+        assert_eq!(log.trace_flags & 1, 0, "{log:?}");
+    }
+    assert!(!finished.stdout.contains("\"01\"") && !finished.stdout.contains("trace_flags=01"), "{finished}");
+}
+
+/// A log record as a line, without what differs from run to run.
+fn log_line(log: &LogRecord) -> String {
+    let id = |id: Option<String>| id.unwrap_or_else(|| "-".to_owned());
+    let head = format!(
+        "{} {} {} {} {:02x} {}\n",
+        log.severity_number,
+        if log.severity_text.is_empty() { "-" } else { &log.severity_text },
+        id(log.trace_id.map(|id| id.to_string())),
+        id(log.span_id.map(|id| id.to_string())),
+        log.trace_flags,
+        log.scope
+    );
+    let attributes = log.attributes.iter().map(|(key, value)| format!("  · {key} = {value:?}\n"));
+    format!("{head}  {:?}\n{}", log.body.to_string(), attributes.collect::<String>())
+}
+
+#[test]
+fn log_slog() {
+    check_logs("log-slog");
+}
+
+#[test]
+fn log() {
+    check_logs("log");
+}
+
+#[test]
+fn zap() {
+    check_logs("zap");
+}
+
+#[test]
+fn zerolog() {
+    check_logs("zerolog");
+}
+
+#[test]
+fn logrus() {
+    check_logs("logrus");
 }
 
 /// A log line without the moment at its beginning or in its `time`.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model::{Span, TraceSummary};
+use model::{LogRecord, Span, TraceSummary};
 use rustix::process::{Pid, Signal};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -109,6 +109,13 @@ impl Rig {
         json_lines(&output.stdout)
     }
 
+    /// The log records that `tandem logs` shows, with these arguments.
+    pub fn logs(&self, arguments: &[&str]) -> Vec<LogRecord> {
+        let output = run(self.tandem("logs").arg("--json").args(arguments), LIMIT);
+        assert_eq!(output.code, 0, "{output}");
+        json_lines(&output.stdout)
+    }
+
     /// Whatever was started has ended and has cleared up its temporary files.
     pub fn assert_nothing_left(&self) {
         let left: Vec<_> = std::fs::read_dir(self.path().join("tmp"))
@@ -174,14 +181,19 @@ impl Running {
 
     /// The first line of standard output that fits.
     pub fn stdout_line<T>(&mut self, fits: impl Fn(&str) -> Option<T>) -> T {
+        self.stdout_line_within(LIMIT, fits)
+    }
+
+    /// The same for one that takes long to come.
+    pub fn stdout_line_within<T>(&mut self, limit: Duration, fits: impl Fn(&str) -> Option<T>) -> T {
         let stream = Arc::clone(&self.stdout);
-        stream.line(fits).unwrap_or_else(|| self.give_up("no such line on standard output"))
+        stream.line(limit, fits).unwrap_or_else(|| self.give_up("no such line on standard output"))
     }
 
     /// The first line of standard error that fits.
     pub fn stderr_line<T>(&mut self, fits: impl Fn(&str) -> Option<T>) -> T {
         let stream = Arc::clone(&self.stderr);
-        stream.line(fits).unwrap_or_else(|| self.give_up("no such line on standard error"))
+        stream.line(LIMIT, fits).unwrap_or_else(|| self.give_up("no such line on standard error"))
     }
 
     /// The address after `what` on standard error: `tandem: metrics at http://…`.
@@ -311,8 +323,8 @@ impl Stream {
     }
 
     /// Waits for a whole line that fits.
-    fn line<T>(&self, fits: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + LIMIT;
+    fn line<T>(&self, limit: Duration, fits: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + limit;
         let mut state = self.state();
         loop {
             let text = String::from_utf8_lossy(&state.bytes);

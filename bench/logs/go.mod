@@ -1,0 +1,3 @@
+module example.com/bench/logs
+
+go 1.21

@@ -1,0 +1,195 @@
+//! What a span may hold, by OpenTelemetry's environment variables of the program that made it. The program says what they
+//! are in its memory's resource text; they are kept here, where the program's time is not spent.
+//!
+//! Metrics are not limited, and neither is the anatomy, which is no attribute that somebody set.
+
+use record::{Item, Value};
+
+/// Default of every count.
+const COUNT: u32 = 128;
+
+/// The limits of one program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Characters of a text.
+    text: Option<usize>,
+    attributes: u32,
+    events: u32,
+    links: u32,
+    event_attributes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { text: None, attributes: COUNT, events: COUNT, links: COUNT, event_attributes: COUNT }
+    }
+}
+
+impl Limits {
+    /// From `NAME=value` lines. What is not a number counts as not set; the program has said so to its user.
+    pub fn parse(text: &str) -> Self {
+        let number = |names: &[&str]| {
+            names.iter().find_map(|name| {
+                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.parse::<u32>().ok())
+            })
+        };
+        let attributes = "OTEL_ATTRIBUTE_COUNT_LIMIT";
+        Self {
+            text: number(&["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"])
+                .map(|characters| characters as usize),
+            attributes: number(&["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", attributes]).unwrap_or(COUNT),
+            events: number(&["OTEL_SPAN_EVENT_COUNT_LIMIT"]).unwrap_or(COUNT),
+            links: number(&["OTEL_SPAN_LINK_COUNT_LIMIT"]).unwrap_or(COUNT),
+            event_attributes: number(&["OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", attributes]).unwrap_or(COUNT),
+        }
+    }
+
+    /// For a new span.
+    pub fn budget(self) -> Budget {
+        Budget { left: self, inside: Inside::Span, event_attributes: 0, dropped: [0; 3] }
+    }
+}
+
+/// What one span may still have.
+#[derive(Debug)]
+pub struct Budget {
+    left: Limits,
+    inside: Inside,
+    /// Left of the event's that is open.
+    event_attributes: u32,
+    /// Attributes, events and links that were left out.
+    pub dropped: [u32; 3],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    Span,
+    Event,
+    /// An event that is left out, with all it has.
+    Dropped,
+}
+
+impl Budget {
+    /// The item as the limits let it pass; `None`: not at all.
+    #[inline]
+    pub fn admit<'a>(&mut self, item: Item<'a>) -> Option<Item<'a>> {
+        match item {
+            Item::Attribute(..) | Item::AnyAttribute(..) => {
+                let left = match self.inside {
+                    Inside::Span => &mut self.left.attributes,
+                    Inside::Event => &mut self.event_attributes,
+                    Inside::Dropped => return None,
+                };
+                if *left == 0 {
+                    self.dropped[0] += u32::from(self.inside == Inside::Span);
+                    return None;
+                }
+                *left -= 1;
+                match item {
+                    Item::Attribute(key, value) => Some(Item::Attribute(key, self.shorten(value))),
+                    other => Some(other), // whose length the program has bounded itself
+                }
+            }
+            Item::Event(..) | Item::NamedEvent(..) => {
+                let admitted = take(&mut self.left.events, &mut self.dropped[1]);
+                self.inside = if admitted { Inside::Event } else { Inside::Dropped };
+                self.event_attributes = self.left.event_attributes;
+                admitted.then_some(item)
+            }
+            Item::EventEnd => {
+                let was = std::mem::replace(&mut self.inside, Inside::Span);
+                (was != Inside::Dropped).then_some(item)
+            }
+            Item::OpenLink { .. } => {
+                let admitted = take(&mut self.left.links, &mut self.dropped[2]);
+                self.inside = if admitted { Inside::Event } else { Inside::Dropped };
+                self.event_attributes = self.left.event_attributes;
+                admitted.then_some(item)
+            }
+            Item::Link(..) => take(&mut self.left.links, &mut self.dropped[2]).then_some(item),
+            Item::Name(_)
+            | Item::StatusMessage(_)
+            | Item::Tracestate(_)
+            | Item::Part(..)
+            | Item::Start(_)
+            | Item::End(_)
+            | Item::Dropped { .. } => Some(item),
+        }
+    }
+
+    fn shorten<'a>(&self, value: Value<'a>) -> Value<'a> {
+        match (value, self.left.text) {
+            (Value::String(text), Some(limit)) if text.len() > limit => Value::String(&text[..end_of(text, limit)]),
+            _ => value,
+        }
+    }
+}
+
+fn take(left: &mut u32, dropped: &mut u32) -> bool {
+    let some = *left > 0;
+    *left -= u32::from(some);
+    *dropped += u32::from(!some);
+    some
+}
+
+/// Where the first so many characters end. What is not UTF-8 becomes characters by the rule that it is shown by.
+fn end_of(text: &[u8], characters: usize) -> usize {
+    let (mut at, mut left) = (0, characters);
+    for chunk in text.utf8_chunks() {
+        if let Some((end, _)) = chunk.valid().char_indices().nth(left) {
+            return at + end;
+        }
+        left -= chunk.valid().chars().count();
+        at += chunk.valid().len();
+        if left == 0 {
+            return at;
+        }
+        left -= usize::from(!chunk.invalid().is_empty());
+        at += chunk.invalid().len();
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::MonotonicNanos;
+
+    /// The span's own variable comes first, then the general one, then the default.
+    #[test]
+    fn the_closest_variable_counts() {
+        let text = "OTEL_ATTRIBUTE_COUNT_LIMIT=7\nOTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=3\nOTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=0\n\
+                    OTEL_SPAN_LINK_COUNT_LIMIT=many\nOTEL_SPAN_EVENT_COUNT_LIMIT=-1\nOTEL_SERVICE_NAME=x\n";
+        let limits = Limits::parse(text);
+        assert_eq!(limits, Limits { text: Some(0), attributes: 3, event_attributes: 7, ..Limits::default() });
+        assert_eq!(Limits::parse(""), Limits::default());
+    }
+
+    /// Characters, not bytes; what is not UTF-8 is one for each character that it is shown as.
+    #[test]
+    fn text_is_cut_between_characters() {
+        let long = [b"\xf0\x9f\x98", "äöü".as_bytes(), b"\xff\xfe", b"ab"].concat();
+        let whole = String::from_utf8_lossy(&long).into_owned();
+        for limit in 0..12 {
+            let cut = &long[..end_of(&long, limit)];
+            assert_eq!(String::from_utf8_lossy(cut), whole.chars().take(limit).collect::<String>(), "{limit}");
+        }
+    }
+
+    /// What is beyond a limit is counted and left out, an event with all that it has.
+    #[test]
+    fn what_is_beyond_the_limits_is_counted() {
+        let limits = Limits { text: Some(2), attributes: 2, events: 1, links: 0, event_attributes: 1 };
+        let mut budget = limits.budget();
+        let text = Item::Attribute(1, Value::String(b"abc"));
+        let short = Some(Item::Attribute(1, Value::String(b"ab")));
+        let event = Item::Event(59, MonotonicNanos(1));
+        let sent = [text, event, text, text, Item::EventEnd, event, text, Item::EventEnd, text, text];
+        let admitted: Vec<_> = sent.into_iter().map(|item| budget.admit(item)).collect();
+        let ended = Some(Item::EventEnd);
+        assert_eq!(admitted, [short, Some(event), short, None, ended, None, None, None, short, None]);
+        assert_eq!(budget.admit(Item::Link([1; 16], [1; 8])), None);
+        assert_eq!(budget.admit(Item::Name(b"abc")), Some(Item::Name(b"abc")));
+        assert_eq!(budget.dropped, [1, 1, 1]);
+    }
+}

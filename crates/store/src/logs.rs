@@ -1,0 +1,134 @@
+//! Log records: into their table, out of it by filters, and away when the store has grown too large or they too old.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::{LogRecord, Resource, TraceId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, params, params_from_iter};
+
+use crate::{otlp, schema};
+
+/// Which log records to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Of this trace.
+    pub trace: Option<TraceId>,
+    /// `service.name`, exactly.
+    pub service: Option<String>,
+    /// At least as severe, by OTLP's number.
+    pub min_severity: u8,
+    /// Earliest time, ns since 1970.
+    pub since_unix_nano: Option<u64>,
+    /// Only those that came after the one with this number.
+    pub after: Option<i64>,
+    /// At most so many: the newest.
+    pub limit: usize,
+}
+
+/// Log records that one transaction removes at most.
+const PRUNE_LOGS: i64 = 65_536;
+
+/// Writes one log record.
+pub fn insert(transaction: &Transaction<'_>, resource: i64, scope: &str, bytes: &[u8]) -> rusqlite::Result<bool> {
+    let Ok(facts) = otlp::log_facts(bytes) else { return Ok(false) };
+    transaction
+        .prepare_cached(
+            "INSERT INTO log (time, trace_id, severity, resource, scope, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            i64::try_from(facts.time_unix_nano).unwrap_or(i64::MAX),
+            facts.trace_id.as_ref().map(|id| &id.0),
+            facts.severity,
+            resource,
+            scope,
+            bytes,
+        ])?;
+    Ok(true)
+}
+
+/// Log records that fit, oldest first, and the number of the last one that there is.
+pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(Vec<LogRecord>, i64)> {
+    if !schema::has_logs(connection)? {
+        return Ok((Vec::new(), 0));
+    }
+    let newest: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM log", [], |row| row.get(0))?;
+    let (conditions, values) = conditions(filter, newest);
+    let sql = format!("SELECT data, resource, scope FROM log WHERE {conditions} ORDER BY time DESC, id DESC LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let limit = Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX));
+    let mut rows = statement.query(params_from_iter(values.into_iter().chain([limit])))?;
+    let mut resources: HashMap<i64, Arc<Resource>> = HashMap::new();
+    let mut logs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get(1)?;
+        let resource = match resources.get(&id) {
+            Some(resource) => Arc::clone(resource),
+            None => {
+                let resource = Arc::new(resource_of(connection, id)?);
+                resources.insert(id, Arc::clone(&resource));
+                resource
+            }
+        };
+        match otlp::log(row.get_ref(0)?.as_blob()?, resource, row.get(2)?) {
+            Ok(log) => logs.push(log),
+            Err(error) => tracing::warn!(%error, "a stored log record cannot be read"),
+        }
+    }
+    logs.reverse();
+    Ok((logs, newest))
+}
+
+/// An older Tandem may have removed the resource, as no trace uses it.
+fn resource_of(connection: &Connection, id: i64) -> rusqlite::Result<Resource> {
+    let mut statement = connection.prepare_cached("SELECT data FROM resource WHERE id = ?1")?;
+    let mut rows = statement.query([id])?;
+    Ok(match rows.next()? {
+        Some(row) => otlp::resource(row.get_ref(0)?.as_blob()?).unwrap_or_default(),
+        None => Resource::default(),
+    })
+}
+
+fn conditions(filter: &LogFilter, newest: i64) -> (String, Vec<Value>) {
+    let mut conditions = vec!["1"];
+    let mut values = Vec::new();
+    if let Some(trace) = &filter.trace {
+        conditions.push("trace_id = ?");
+        values.push(Value::Blob(trace.0.to_vec()));
+    }
+    if let Some(service) = &filter.service {
+        conditions.push("resource IN (SELECT id FROM resource WHERE resource_has(data, 'service.name', ?))");
+        values.push(Value::Text(service.clone()));
+    }
+    if filter.min_severity > 0 {
+        conditions.push("severity >= ?");
+        values.push(Value::Integer(filter.min_severity.into()));
+    }
+    if let Some(since) = filter.since_unix_nano {
+        conditions.push("time >= ?");
+        values.push(Value::Integer(i64::try_from(since).unwrap_or(i64::MAX)));
+    }
+    // Numbers begin again when the table was emptied.
+    if let Some(after) = filter.after.filter(|&after| after <= newest) {
+        conditions.push("id > ?");
+        values.push(Value::Integer(after));
+    }
+    (conditions.join(" AND "), values)
+}
+
+/// Removes those from before a moment. How many they were.
+pub fn remove_before(transaction: &Transaction<'_>, unix_nano: i64) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached("DELETE FROM log WHERE id IN (SELECT id FROM log WHERE time < ?1 LIMIT ?2)")?
+        .execute([unix_nano, PRUNE_LOGS])
+}
+
+/// Removes so much of them, those that came first. How many they were.
+pub fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
+    let ends = "SELECT (SELECT min(id) FROM log), (SELECT max(id) FROM log)";
+    let (first, last): (Option<i64>, Option<i64>) =
+        transaction.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
+    let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_LOGS);
+    transaction.prepare_cached("DELETE FROM log WHERE id < ?1")?.execute([first + count])
+}

@@ -1,0 +1,3 @@
+module tandem.example/packs/context
+
+go 1.21

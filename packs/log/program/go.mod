@@ -1,0 +1,3 @@
+module example.com/tandem/log
+
+go 1.21

@@ -1,0 +1,1 @@
+../../../go/rt/baggage.go

@@ -1,0 +1,1 @@
+../../../go/rt/propagators.go

@@ -1,0 +1,1 @@
+../../../go/rt/tracestate.go
