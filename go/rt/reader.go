@@ -243,16 +243,16 @@ func lookUpFunction(number uint32) (operation Operation, found bool) {
 			continue
 		}
 		text := unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(head), unsafe.Sizeof(*head))), head.size)
-		heading, text := cutAt(text, '\n')
-		path, name := cutAt(heading, ' ')
+		heading, text, _ := cutAt(text, '\n')
+		path, name, _ := cutAt(heading, ' ')
 		for skip := number - head.first; skip > 0; skip-- {
-			_, text = cutAt(text, '\n')
+			_, text, _ = cutAt(text, '\n')
 		}
-		line, _ := cutAt(text, '\n')
-		function, rest := cutAt(line, ' ')
+		line, _, _ := cutAt(text, '\n')
+		function, rest, _ := cutAt(line, ' ')
 		for rest != "" {
 			var argument string
-			argument, rest = cutAt(rest, ' ')
+			argument, rest, _ = cutAt(rest, ' ')
 			operation.Arguments = append(operation.Arguments, argument)
 		}
 		operation.Kind, operation.Scope, operation.Name = KindInternal, path, name+"."+function

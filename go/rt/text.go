@@ -18,13 +18,3 @@ func appendNumber(to []byte, number int) []byte {
 	}
 	return append(to, byte('0'+number%10))
 }
-
-// cutAt returns what is before and after the first of a byte.
-func cutAt(text string, separator byte) (before, after string) {
-	for index := 0; index < len(text); index++ {
-		if text[index] == separator {
-			return text[:index], text[index+1:]
-		}
-	}
-	return text, ""
-}
