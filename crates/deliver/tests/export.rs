@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use deliver::metrics::{RedKey, RedSeries, Snapshot};
-use deliver::otlp::config::ExportConfig;
+use deliver::otlp::config::{ExportConfig, Temporality};
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::export::{self, MetricsExporter};
 use deliver::{Batch, Signal, Sink, SinkReport};
@@ -359,15 +359,23 @@ fn metrics_arrive() {
             kind: 2,
             status: 0,
             dimensions: vec![("http.route".to_owned(), model::Value::String("/a".to_owned()))],
+            metric: "",
             overflow: false,
         };
         let mut buckets = [0; BUCKET_COUNT];
         (buckets[0], buckets[19]) = (41, 1);
-        let red = vec![RedSeries { key: Arc::new(key), buckets, sum_ns: 20_000_000_000 }];
-        Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: UnixNanos(2), red, own: Vec::new() }
+        let red = vec![RedSeries { key: Arc::new(key), buckets, sum_ns: 20_000_000_000, exemplars: Vec::new() }];
+        Snapshot {
+            host: "here".to_owned(),
+            start: UnixNanos(1),
+            now: UnixNanos(2),
+            red,
+            metrics: Vec::new(),
+            own: Vec::new(),
+        }
     };
     let endpoint = config(&[(ENDPOINT, &address)]).metrics.expect("endpoint");
-    drop(MetricsExporter::start(endpoint, Duration::from_secs(3600), source).expect("start"));
+    drop(MetricsExporter::start(endpoint, Duration::from_secs(3600), Temporality::Cumulative, source).expect("start"));
     let posts = locked(&receiver.posts);
     assert_eq!(posts[0].path, "/v1/metrics");
     let request = ExportMetricsServiceRequest::decode(posts[0].message.as_slice()).expect("readable");

@@ -25,8 +25,26 @@ pub struct ExportConfig {
     pub console: bool,
     /// How often metrics are sent.
     pub metrics_interval: Duration,
+    /// Whether metrics are totals or what was added.
+    pub temporality: Temporality,
+    /// Histograms name spans that stand for their buckets.
+    pub exemplars: bool,
+    /// Series that a metric of one service can have; `None`: the default.
+    pub cardinality_limit: Option<usize>,
     /// What could not be used, a line each.
     pub warnings: Vec<String>,
+}
+
+/// What numbers in metrics are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// Totals.
+    #[default]
+    Cumulative,
+    /// What was added since the last time, of everything that only rises.
+    Delta,
+    /// The same, but for what is observed as a total anyway.
+    LowMemory,
 }
 
 /// How OTLP travels.
@@ -102,7 +120,28 @@ impl ExportConfig {
         let mut said = std::collections::HashSet::new();
         reader.warnings.retain(|warning| said.insert(warning.clone()));
         let metrics_interval = reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60));
-        Self { traces, metrics, logs, console, metrics_interval, warnings: reader.warnings }
+        let temporality = reader.choice(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            &[
+                ("cumulative", Temporality::Cumulative),
+                ("delta", Temporality::Delta),
+                ("lowmemory", Temporality::LowMemory),
+            ],
+        );
+        // Spans that are not sampled leave counts only, in buckets with fixed bounds.
+        reader.choice("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", &[("explicit_bucket_histogram", ())]);
+        let exemplars = reader.choice("OTEL_METRICS_EXEMPLAR_FILTER", &[("trace_based", true), ("always_off", false)]);
+        Self {
+            traces,
+            metrics,
+            logs,
+            console,
+            metrics_interval,
+            temporality: temporality.unwrap_or_default(),
+            exemplars: exemplars.unwrap_or(true),
+            cardinality_limit: reader.count("TANDEM_METRICS_CARDINALITY_LIMIT"),
+            warnings: reader.warnings,
+        }
     }
 }
 
@@ -224,6 +263,26 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 None => self.warnings.push(format!("{name}: one of its headers is not of the form key=value")),
             }
         }
+    }
+
+    /// One of several words, in any case.
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = (self.variable)(name)?;
+        let chosen = choices.iter().find(|(word, _)| value.trim().eq_ignore_ascii_case(word));
+        if chosen.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            self.warnings.push(format!("{name}={value:?} cannot be used; what can be is {}", words.join(" or ")));
+        }
+        chosen.map(|(_, choice)| *choice)
+    }
+
+    fn count(&mut self, name: &str) -> Option<usize> {
+        let value = (self.variable)(name)?;
+        let count = value.trim().parse().ok().filter(|&count: &usize| count > 0);
+        if count.is_none() {
+            self.warnings.push(format!("{name}={value:?} is not a number above 0"));
+        }
+        count
     }
 
     fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
