@@ -113,19 +113,33 @@ func newInstrument(kind, flags uint32, about *About, bounds []float64) *Instrume
 
 // freeInstrument finds a place, with so many buckets. A place that was freed keeps its own.
 func freeInstrument(buckets uint32) *instrumentLayout {
+	var plain *instrumentLayout
 	for index := uint32(0); index < control.instrumentCount; index++ {
-		if place := instrumentAt(index); place.state == 0 && place.bucketCount == buckets {
+		place := instrumentAt(index)
+		if place.state != 0 {
+			continue
+		}
+		if place.bucketCount == buckets {
 			return place
+		}
+		if place.bucketCount == 0 {
+			plain = place
 		}
 	}
 	index, first := control.instrumentCount, control.bucketCount
-	if index >= instrumentCount || buckets > instrumentBucketCount-first {
+	if buckets > instrumentBucketCount-first {
 		return nil
 	}
-	place := instrumentAt(index)
+	place := plain
+	if place == nil {
+		if index >= instrumentCount {
+			return nil
+		}
+		place = instrumentAt(index)
+		atomic.StoreUint32(&control.instrumentCount, index+1)
+	}
 	place.buckets, place.bucketCount = first, buckets
 	atomic.StoreUint32(&control.bucketCount, first+buckets)
-	atomic.StoreUint32(&control.instrumentCount, index+1)
 	return place
 }
 

@@ -6,10 +6,10 @@ import (
 )
 
 // The Go runtime's metrics, as the semantic conventions for Go name them. They are made of what runtime/metrics reads,
-// which the runtime keeps anyway; a reading stops nothing and costs the program some 20 µs.
+// which the runtime keeps anyway; a reading stops nothing, allocates nothing and takes a few microseconds.
 
-// sample is runtime/metrics.Sample.
-type sample struct {
+// runtimeSample is runtime/metrics.Sample.
+type runtimeSample struct {
 	name  string
 	value struct {
 		kind    int
@@ -53,7 +53,7 @@ const (
 var runtimeMetrics runtimeInstruments
 
 type runtimeInstruments struct {
-	samples     [sampleCount]sample
+	samples     [sampleCount]runtimeSample
 	stack       *Instrument
 	other       *Instrument
 	limit       *Instrument // nil while there is no limit
