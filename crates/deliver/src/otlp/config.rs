@@ -340,6 +340,45 @@ mod tests {
         assert_eq!(traces(&[(GENERAL, "http://c d")]), None);
     }
 
+    /// What metrics are made of, by OpenTelemetry's words; what cannot be had is said.
+    #[test]
+    fn metrics_are_as_asked_for() {
+        const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+        const EXEMPLARS: &str = "OTEL_METRICS_EXEMPLAR_FILTER";
+        const LIMIT: &str = "TANDEM_METRICS_CARDINALITY_LIMIT";
+        let config = read(&[]);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Cumulative, true, None)
+        );
+        let pairs = [
+            (TEMPORALITY, "Delta"),
+            (AGGREGATION, "explicit_bucket_histogram"),
+            (EXEMPLARS, "always_off"),
+            (LIMIT, "7"),
+        ];
+        let config = read(&pairs);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Delta, false, Some(7))
+        );
+        assert_eq!(config.warnings, [""; 0]);
+        assert_eq!(read(&[(TEMPORALITY, "lowmemory")]).temporality, Temporality::LowMemory);
+        let pairs = [
+            (TEMPORALITY, "low"),
+            (AGGREGATION, "base2_exponential_bucket_histogram"),
+            (EXEMPLARS, "always_on"),
+            (LIMIT, "0"),
+        ];
+        let config = read(&pairs);
+        assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Cumulative, true, None)
+        );
+    }
+
     /// A signal's own values win; what cannot be used is said once each, without secrets.
     #[test]
     fn other_values() {
