@@ -202,7 +202,21 @@ func Now() int64 { return nanotime() }
 func keepInstruments() {
 	if runtime_monitor(&control.heartbeat, observe) {
 		observers = append(observers, observeRuntime)
+		onExit(observeLast)
 	}
+}
+
+// agentAge is how old the heartbeat of an agent may be that is there.
+const agentAge = 5e9
+
+// observeLast is run when the program ends, so that one that lives for a moment has numbers too. Other observers may have to
+// wait for locks of the program, which at this point nobody may ever release.
+func observeLast() {
+	if nanotime()-int64(atomic.LoadUint64(&control.heartbeat)) > agentAge {
+		return
+	}
+	observeRuntime()
+	atomic.StoreUint64(&control.instrumentsRead, uint64(nanotime()))
 }
 
 // observe brings all observed numbers up to date.

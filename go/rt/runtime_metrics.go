@@ -49,8 +49,11 @@ const (
 	sampleCount
 )
 
-// runtimeMetrics is used by one goroutine only.
-var runtimeMetrics runtimeInstruments
+var (
+	// runtimeMetrics is used by whoever has raised runtimeObserved.
+	runtimeMetrics  runtimeInstruments
+	runtimeObserved uint32
+)
 
 type runtimeInstruments struct {
 	samples     [sampleCount]runtimeSample
@@ -69,6 +72,10 @@ type runtimeInstruments struct {
 
 // observeRuntime is an observer.
 func observeRuntime() {
+	if !atomic.CompareAndSwapUint32(&runtimeObserved, 0, 1) {
+		return // somebody is at it
+	}
+	defer release(&runtimeObserved)
 	m := &runtimeMetrics
 	if !m.begun {
 		m.begin()
