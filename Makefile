@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory
 	@scripts/setup.sh test
 	@TANDEM_SOAK=$(or $(DURATION),1h) \
 		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
+
+test-platforms: ## woven programs for other systems and processors, built, and run where they can be
+	@cargo build --quiet --package tandem
+	@TANDEM=$(abspath $(TARGET_DIR))/debug/tandem TANDEM_TEST_PLATFORMS=1 go -C tests/standalone test -v -run OtherPlatforms .
 
 test-debuggers: ## woven programs under Delve, go tool pprof and gopls, which it builds
 	@cargo build --quiet --package tandem-weave --examples

@@ -48,6 +48,18 @@ for crate in crates/*/; do
             || failed+=("$target")
     done
 done
+
+# Those in Go: what programs send by themselves, against OpenTelemetry's own decoders.
+if [ -z "$only" ] || [ "$only" = otlp ]; then
+    cargo build --quiet --package tandem
+    echo "fuzz: otlp of go/standalone, $seconds s"
+    env -C tests/standalone "${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem" go test -tags woven -run '^$' \
+        -fuzz FuzzEncoder -fuzztime "${seconds}s" -fuzzminimizetime 1x ./encoder || failed+=(otlp)
+fi
+if [ -z "$only" ] || [ "$only" = reply ]; then
+    echo "fuzz: reply of go/standalone, $seconds s"
+    PACKAGE=tandem/standalone go/rt/test.sh -run '^$' -fuzz FuzzReply -fuzztime "${seconds}s" -fuzzminimizetime 1x || failed+=(reply)
+fi
 for target in $(grep -ho '^func Fuzz[A-Za-z0-9]*' tests/propagation/*_test.go | cut -d ' ' -f 2); do
     [ -z "$only" ] || [ "$only" = "$target" ] || continue
     echo "fuzz: $target of tests/propagation, $seconds s"

@@ -30,6 +30,7 @@ want npm npm
 if [ "$purpose" != build ]; then
     have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
     want ip iproute2
+    want qemu-aarch64 qemu-user
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 fi
 [ "$purpose" != bench ] || want wrk wrk

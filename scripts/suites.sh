@@ -11,6 +11,9 @@ suite units cargo cargo test --quiet --workspace --exclude tandem --exclude tand
 suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
+suite exporter go env PACKAGE=tandem/standalone go/rt/test.sh -v
+suite standalone go env -C tests/standalone go test -count=1 -v .
+suite otlp go env -C tests/standalone "$TANDEM" go test -tags woven -v ./encoder
 suite hooks go scripts/test-hooks.sh -v
 suite propagation go go -C tests/propagation test -v ./...
 suite compat go go -C compat/runner test -v ./...

@@ -89,6 +89,9 @@ func sendHello(timeout int64, reason syscall.Errno) int {
 		syscall.Close(socket)
 		return -1
 	}
+	if reason == 0 {
+		atomic.StoreInt64(&greeted, nanotime())
+	}
 	return socket
 }
 

@@ -8,6 +8,7 @@ var settings struct {
 	debug     bool   // TANDEM_DEBUG
 	socket    string // TANDEM_SOCKET, or the machine's agent
 	waitAgent bool   // TANDEM_SOCKET was set: the first span should already have the kernel half
+	endpoint  bool   // OTEL_EXPORTER_OTLP_*: somebody wants spans, agent or not
 	logs      bool   // OTEL_LOGS_EXPORTER names otlp
 	logIDs    bool   // TANDEM_LOG_IDS
 }
@@ -21,6 +22,7 @@ func readEnvironment() {
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
+	settings.endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 	if settings.disabled {
 		return // of what would not be used there is nothing to warn of
 	}

@@ -186,6 +186,70 @@ const (
 	KeyGoroutineID                Key = 70 // goroutine.id
 )
 
+// keyNames are the names of the well-known keys.
+var keyNames = [...]string{
+	1:  "http.request.method",
+	2:  "http.route",
+	3:  "http.response.status_code",
+	4:  "rpc.system.name",
+	5:  "rpc.method",
+	6:  "rpc.response.status_code",
+	7:  "db.system.name",
+	8:  "db.operation.name",
+	9:  "db.collection.name",
+	10: "messaging.system",
+	11: "messaging.operation.type",
+	12: "messaging.operation.name",
+	13: "messaging.destination.name",
+	14: "error.type",
+	15: "server.address",
+	16: "server.port",
+	17: "url.scheme",
+	18: "db.namespace",
+	32: "url.path",
+	33: "url.query",
+	34: "url.scheme",
+	35: "url.full",
+	36: "server.address",
+	37: "server.port",
+	38: "client.address",
+	39: "client.port",
+	40: "network.peer.address",
+	41: "network.peer.port",
+	42: "network.protocol.name",
+	43: "network.protocol.version",
+	44: "network.transport",
+	45: "user_agent.original",
+	46: "http.request.method_original",
+	47: "http.request.resend_count",
+	48: "http.request.body.size",
+	49: "http.response.body.size",
+	50: "db.namespace",
+	51: "db.query.text",
+	52: "db.query.summary",
+	53: "db.response.status_code",
+	54: "db.response.returned_rows",
+	55: "db.stored_procedure.name",
+	56: "exception.type",
+	57: "exception.message",
+	58: "exception.stacktrace",
+	59: "exception",
+	60: "code.function.name",
+	61: "code.file.path",
+	62: "code.line.number",
+	63: "messaging.message.id",
+	64: "messaging.batch.message_count",
+	65: "messaging.consumer.group.name",
+	66: "rpc.method_original",
+	67: "rpc.message.type",
+	68: "rpc.message.id",
+	69: "thread.id",
+	70: "goroutine.id",
+}
+
+// partNames are the names of the anatomy's parts.
+var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault"}
+
 // KeyOf returns the well-known key of this name, or 0.
 func KeyOf(name string) Key {
 	switch name {

@@ -2,7 +2,7 @@ package rt
 
 import "unsafe"
 
-// The runtime's functions that rt calls. runtime_slot and runtime_offsets are added to the runtime by the weaver
+// The runtime's functions that rt calls. Those that begin with runtime_ are added to the runtime by the weaver
 // (go/rt/runtime); the others are Go's own.
 
 // runtime_slot returns the address of the state behind the current g. Never call it on a g0.
@@ -37,6 +37,11 @@ func runtime_monitor(heartbeat *uint64, read func()) bool
 //
 //go:linkname runtime_readMetrics runtime/metrics.runtime_readMetrics
 func runtime_readMetrics(samples unsafe.Pointer, size, capacity int)
+
+// runtime_library says whether this is a library in somebody else's program.
+//
+//go:linkname runtime_library
+func runtime_library() bool
 
 // nanotime reads CLOCK_MONOTONIC, the clock of bpf_ktime_get_ns.
 //

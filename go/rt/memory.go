@@ -32,8 +32,8 @@ var (
 	memory = setUp()
 	// control is the control page, or one of our own while everything is off.
 	control = new(controlLayout)
-	// memoryFile is the memfd, memorySize its size.
-	memoryFile int
+	// memoryFile is the memfd; -1: the memory is not shared. memorySize is its size.
+	memoryFile = -1
 	memorySize uintptr
 	// processors has one element a P.
 	processors []processor
@@ -72,10 +72,27 @@ func setUp() unsafe.Pointer {
 		count *= 2
 	}
 	base := makeMemory(uint32(2 * count))
-	if base != nil {
+	if base != nil && memoryFile >= 0 {
 		greetAgent()
 		keepInstruments()
 	}
+	return base
+}
+
+// privateMemory is for systems and worlds in which memory cannot be shared with an agent: worth while only where the
+// program sends its spans itself.
+func privateMemory(count uint32) unsafe.Pointer {
+	if !settings.endpoint {
+		return nil
+	}
+	size := fileSize(count)
+	base := allocate(size)
+	if base == nil {
+		debug("there is no memory for spans; nothing is recorded")
+		return nil
+	}
+	memorySize = size
+	layOut(base, count)
 	return base
 }
 

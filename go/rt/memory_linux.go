@@ -20,8 +20,16 @@ const (
 	clockRealtime   = 0
 )
 
-// makeMemory makes and maps the memfd. Where that is refused, everything stays off: a program must not notice.
+// makeMemory makes and maps the memfd. Where that is refused, the memory is our own, if somebody wants spans all the same, or
+// everything stays off: a program must not notice.
 func makeMemory(count uint32) unsafe.Pointer {
+	if base := sharedMemory(count); base != nil {
+		return base
+	}
+	return privateMemory(count)
+}
+
+func sharedMemory(count uint32) unsafe.Pointer {
 	name := []byte("tandem\x00")
 	descriptor, _, failure := syscall.Syscall(sysMemfdCreate, uintptr(unsafe.Pointer(&name[0])), memfdCloexec|memfdAllowSealing, 0)
 	if failure != 0 {
@@ -49,9 +57,26 @@ func makeMemory(count uint32) unsafe.Pointer {
 	return base
 }
 
+// ownRings takes the place of the rings' reader, which an agent has for as long as it lives: the lock belongs to the open
+// file, and an agent opens the file anew. It returns false when there is an agent.
+func ownRings() bool {
+	return memoryFile < 0 || syscall.Flock(memoryFile, syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
+// disownRings makes room for an agent.
+func disownRings() {
+	if memoryFile >= 0 {
+		syscall.Flock(memoryFile, syscall.LOCK_UN)
+	}
+}
+
 // withoutMemory says why nothing is recorded: to the agent, so that somebody notices.
 func withoutMemory(what string, failure error) unsafe.Pointer {
-	debug(what, ": ", failure.Error(), "; nothing is recorded")
+	if settings.endpoint {
+		debug(what, ": ", failure.Error(), "; no agent can read what is recorded")
+	} else {
+		debug(what, ": ", failure.Error(), "; nothing is recorded")
+	}
 	if number, known := failure.(syscall.Errno); known {
 		if socket := sendHello(startTimeout, number); socket >= 0 {
 			syscall.Close(socket)

@@ -46,14 +46,46 @@ func startProcess() bool {
 	if span == nil {
 		return false
 	}
-	span.Str(NewKey("process.executable.name"), executableName())
+	if name := executableName(); name != "" {
+		span.Str(NewKey("process.executable.name"), name)
+	}
 	span.Int(NewKey("process.pid"), int64(processID()))
-	onExit(endProcess)
 	processSpan = span
+	watchExit()
 	return true
 }
 
-// endProcess ends it. It is run by the goroutine that ends the program.
+// atExit is what happens when the program ends by itself.
+var atExit struct {
+	watched bool
+	last    func()
+}
+
+// OnExit has f called when the program ends by itself, once all spans that its end ends have ended. It is for the
+// initialiser of one package.
+func OnExit(f func()) {
+	atExit.last = f
+	watchExit()
+}
+
+func watchExit() {
+	if !atExit.watched {
+		atExit.watched = true
+		onExit(endProgram)
+	}
+}
+
+// endProgram is run by the goroutine that ends the program.
+func endProgram() {
+	if processSpan != nil {
+		endProcess()
+	}
+	if atExit.last != nil {
+		atExit.last()
+	}
+}
+
+// endProcess ends the program's span.
 func endProcess() {
 	code := here().exit
 	processSpan.Int(keyProcessExitCode, code)

@@ -4,6 +4,7 @@
 #   go/rt/test.sh                         # the tests
 #   go/rt/test.sh -race -count=2
 #   go/rt/test.sh -run '^$' -bench . -cpu 1
+#   PACKAGE=tandem/standalone go/rt/test.sh
 #   PACKAGE=net/http go/rt/test.sh -short # a woven package's own tests, and those of the hooks that were added to it
 #
 # TANDEM is the command to weave with (default target/debug/tandem); GOTOOLCHAIN chooses another Go version.
@@ -12,7 +13,7 @@ root=$(CDPATH='' cd "$(dirname "$0")/../.." && pwd)
 tandem=${TANDEM:-$root/target/debug/tandem}
 package=${PACKAGE:-tandem/rt}
 export TANDEM_CACHE="${TANDEM_CACHE:-$root/target/rt-test}"
-unset TANDEM_SOCKET OTEL_SDK_DISABLED OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG
+unset TANDEM_SOCKET OTEL_SDK_DISABLED OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG OTEL_EXPORTER_OTLP_ENDPOINT
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -30,6 +31,7 @@ shadow=$(cat "$work/goroot")
 added() {
 	case $1 in
 	"$root"/go/rt/*) [ "$package" = tandem/rt ] ;;
+	"$root"/go/standalone/*) [ "$package" = tandem/standalone ] ;;
 	*/context/hooks/*) [ "$package" = context ] ;;
 	*/net-http/*) [ "$package" = net/http ] ;;
 	*/log-slog/*) [ "$package" = log/slog ] ;;
@@ -37,7 +39,7 @@ added() {
 	*) false ;;
 	esac
 }
-for test in "$root"/go/rt/*_test.go "$root"/packs/*/hooks/*_test.go; do
+for test in "$root"/go/rt/*_test.go "$root"/go/standalone/*_test.go "$root"/packs/*/hooks/*_test.go; do
 	if [ -e "$test" ] && added "$test"; then cp "$test" "$shadow/src/$package/"; fi
 done
 cd "$shadow/src" # the standard library is a module of its own, with the GODEBUG settings that go with it

@@ -30,7 +30,13 @@ pub fn go() -> String {
         let suffix = if is_twin(key) { "Dimension" } else { "" };
         let _ = writeln!(out, "\tKey{}{suffix} Key = {} // {}", camel(key.name, true), key.id, key.name);
     }
-    out.push_str(")\n\n// KeyOf returns the well-known key of this name, or 0.\nfunc KeyOf(name string) Key {\n\tswitch name {\n");
+    out.push_str(")\n\n// keyNames are the names of the well-known keys.\nvar keyNames = [...]string{\n");
+    for key in KEYS {
+        let _ = writeln!(out, "\t{}: {:?},", key.id, key.name);
+    }
+    out.push_str("}\n\n// partNames are the names of the anatomy's parts.\nvar partNames = [...]string{");
+    out.push_str(&PARTS.map(|part| format!("{part:?}")).join(", "));
+    out.push_str("}\n\n// KeyOf returns the well-known key of this name, or 0.\nfunc KeyOf(name string) Key {\n\tswitch name {\n");
     for key in KEYS.iter().filter(|key| !is_twin(key)) {
         let _ = writeln!(out, "\tcase \"{}\":\n\t\treturn Key{}", key.name, camel(key.name, true));
     }

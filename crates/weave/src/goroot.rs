@@ -1,5 +1,5 @@
 //! The shadow GOROOT: real folders whose files are second names of the real tree's, except files that are woven or added,
-//! `tandem/rt` (ours) and the tools (wrappers beside links).
+//! `tandem/rt` and `tandem/standalone` (ours) and the tools (wrappers beside links).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -254,10 +254,14 @@ fn changed_files(woven: &Woven) -> (EditsByFile, BTreeMap<PathBuf, String>) {
             texts.insert(dir.join(name), text.clone());
         }
     }
-    for (name, bytes) in embedded::RT_FILES {
-        let path = Path::new("src/tandem/rt").join(name);
-        files.insert(path.clone(), None);
-        texts.insert(path, String::from_utf8_lossy(bytes).into_owned());
+    for (package, sources) in
+        [("src/tandem/rt", embedded::RT_FILES), ("src/tandem/standalone", embedded::STANDALONE_FILES)]
+    {
+        for (name, bytes) in sources {
+            let path = Path::new(package).join(name);
+            files.insert(path.clone(), None);
+            texts.insert(path, String::from_utf8_lossy(bytes).into_owned());
+        }
     }
     (files, texts)
 }

@@ -177,6 +177,15 @@ impl From<Woven> for KeptWeave {
     }
 }
 
+/// What a command line and `tandem.yaml` give besides packs and functions.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// Files that were given one by one.
+    pub files: &'a [PathBuf],
+    /// Every program can send its spans itself.
+    pub standalone: bool,
+}
+
 impl Overlay {
     /// Weaves the user's tree: `rule_edits`, and in the folders of `modules` (import path and folder) the directives and
     /// the `functions`; of files that were `given` one by one the directives.
@@ -184,7 +193,7 @@ impl Overlay {
         cache: &Cache,
         user: &UserOverlay,
         modules: &[(String, PathBuf)],
-        given: &[PathBuf],
+        given: &Given<'_>,
         rule_edits: &RuleEdits,
         functions: &FunctionRules,
     ) -> Result<Overlay, WeaveError> {
@@ -200,14 +209,14 @@ impl Overlay {
                 let package = Package { import_path: &import_path, dir: package_dir };
                 let is_meant = !functions.is_empty() && !is_test(&file) && !functions.for_package(package).is_empty();
                 packages.insert(package_dir.to_owned(), import_path.clone());
-                if has_directive || is_meant {
+                if has_directive || is_meant || (given.standalone && may_be_program(user, &file)) {
                     files.insert(file, import_path);
                 }
             }
         }
-        for file in given {
+        for file in given.files {
             let has_directive = user.text(file).is_some_and(|text| text.contains("//tandem:"));
-            if has_directive {
+            if has_directive || (given.standalone && may_be_program(user, file)) {
                 files.entry(file.clone()).or_insert_with(|| GIVEN_FILES.to_owned());
             }
         }
@@ -231,7 +240,8 @@ impl Overlay {
                 let dir = path.parent().unwrap_or(Path::new(""));
                 let rules = functions.for_package(Package { import_path, dir });
                 let rules = if is_test(path) { Vec::new() } else { rules };
-                overlay.add_file(cache, user, path, &Wanted { import_path, edits, rules })?;
+                let standalone = given.standalone && !is_test(path);
+                overlay.add_file(cache, user, path, &Wanted { import_path, edits, rules, standalone })?;
             }
         }
         for (path, text) in &rule_edits.added {
@@ -261,7 +271,7 @@ impl Overlay {
         let edits_text = serde_json::to_vec(wanted.edits).expect("plain data");
         let key = Key::new("file").text(&name).text(wanted.import_path).text(&plain).bytes(&edits_text);
         // The Debug text of the rules holds every field of them, and nothing else.
-        let key = key.text(format!("{:?}", wanted.rules));
+        let key = key.text(format!("{:?} {}", wanted.rules, wanted.standalone));
         let entry = cache.entry(KIND, &key.name(), |work| make_file(work, &name, &plain, wanted))?;
         let description = entry.join(DESCRIPTION);
         let text = fs::read(&description).map_err(at("read", &description))?;
@@ -296,10 +306,12 @@ struct Wanted<'a> {
     edits: &'a [Edit],
     /// Which functions.
     rules: Vec<&'a FunctionRule>,
+    /// A file of package main imports what sends the spans.
+    standalone: bool,
 }
 
 fn make_file(work: &Path, name: &str, plain: &str, wanted: &Wanted<'_>) -> Result<(), WeaveError> {
-    let Wanted { import_path, edits, rules } = wanted;
+    let Wanted { import_path, edits, rules, standalone } = wanted;
     let mut description = FileDescription::default();
     let mut edits = edits.to_vec();
     // A file that does not parse is not woven: the go command says best what is wrong with it.
@@ -313,6 +325,8 @@ fn make_file(work: &Path, name: &str, plain: &str, wanted: &Wanted<'_>) -> Resul
             edits.extend(directives.edits);
             edits.extend(dormant.edits);
         }
+        let is_program = file.package_name().filter(|name| *standalone && file.slice(*name) == "main");
+        edits.extend(is_program.map(|name| Edit::insert(name.end_byte(), "; import _ \"tandem/standalone\"")));
         if !edits.is_empty() {
             match weave::finish_edits(plain, edits) {
                 Some(edits) => description.edits = edits,
@@ -370,6 +384,12 @@ fn go_files(cache: &Cache, user: &UserOverlay, module_dir: &Path) -> Result<BTre
         found.insert(path.clone(), has_directive);
     }
     Ok(found)
+}
+
+/// Whether a file can be one of package main. Only its text says so, for a folder may hold a package and, behind
+/// `//go:build ignore`, programs.
+fn may_be_program(user: &UserOverlay, path: &Path) -> bool {
+    !is_test(path) && user.text(path).is_some_and(|text| text.contains("main"))
 }
 
 fn is_test(path: &Path) -> bool {

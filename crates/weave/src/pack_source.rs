@@ -14,7 +14,7 @@ use crate::cache::{Cache, Key};
 use crate::error::{WeaveError, at};
 use crate::go::{self, GoEnv};
 use crate::pack::{PackError, PackSet};
-use crate::plan::Configuration;
+use crate::plan::{Configuration, STANDALONE_PACK};
 use crate::project::Project;
 
 /// Where the cache keeps the folders of modules that were fetched.
@@ -91,6 +91,9 @@ impl Searcher<'_> {
         }
         let mut set = PackSet::load(&folders)?;
         set.disable(&configuration.disable);
+        if configuration.standalone == Some(false) {
+            set.disable(&[STANDALONE_PACK.to_owned()]);
+        }
         set.check_unique()?;
         Ok(set)
     }

@@ -18,7 +18,7 @@ use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
-use crate::overlay::{Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
+use crate::overlay::{Given, Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::{self, PackSet};
 use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
@@ -117,7 +117,12 @@ pub struct Configuration {
     /// Functions that are woven dormant.
     #[serde(default)]
     functions: Vec<FunctionRule>,
+    /// Whether programs can send their spans themselves; absent: those that have net/http can.
+    pub standalone: Option<bool>,
 }
+
+/// The pack by which programs can send their spans themselves.
+pub const STANDALONE_PACK: &str = "standalone";
 
 impl Configuration {
     /// Reads the file in the project's root; none is an empty one.
@@ -199,7 +204,8 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let overlaid = only_functions.iter().filter(|module| module.is_local() || is_vendored);
     let overlaid = overlaid.map(|module| (module.path.clone(), module.dir.clone()));
     walked.extend(overlaid.filter(|(_, dir)| !project.own_folders.iter().any(|(_, own)| own == dir)));
-    let mut overlay = Overlay::build(&cache, &user, &walked, &arguments.files(dir), &draft.rule_edits, &functions)?;
+    let given = Given { files: &arguments.files(dir), standalone: configuration.standalone == Some(true) };
+    let mut overlay = Overlay::build(&cache, &user, &walked, &given, &draft.rule_edits, &functions)?;
     if project::is_garbled(env) {
         let problem = "the path of this module is not UTF-8; only the standard library is woven";
         overlay.warnings.push(format!("{}: {problem}", dir.display()));

@@ -116,7 +116,8 @@ impl Question {
 
     /// Puts it where the tools of a run find it.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        fs::write(folder.join(QUESTION), serde_json::to_vec(self).expect("plain data"))
+        // A path that is not UTF-8 cannot be written down: then nothing is asked.
+        fs::write(folder.join(QUESTION), serde_json::to_vec(self)?)
     }
 
     /// Asks; what go cannot say is an empty answer.

@@ -157,6 +157,50 @@ fn exemplars_are_shown(lines: &[Value], shown: &[Span]) {
     }
 }
 
+/// Scenario: the same program by itself, without an agent; as protobuf, compressed, as JSON. Guarantee: the Collector receives
+/// the spans that an agent shows of another run: as many of each name, kind, status and scope, with the same attribute keys,
+/// below parents that were received, too, or that only a test's own header knows.
+#[test]
+fn a_collector_receives_what_a_program_sends_by_itself() {
+    let test = "collector a_collector_receives_what_a_program_sends_by_itself";
+    if golang::missing(test) {
+        return;
+    }
+    let program = woven("packs/net-http/program", &["."]).join("nethttp");
+    let rig = Rig::new();
+    let finished = run(rig.observe("run").args(["--no-kernel", "--"]).arg(&program), LIMIT);
+    assert_eq!(finished.code, 0, "{finished}");
+    let shown = rig.spans();
+    let expected = shapes(&shown.iter().map(|span| (span.span_id.to_string(), as_received(span))).collect());
+    let _machine = crate::agent::machine(); // a machine's agent would take the program
+    for (protocol, compression) in [("http/protobuf", "none"), ("http/protobuf", "gzip"), ("http/json", "none")] {
+        let rig = Rig::new();
+        let Some(collector) = Collector::start(&rig, test) else { return };
+        let mut alone = rig::program(&program);
+        alone.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", collector.http));
+        alone.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
+        alone.env("OTEL_SERVICE_NAME", "trial").env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
+        let finished = run(alone.env("TANDEM_SOCKET", "/nonexistent"), LIMIT);
+        assert_eq!(finished.code, 0, "{finished}");
+        assert!(finished.said().is_empty(), "{finished}");
+        let received = received_spans(&collector.finish());
+        assert_eq!(shapes(&received), expected, "{protocol} {compression}");
+    }
+}
+
+/// What spans are but for ids, times and ports, and how many of each there are.
+fn shapes(spans: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
+    let mut shapes = BTreeMap::new();
+    for span in spans.values() {
+        let keys: Vec<&String> = span["attributes"].as_object().expect("a map").keys().collect();
+        let words = ["name", "kind", "status", "events", "links", "scope"].map(|word| span[word].to_string());
+        let parent = span["parent"].as_str().expect("an id");
+        let parent = spans.get(parent).map_or(parent, |parent| parent["name"].as_str().expect("a name"));
+        *shapes.entry(format!("{} below {parent:?} {keys:?}", words.join(" "))).or_default() += 1;
+    }
+    shapes
+}
+
 /// Scenario: a program that logs with slog in all ways; by gRPC and by HTTP. Guarantee: the log records that the Collector
 /// receives are those that Tandem shows.
 #[test]

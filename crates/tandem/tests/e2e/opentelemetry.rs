@@ -95,6 +95,13 @@ fn beside_an_sdk() {
     );
 }
 
+/// Ports without numbers: which of two connections was made first is chance.
+fn unnumbered(tree: &str) -> String {
+    let mut parts = tree.split("<port ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "<port" + part.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+}
+
 /// otelhttp, otelgrpc and otelsql in the program: one span an operation, the same tree with an SDK and without.
 #[test]
 fn instrumented_twice() {
@@ -103,8 +110,8 @@ fn instrumented_twice() {
     }
     let (alone, _) = run_program("otel-trace", &[]);
     let (beside, finished) = run_program("otel-trace", &[("SDK", "1")]);
-    let tree_alone = tree(&alone);
-    assert_eq!(tree(&beside), tree_alone);
+    let tree_alone = unnumbered(&tree(&alone));
+    assert_eq!(unnumbered(&tree(&beside)), tree_alone);
     insta::assert_snapshot!("otel-contrib", tree_alone);
     let mut exported = 0;
     for line in finished.stdout.lines() {

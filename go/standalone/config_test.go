@@ -1,0 +1,137 @@
+package standalone
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func environment(pairs ...string) func(string) string {
+	return func(name string) string {
+		for at := 0; at < len(pairs); at += 2 {
+			if pairs[at] == name {
+				return pairs[at+1]
+			}
+		}
+		return ""
+	}
+}
+
+const (
+	general   = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	forTraces = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	protocol  = "OTEL_EXPORTER_OTLP_PROTOCOL"
+)
+
+// Where spans go, and to which address one connects for it.
+func TestAddresses(t *testing.T) {
+	for _, is := range []struct {
+		variables []string
+		url       string
+		address   string
+	}{
+		{[]string{general, "http://c:4318"}, "http://c:4318/v1/traces", "c:4318"},
+		{[]string{general, "https://c/base/"}, "https://c/base/v1/traces", "c:443"},
+		{[]string{general, "http://c", forTraces, "http://t/x?y=1"}, "http://t/x?y=1", "t:80"},
+		{[]string{forTraces, "http://t"}, "http://t/", "t:80"},
+		{[]string{general, " c:9 "}, "http://c:9/v1/traces", "c:9"},
+		{[]string{general, "http://[::1]:4318"}, "http://[::1]:4318/v1/traces", "[::1]:4318"},
+		// gRPC is not spoken: its usual port becomes that of HTTP, any other stays.
+		{[]string{general, "http://c:4317"}, "http://c:4318/v1/traces", "c:4318"},
+		{[]string{general, "http://c:4317", protocol, "http/protobuf"}, "http://c:4317/v1/traces", "c:4317"},
+		{[]string{general, "https://c:443", protocol, "grpc"}, "https://c:443/v1/traces", "c:443"},
+		{[]string{general, "c:9", protocol, "grpc"}, "https://c:9/v1/traces", "c:9"},
+		{[]string{forTraces, "http://c:4317", protocol, "grpc"}, "http://c:4318/v1/traces", "c:4318"},
+		{[]string{general, "c:9", protocol, "grpc", "OTEL_EXPORTER_OTLP_INSECURE", "true"}, "http://c:9/v1/traces", "c:9"},
+		{[]string{general, "http://c", "OTEL_TRACES_EXPORTER", "none"}, "", ""},
+		{[]string{general, "http://c", "OTEL_TRACES_EXPORTER", "zipkin, otlp"}, "http://c/v1/traces", "c:80"},
+		{[]string{general, "ftp://c"}, "", ""},
+		{[]string{general, "http://"}, "", ""},
+		{[]string{general, "http://c d"}, "", ""},
+		{[]string{general, " "}, "", ""},
+		{nil, "", ""},
+	} {
+		config := readConfig(environment(is.variables...))
+		url, address := "", ""
+		if config != nil {
+			url, address = config.url(), config.address
+		}
+		if url != is.url || address != is.address {
+			t.Errorf("%q: %q at %q instead of %q at %q", is.variables, url, address, is.url, is.address)
+		}
+	}
+}
+
+// All other variables; those of traces win; what cannot be used is said, without secrets, and ignored.
+func TestVariables(t *testing.T) {
+	config := readConfig(environment(
+		general, "http://user:pass%20word@c",
+		protocol, "http/json",
+		"OTEL_EXPORTER_OTLP_HEADERS", "a=1,B=two%20words, broken,bad name=x,content-length=3,e=%0d%0ax",
+		"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "A=3",
+		"OTEL_EXPORTER_OTLP_TIMEOUT", "250",
+		"OTEL_EXPORTER_OTLP_COMPRESSION", "none",
+		"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip",
+		"OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem",
+		"OTEL_BSP_SCHEDULE_DELAY", "17",
+		"OTEL_BSP_EXPORT_TIMEOUT", "soon",
+		"OTEL_BSP_MAX_QUEUE_SIZE", "64",
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100",
+		"OTEL_ATTRIBUTE_COUNT_LIMIT", "9",
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0",
+		"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-4",
+	))
+	if !config.json || !config.gzip || config.certificate != "/ca.pem" {
+		t.Errorf("%+v", config)
+	}
+	if headers := []header{{"Authorization", "Basic dXNlcjpwYXNzIHdvcmQ="}, {"B", "two words"}, {"A", "3"}}; !reflect.DeepEqual(config.headers, headers) {
+		t.Errorf("%q", config.headers)
+	}
+	if config.timeout != 250*time.Millisecond || config.exportTimeout != 30*time.Second || config.delay != 17*time.Millisecond || config.queue != 64 || config.batch != 64 {
+		t.Errorf("%+v", config)
+	}
+	if expected := (limits{attributes: 0, eventAttributes: 9, events: 128, links: 128, valueLength: -1}); config.limits != expected {
+		t.Errorf("%+v", config.limits)
+	}
+	if len(config.warnings) != 6 || strings.Contains(strings.Join(config.warnings, ""), "two words") {
+		t.Errorf("%q", config.warnings)
+	}
+}
+
+// The resource: facts, then OTEL_RESOURCE_ATTRIBUTES, then OTEL_SERVICE_NAME.
+func TestResource(t *testing.T) {
+	value := func(pairs []pair, key string) string {
+		for _, pair := range pairs {
+			if pair.key == key {
+				return pair.text
+			}
+		}
+		return "absent"
+	}
+	list := "service.name=from%20list,team= a=b ,x,=y,host.name=given,broken=%zz\xff"
+	pairs := resource(environment("OTEL_RESOURCE_ATTRIBUTES", list))
+	for key, expected := range map[string]string{"service.name": "from list", "team": "a=b", "host.name": "given", "x": "absent", "broken": "%zz\uFFFD", "telemetry.sdk.name": "tandem"} {
+		if found := value(pairs, key); found != expected {
+			t.Errorf("%s is %q instead of %q", key, found, expected)
+		}
+	}
+	if found := value(resource(environment("OTEL_RESOURCE_ATTRIBUTES", list, "OTEL_SERVICE_NAME", "own")), "service.name"); found != "own" {
+		t.Errorf("service.name is %q", found)
+	}
+	if found := value(resource(environment()), "service.name"); !strings.HasPrefix(found, "unknown_service:") {
+		t.Errorf("service.name is %q", found)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for text, expected := range map[string]time.Duration{
+		"3": 3 * time.Second, "-3": 0, "": 0, "soon": 0, "99999999999": 0,
+		"Fri, 02 Jan 2026 03:04:15 GMT": 10 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0,
+	} {
+		if pause := parseRetryAfter(text, now); pause != expected {
+			t.Errorf("%q is %v instead of %v", text, pause, expected)
+		}
+	}
+}

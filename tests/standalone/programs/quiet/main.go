@@ -1,0 +1,7 @@
+// Quiet has no net/http.
+package main
+
+func main() { finished() }
+
+//tandem:span finished
+func finished() {}
