@@ -15,7 +15,8 @@
 // ring.go (where it goes) or count.go (what it leaves when it is not recorded). Between processes it goes by propagate.go,
 // which knows traceparent.go, tracestate.go, b3.go and baggage.go, as propagators.go says, and ratio.go decides on it; these
 // need no woven GOROOT and are also compiled, compared and fuzzed in tests/propagation. function.go and dormant.go are for
-// the user's own functions, process.go for the program as a whole, log.go for log records, holder.go for contexts that are
-// kept longer than their span, manual.go and append.go for spans that the program makes or tells about by hand. memory_linux.go makes the memory, agent_linux.go gives it to the agent, reader.go is for
-// tandem/standalone; layout.go is generated from crates/record.
+// the user's own functions, process.go for the program as a whole, instrument.go and runtime_metrics.go for metrics that the
+// program keeps itself, log.go for log records, holder.go for contexts that are kept longer than their span, manual.go and
+// append.go for spans that the program makes or tells about by hand. memory_linux.go makes the memory, agent_linux.go gives
+// it to the agent, reader.go is for tandem/standalone; layout.go is generated from crates/record.
 package rt

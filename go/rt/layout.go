@@ -90,6 +90,14 @@ const (
 	logItemFunction        = 0x9
 	logItemFile            = 0xa
 	logItemLine            = 0xb
+	instrumentCount        = 0x400
+	instrumentBucketCount  = 0x2000
+	instrumentCounter      = 0x1
+	instrumentUpDown       = 0x2
+	instrumentGauge        = 0x3
+	instrumentHistogram    = 0x4
+	instrumentFlagFloat    = 0x1
+	instrumentFlagObserved = 0x2
 )
 
 // Upper bounds of the duration histograms, ns.
@@ -133,6 +141,10 @@ const (
 	KeyMessagingOperationName     Key = 12 // messaging.operation.name
 	KeyMessagingDestinationName   Key = 13 // messaging.destination.name
 	KeyErrorType                  Key = 14 // error.type
+	KeyServerAddressDimension     Key = 15 // server.address
+	KeyServerPortDimension        Key = 16 // server.port
+	KeyURLSchemeDimension         Key = 17 // url.scheme
+	KeyDBNamespaceDimension       Key = 18 // db.namespace
 	KeyURLPath                    Key = 32 // url.path
 	KeyURLQuery                   Key = 33 // url.query
 	KeyURLScheme                  Key = 34 // url.scheme
@@ -190,6 +202,10 @@ var keyNames = [...]string{
 	12: "messaging.operation.name",
 	13: "messaging.destination.name",
 	14: "error.type",
+	15: "server.address",
+	16: "server.port",
+	17: "url.scheme",
+	18: "db.namespace",
 	32: "url.path",
 	33: "url.query",
 	34: "url.scheme",
@@ -378,14 +394,16 @@ type headerLayout struct {
 	processorCount    uint32 // rings and tables of counts; at least GOMAXPROCS at start
 	ringSize          uint32 // bytes of one ring, a power of two
 	_                 [4]byte
-	functionsOffset   uint64 // offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none
-	functionCount     uint32 // capacity of the switches
-	functionTextSize  uint32 // capacity of the texts, bytes
-	activeCount       uint32 // capacity of the table of active functions
-	_                 [4]byte
+	functionsOffset   uint64   // offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none
+	functionCount     uint32   // capacity of the switches
+	functionTextSize  uint32   // capacity of the texts, bytes
+	activeCount       uint32   // capacity of the table of active functions
+	instrumentCount   uint32   // capacity of the table of instruments
 	goVersion         [32]byte // runtime.Version(), zero padded
 	tandemVersion     [32]byte // version of tandem that wove the program, zero padded
-	_                 [3840]byte
+	instrumentsOffset uint64   // offset of the instruments, then of their buckets; 0: none
+	bucketCount       uint32   // capacity of the table of buckets
+	_                 [3828]byte
 }
 
 // The build fails here when Go lays headerLayout out differently.
@@ -422,8 +440,11 @@ var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionsOffset)-168]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionCount)-176]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.functionTextSize)-180]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.activeCount)-184]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.instrumentCount)-188]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goVersion)-192]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.tandemVersion)-224]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.instrumentsOffset)-256]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.bucketCount)-264]
 
 // controlLayout: second page: the first half the agent writes and the program reads, the second half the other way round.
 type controlLayout struct {
@@ -445,7 +466,10 @@ type controlLayout struct {
 	functionTextSize  uint32 // bytes of function texts; raised after they are complete
 	_                 [4]byte
 	cutLogs           uint64 // log records of which something was cut or left out for want of room
-	_                 [1992]byte
+	instrumentCount   uint32 // instruments that were ever used; raised after they are complete
+	bucketCount       uint32 // buckets given out
+	instrumentsRead   uint64 // when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never
+	_                 [1976]byte
 }
 
 // The build fails here when Go lays controlLayout out differently.
@@ -465,6 +489,9 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutAttributes)-2072]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.lostNames)-2080]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.functionTextSize)-2088]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.cutLogs)-2096]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.instrumentCount)-2104]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.bucketCount)-2108]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.instrumentsRead)-2112]
 
 // descriptorLayout: an operation: what the spans of one join point have in common; its index is its id, id 0 is never used.
 type descriptorLayout struct {
@@ -729,3 +756,48 @@ var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.spanID)-24]
 var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.time)-32]
 var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.observed)-40]
 var _ = [1]struct{}{}[unsafe.Offsetof(logLayout{}.descriptor)-48]
+
+// instrumentLayout: one series of a metric that the program keeps itself; the program writes it.
+type instrumentLayout struct {
+	state           uint32 // INSTRUMENT_* in the low byte, how often the place was used above it; 0: free; written last, and first when it is freed
+	flags           uint32 // INSTRUMENT_FLAG_* bits
+	value           uint64 // the number, signed, or the bits of a float; of a histogram the sum
+	start           uint64 // since when it has been counting, CLOCK_MONOTONIC ns
+	nameSize        uint8  // bytes of the name
+	unitSize        uint8  // bytes of the unit
+	descriptionSize uint8  // bytes of the description
+	scopeSize       uint8  // bytes of the scope
+	attributesSize  uint32 // bytes of the attributes
+	buckets         uint32 // number of its first bucket
+	bucketCount     uint32 // its buckets
+	uses            uint32 // how often the place was used; the program's own
+	_               [20]byte
+	text            [384]byte // name, unit, description, scope, attributes (`key=value`, one a line), one after the other
+}
+
+// The build fails here when Go lays instrumentLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(instrumentLayout{})-448]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.state)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.flags)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.value)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.start)-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.nameSize)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.unitSize)-25]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.descriptionSize)-26]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.scopeSize)-27]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.attributesSize)-28]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.buckets)-32]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.bucketCount)-36]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.uses)-40]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.text)-64]
+
+// bucketLayout: one bucket of an instrument's histogram; the last one has no bound.
+type bucketLayout struct {
+	bound uint64 // upper bound, inclusive, bits of a float
+	count uint64 // values in it
+}
+
+// The build fails here when Go lays bucketLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(bucketLayout{})-16]
+var _ = [1]struct{}{}[unsafe.Offsetof(bucketLayout{}.bound)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(bucketLayout{}.count)-8]

@@ -27,6 +27,17 @@ func runtime_panics() uint32
 //go:linkname runtime_panicked
 func runtime_panicked() (value any, panicking bool)
 
+// runtime_monitor has read called about once a second, by a goroutine that counts as one of the runtime's own, while what
+// heartbeat points to is young. It never blocks a deadlock from being found. False: it cannot be started.
+//
+//go:linkname runtime_monitor
+func runtime_monitor(heartbeat *uint64, read func()) bool
+
+// runtime_readMetrics is what runtime/metrics.Read calls. It stops nothing.
+//
+//go:linkname runtime_readMetrics runtime/metrics.runtime_readMetrics
+func runtime_readMetrics(samples unsafe.Pointer, size, capacity int)
+
 // runtime_library says whether this is a library in somebody else's program.
 //
 //go:linkname runtime_library

@@ -7,7 +7,7 @@ import (
 )
 
 // The file that program and agent share: header, control page, descriptors, keys, resource text, in-flight table, counts,
-// ring headers, rings, functions, in this order. Sparse: what is not used costs nothing.
+// ring headers, rings, functions, instruments, in this order. Sparse: what is not used costs nothing.
 const (
 	controlAt     = page
 	descriptorsAt = 2 * page
@@ -21,6 +21,9 @@ const (
 	functionTextsAt = activeAt + activeCount*unsafe.Sizeof(activeLayout{})
 	callsAt         = functionTextsAt + functionTextSize
 	callsBytes      = activeCount * unsafe.Sizeof(callsLayout{})
+	// The buckets of the instruments, from their region's start, and its end.
+	bucketsAt        = instrumentCount * unsafe.Sizeof(instrumentLayout{})
+	instrumentsBytes = bucketsAt + instrumentBucketCount*unsafe.Sizeof(bucketLayout{})
 )
 
 var (
@@ -71,6 +74,7 @@ func setUp() unsafe.Pointer {
 	base := makeMemory(uint32(2 * count))
 	if base != nil && memoryFile >= 0 {
 		greetAgent()
+		keepInstruments()
 	}
 	return base
 }
@@ -117,6 +121,9 @@ func layOut(base unsafe.Pointer, count uint32) {
 	header.functionCount = functionCount
 	header.functionTextSize = functionTextSize
 	header.activeCount = activeCount
+	header.instrumentsOffset = uint64(instrumentsAt(count))
+	header.instrumentCount = instrumentCount
+	header.bucketCount = instrumentBucketCount
 	copy(header.goVersion[:], runtime.Version())
 	copy(header.tandemVersion[:], tandemVersion)
 	resource := unsafe.Slice((*byte)(unsafe.Add(base, resourceAt)), resourceSize)
@@ -135,6 +142,7 @@ func layOut(base unsafe.Pointer, count uint32) {
 	processors, more.processor = all[:count-1], &all[count-1]
 	control = (*controlLayout)(unsafe.Add(base, controlAt))
 	functions = unsafe.Add(base, functionsAt(count))
+	instruments = unsafe.Add(base, instrumentsAt(count))
 	atomic.StoreUint64(&header.magic, magic)
 }
 
@@ -148,7 +156,11 @@ func ringDataAt(count uint32) uintptr {
 
 func functionsAt(count uint32) uintptr { return ringDataAt(count) + uintptr(count)*ringSize }
 
-func fileSize(count uint32) uintptr { return functionsAt(count) + callsAt + uintptr(count)*callsBytes }
+func instrumentsAt(count uint32) uintptr {
+	return (functionsAt(count) + callsAt + uintptr(count)*callsBytes + page - 1) &^ (page - 1)
+}
+
+func fileSize(count uint32) uintptr { return instrumentsAt(count) + instrumentsBytes }
 
 // describeGoroutines tells the kernel half where the account of the running goroutine is. Without that it stays off.
 func describeGoroutines(header *headerLayout) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use deliver::Batch;
-use deliver::metrics::RedKey;
+use deliver::metrics::{Exemplar, RedKey};
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
 use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use foldhash::fast::RandomState;
@@ -23,7 +23,7 @@ use crate::measure::{self, Measure, SeriesIndex};
 use crate::template::Template;
 
 /// Attributes of one span that its name and its metrics can depend on; more than there are such keys.
-const NOTED_LIMIT: usize = 16;
+const NOTED_LIMIT: usize = 24;
 /// Different sets of dimensions that one program may have.
 const DIMENSIONS_LIMIT: usize = 4096;
 
@@ -184,7 +184,9 @@ impl Assembler {
                 let index = find_series(series, series_key, &record, own_name, &noted, measure, || {
                     red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known)
                 });
-                measure.span(index, wall);
+                let exemplar =
+                    Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
+                measure.span(index, exemplar);
             }
             let name = match noted.name {
                 Some(given) => {
@@ -580,14 +582,17 @@ fn red_key<'a>(
             Some((keys.name(*key)?.to_owned(), value))
         })
         .collect();
-    RedKey {
+    let mut key = RedKey {
         service: Arc::clone(service),
         span_name: name.to_owned(),
         kind,
         status,
         dimensions: dimensions.into_iter().collect(),
+        metric: "",
         overflow: false,
-    }
+    };
+    key.metric = measure::metric_of(&key);
+    key
 }
 
 fn remember(

@@ -7,6 +7,7 @@
 
 pub mod assemble;
 pub mod clock;
+mod instruments;
 pub mod kernel;
 pub mod limits;
 pub mod logs;

@@ -4,31 +4,51 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deliver::metrics::{RedKey, RedSeries};
+use deliver::conventions;
+use deliver::metrics::{Exemplar, RedKey, RedSeries};
 use foldhash::fast::RandomState;
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 
-/// Series that are kept; what comes after goes into one series a service that says so.
+/// Series that are kept of all services together, or the limit of one metric, if that is more.
 const SERIES_LIMIT: usize = 10_000;
+/// Series of a metric of one service, the one of all others included, as the specification has it.
+pub const DEFAULT_CARDINALITY_LIMIT: usize = 2000;
 
 /// A series' place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesIndex(usize);
 
 /// All series of all programs. Cumulative since the agent started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Measure {
     index: HashMap<String, SeriesIndex, RandomState>,
     series: Vec<RedSeries>,
+    /// Series by service and metric.
+    counts: HashMap<(Arc<str>, &'static str), usize>,
+    limit: usize,
+}
+
+impl Default for Measure {
+    fn default() -> Self {
+        Self::new(DEFAULT_CARDINALITY_LIMIT)
+    }
 }
 
 impl Measure {
+    /// Keeps so many series of a metric of one service; what comes after goes into one that says so.
+    pub fn new(limit: usize) -> Self {
+        Self { index: HashMap::default(), series: Vec::new(), counts: HashMap::new(), limit }
+    }
+
     /// Finds or makes a series.
     pub fn series(&mut self, key: RedKey) -> SeriesIndex {
         if let Some(found) = self.find(&key) {
             return found;
         }
-        if self.series.len() < SERIES_LIMIT || key.overflow {
+        let own = self.counts.entry((Arc::clone(&key.service), key.metric)).or_default();
+        let has_room = *own + 1 < self.limit && self.series.len() < SERIES_LIMIT.max(self.limit);
+        if has_room || key.overflow {
+            *own += usize::from(!key.overflow);
             return self.insert(key);
         }
         let overflow = overflow(&key);
@@ -37,12 +57,16 @@ impl Measure {
 
     /// Adds one span.
     #[inline]
-    pub fn span(&mut self, index: SeriesIndex, duration_ns: u64) {
+    pub fn span(&mut self, index: SeriesIndex, span: Exemplar) {
         let series = &mut self.series[index.0];
+        let bucket = bucket(span.duration_ns);
         // Saturating: counts that a program has made up must not stop the agent.
-        let bucket = &mut series.buckets[bucket(duration_ns)];
-        *bucket = bucket.saturating_add(1);
-        series.sum_ns = series.sum_ns.saturating_add(duration_ns);
+        series.buckets[bucket] = series.buckets[bucket].saturating_add(1);
+        series.sum_ns = series.sum_ns.saturating_add(span.duration_ns);
+        if series.exemplars.is_empty() {
+            series.exemplars = vec![None; BUCKET_COUNT];
+        }
+        series.exemplars[bucket] = Some(span);
     }
 
     /// Adds spans that only left their counts.
@@ -66,12 +90,22 @@ impl Measure {
     fn insert(&mut self, key: RedKey) -> SeriesIndex {
         let index = SeriesIndex(self.series.len());
         self.index.insert(identity(&key), index);
-        self.series.push(RedSeries { key: Arc::new(key), buckets: [0; BUCKET_COUNT], sum_ns: 0 });
+        self.series.push(RedSeries {
+            key: Arc::new(key),
+            buckets: [0; BUCKET_COUNT],
+            sum_ns: 0,
+            exemplars: Vec::new(),
+        });
         index
     }
 }
 
-/// The series of a service for whatever is one too many.
+/// The metric that the conventions have for the durations of such spans.
+pub fn metric_of(key: &RedKey) -> &'static str {
+    conventions::metric_of(key.kind, &key.dimensions)
+}
+
+/// The series of a service, for a metric, of whatever is one too many.
 pub fn overflow(key: &RedKey) -> RedKey {
     RedKey {
         service: Arc::clone(&key.service),
@@ -79,6 +113,7 @@ pub fn overflow(key: &RedKey) -> RedKey {
         kind: 0,
         status: 0,
         dimensions: Vec::new(),
+        metric: key.metric,
         overflow: true,
     }
 }
@@ -91,5 +126,5 @@ pub fn bucket(duration_ns: u64) -> usize {
 
 /// Text that is the same for the same key only.
 fn identity(key: &RedKey) -> String {
-    format!("{:?}", (&key.service, &key.span_name, key.kind, key.status, &key.dimensions, key.overflow))
+    format!("{:?}", (&key.service, &key.span_name, key.kind, key.status, &key.dimensions, key.metric, key.overflow))
 }

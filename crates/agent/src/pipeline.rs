@@ -3,7 +3,7 @@
 //! One thread does all of this; nothing in it waits for a network or a disk. It sleeps by ring level: waking up costs
 //! more than a span does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use deliver::metrics::Snapshot;
+use deliver::conventions;
+use deliver::metrics::{Metric, Snapshot, joined};
 use deliver::{Batch, Sink, SinkReport};
 use record::{Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -19,7 +20,7 @@ use rustix::event::{EventfdFlags, Timespec};
 
 use crate::KernelHalf;
 use crate::clock::{self, Clock};
-use crate::measure::Measure;
+use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -35,6 +36,10 @@ const HELLO_TIME: Duration = Duration::from_secs(1);
 const CONNECTION_LIMIT: usize = 256;
 /// Programs that are read at once.
 const SESSION_LIMIT: usize = 4096;
+
+/// So long, and of so many programs, the last numbers that an ended program kept itself are still shown.
+const ENDED_TIME: Duration = Duration::from_secs(90);
+const ENDED_LIMIT: usize = 64;
 
 /// A program that is younger (ns) may be about to connect, perhaps to an agent of its own.
 const GROWN_UP: u64 = 1_000_000_000;
@@ -53,6 +58,8 @@ pub struct Config {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// The kernel half, where there is one.
     pub kernel: Option<Box<dyn KernelHalf>>,
+    /// Series that a metric of one service can have; `None`: 2000.
+    pub cardinality_limit: Option<usize>,
 }
 
 /// Why an agent did not start.
@@ -96,6 +103,10 @@ struct Shared {
 struct State {
     measure: Measure,
     statistics: Statistics,
+    /// What programs counted themselves, when somebody last asked for metrics.
+    instruments: Vec<Metric>,
+    /// The last of them from programs that have ended since, until everybody had time to ask.
+    ended: VecDeque<(Instant, Vec<Metric>)>,
     /// The loop shall look at everything at once; raised by who waits, answered in `rounds`.
     hurry: u64,
     rounds: u64,
@@ -131,8 +142,9 @@ impl Agent {
         let listener = Listener::bind(&config.socket)?;
         let wake =
             rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
+        let limit = config.cardinality_limit.unwrap_or(DEFAULT_CARDINALITY_LIMIT);
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State { measure: Measure::new(limit), ..State::default() }),
             changed: Condvar::new(),
             wake,
             sinks: config.sinks,
@@ -155,12 +167,19 @@ impl Agent {
         move || {
             let reports = deliver::queue::reports(&shared.sinks);
             let state = look(&shared);
+            let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
+            let red = state.measure.snapshot();
+            let mut metrics = state.instruments.clone();
+            let own = state.statistics.metrics(&reports);
+            drop(state);
+            metrics.extend(conventions::metrics(&red, start, now));
             Snapshot {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-                start: shared.start.unix(shared.started),
-                now: shared.start.unix(clock::now()),
-                red: state.measure.snapshot(),
-                own: state.statistics.metrics(&reports),
+                start,
+                now,
+                red: joined(&red),
+                metrics,
+                own,
             }
         }
     }
@@ -346,6 +365,11 @@ impl Pipeline {
         }
         state.statistics.active = self.sessions.len() as u64;
         if hurry {
+            let offset = self.clock.offset();
+            state.ended.retain(|(since, _)| since.elapsed() < ENDED_TIME);
+            let ended = state.ended.iter().flat_map(|(_, last)| last).cloned();
+            let running = self.sessions.values().flat_map(|session| session.instruments(offset));
+            state.instruments = ended.chain(running).collect();
             state.rounds = state.hurry;
         }
         drop(state);
@@ -489,6 +513,11 @@ impl Pipeline {
         let mut state = self.shared.state();
         let State { measure, statistics, .. } = &mut *state;
         session.end(now, &mut Tools { clock: &self.clock, measure, statistics });
+        let last = session.instruments(self.clock.offset());
+        if state.ended.len() >= ENDED_LIMIT {
+            state.ended.pop_front();
+        }
+        state.ended.push_back((Instant::now(), last));
         for batch in [session.due(true), session.logs_due(true)].into_iter().flatten() {
             self.shared.offer(&batch);
         }

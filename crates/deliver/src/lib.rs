@@ -4,6 +4,7 @@
 //! is slow (a network, a disk) happens behind it, on a thread of its own.
 
 pub mod batch;
+pub mod conventions;
 pub mod json;
 pub mod metrics;
 pub mod otlp;

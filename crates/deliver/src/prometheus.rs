@@ -1,5 +1,6 @@
 //! The Prometheus endpoint: `/metrics` over HTTP.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::io;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,9 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::Value;
 use record::layout::BUCKET_BOUNDS;
+use record::{InstrumentKind, InstrumentValue};
 use tokio::sync::oneshot;
 
-use crate::metrics::{OwnKind, RedSeries, Snapshot, kind_name, status_name};
+use crate::metrics::{Exemplar, Metric, Origin, OwnKind, OwnMetric, RedSeries, Snapshot, kind_name, status_name};
 
 type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
@@ -97,12 +99,21 @@ async fn serve(listener: TcpListener, source: Source, mut stopped: oneshot::Rece
 }
 
 async fn answer(request: Request<Incoming>, source: Source) -> Response<Full<Bytes>> {
+    let asked = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = match asked.into_iter().any(|value| value.contains("application/openmetrics-text")) {
+        true => Format::OpenMetrics,
+        false => Format::Text,
+    };
     let mut response = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
             // Taking the snapshot waits for the drain to look once more.
-            let rendered = tokio::task::spawn_blocking(move || render(&source())).await;
+            let rendered = tokio::task::spawn_blocking(move || render(&source(), format)).await;
             match rendered {
-                Ok(rendered) => Response::new(Full::from(rendered)),
+                Ok(rendered) => {
+                    let mut response = Response::new(Full::from(rendered));
+                    response.headers_mut().insert(CONTENT_TYPE, format.content_type());
+                    return response;
+                }
                 Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n"),
             }
         }
@@ -113,8 +124,7 @@ async fn answer(request: Request<Incoming>, source: Source) -> Response<Full<Byt
         }
         _ => status(StatusCode::NOT_FOUND, "metrics are at /metrics\n"),
     };
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CONTENT_TYPE, Format::Text.content_type());
     response
 }
 
@@ -124,51 +134,210 @@ fn status(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-/// Prometheus' text format.
-pub fn render(snapshot: &Snapshot) -> String {
-    let mut out = String::with_capacity(1024 + 2048 * snapshot.red.len());
-    // Writing to a string cannot fail.
-    let _ = write_all(&mut out, snapshot);
-    out
+/// Which text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// What every Prometheus reads.
+    Text,
+    /// OpenMetrics, which has exemplars. For who asks for it.
+    OpenMetrics,
 }
 
-fn write_all(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let labels: Vec<String> = snapshot.red.iter().map(red_labels).collect();
-    const CALLS: &str = "traces_span_metrics_calls_total";
-    writeln!(out, "# HELP {CALLS} Spans, sampled or not.\n# TYPE {CALLS} counter")?;
-    for (series, labels) in snapshot.red.iter().zip(&labels) {
-        writeln!(out, "{CALLS}{{{labels}}} {}", series.count())?;
+impl Format {
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        })
     }
-    const DURATION: &str = "traces_span_metrics_duration_seconds";
-    writeln!(out, "# HELP {DURATION} Durations of spans, sampled or not.\n# TYPE {DURATION} histogram")?;
-    for (series, labels) in snapshot.red.iter().zip(&labels) {
+}
+
+/// Prometheus' text format, or OpenMetrics.
+pub fn render(snapshot: &Snapshot, format: Format) -> String {
+    let mut out = Out { text: String::with_capacity(4096 + 2048 * snapshot.red.len()), format };
+    out.calls_and_durations(&snapshot.red);
+    out.conventions(snapshot);
+    snapshot.own.iter().for_each(|own| out.own(own));
+    if format == Format::OpenMetrics {
+        out.text.push_str("# EOF\n");
+    }
+    out.text
+}
+
+struct Out {
+    text: String,
+    format: Format,
+}
+
+impl Out {
+    /// A family's head. Counters are named without their suffix in OpenMetrics.
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let name = match self.format {
+            Format::OpenMetrics if kind == "counter" => name.strip_suffix("_total").unwrap_or(name),
+            _ => name,
+        };
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let help = if self.format == Format::OpenMetrics { help.replace('"', "\\\"") } else { help };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = match labels {
+            "" => writeln!(self.text, "{name} {value}"),
+            _ => writeln!(self.text, "{name}{{{labels}}} {value}"),
+        };
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        labels: &str,
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+        exemplars: &[Exemplar],
+    ) {
+        let comma = if labels.is_empty() { "" } else { "," };
         let mut below = 0u64;
-        for (bucket, count) in series.buckets.iter().enumerate() {
+        for (bucket, count) in counts.iter().enumerate() {
             below = below.saturating_add(*count);
-            match BUCKET_BOUNDS.get(bucket) {
-                Some(&bound) => {
-                    writeln!(out, "{DURATION}_bucket{{{labels},le=\"{}\"}} {below}", bound as f64 / 1e9)?;
+            let bound = bounds.get(bucket).copied().unwrap_or(f64::INFINITY);
+            let le = if bound.is_finite() { self.number(bound) } else { "+Inf".to_owned() };
+            let _ = write!(self.text, "{name}_bucket{{{labels}{comma}le=\"{le}\"}} {below}");
+            let last = bucket.checked_sub(1).and_then(|before| bounds.get(before)).copied().unwrap_or(-1.0);
+            let fits = |span: &&Exemplar| {
+                let seconds = span.duration_ns as f64 / 1e9;
+                last < seconds && seconds <= bound
+            };
+            if let (Format::OpenMetrics, Some(span)) = (self.format, exemplars.iter().find(fits)) {
+                let _ = write!(
+                    self.text,
+                    " # {{trace_id=\"{}\",span_id=\"{}\"}} {} {}.{:03}",
+                    hex(&span.trace_id),
+                    hex(&span.span_id),
+                    span.duration_ns as f64 / 1e9,
+                    span.time.0 / 1_000_000_000,
+                    span.time.0 / 1_000_000 % 1000
+                );
+            }
+            self.text.push('\n');
+        }
+        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_count"), labels, below);
+    }
+
+    /// OpenMetrics wants its numbers to look like floats.
+    fn number(&self, number: f64) -> String {
+        match self.format {
+            Format::OpenMetrics => format!("{number:?}"),
+            Format::Text => number.to_string(),
+        }
+    }
+
+    fn calls_and_durations(&mut self, red: &[RedSeries]) {
+        let labels: Vec<String> = red.iter().map(red_labels).collect();
+        const CALLS: &str = "traces_span_metrics_calls_total";
+        self.head(CALLS, "Spans, sampled or not.", "counter");
+        for (series, labels) in red.iter().zip(&labels) {
+            self.sample(CALLS, labels, series.count());
+        }
+        const DURATION: &str = "traces_span_metrics_duration_seconds";
+        self.head(DURATION, "Durations of spans, sampled or not.", "histogram");
+        let bounds = BUCKET_BOUNDS.map(|bound| bound as f64 / 1e9);
+        for (series, labels) in red.iter().zip(&labels) {
+            let exemplars: Vec<Exemplar> = series.exemplars.iter().flatten().copied().collect();
+            self.histogram(DURATION, labels, &bounds, &series.buckets, series.sum_ns as f64 / 1e9, &exemplars);
+        }
+    }
+
+    fn conventions(&mut self, snapshot: &Snapshot) {
+        let mut families: BTreeMap<String, Vec<&Metric>> = BTreeMap::new();
+        for metric in &snapshot.metrics {
+            families.entry(family(metric)).or_default().push(metric);
+        }
+        for (name, metrics) in families {
+            let [first, ..] = metrics.as_slice() else { continue };
+            let kind = match first.kind {
+                InstrumentKind::Counter => "counter",
+                InstrumentKind::UpDown | InstrumentKind::Gauge => "gauge",
+                InstrumentKind::Histogram => "histogram",
+            };
+            self.head(&name, &first.description, kind);
+            for metric in metrics.iter().filter(|metric| metric.kind == first.kind) {
+                for point in &metric.points {
+                    let labels = origin_labels(&metric.origin) + &attribute_labels(&point.attributes);
+                    match &point.value {
+                        InstrumentValue::Int(value) => self.sample(&name, &labels, value),
+                        InstrumentValue::Float(value) => self.sample(&name, &labels, value),
+                        InstrumentValue::Histogram { bounds, counts, sum } => {
+                            self.histogram(&name, &labels, bounds, counts, *sum, &point.exemplars);
+                        }
+                    }
                 }
-                None => writeln!(out, "{DURATION}_bucket{{{labels},le=\"+Inf\"}} {below}")?,
             }
         }
-        writeln!(out, "{DURATION}_sum{{{labels}}} {}", series.sum_ns as f64 / 1e9)?;
-        writeln!(out, "{DURATION}_count{{{labels}}} {}", series.count())?;
     }
-    for own in &snapshot.own {
+
+    fn own(&mut self, own: &OwnMetric) {
         let kind = match own.kind {
             OwnKind::Counter => "counter",
             OwnKind::Gauge => "gauge",
         };
-        writeln!(out, "# HELP {0} {1}\n# TYPE {0} {kind}", own.name, own.help)?;
+        self.head(own.name, own.help, kind);
         for (value, number) in &own.points {
-            match own.label {
-                Some(label) => writeln!(out, "{}{{{label}=\"{}\"}} {number}", own.name, escape(value))?,
-                None => writeln!(out, "{} {number}", own.name)?,
-            }
+            let labels = own.label.map(|label| format!("{label}=\"{}\"", escape(value))).unwrap_or_default();
+            self.sample(own.name, &labels, number);
         }
     }
-    Ok(())
+}
+
+/// A metric's name in Prometheus, by OpenTelemetry's rules: with its unit, and with what it is.
+fn family(metric: &Metric) -> String {
+    let mut name = plain_name(&metric.name);
+    let unit = match metric.unit.as_str() {
+        "" | "1" => "",
+        unit if unit.starts_with('{') => "",
+        "s" => "seconds",
+        "ms" => "milliseconds",
+        "By" => "bytes",
+        "%" => "percent",
+        other => other,
+    };
+    let unit = plain_name(unit);
+    if !unit.is_empty() && !name.ends_with(&format!("_{unit}")) {
+        name = format!("{name}_{unit}");
+    }
+    if metric.kind == InstrumentKind::Counter && !name.ends_with("_total") {
+        name.push_str("_total");
+    }
+    name
+}
+
+fn plain_name(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
+
+fn origin_labels(origin: &Origin) -> String {
+    match origin {
+        Origin::Service(service) => format!("service_name=\"{}\"", escape(service)),
+        Origin::Process(resource) => {
+            let pid = resource.attributes.get("process.pid").map(ToString::to_string).unwrap_or_default();
+            format!("service_name=\"{}\",process_pid=\"{}\"", escape(resource.service()), escape(&pid))
+        }
+    }
+}
+
+fn attribute_labels(attributes: &[(String, Value)]) -> String {
+    let mut labels = String::new();
+    for (name, value) in attributes {
+        let text = match value {
+            Value::String(text) => escape(text),
+            other => escape(&other.to_string()),
+        };
+        let _ = write!(labels, ",{}=\"{text}\"", plain_name(name));
+    }
+    labels
 }
 
 fn red_labels(series: &RedSeries) -> String {
@@ -185,16 +354,11 @@ fn red_labels(series: &RedSeries) -> String {
         kind_name(key.kind),
         status_name(key.status)
     );
-    for (name, value) in &key.dimensions {
-        let name: String =
-            name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-        let text = match value {
-            Value::String(text) => escape(text),
-            other => escape(&other.to_string()),
-        };
-        let _ = write!(labels, ",{name}=\"{text}\"");
-    }
-    labels
+    labels + &attribute_labels(&key.dimensions)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn escape(value: &str) -> String {
@@ -204,7 +368,7 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{OwnMetric, RedKey};
+    use crate::metrics::RedKey;
     use crate::otlp::encode::UnixNanos;
 
     fn snapshot() -> Snapshot {
@@ -219,6 +383,7 @@ mod tests {
                 ("http.request.method".to_owned(), Value::String("GET".to_owned())),
                 ("http.response.status_code".to_owned(), Value::Int(500)),
             ],
+            metric: "",
             overflow: false,
         };
         let own = OwnMetric {
@@ -232,7 +397,8 @@ mod tests {
             host: "here".to_owned(),
             start: UnixNanos(1),
             now: UnixNanos(2),
-            red: vec![RedSeries { key: key.into(), buckets, sum_ns: 1_500_000_000 }],
+            red: vec![RedSeries { key: key.into(), buckets, sum_ns: 1_500_000_000, exemplars: Vec::new() }],
+            metrics: Vec::new(),
             own: vec![own],
         }
     }
@@ -240,7 +406,7 @@ mod tests {
     /// The text is what Prometheus reads: escaped labels, cumulative buckets, +Inf equal to the count.
     #[test]
     fn the_text_is_what_prometheus_reads() {
-        let text = render(&snapshot());
+        let text = render(&snapshot(), Format::Text);
         let labels = r#"service_name="shop",span_name="GET /\"a\"\n\\",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_ERROR",http_request_method="GET",http_response_status_code="500""#;
         for line in [
             "# TYPE traces_span_metrics_calls_total counter".to_owned(),

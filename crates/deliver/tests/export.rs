@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use deliver::metrics::{RedKey, RedSeries, Snapshot};
-use deliver::otlp::config::ExportConfig;
+use deliver::conventions;
+use deliver::metrics::{Exemplar, Metric, Origin, Point, RedKey, RedSeries, Snapshot};
+use deliver::otlp::config::{ExportConfig, Temporality};
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::export::{self, MetricsExporter};
+use deliver::otlp::temporality::Deltas;
 use deliver::{Batch, Signal, Sink, SinkReport};
 use flate2::read::GzDecoder;
 use http::{Request, Response, StatusCode};
@@ -27,9 +29,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Sum, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use record::layout::BUCKET_COUNT;
+use record::{InstrumentKind, InstrumentValue};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::codec::CompressionEncoding;
@@ -359,15 +363,23 @@ fn metrics_arrive() {
             kind: 2,
             status: 0,
             dimensions: vec![("http.route".to_owned(), model::Value::String("/a".to_owned()))],
+            metric: "",
             overflow: false,
         };
         let mut buckets = [0; BUCKET_COUNT];
         (buckets[0], buckets[19]) = (41, 1);
-        let red = vec![RedSeries { key: Arc::new(key), buckets, sum_ns: 20_000_000_000 }];
-        Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: UnixNanos(2), red, own: Vec::new() }
+        let red = vec![RedSeries { key: Arc::new(key), buckets, sum_ns: 20_000_000_000, exemplars: Vec::new() }];
+        Snapshot {
+            host: "here".to_owned(),
+            start: UnixNanos(1),
+            now: UnixNanos(2),
+            red,
+            metrics: Vec::new(),
+            own: Vec::new(),
+        }
     };
     let endpoint = config(&[(ENDPOINT, &address)]).metrics.expect("endpoint");
-    drop(MetricsExporter::start(endpoint, Duration::from_secs(3600), source).expect("start"));
+    drop(MetricsExporter::start(endpoint, Duration::from_secs(3600), Temporality::Cumulative, source).expect("start"));
     let posts = locked(&receiver.posts);
     assert_eq!(posts[0].path, "/v1/metrics");
     let request = ExportMetricsServiceRequest::decode(posts[0].message.as_slice()).expect("readable");
@@ -377,4 +389,79 @@ fn metrics_arrive() {
     let point = &histogram.data_points[0];
     assert_eq!((point.count, point.sum, point.bucket_counts.len()), (42, Some(20.0), point.explicit_bounds.len() + 1));
     assert_eq!(point.attributes.len(), 4);
+}
+
+/// Scenario: deltas are asked for; the receiver refuses the second request. Guarantees: each request has what was added since the
+/// last one that arrived, beginning where that one ended; sums that go up and down stay totals; exemplars come once.
+#[test]
+fn deltas_lose_nothing() {
+    let mut deltas = Deltas::new(Temporality::Delta);
+    let mut sent = |total: u64, arrives: bool| {
+        let snapshot = growing(total);
+        let mut request = deliver::otlp::metrics::request(&snapshot);
+        deltas.convert(&mut request, &snapshot);
+        if arrives {
+            deltas.arrived();
+        }
+        let find = |name: &str| {
+            let all = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+            let found = all.flat_map(|scope| &scope.metrics).find(|metric| metric.name == name);
+            found.unwrap_or_else(|| panic!("no {name}")).data.clone().expect("data")
+        };
+        let Data::Histogram(durations) = find("http.server.request.duration") else { panic!("a histogram") };
+        let Data::Sum(calls) = find("traces.span.metrics.calls") else { panic!("a sum") };
+        let Data::Sum(goroutines) = find("go.goroutine.count") else { panic!("a sum") };
+        assert_eq!((durations.aggregation_temporality, calls.aggregation_temporality), (1, 1));
+        assert_eq!(goroutines.aggregation_temporality, 2);
+        let point = &durations.data_points[0];
+        let number = |sum: &Sum| match sum.data_points[0].value {
+            Some(number_data_point::Value::AsInt(number)) => number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(point.count as i64, number(&calls));
+        assert_eq!(point.sum, Some(point.count as f64));
+        (point.start_time_unix_nano, point.time_unix_nano, point.count, number(&goroutines), point.exemplars.len())
+    };
+    assert_eq!(sent(10, true), (1, 10, 10, 10, 1));
+    assert_eq!(sent(14, false), (10, 14, 4, 14, 1));
+    assert_eq!(sent(17, true), (10, 17, 7, 17, 1));
+    assert_eq!(sent(17, true), (17, 17, 0, 17, 0));
+}
+
+/// So many requests of a second each, the last at the time of that number.
+fn growing(total: u64) -> Snapshot {
+    let dimensions = vec![("http.request.method".to_owned(), model::Value::String("GET".to_owned()))];
+    let key = RedKey {
+        service: "shop".into(),
+        span_name: "GET".to_owned(),
+        kind: 2,
+        status: 0,
+        metric: conventions::metric_of(2, &dimensions),
+        dimensions,
+        overflow: false,
+    };
+    let mut buckets = [0; BUCKET_COUNT];
+    buckets[14] = total;
+    let mut exemplars = vec![None; BUCKET_COUNT];
+    let time = UnixNanos(total);
+    exemplars[14] = Some(Exemplar { trace_id: [1; 16], span_id: [2; 8], time, duration_ns: 1_000_000_000 });
+    let red = vec![RedSeries { key: Arc::new(key), buckets, sum_ns: total * 1_000_000_000, exemplars }];
+    let mut metrics = conventions::metrics(&red, UnixNanos(1), time);
+    metrics.push(Metric {
+        origin: Origin::Process(Arc::default()),
+        scope: "tandem/runtime".to_owned(),
+        name: "go.goroutine.count".to_owned(),
+        unit: "{goroutine}".to_owned(),
+        description: String::new(),
+        kind: InstrumentKind::UpDown,
+        observed: true,
+        points: vec![Point {
+            attributes: Vec::new(),
+            start: UnixNanos(1),
+            time,
+            value: InstrumentValue::Int(total as i64),
+            exemplars: Vec::new(),
+        }],
+    });
+    Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: time, red, metrics, own: Vec::new() }
 }

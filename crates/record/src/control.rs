@@ -82,6 +82,17 @@ impl Control {
         }
     }
 
+    /// A count of the program's half, by its name.
+    pub(crate) fn count(&self, name: &str) -> u32 {
+        self.mapping.word32(self.page + CONTROL.at(name)).load(Ordering::Acquire)
+    }
+
+    /// When the program last brought its instruments up to date; `None`: never.
+    pub fn instruments_read(&self) -> Option<MonotonicNanos> {
+        let word = self.mapping.word64(self.page + const { CONTROL.at("instruments_read") });
+        Some(word.load(Ordering::Acquire)).filter(|&moment| moment != 0).map(MonotonicNanos)
+    }
+
     fn set_flag(&self, flag: u32, on: bool) {
         let flags = self.mapping.word32(self.page + const { CONTROL.at("flags") });
         if on {

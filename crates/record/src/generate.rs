@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::layout::{BUCKET_BOUNDS, CONSTANTS, Field, KEYS, PARTS, STRUCTS, Struct, Type};
+use crate::layout::{BUCKET_BOUNDS, CONSTANTS, Field, KEYS, PARTS, STRUCTS, Struct, Type, is_twin};
 
 /// Files that are derived: path from the repository's root, and content.
 pub fn files() -> [(&'static str, String); 3] {
@@ -27,7 +27,8 @@ pub fn go() -> String {
     }
     out.push_str(")\n\n// Well-known attribute keys.\nconst (\n");
     for key in KEYS {
-        let _ = writeln!(out, "\tKey{} Key = {} // {}", camel(key.name, true), key.id, key.name);
+        let suffix = if is_twin(key) { "Dimension" } else { "" };
+        let _ = writeln!(out, "\tKey{}{suffix} Key = {} // {}", camel(key.name, true), key.id, key.name);
     }
     out.push_str(")\n\n// keyNames are the names of the well-known keys.\nvar keyNames = [...]string{\n");
     for key in KEYS {
@@ -36,7 +37,7 @@ pub fn go() -> String {
     out.push_str("}\n\n// partNames are the names of the anatomy's parts.\nvar partNames = [...]string{");
     out.push_str(&PARTS.map(|part| format!("{part:?}")).join(", "));
     out.push_str("}\n\n// KeyOf returns the well-known key of this name, or 0.\nfunc KeyOf(name string) Key {\n\tswitch name {\n");
-    for key in KEYS {
+    for key in KEYS.iter().filter(|key| !is_twin(key)) {
         let _ = writeln!(out, "\tcase \"{}\":\n\t\treturn Key{}", key.name, camel(key.name, true));
     }
     out.push_str("\t}\n\treturn 0\n}\n");

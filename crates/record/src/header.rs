@@ -5,8 +5,8 @@
 use std::ops::RangeInclusive;
 
 use crate::layout::{
-    ACTIVE, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, KEY, LAYOUT_VERSION, MAGIC, PAGE,
-    RING, SERIES,
+    ACTIVE, BUCKET, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, INSTRUMENT, KEY,
+    LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
 };
 use crate::{MonotonicNanos, bytes};
 
@@ -23,6 +23,8 @@ const SERIES_LIMIT: u32 = 1 << 16;
 const PROCESSOR_LIMIT: u32 = 1 << 12;
 const FUNCTION_LIMIT: u32 = 1 << 20;
 const FUNCTION_TEXT_LIMIT: u32 = 1 << 26;
+const INSTRUMENT_LIMIT: u32 = 1 << 14;
+const INSTRUMENT_BUCKET_LIMIT: u32 = 1 << 17;
 const ACTIVE_LIMIT: u32 = 1 << 16; // a switch has 16 bits
 const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 26;
 
@@ -118,6 +120,17 @@ pub(crate) struct Geometry {
     pub ring_size: u32,
     /// `None` in programs of a layout that had none.
     pub functions: Option<FunctionGeometry>,
+    /// `None` in programs of a layout that had none.
+    pub instruments: Option<InstrumentGeometry>,
+}
+
+/// Where the instruments and their buckets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InstrumentGeometry {
+    pub instruments: u64,
+    pub instrument_count: u32,
+    pub buckets: u64,
+    pub bucket_count: u32,
 }
 
 /// Where the parts of the functions' region are.
@@ -222,6 +235,21 @@ impl Geometry {
             rings: region("rings", rings_start, u64::from(processor_count) * u64::from(ring_size))?,
             ring_size,
             functions: FunctionGeometry::parse(page, file_size, processor_count)?,
+            instruments: match offset("instruments_offset") {
+                0 => None,
+                start => {
+                    let instrument_count = count("instrument_count", INSTRUMENT_LIMIT)?;
+                    let bucket_count = count("bucket_count", INSTRUMENT_BUCKET_LIMIT)?;
+                    let size = table(instrument_count, INSTRUMENT.size);
+                    region("instruments", start, size + table(bucket_count, BUCKET.size))?;
+                    Some(InstrumentGeometry {
+                        instruments: start,
+                        instrument_count,
+                        buckets: start + size,
+                        bucket_count,
+                    })
+                }
+            },
         })
     }
 }

@@ -61,6 +61,11 @@ pub const FIRST_ARGUMENT_KEY: u16 = 0xff00;
 /// Arguments that a span can have.
 pub const ARGUMENT_COUNT: usize = 16;
 
+/// Instruments (one series of a metric each) that a program can have at once.
+pub const INSTRUMENT_COUNT: usize = 1024;
+/// Buckets that the histograms among them can have together.
+pub const INSTRUMENT_BUCKET_COUNT: usize = 8192;
+
 /// Upper bounds of the duration histograms in nanoseconds; one more bucket takes what is above the last.
 /// The advice of the HTTP conventions, continued downwards.
 pub const BUCKET_BOUNDS: [u64; 19] = [
@@ -246,8 +251,11 @@ pub const HEADER: Struct = Struct {
         f("function_count", Type::U32, 176, "capacity of the switches"),
         f("function_text_size", Type::U32, 180, "capacity of the texts, bytes"),
         f("active_count", Type::U32, 184, "capacity of the table of active functions"),
+        f("instrument_count", Type::U32, 188, "capacity of the table of instruments"),
         f("go_version", Type::Bytes(32), 192, "runtime.Version(), zero padded"),
         f("tandem_version", Type::Bytes(32), 224, "version of tandem that wove the program, zero padded"),
+        f("instruments_offset", Type::U64, 256, "offset of the instruments, then of their buckets; 0: none"),
+        f("bucket_count", Type::U32, 264, "capacity of the table of buckets"),
     ],
 };
 
@@ -284,6 +292,14 @@ pub const CONTROL: Struct = Struct {
         f("lost_names", Type::U64, 2080, "descriptors, keys and functions that did not fit their tables"),
         f("function_text_size", Type::U32, 2088, "bytes of function texts; raised after they are complete"),
         f("cut_logs", Type::U64, 2096, "log records of which something was cut or left out for want of room"),
+        f("instrument_count", Type::U32, 2104, "instruments that were ever used; raised after they are complete"),
+        f("bucket_count", Type::U32, 2108, "buckets given out"),
+        f(
+            "instruments_read",
+            Type::U64,
+            2112,
+            "when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never",
+        ),
     ],
 };
 
@@ -504,6 +520,62 @@ pub const CALLS: Struct = Struct {
     ],
 };
 
+/// One series of a metric that the program keeps itself: a number, or a histogram.
+pub const INSTRUMENT: Struct = Struct {
+    name: "instrument",
+    size: 448,
+    doc: "one series of a metric that the program keeps itself; the program writes it",
+    fields: &[
+        f(
+            "state",
+            Type::U32,
+            0,
+            "INSTRUMENT_* in the low byte, how often the place was used above it; 0: free; written last, and first when it is freed",
+        ),
+        f("flags", Type::U32, 4, "INSTRUMENT_FLAG_* bits"),
+        f("value", Type::U64, 8, "the number, signed, or the bits of a float; of a histogram the sum"),
+        f("start", Type::U64, 16, "since when it has been counting, CLOCK_MONOTONIC ns"),
+        f("name_size", Type::U8, 24, "bytes of the name"),
+        f("unit_size", Type::U8, 25, "bytes of the unit"),
+        f("description_size", Type::U8, 26, "bytes of the description"),
+        f("scope_size", Type::U8, 27, "bytes of the scope"),
+        f("attributes_size", Type::U32, 28, "bytes of the attributes"),
+        f("buckets", Type::U32, 32, "number of its first bucket"),
+        f("bucket_count", Type::U32, 36, "its buckets"),
+        f("uses", Type::U32, 40, "how often the place was used; the program's own"),
+        f(
+            "text",
+            Type::Bytes(384),
+            64,
+            "name, unit, description, scope, attributes (`key=value`, one a line), one after the other",
+        ),
+    ],
+};
+
+/// `instrument.state`: a sum that only rises.
+pub const INSTRUMENT_COUNTER: u8 = 1;
+/// `instrument.state`: a sum that goes up and down.
+pub const INSTRUMENT_UP_DOWN: u8 = 2;
+/// `instrument.state`: a number that sums make no sense of.
+pub const INSTRUMENT_GAUGE: u8 = 3;
+/// `instrument.state`: a histogram.
+pub const INSTRUMENT_HISTOGRAM: u8 = 4;
+/// `instrument.flags`: `value` holds the bits of a float.
+pub const INSTRUMENT_FLAG_FLOAT: u32 = 1;
+/// `instrument.flags`: read when the program brings its instruments up to date, else counted as things happen.
+pub const INSTRUMENT_FLAG_OBSERVED: u32 = 2;
+
+/// One bucket of an instrument's histogram.
+pub const BUCKET: Struct = Struct {
+    name: "bucket",
+    size: 16,
+    doc: "one bucket of an instrument's histogram; the last one has no bound",
+    fields: &[
+        f("bound", Type::U64, 0, "upper bound, inclusive, bits of a float"),
+        f("count", Type::U64, 8, "values in it"),
+    ],
+};
+
 /// Message of a program to the agent, sent with its memfd (`SCM_RIGHTS`) over a `SOCK_SEQPACKET` socket.
 pub const HELLO: Struct = Struct {
     name: "hello",
@@ -557,6 +629,8 @@ pub const STRUCTS: &[Struct] = &[
     HELLO,
     WELCOME,
     LOG,
+    INSTRUMENT,
+    BUCKET,
 ];
 
 /// A named number that both sides share.
@@ -752,6 +826,14 @@ pub const CONSTANTS: &[Constant] = &[
     c("LOG_ITEM_FUNCTION", log_item::FUNCTION as u64),
     c("LOG_ITEM_FILE", log_item::FILE as u64),
     c("LOG_ITEM_LINE", log_item::LINE as u64),
+    c("INSTRUMENT_COUNT", INSTRUMENT_COUNT as u64),
+    c("INSTRUMENT_BUCKET_COUNT", INSTRUMENT_BUCKET_COUNT as u64),
+    c("INSTRUMENT_COUNTER", INSTRUMENT_COUNTER as u64),
+    c("INSTRUMENT_UP_DOWN", INSTRUMENT_UP_DOWN as u64),
+    c("INSTRUMENT_GAUGE", INSTRUMENT_GAUGE as u64),
+    c("INSTRUMENT_HISTOGRAM", INSTRUMENT_HISTOGRAM as u64),
+    c("INSTRUMENT_FLAG_FLOAT", INSTRUMENT_FLAG_FLOAT as u64),
+    c("INSTRUMENT_FLAG_OBSERVED", INSTRUMENT_FLAG_OBSERVED as u64),
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
@@ -789,6 +871,11 @@ const fn k(id: u16, name: &'static str) -> Key {
     Key { id, name }
 }
 
+/// Whether another key has the same name but is no dimension.
+pub fn is_twin(key: &Key) -> bool {
+    KEYS.iter().any(|other| other.id > key.id && other.name == key.name)
+}
+
 /// Well-known keys. Ids are never reused; those below [`FIRST_NON_METRIC_KEY`] are dimensions of metrics.
 pub const KEYS: &[Key] = &[
     k(1, "http.request.method"),
@@ -805,6 +892,12 @@ pub const KEYS: &[Key] = &[
     k(12, "messaging.operation.name"),
     k(13, "messaging.destination.name"),
     k(14, "error.type"),
+    // The same attributes again, where they are dimensions: of a client, whose peers the program knows. A server's
+    // address comes from outside and has any number of values.
+    k(15, "server.address"),
+    k(16, "server.port"),
+    k(17, "url.scheme"),
+    k(18, "db.namespace"),
     k(32, "url.path"),
     k(33, "url.query"),
     k(34, "url.scheme"),

@@ -103,7 +103,12 @@ impl Destinations {
             sinks.push(Arc::new(otlp::export::logs(endpoint)?));
         }
         let kernel = if self.no_kernel { None } else { kernel::load().map_err(|why| eprintln!("tandem: {why}")).ok() };
-        let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel })?;
+        let cardinality_limit = export.cardinality_limit;
+        let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel, cardinality_limit })?;
+        let metrics = || {
+            let (source, exemplars) = (agent.metrics(), export.exemplars);
+            move || source().with_exemplars(exemplars)
+        };
         // Everybody on this machine can read the page: for all its programs somebody has to ask for it.
         let page = match (self.ui, self.no_ui, scope) {
             (None, true, _) | (None, _, Scope::Machine) => None,
@@ -117,14 +122,16 @@ impl Destinations {
         }
         let prometheus = match &self.metrics {
             Some(address) => {
-                let server = prometheus::Server::start(address, agent.metrics())?;
+                let server = prometheus::Server::start(address, metrics())?;
                 eprintln!("tandem: metrics at http://{}/metrics", server.address());
                 Some(server)
             }
             None => None,
         };
         let otlp_metrics = match export.metrics {
-            Some(endpoint) => Some(MetricsExporter::start(endpoint, export.metrics_interval, agent.metrics())?),
+            Some(endpoint) => {
+                Some(MetricsExporter::start(endpoint, export.metrics_interval, export.temporality, metrics())?)
+            }
             None => None,
         };
         Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command })

@@ -18,6 +18,7 @@ type tandemSource struct {
 	address   string // server.address
 	port      int64  // server.port; 0: not known
 	dialect   tandemDialect
+	pool      tandemPool
 }
 
 // tandemSystem is one kind of database.

@@ -96,17 +96,14 @@ func (s *tandemStatement) describe(span *tandem_rt.Span) {
 // describe says which database it is.
 func (s *tandemSource) describe(span *tandem_rt.Span) {
 	span.Str(tandem_rt.KeyDBSystemName, s.system)
-	if !span.Recording() {
-		return
-	}
 	if s.namespace != "" {
-		span.Str(tandem_rt.KeyDBNamespace, s.namespace)
+		span.Str(tandem_rt.KeyDBNamespaceDimension, s.namespace)
 	}
 	if s.address != "" {
-		span.Str(tandem_rt.KeyServerAddress, s.address)
+		span.Str(tandem_rt.KeyServerAddressDimension, s.address)
 	}
 	if s.port != 0 {
-		span.Int(tandem_rt.KeyServerPort, s.port)
+		span.Int(tandem_rt.KeyServerPortDimension, s.port)
 	}
 }
 

@@ -41,9 +41,7 @@ func tandemInvoked(span *tandem_rt.Span, result *error) {
 func tandemCalls(span *tandem_rt.Span, cc *ClientConn, method string) {
 	tandemDescribe(span)
 	span.Str(tandem_rt.KeyRPCMethod, tandemMethod(method))
-	if span.Recording() {
-		cc.tandem.describe(span, cc.target)
-	}
+	cc.tandem.describe(span, cc.target)
 }
 
 // tandemReturned ends a client's span: for a client every code but OK is an error.
@@ -173,9 +171,9 @@ func (t *tandemTarget) describe(span *tandem_rt.Span, target string) {
 		known = tandemParse(target)
 		t.known.Store(known)
 	}
-	span.Str(tandem_rt.KeyServerAddress, known.address)
+	span.Str(tandem_rt.KeyServerAddressDimension, known.address)
 	if known.port != 0 {
-		span.Int(tandem_rt.KeyServerPort, known.port)
+		span.Int(tandem_rt.KeyServerPortDimension, known.port)
 	}
 }
 

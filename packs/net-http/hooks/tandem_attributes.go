@@ -13,6 +13,7 @@ import (
 // tandemServerAttributes describes a request as its server sees it.
 func tandemServerAttributes(span *tandem_rt.Span, req *Request, userAgent, version string) {
 	tandemMethod(span, req.Method)
+	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(req))
 	if span.Recording() {
 		tandemPeers(span, req, version)
 		tandemRequest(span, req, userAgent)
@@ -35,7 +36,6 @@ func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 func tandemPeers(span *tandem_rt.Span, req *Request, version string) {
 	host, port := tandemSplitHost(req.Host)
 	client, _ := tandemSplitHost(req.RemoteAddr)
-	span.Str(tandem_rt.KeyURLScheme, tandemScheme(req))
 	if host != "" {
 		span.Str(tandem_rt.KeyServerAddress, host)
 	}
@@ -52,8 +52,7 @@ func tandemPeers(span *tandem_rt.Span, req *Request, version string) {
 func tandemFixPeers(fixed *tandem_rt.Fixed, req *Request, version string) bool {
 	host, port := tandemSplitHost(req.Host)
 	client, _ := tandemSplitHost(req.RemoteAddr)
-	return fixed.Str(tandem_rt.KeyURLScheme, tandemScheme(req)) &&
-		(host == "" || fixed.Str(tandem_rt.KeyServerAddress, host)) &&
+	return (host == "" || fixed.Str(tandem_rt.KeyServerAddress, host)) &&
 		(port == 0 || fixed.Int(tandem_rt.KeyServerPort, port)) &&
 		(client == "" || fixed.Str(tandem_rt.KeyClientAddress, client)) &&
 		fixed.Str(tandem_rt.KeyNetworkProtocolVersion, version)

@@ -49,18 +49,18 @@ func (call *tandemCall) begin(req *Request) {
 		return
 	}
 	tandemMethod(call.span, req.Method)
-	if !call.span.Recording() {
-		return
-	}
-	tandemFullURL(call.span, req.URL, req.URL.Host)
 	host, port := tandemSplitHost(req.URL.Host)
 	if port == 0 && req.URL.Scheme == "https" {
 		port = 443
 	} else if port == 0 {
 		port = 80
 	}
-	call.span.Str(tandem_rt.KeyServerAddress, host)
-	call.span.Int(tandem_rt.KeyServerPort, port)
+	call.span.Str(tandem_rt.KeyServerAddressDimension, host)
+	call.span.Int(tandem_rt.KeyServerPortDimension, port)
+	if !call.span.Recording() {
+		return
+	}
+	tandemFullURL(call.span, req.URL, req.URL.Host)
 	if call.resends != 0 {
 		call.span.Int(tandem_rt.KeyHTTPRequestResendCount, call.resends)
 	}

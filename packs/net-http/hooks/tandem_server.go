@@ -49,6 +49,7 @@ func tandemServerStart(c *conn, w *response) {
 	c.tandem.span = span
 	w.tandemCarry(span)
 	tandemMethod(span, w.req.Method)
+	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(w.req))
 	if span.Recording() {
 		c.tandem.describe(span, w.req)
 		tandemRequest(span, w.req, userAgent)

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deliver::Batch;
+use deliver::metrics::Metric;
+use deliver::otlp::encode::ClockOffset;
+use model::Resource;
 use record::layout::FIRST_FUNCTION;
 use record::{
     Active, Control, FunctionNumber, Identity, LogRecord, Memory, MonotonicNanos, OpenError, ProgramCounters, Ring,
@@ -17,7 +20,8 @@ use record::{
 
 use crate::AccountMap;
 use crate::assemble::{Assembler, Ending};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+use crate::instruments;
 use crate::limits::Limits;
 use crate::logs::LogAssembler;
 use crate::measure::Measure;
@@ -36,6 +40,7 @@ const RECENT: usize = 8192;
 pub(crate) struct Session {
     pid: u32,
     pidfd: Option<OwnedFd>,
+    resource: Arc<Resource>,
     memory: Memory,
     control: Control,
     rings: Vec<Ring>,
@@ -71,6 +76,7 @@ impl Session {
         Ok(Self {
             pid,
             pidfd,
+            resource: Arc::clone(&resource),
             control: memory.control(),
             rings: memory.rings(),
             next_ring: 0,
@@ -196,6 +202,21 @@ impl Session {
         for (cause, count) in self.assembler.take_faults() {
             tools.statistics.fault(cause, count);
         }
+    }
+
+    /// The metrics that the program keeps itself.
+    pub(crate) fn instruments(&self, offset: ClockOffset) -> Vec<Metric> {
+        let Some(read) = self.control.instruments_read() else { return Vec::new() };
+        let now = clock::now();
+        instruments::metrics(
+            self.memory.instruments(),
+            &self.resource,
+            |observed| {
+                let moment = if observed { read.min(now) } else { now };
+                offset.unix(moment)
+            },
+            |start| offset.unix(start.min(now)),
+        )
     }
 
     /// A batch, when it is time for one.

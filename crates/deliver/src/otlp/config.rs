@@ -25,8 +25,26 @@ pub struct ExportConfig {
     pub console: bool,
     /// How often metrics are sent.
     pub metrics_interval: Duration,
+    /// Whether metrics are totals or what was added.
+    pub temporality: Temporality,
+    /// Histograms name spans that stand for their buckets.
+    pub exemplars: bool,
+    /// Series that a metric of one service can have; `None`: the default.
+    pub cardinality_limit: Option<usize>,
     /// What could not be used, a line each.
     pub warnings: Vec<String>,
+}
+
+/// What numbers in metrics are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// Totals.
+    #[default]
+    Cumulative,
+    /// What was added since the last time, of everything that only rises.
+    Delta,
+    /// The same, but for what is observed as a total anyway.
+    LowMemory,
 }
 
 /// How OTLP travels.
@@ -102,7 +120,28 @@ impl ExportConfig {
         let mut said = std::collections::HashSet::new();
         reader.warnings.retain(|warning| said.insert(warning.clone()));
         let metrics_interval = reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60));
-        Self { traces, metrics, logs, console, metrics_interval, warnings: reader.warnings }
+        let temporality = reader.choice(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            &[
+                ("cumulative", Temporality::Cumulative),
+                ("delta", Temporality::Delta),
+                ("lowmemory", Temporality::LowMemory),
+            ],
+        );
+        // Spans that are not sampled leave counts only, in buckets with fixed bounds.
+        reader.choice("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", &[("explicit_bucket_histogram", ())]);
+        let exemplars = reader.choice("OTEL_METRICS_EXEMPLAR_FILTER", &[("trace_based", true), ("always_off", false)]);
+        Self {
+            traces,
+            metrics,
+            logs,
+            console,
+            metrics_interval,
+            temporality: temporality.unwrap_or_default(),
+            exemplars: exemplars.unwrap_or(true),
+            cardinality_limit: reader.count("TANDEM_METRICS_CARDINALITY_LIMIT"),
+            warnings: reader.warnings,
+        }
     }
 }
 
@@ -226,6 +265,26 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
+    /// One of several words, in any case.
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = (self.variable)(name)?;
+        let chosen = choices.iter().find(|(word, _)| value.trim().eq_ignore_ascii_case(word));
+        if chosen.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            self.warnings.push(format!("{name}={value:?} cannot be used; what can be is {}", words.join(" or ")));
+        }
+        chosen.map(|(_, choice)| *choice)
+    }
+
+    fn count(&mut self, name: &str) -> Option<usize> {
+        let value = (self.variable)(name)?;
+        let count = value.trim().parse().ok().filter(|&count: &usize| count > 0);
+        if count.is_none() {
+            self.warnings.push(format!("{name}={value:?} is not a number above 0"));
+        }
+        count
+    }
+
     fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
         match (self.variable)(name).map(|value| value.trim().parse::<u64>().map_err(|_| value)) {
             Some(Ok(milliseconds)) if milliseconds > 0 => Duration::from_millis(milliseconds),
@@ -279,6 +338,45 @@ mod tests {
         assert_eq!(traces(&[(GENERAL, "http://c"), ("OTEL_TRACES_EXPORTER", "none")]), None);
         assert_eq!(traces(&[(GENERAL, "ftp://c")]), None);
         assert_eq!(traces(&[(GENERAL, "http://c d")]), None);
+    }
+
+    /// What metrics are made of, by OpenTelemetry's words; what cannot be had is said.
+    #[test]
+    fn metrics_are_as_asked_for() {
+        const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+        const EXEMPLARS: &str = "OTEL_METRICS_EXEMPLAR_FILTER";
+        const LIMIT: &str = "TANDEM_METRICS_CARDINALITY_LIMIT";
+        let config = read(&[]);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Cumulative, true, None)
+        );
+        let pairs = [
+            (TEMPORALITY, "Delta"),
+            (AGGREGATION, "explicit_bucket_histogram"),
+            (EXEMPLARS, "always_off"),
+            (LIMIT, "7"),
+        ];
+        let config = read(&pairs);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Delta, false, Some(7))
+        );
+        assert_eq!(config.warnings, [""; 0]);
+        assert_eq!(read(&[(TEMPORALITY, "lowmemory")]).temporality, Temporality::LowMemory);
+        let pairs = [
+            (TEMPORALITY, "low"),
+            (AGGREGATION, "base2_exponential_bucket_histogram"),
+            (EXEMPLARS, "always_on"),
+            (LIMIT, "0"),
+        ];
+        let config = read(&pairs);
+        assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
+        assert_eq!(
+            (config.temporality, config.exemplars, config.cardinality_limit),
+            (Temporality::Cumulative, true, None)
+        );
     }
 
     /// A signal's own values win; what cannot be used is said once each, without secrets.

@@ -15,8 +15,9 @@ use prost::Message;
 use tokio::runtime::Runtime;
 
 use super::client::{Accepted, Client, ClientError, Refusal};
-use super::config::Endpoint;
+use super::config::{Endpoint, Temporality};
 use super::metrics;
+use super::temporality::Deltas;
 use crate::metrics::Snapshot;
 use crate::queue::{Loss, QueuedSink, Worker};
 use crate::{Batch, Signal};
@@ -143,6 +144,7 @@ impl MetricsExporter {
     pub fn start(
         endpoint: Endpoint,
         interval: Duration,
+        temporality: Temporality,
         source: impl Fn() -> Snapshot + Send + 'static,
     ) -> Result<Self, ClientError> {
         let runtime = runtime()?;
@@ -150,15 +152,21 @@ impl MetricsExporter {
         let (stop, stopped) = channel();
         let thread = thread::Builder::new().name("tandem-metrics".to_owned()).spawn(move || {
             let mut warned = false;
+            let mut deltas = Deltas::new(temporality);
             loop {
                 let last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
-                let message = Bytes::from(metrics::request(&source()).encode_to_vec());
-                // Cumulative: what was not sent now is in the next one. So there is no hurry to ask again.
+                let snapshot = source();
+                let mut request = metrics::request(&snapshot);
+                deltas.convert(&mut request, &snapshot);
+                let message = Bytes::from(request.encode_to_vec());
+                // What was not sent now is in the next one. So there is no hurry to ask again.
                 let hurry = AtomicBool::new(true);
-                if let Err(refusal) = runtime.block_on(send(&client, message, &hurry))
-                    && !std::mem::replace(&mut warned, true)
-                {
-                    tracing::warn!("metrics: {}", refusal.problem);
+                match runtime.block_on(send(&client, message, &hurry)) {
+                    Ok(_) => deltas.arrived(),
+                    Err(refusal) if !std::mem::replace(&mut warned, true) => {
+                        tracing::warn!("metrics: {}", refusal.problem);
+                    }
+                    Err(_) => {}
                 }
                 if last {
                     return;

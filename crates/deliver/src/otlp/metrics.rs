@@ -1,7 +1,7 @@
-//! Metrics as OTLP: `traces.span.metrics.calls`, `traces.span.metrics.duration`, and the agent's own.
+//! Metrics as OTLP: those of the semantic conventions, `traces.span.metrics.*`, and the agent's own.
 //!
 //! Spans of one service may come from many processes; their series are sums, so the resource is the service on this
-//! host, not a process.
+//! host, not a process. What a program counts itself has its process as the resource.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,15 @@ use model::{Attributes, Resource, Value};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, metric, number_data_point,
+    AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, exemplar, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1 as proto;
 use record::layout::BUCKET_BOUNDS;
+use record::{InstrumentKind, InstrumentValue};
 
 use super::builder;
-use crate::metrics::{OwnKind, OwnMetric, RedSeries, Snapshot, kind_name, status_name};
+use crate::metrics::{Origin, OwnKind, OwnMetric, Point, RedSeries, Snapshot, kind_name, status_name};
 
 /// All metrics as one request.
 pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
@@ -28,12 +29,119 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
         .into_iter()
         .map(|(service, series)| resource_metrics(snapshot, service, red(snapshot, &series)))
         .collect();
+    for metric in &snapshot.metrics {
+        let converted = convention(metric);
+        match &metric.origin {
+            // Each service has series of its spans, or it would have no durations.
+            Origin::Service(service) => {
+                let resource = resource(snapshot, service);
+                let known = resource_metrics.iter_mut().find(|known| known.resource.as_ref() == Some(&resource));
+                if let Some(scope) = known.and_then(|known| known.scope_metrics.first_mut()) {
+                    scope.metrics.push(converted);
+                }
+            }
+            Origin::Process(process) => {
+                let attributes = builder::attributes(process);
+                let resource = proto::Resource { attributes, ..Default::default() };
+                add(&mut resource_metrics, resource, &metric.scope, converted);
+            }
+        }
+    }
     let own = snapshot.own.iter().map(|metric| own_metric(snapshot, metric)).collect();
     resource_metrics.push(self::resource_metrics(snapshot, "tandem-agent", own));
     ExportMetricsServiceRequest { resource_metrics }
 }
 
-fn resource_metrics(snapshot: &Snapshot, service: &str, metrics: Vec<Metric>) -> ResourceMetrics {
+/// Adds a metric to its resource and scope.
+fn add(all: &mut Vec<ResourceMetrics>, resource: proto::Resource, scope: &str, metric: Metric) {
+    let place = all.iter().position(|known| known.resource.as_ref() == Some(&resource)).unwrap_or_else(|| {
+        all.push(ResourceMetrics { resource: Some(resource), ..Default::default() });
+        all.len() - 1
+    });
+    let scopes = &mut all[place].scope_metrics;
+    let named = |known: &ScopeMetrics| known.scope.as_ref().is_some_and(|known| known.name == scope);
+    let place = scopes.iter().position(named).unwrap_or_else(|| {
+        scopes.push(ScopeMetrics { scope: Some(self::scope(scope)), ..Default::default() });
+        scopes.len() - 1
+    });
+    scopes[place].metrics.push(metric);
+}
+
+/// A metric of the conventions.
+fn convention(from: &crate::metrics::Metric) -> Metric {
+    let attributes =
+        |point: &Point| point.attributes.iter().map(|(key, value)| key_value(key, value.clone())).collect::<Vec<_>>();
+    let numbers = || {
+        from.points
+            .iter()
+            .filter_map(|point| {
+                let value = match point.value {
+                    InstrumentValue::Int(value) => number_data_point::Value::AsInt(value),
+                    InstrumentValue::Float(value) => number_data_point::Value::AsDouble(value),
+                    InstrumentValue::Histogram { .. } => return None,
+                };
+                Some(NumberDataPoint {
+                    attributes: attributes(point),
+                    start_time_unix_nano: point.start.0,
+                    time_unix_nano: point.time.0,
+                    value: Some(value),
+                    ..Default::default()
+                })
+            })
+            .collect()
+    };
+    let sum = |is_monotonic| {
+        metric::Data::Sum(Sum {
+            data_points: numbers(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic,
+        })
+    };
+    let data = match from.kind {
+        InstrumentKind::Counter => sum(true),
+        InstrumentKind::UpDown => sum(false),
+        InstrumentKind::Gauge => metric::Data::Gauge(Gauge { data_points: numbers() }),
+        InstrumentKind::Histogram => {
+            let points = from.points.iter().filter_map(|point| {
+                let InstrumentValue::Histogram { bounds, counts, sum } = &point.value else { return None };
+                Some(HistogramDataPoint {
+                    attributes: attributes(point),
+                    start_time_unix_nano: point.start.0,
+                    time_unix_nano: point.time.0,
+                    count: counts.iter().fold(0, |all: u64, &more| all.saturating_add(more)),
+                    sum: Some(*sum),
+                    bucket_counts: counts.clone(),
+                    explicit_bounds: bounds.clone(),
+                    exemplars: point.exemplars.iter().map(exemplar).collect(),
+                    ..Default::default()
+                })
+            });
+            metric::Data::Histogram(Histogram {
+                data_points: points.collect(),
+                aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            })
+        }
+    };
+    Metric {
+        name: from.name.clone(),
+        description: from.description.clone(),
+        unit: from.unit.clone(),
+        data: Some(data),
+        ..Default::default()
+    }
+}
+
+fn exemplar(span: &crate::metrics::Exemplar) -> Exemplar {
+    Exemplar {
+        time_unix_nano: span.time.0,
+        trace_id: span.trace_id.to_vec(),
+        span_id: span.span_id.to_vec(),
+        value: Some(exemplar::Value::AsDouble(span.duration_ns as f64 / 1e9)),
+        ..Default::default()
+    }
+}
+
+fn resource(snapshot: &Snapshot, service: &str) -> proto::Resource {
     let text = |value: &str| Value::String(value.to_owned());
     let attributes = Attributes::from([
         ("service.name".to_owned(), text(service)),
@@ -42,15 +150,18 @@ fn resource_metrics(snapshot: &Snapshot, service: &str, metrics: Vec<Metric>) ->
         ("telemetry.sdk.language".to_owned(), text("go")),
         ("telemetry.sdk.version".to_owned(), text(env!("CARGO_PKG_VERSION"))),
     ]);
-    let resource = proto::Resource { attributes: builder::attributes(&Resource { attributes }), ..Default::default() };
-    let scope = InstrumentationScope {
-        name: "tandem/agent".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..Default::default()
-    };
+    proto::Resource { attributes: builder::attributes(&Resource { attributes }), ..Default::default() }
+}
+
+fn scope(name: &str) -> InstrumentationScope {
+    InstrumentationScope { name: name.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() }
+}
+
+fn resource_metrics(snapshot: &Snapshot, service: &str, metrics: Vec<Metric>) -> ResourceMetrics {
+    let scope = Some(scope("tandem/agent"));
     ResourceMetrics {
-        resource: Some(resource),
-        scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, ..Default::default() }],
+        resource: Some(resource(snapshot, service)),
+        scope_metrics: vec![ScopeMetrics { scope, metrics, ..Default::default() }],
         ..Default::default()
     }
 }
@@ -74,6 +185,7 @@ fn red(snapshot: &Snapshot, series: &[&RedSeries]) -> Vec<Metric> {
         sum: Some(series.sum_ns as f64 / 1e9),
         bucket_counts: series.buckets.to_vec(),
         explicit_bounds: bounds.clone(),
+        exemplars: series.exemplars.iter().flatten().map(exemplar).collect(),
         ..Default::default()
     });
     vec![

@@ -87,6 +87,14 @@
 #define TANDEM_LOG_ITEM_FUNCTION 0x9ULL
 #define TANDEM_LOG_ITEM_FILE 0xaULL
 #define TANDEM_LOG_ITEM_LINE 0xbULL
+#define TANDEM_INSTRUMENT_COUNT 0x400ULL
+#define TANDEM_INSTRUMENT_BUCKET_COUNT 0x2000ULL
+#define TANDEM_INSTRUMENT_COUNTER 0x1ULL
+#define TANDEM_INSTRUMENT_UP_DOWN 0x2ULL
+#define TANDEM_INSTRUMENT_GAUGE 0x3ULL
+#define TANDEM_INSTRUMENT_HISTOGRAM 0x4ULL
+#define TANDEM_INSTRUMENT_FLAG_FLOAT 0x1ULL
+#define TANDEM_INSTRUMENT_FLAG_OBSERVED 0x2ULL
 
 enum tandem_part {
 	TANDEM_PART_ON_CPU = 0,
@@ -144,10 +152,12 @@ struct tandem_header {
 	unsigned int function_count; /* capacity of the switches */
 	unsigned int function_text_size; /* capacity of the texts, bytes */
 	unsigned int active_count; /* capacity of the table of active functions */
-	unsigned char reserved_2[4];
+	unsigned int instrument_count; /* capacity of the table of instruments */
 	unsigned char go_version[32]; /* runtime.Version(), zero padded */
 	unsigned char tandem_version[32]; /* version of tandem that wove the program, zero padded */
-	unsigned char reserved_3[3840];
+	unsigned long long instruments_offset; /* offset of the instruments, then of their buckets; 0: none */
+	unsigned int bucket_count; /* capacity of the table of buckets */
+	unsigned char reserved_2[3828];
 };
 _Static_assert(sizeof(struct tandem_header) == 4096, "header");
 _Static_assert(__builtin_offsetof(struct tandem_header, magic) == 0, "header.magic");
@@ -182,8 +192,11 @@ _Static_assert(__builtin_offsetof(struct tandem_header, functions_offset) == 168
 _Static_assert(__builtin_offsetof(struct tandem_header, function_count) == 176, "header.function_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, function_text_size) == 180, "header.function_text_size");
 _Static_assert(__builtin_offsetof(struct tandem_header, active_count) == 184, "header.active_count");
+_Static_assert(__builtin_offsetof(struct tandem_header, instrument_count) == 188, "header.instrument_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, go_version) == 192, "header.go_version");
 _Static_assert(__builtin_offsetof(struct tandem_header, tandem_version) == 224, "header.tandem_version");
+_Static_assert(__builtin_offsetof(struct tandem_header, instruments_offset) == 256, "header.instruments_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, bucket_count) == 264, "header.bucket_count");
 
 /* second page: the first half the agent writes and the program reads, the second half the other way round */
 struct tandem_control {
@@ -205,7 +218,10 @@ struct tandem_control {
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
 	unsigned char reserved_3[4];
 	unsigned long long cut_logs; /* log records of which something was cut or left out for want of room */
-	unsigned char reserved_4[1992];
+	unsigned int instrument_count; /* instruments that were ever used; raised after they are complete */
+	unsigned int bucket_count; /* buckets given out */
+	unsigned long long instruments_read; /* when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never */
+	unsigned char reserved_4[1976];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
 _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "control.generation");
@@ -223,6 +239,9 @@ _Static_assert(__builtin_offsetof(struct tandem_control, cut_attributes) == 2072
 _Static_assert(__builtin_offsetof(struct tandem_control, lost_names) == 2080, "control.lost_names");
 _Static_assert(__builtin_offsetof(struct tandem_control, function_text_size) == 2088, "control.function_text_size");
 _Static_assert(__builtin_offsetof(struct tandem_control, cut_logs) == 2096, "control.cut_logs");
+_Static_assert(__builtin_offsetof(struct tandem_control, instrument_count) == 2104, "control.instrument_count");
+_Static_assert(__builtin_offsetof(struct tandem_control, bucket_count) == 2108, "control.bucket_count");
+_Static_assert(__builtin_offsetof(struct tandem_control, instruments_read) == 2112, "control.instruments_read");
 
 /* an operation: what the spans of one join point have in common; its index is its id, id 0 is never used */
 struct tandem_descriptor {
@@ -461,5 +480,46 @@ _Static_assert(__builtin_offsetof(struct tandem_log, span_id) == 24, "log.span_i
 _Static_assert(__builtin_offsetof(struct tandem_log, time) == 32, "log.time");
 _Static_assert(__builtin_offsetof(struct tandem_log, observed) == 40, "log.observed");
 _Static_assert(__builtin_offsetof(struct tandem_log, descriptor) == 48, "log.descriptor");
+
+/* one series of a metric that the program keeps itself; the program writes it */
+struct tandem_instrument {
+	unsigned int state; /* INSTRUMENT_* in the low byte, how often the place was used above it; 0: free; written last, and first when it is freed */
+	unsigned int flags; /* INSTRUMENT_FLAG_* bits */
+	unsigned long long value; /* the number, signed, or the bits of a float; of a histogram the sum */
+	unsigned long long start; /* since when it has been counting, CLOCK_MONOTONIC ns */
+	unsigned char name_size; /* bytes of the name */
+	unsigned char unit_size; /* bytes of the unit */
+	unsigned char description_size; /* bytes of the description */
+	unsigned char scope_size; /* bytes of the scope */
+	unsigned int attributes_size; /* bytes of the attributes */
+	unsigned int buckets; /* number of its first bucket */
+	unsigned int bucket_count; /* its buckets */
+	unsigned int uses; /* how often the place was used; the program's own */
+	unsigned char reserved_1[20];
+	unsigned char text[384]; /* name, unit, description, scope, attributes (`key=value`, one a line), one after the other */
+};
+_Static_assert(sizeof(struct tandem_instrument) == 448, "instrument");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, state) == 0, "instrument.state");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, flags) == 4, "instrument.flags");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, value) == 8, "instrument.value");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, start) == 16, "instrument.start");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, name_size) == 24, "instrument.name_size");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, unit_size) == 25, "instrument.unit_size");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, description_size) == 26, "instrument.description_size");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, scope_size) == 27, "instrument.scope_size");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, attributes_size) == 28, "instrument.attributes_size");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, buckets) == 32, "instrument.buckets");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, bucket_count) == 36, "instrument.bucket_count");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, uses) == 40, "instrument.uses");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, text) == 64, "instrument.text");
+
+/* one bucket of an instrument's histogram; the last one has no bound */
+struct tandem_bucket {
+	unsigned long long bound; /* upper bound, inclusive, bits of a float */
+	unsigned long long count; /* values in it */
+};
+_Static_assert(sizeof(struct tandem_bucket) == 16, "bucket");
+_Static_assert(__builtin_offsetof(struct tandem_bucket, bound) == 0, "bucket.bound");
+_Static_assert(__builtin_offsetof(struct tandem_bucket, count) == 8, "bucket.count");
 
 #endif

@@ -3,7 +3,7 @@
 //! Guarantees: what it receives by gRPC and by HTTP is what Tandem itself shows, span by span and attribute by attribute;
 //! the metrics that it receives count those spans, and log records are what Tandem shows, too. Needs the Go modules of the Collector, so the network once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -106,11 +106,54 @@ fn a_collector_receives_what_tandem_shows() {
             assert_eq!(received.get(&span.span_id.to_string()), Some(&as_received(span)), "{protocol}: {}", span.name);
         }
         let traces = rig.traces(&["--limit", "1000"]);
-        let ids: std::collections::BTreeSet<_> = received.values().map(|span| span["trace"].to_string()).collect();
+        let ids: BTreeSet<_> = received.values().map(|span| span["trace"].to_string()).collect();
         assert_eq!(traces.len(), ids.len(), "{protocol}");
         assert_eq!(traces.iter().map(|trace| trace.span_count).sum::<u64>(), received.len() as u64, "{protocol}");
         assert_eq!(received_calls(&lines), calls(&shown), "{protocol}: the metrics do not count the spans");
+        let names = received_metrics(&lines);
+        for (name, origin) in [
+            ("http.server.request.duration", "service"),
+            ("http.client.request.duration", "service"),
+            ("go.memory.used", "process"),
+            ("go.goroutine.count", "process"),
+            ("go.schedule.duration", "process"),
+        ] {
+            assert!(names.contains(&(name.to_owned(), origin)), "{protocol}: no {name} of a {origin} in {names:?}");
+        }
+        exemplars_are_shown(&lines, &shown);
         rig.assert_nothing_left();
+    }
+}
+
+/// Names of metrics, and whether a process has them, or a service.
+fn received_metrics(lines: &[Value]) -> BTreeSet<(String, &'static str)> {
+    let resources = lines.iter().flat_map(|line| line["resourceMetrics"].as_array().into_iter().flatten());
+    resources
+        .flat_map(|resource| {
+            let is_process = attributes(&resource["resource"]["attributes"]).contains_key("process.pid");
+            let origin = if is_process { "process" } else { "service" };
+            let scopes = resource["scopeMetrics"].as_array().into_iter().flatten();
+            let metrics = scopes.flat_map(|scope| scope["metrics"].as_array().into_iter().flatten());
+            metrics.map(move |metric| (metric["name"].as_str().unwrap_or_default().to_owned(), origin))
+        })
+        .collect()
+}
+
+/// Exemplars of requests name spans that Tandem shows.
+fn exemplars_are_shown(lines: &[Value], shown: &[Span]) {
+    let resources = lines.iter().flat_map(|line| line["resourceMetrics"].as_array().into_iter().flatten());
+    let scopes = resources.flat_map(|resource| resource["scopeMetrics"].as_array().into_iter().flatten());
+    let metrics = scopes.flat_map(|scope| scope["metrics"].as_array().into_iter().flatten());
+    let points = metrics
+        .filter(|metric| metric["name"] == "http.server.request.duration")
+        .flat_map(|metric| metric["histogram"]["dataPoints"].as_array().into_iter().flatten());
+    let exemplars: Vec<_> = points.flat_map(|point| point["exemplars"].as_array().into_iter().flatten()).collect();
+    assert!(!exemplars.is_empty(), "no exemplars");
+    for exemplar in exemplars {
+        let is_it = |span: &&Span| {
+            exemplar["traceId"] == span.trace_id.to_string() && exemplar["spanId"] == span.span_id.to_string()
+        };
+        assert!(shown.iter().any(|span| is_it(&span)), "no such span: {exemplar}");
     }
 }
 

@@ -27,6 +27,36 @@ pub fn scrape(address: &str) -> Vec<Sample> {
     answer.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect()
 }
 
+/// A span that stands for a bucket.
+#[derive(Clone, Debug)]
+pub struct Exemplar {
+    /// The bucket.
+    pub sample: Sample,
+    pub trace_id: String,
+    pub span_id: String,
+    pub value: f64,
+}
+
+/// All exemplars there, in OpenMetrics.
+pub fn exemplars(address: &str) -> Vec<Exemplar> {
+    let (status, answer) = asking(address, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.ends_with("# EOF\n"), "not OpenMetrics: {answer}");
+    let lines = answer.lines().filter_map(|line| line.split_once(" # {"));
+    lines
+        .map(|(bucket, exemplar)| {
+            let exemplar = sample(exemplar.rsplit_once(' ').expect("a time").0.replacen("", "e{", 1).as_str());
+            let label = |name: &str| exemplar.label(name).to_owned();
+            Exemplar {
+                sample: sample(bucket),
+                trace_id: label("trace_id"),
+                span_id: label("span_id"),
+                value: exemplar.value,
+            }
+        })
+        .collect()
+}
+
 /// The body of an answer with status 200.
 pub fn get(address: &str, path: &str) -> String {
     let (status, body) = request(address, path);
@@ -44,9 +74,14 @@ pub fn try_request(address: &str, path: &str) -> Option<()> {
 
 /// Status and body of an answer.
 pub fn request(address: &str, path: &str) -> (u16, String) {
+    asking(address, path, "")
+}
+
+/// The same with headers, each with its line's end.
+fn asking(address: &str, path: &str, headers: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
     connection.set_read_timeout(Some(LIMIT)).expect("a limit");
-    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").expect("a request is sent");
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").expect("a request is sent");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap_or_else(|error| panic!("http://{address}{path}: {error}"));
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::golang::{self, go, plain, tree, woven};
-use crate::prometheus::{self, Sample};
+use crate::prometheus::{self, Exemplar, Sample};
 use crate::rig::{BUILD_LIMIT, Finished, LIMIT, Rig, Running, eventually, kept, repository, run, tandem};
 use crate::spans::{attribute, by_id, is_error, kind, parents, service, title, traces};
 
@@ -76,6 +76,7 @@ impl Shop {
             (metric_kinds(&samples).values().sum::<u64>() >= total).then_some(())
         });
         assert_eq!(&metric_kinds(&samples), counted, "the metrics differ from what the customers counted");
+        assert_eq!(&convention_kinds(&samples), counted, "http.server.request.duration has other counts");
         samples
     }
 
@@ -98,6 +99,23 @@ fn metric_kinds(samples: &[Sample]) -> Kinds {
     });
     let mut kinds = Kinds::new();
     for sample in served {
+        let route = format!("{} {}", sample.label("http_request_method"), sample.label("http_route"));
+        let status = sample.label("http_response_status_code").parse().expect("a status");
+        *kinds.entry((route, status)).or_default() += sample.value as u64;
+    }
+    kinds
+}
+
+/// The same according to the metric that the conventions have.
+fn convention_kinds(samples: &[Sample]) -> Kinds {
+    let served = samples.iter().filter(|sample| {
+        sample.name == "http_server_request_duration_seconds_count"
+            && sample.label("service_name").ends_with("gateway")
+            && sample.label("http_route") != "/healthz"
+    });
+    let mut kinds = Kinds::new();
+    for sample in served {
+        assert_eq!(sample.label("url_scheme"), "http", "{sample:?}");
         let route = format!("{} {}", sample.label("http_request_method"), sample.label("http_route"));
         let status = sample.label("http_response_status_code").parse().expect("a status");
         *kinds.entry((route, status)).or_default() += sample.value as u64;
@@ -245,8 +263,10 @@ fn every_request_is_a_whole_trace_and_is_counted() {
     let shop = Shop::open(&[]);
     let counted = shop.load(400);
     shop.assert_metrics_equal(&counted);
+    let exemplars = prometheus::exemplars(&shop.metrics);
     let (rig, _) = shop.close();
     let spans = rig.spans();
+    exemplars_are_spans(&exemplars, &spans);
     assert_eq!(span_kinds(&spans), counted, "the spans differ from what the customers counted");
     assert!(spans.iter().all(|span| !span.unfinished), "the shop was stopped in peace");
     assert_parents_are_callers(&spans);
@@ -255,6 +275,35 @@ fn every_request_is_a_whole_trace_and_is_counted() {
     the_slow_query_is_seen(&rig);
     logs_carry_their_trace(&rig, &spans);
     anatomies_add_up(&spans);
+}
+
+/// Each exemplar names a span of the metric's own service and kind, with the duration that it says.
+fn exemplars_are_spans(exemplars: &[Exemplar], spans: &[Span]) {
+    let known = by_id(spans);
+    for exemplar in exemplars {
+        let ids = (model::TraceId::parse(&exemplar.trace_id), model::SpanId::parse(&exemplar.span_id));
+        let (Some(trace), Some(span)) = ids else { panic!("no ids in {exemplar:?}") };
+        let span = known.get(&(trace, span)).unwrap_or_else(|| panic!("no such span: {exemplar:?}"));
+        assert!(exemplar.sample.label("service_name").ends_with(service(span)), "{exemplar:?}");
+        assert!((span.duration_ns as f64 / 1e9 - exemplar.value).abs() < 1e-8, "{exemplar:?}: {}", span.duration_ns);
+        let bound: f64 = exemplar.sample.label("le").parse().unwrap_or(f64::INFINITY);
+        assert!(exemplar.value <= bound, "{exemplar:?}");
+        match exemplar.sample.name.as_str() {
+            "http_server_request_duration_seconds_bucket" | "rpc_server_call_duration_seconds_bucket" => {
+                assert_eq!(span.kind, Kind::Server, "{exemplar:?}");
+            }
+            "db_client_operation_duration_seconds_bucket" => {
+                assert_eq!(attribute(span, "db.operation.name"), exemplar.sample.label("db_operation_name"));
+            }
+            _ => {}
+        }
+    }
+    for metric in
+        ["http_server_request", "http_client_request", "rpc_server_call", "rpc_client_call", "db_client_operation"]
+    {
+        let name = format!("{metric}_duration_seconds_bucket");
+        assert!(exemplars.iter().any(|exemplar| exemplar.sample.name == name), "no exemplars of {name}");
+    }
 }
 
 /// An order that was paid: one trace through all services, the same in the store as in the stream.
@@ -411,9 +460,96 @@ fn nothing_sampled_is_counted_exactly() {
             .find(|calls| calls.name == "traces_span_metrics_calls_total" && calls.labels == sample.labels);
         assert_eq!(calls.map(|calls| calls.value), Some(sample.value), "{sample:?}");
     }
+    assert_eq!(prometheus::exemplars(&shop.metrics).len(), 0, "an exemplar of a span that was not kept");
+    programs_say_how_they_are(&shop);
     let (rig, finished) = shop.close();
     assert_eq!(rig.spans(), []);
     assert!(finished.said().iter().any(|line| line.contains("none sampled")), "{finished}");
+}
+
+/// The Go runtime's metrics of each service, and those of the pools of those that have a database.
+fn programs_say_how_they_are(shop: &Shop) {
+    let complete = |samples: &[Sample]| {
+        SERVICES.iter().all(|service| {
+            let value = |name: &str| {
+                let mut own = samples.iter().filter(|sample| sample.label("service_name").ends_with(service));
+                own.find(|sample| sample.name == name).map_or(0.0, |sample| sample.value)
+            };
+            value("go_goroutine_count") > 1.0
+                && value("go_memory_used_bytes") > 100_000.0
+                && value("go_memory_allocated_bytes_total") > 100_000.0
+                && value("go_memory_allocations_total") > 1000.0
+                && value("go_memory_gc_goal_bytes") > 1_000_000.0
+                && value("go_processor_limit") >= 1.0
+                && value("go_config_gogc_percent") == 100.0
+                && value("go_schedule_duration_seconds_count") > 10.0
+        })
+    };
+    let mut samples = Vec::new();
+    let all_there = eventually(LIMIT, || {
+        samples = prometheus::scrape(&shop.metrics);
+        complete(&samples).then_some(())
+    });
+    assert!(all_there.is_some(), "not all services say all: {samples:#?}");
+    for service in ["inventory", "orders"] {
+        let of = |name: &str| -> Vec<&Sample> {
+            let own = samples.iter().filter(|sample| sample.label("service_name").ends_with(service));
+            own.filter(|sample| sample.name == name).collect()
+        };
+        let sum = |name: &str| of(name).iter().map(|sample| sample.value).sum::<f64>();
+        let states: BTreeSet<&str> =
+            of("db_client_connection_count").iter().map(|sample| sample.label("db_client_connection_state")).collect();
+        assert_eq!(states, ["idle", "used"].into(), "{service}");
+        assert!(sum("db_client_connection_count") >= 1.0, "{service} has no connection");
+        assert!(sum("db_client_connection_idle_max") >= 1.0, "{service}");
+        let (waited, used) =
+            (sum("db_client_connection_wait_time_seconds_count"), sum("db_client_connection_use_time_seconds_count"));
+        // What is in use at the moment was obtained and not given back yet.
+        assert!(waited >= used && used > 10.0, "{service}: {waited} obtained, {used} returned");
+        assert!(sum("db_client_connection_create_time_seconds_count") >= 1.0, "{service}");
+        assert!(
+            !of("db_client_connection_create_time_seconds_count")[0].label("db_client_connection_pool_name").is_empty()
+        );
+    }
+}
+
+/// Scenario: three series a metric are allowed, a tenth sampled. Guarantees: what is too much is one series that says so, and
+/// no request is missing.
+#[test]
+fn too_many_series_overflow_into_one() {
+    if golang::missing("shop too_many_series_overflow_into_one") {
+        return;
+    }
+    let shop = Shop::open(&[
+        ("TANDEM_METRICS_CARDINALITY_LIMIT", "3"),
+        ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.1"),
+    ]);
+    let counted = shop.load(100);
+    let total: u64 = counted.values().sum();
+    const NAME: &str = "http_server_request_duration_seconds_count";
+    let own = |samples: Vec<Sample>| -> Vec<Sample> {
+        let fitting = |sample: &Sample| sample.name == NAME && sample.label("service_name").ends_with("gateway");
+        samples.into_iter().filter(fitting).collect()
+    };
+    let samples = eventually(LIMIT, || {
+        let samples = own(prometheus::scrape(&shop.metrics));
+        (samples.iter().map(|sample| sample.value).sum::<f64>() >= total as f64).then_some(samples)
+    })
+    .expect("the metrics count fewer than the customers");
+    assert_eq!(samples.len(), 3, "{samples:?}");
+    let overflow: Vec<_> = samples.iter().filter(|sample| sample.label("otel_metric_overflow") == "true").collect();
+    assert_eq!(overflow.len(), 1, "{samples:?}");
+    assert_eq!(overflow[0].labels.len(), 2, "nothing but the service and that it is too much: {overflow:?}");
+    // The launcher asks for health a few times, and nobody else asks.
+    let calls = |samples: &[Sample]| -> f64 {
+        let all = samples.iter().filter(|sample| {
+            sample.name == "traces_span_metrics_calls_total" && sample.label("service_name").ends_with("gateway")
+        });
+        all.map(|sample| sample.value).sum()
+    };
+    assert!(calls(&prometheus::scrape(&shop.metrics)) >= total as f64);
+    shop.close();
 }
 
 /// Scenario: `tandem go build` in the shop's own folder. Guarantees: its files are byte for byte what they were, down to

@@ -1,0 +1,307 @@
+//! Durations of operations as OpenTelemetry's semantic conventions name them, made of the series of spans.
+//!
+//! The bounds that the conventions advise are a part of ours, so buckets only have to be added up: the histograms are
+//! exact, whatever is sampled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::Value;
+use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
+use record::{InstrumentKind, InstrumentValue};
+
+use crate::metrics::{Exemplar, Metric, Origin, Point, RedKey, RedSeries};
+use crate::otlp::encode::UnixNanos;
+
+const SERVER: u8 = 2;
+const CLIENT: u8 = 3;
+const PRODUCER: u8 = 4;
+const CONSUMER: u8 = 5;
+
+/// Bounds (ns) that the conventions advise for HTTP, RPC and messaging.
+const REQUEST_BOUNDS: [u64; 14] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+/// The same for databases.
+const DATABASE_BOUNDS: [u64; 9] = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    500_000_000,
+    1_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// One metric of durations.
+struct Convention {
+    name: &'static str,
+    description: &'static str,
+    bounds: &'static [u64],
+    attributes: &'static [&'static str],
+}
+
+const CONVENTIONS: [Convention; 7] = [
+    Convention {
+        name: "http.server.request.duration",
+        description: "Duration of HTTP server requests.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &["error.type", "http.request.method", "http.response.status_code", "http.route", "url.scheme"],
+    },
+    Convention {
+        name: "http.client.request.duration",
+        description: "Duration of HTTP client requests.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &[
+            "error.type",
+            "http.request.method",
+            "http.response.status_code",
+            "server.address",
+            "server.port",
+        ],
+    },
+    Convention {
+        name: "rpc.server.call.duration",
+        description: "Duration of incoming remote procedure calls.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &["error.type", "rpc.method", "rpc.response.status_code", "rpc.system.name"],
+    },
+    Convention {
+        name: "rpc.client.call.duration",
+        description: "Duration of outgoing remote procedure calls.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &[
+            "error.type",
+            "rpc.method",
+            "rpc.response.status_code",
+            "rpc.system.name",
+            "server.address",
+            "server.port",
+        ],
+    },
+    Convention {
+        name: "db.client.operation.duration",
+        description: "Duration of database client operations.",
+        bounds: &DATABASE_BOUNDS,
+        attributes: &[
+            "db.collection.name",
+            "db.namespace",
+            "db.operation.name",
+            "db.system.name",
+            "error.type",
+            "server.address",
+            "server.port",
+        ],
+    },
+    Convention {
+        name: "messaging.client.operation.duration",
+        description: "Duration of messaging operations that a producer or consumer client began.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &MESSAGING,
+    },
+    Convention {
+        name: "messaging.process.duration",
+        description: "Duration of processing messages.",
+        bounds: &REQUEST_BOUNDS,
+        attributes: &MESSAGING,
+    },
+];
+const MESSAGING: [&str; 7] = [
+    "error.type",
+    "messaging.destination.name",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.system",
+    "server.address",
+    "server.port",
+];
+
+/// The metric that the duration of such spans belongs to; empty: to none.
+pub fn metric_of(kind: u8, dimensions: &[(String, Value)]) -> &'static str {
+    let value = |wanted: &str| dimensions.iter().find(|(key, _)| key == wanted).map(|(_, value)| value);
+    let has = |key| value(key).is_some();
+    match kind {
+        SERVER if has("http.request.method") => "http.server.request.duration",
+        CLIENT if has("http.request.method") => "http.client.request.duration",
+        SERVER if has("rpc.system.name") => "rpc.server.call.duration",
+        CLIENT if has("rpc.system.name") => "rpc.client.call.duration",
+        CLIENT if has("db.system.name") => "db.client.operation.duration",
+        CLIENT | PRODUCER | CONSUMER if has("messaging.system") => match value("messaging.operation.type") {
+            Some(Value::String(operation)) if operation == "process" => "messaging.process.duration",
+            _ => "messaging.client.operation.duration",
+        },
+        _ => "",
+    }
+}
+
+/// The metrics of all services.
+pub fn metrics(red: &[RedSeries], start: UnixNanos, now: UnixNanos) -> Vec<Metric> {
+    let mut found: HashMap<(Arc<str>, &'static str), usize> = HashMap::new();
+    let mut metrics: Vec<(Metric, Vec<Sums>)> = Vec::new();
+    let mut places: HashMap<(usize, String), usize> = HashMap::new();
+    for series in red {
+        let Some(convention) = CONVENTIONS.iter().find(|convention| convention.name == series.key.metric) else {
+            continue;
+        };
+        let index = *found.entry((Arc::clone(&series.key.service), convention.name)).or_insert_with(|| {
+            metrics.push((empty(convention, &series.key.service), Vec::new()));
+            metrics.len() - 1
+        });
+        let attributes = attributes(convention, &series.key);
+        let (_, sums) = &mut metrics[index];
+        let place = *places.entry((index, format!("{attributes:?}"))).or_insert_with(|| {
+            sums.push(Sums::new(attributes, convention));
+            sums.len() - 1
+        });
+        sums[place].add(series, convention);
+    }
+    metrics
+        .into_iter()
+        .map(|(metric, sums)| {
+            let points = sums.into_iter().map(|sums| sums.point(start, now)).collect();
+            Metric { points, ..metric }
+        })
+        .collect()
+}
+
+fn empty(convention: &Convention, service: &Arc<str>) -> Metric {
+    Metric {
+        origin: Origin::Service(Arc::clone(service)),
+        scope: "tandem/agent".to_owned(),
+        name: convention.name.to_owned(),
+        unit: "s".to_owned(),
+        description: convention.description.to_owned(),
+        kind: InstrumentKind::Histogram,
+        observed: false,
+        points: Vec::new(),
+    }
+}
+
+fn attributes(convention: &Convention, key: &RedKey) -> Vec<(String, Value)> {
+    if key.overflow {
+        return vec![("otel.metric.overflow".to_owned(), Value::Bool(true))];
+    }
+    key.dimensions.iter().filter(|(key, _)| convention.attributes.contains(&key.as_str())).cloned().collect()
+}
+
+/// One point, while series are added to it.
+struct Sums {
+    attributes: Vec<(String, Value)>,
+    bounds: &'static [u64],
+    counts: Vec<u64>,
+    exemplars: Vec<Option<Exemplar>>,
+    sum_ns: u64,
+}
+
+impl Sums {
+    fn new(attributes: Vec<(String, Value)>, convention: &Convention) -> Self {
+        let count = convention.bounds.len() + 1;
+        Self { attributes, bounds: convention.bounds, counts: vec![0; count], exemplars: vec![None; count], sum_ns: 0 }
+    }
+
+    fn add(&mut self, series: &RedSeries, convention: &Convention) {
+        self.sum_ns = self.sum_ns.saturating_add(series.sum_ns);
+        for bucket in 0..BUCKET_COUNT {
+            let into = match BUCKET_BOUNDS.get(bucket) {
+                Some(&bound) => convention.bounds.partition_point(|&ours| ours < bound),
+                None => convention.bounds.len(),
+            };
+            self.counts[into] = self.counts[into].saturating_add(series.buckets[bucket]);
+            let newer = series.exemplars.get(bucket).copied().flatten();
+            let known = &mut self.exemplars[into];
+            if newer.is_some_and(|newer| known.is_none_or(|known| known.time.0 <= newer.time.0)) {
+                *known = newer;
+            }
+        }
+    }
+
+    fn point(self, start: UnixNanos, time: UnixNanos) -> Point {
+        Point {
+            attributes: self.attributes,
+            start,
+            time,
+            value: InstrumentValue::Histogram {
+                bounds: self.bounds.iter().map(|&bound| bound as f64 / 1e9).collect(),
+                counts: self.counts,
+                sum: self.sum_ns as f64 / 1e9,
+            },
+            exemplars: self.exemplars.into_iter().flatten().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every bound that is advised is one of ours, or counts could not be added up exactly.
+    #[test]
+    fn advised_bounds_are_ours() {
+        for convention in &CONVENTIONS {
+            assert!(convention.bounds.iter().all(|bound| BUCKET_BOUNDS.contains(bound)), "{}", convention.name);
+        }
+    }
+
+    /// Series that differ only in what is no attribute of the metric are one point; overflow is a point of its own.
+    #[test]
+    fn series_are_added_up_by_the_metrics_own_attributes() {
+        let series = |status: i64, kept: bool, count: u64, overflow: bool| {
+            let mut dimensions = vec![
+                ("http.request.method".to_owned(), Value::String("GET".to_owned())),
+                ("http.response.status_code".to_owned(), Value::Int(status)),
+            ];
+            if kept {
+                dimensions.push(("rpc.method".to_owned(), Value::String("x".to_owned())));
+            }
+            let metric = metric_of(SERVER, &dimensions);
+            let key = RedKey {
+                service: "shop".into(),
+                span_name: String::new(),
+                kind: SERVER,
+                status: 0,
+                dimensions,
+                metric,
+                overflow,
+            };
+            let mut buckets = [0; BUCKET_COUNT];
+            (buckets[0], buckets[5], buckets[19]) = (count, count, count);
+            RedSeries { key: key.into(), buckets, sum_ns: count * 1_000_000_000, exemplars: Vec::new() }
+        };
+        let red = [
+            series(200, false, 1, false),
+            series(200, true, 2, false),
+            series(404, false, 4, false),
+            series(0, false, 8, true),
+        ];
+        let metrics = metrics(&red, UnixNanos(1), UnixNanos(2));
+        assert_eq!(metrics.len(), 1);
+        let counts: Vec<_> = metrics[0]
+            .points
+            .iter()
+            .map(|point| match &point.value {
+                InstrumentValue::Histogram { bounds, counts, sum } => {
+                    assert_eq!((bounds[0], bounds.len(), counts.len()), (0.005, 14, 15));
+                    (counts[0], counts[14], *sum)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [(6, 3, 3.0), (8, 4, 4.0), (16, 8, 8.0)]);
+        assert_eq!(metrics[0].points[2].attributes, [("otel.metric.overflow".to_owned(), Value::Bool(true))]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Metrics that a program keeps itself: one series each, a number or a histogram.
+
+use crate::layout::{
+    BUCKET, INSTRUMENT, INSTRUMENT_COUNTER, INSTRUMENT_FLAG_FLOAT, INSTRUMENT_FLAG_OBSERVED, INSTRUMENT_GAUGE,
+    INSTRUMENT_HISTOGRAM, INSTRUMENT_UP_DOWN,
+};
+use crate::{MonotonicNanos, bytes};
+
+/// What a series' number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstrumentKind {
+    /// A sum that only rises.
+    Counter,
+    /// A sum that goes up and down.
+    UpDown,
+    /// A number that sums make no sense of.
+    Gauge,
+    /// A histogram.
+    Histogram,
+}
+
+/// What a series has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InstrumentValue {
+    /// A whole number.
+    Int(i64),
+    /// Any number.
+    Float(f64),
+    /// Values by size.
+    Histogram {
+        /// Upper bounds, inclusive.
+        bounds: Vec<f64>,
+        /// Values in each bucket, and above the last bound.
+        counts: Vec<u64>,
+        /// All values together.
+        sum: f64,
+    },
+}
+
+/// One series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instrument {
+    /// What its number means.
+    pub kind: InstrumentKind,
+    /// It is brought up to date at times, not as things happen.
+    pub observed: bool,
+    /// Instrumentation scope.
+    pub scope: String,
+    /// The metric.
+    pub name: String,
+    /// Unit, as UCUM has it.
+    pub unit: String,
+    /// What it is.
+    pub description: String,
+    /// Attributes, as the program wrote them.
+    pub attributes: Vec<(String, String)>,
+    /// Since when it has been counting.
+    pub start: MonotonicNanos,
+    /// What it has.
+    pub value: InstrumentValue,
+}
+
+/// The instruments whose places held the same series in both looks at the table.
+pub(crate) fn parse(before: &[u8], buckets: &[u8], after: &[u8]) -> Vec<Instrument> {
+    let places = before.chunks_exact(INSTRUMENT.size).zip(after.chunks_exact(INSTRUMENT.size));
+    places
+        .filter(|(before, after)| {
+            let state = |place: &[u8]| bytes::u32_at(place, const { INSTRUMENT.at("state") });
+            state(before) == state(after)
+        })
+        .filter_map(|(place, _)| one(place, buckets))
+        .collect()
+}
+
+/// `None`: the place is free, or makes no sense.
+fn one(place: &[u8], buckets: &[u8]) -> Option<Instrument> {
+    let state = place[const { INSTRUMENT.at("state") }];
+    let kind = match state {
+        INSTRUMENT_COUNTER => InstrumentKind::Counter,
+        INSTRUMENT_UP_DOWN => InstrumentKind::UpDown,
+        INSTRUMENT_GAUGE => InstrumentKind::Gauge,
+        INSTRUMENT_HISTOGRAM => InstrumentKind::Histogram,
+        _ => return None,
+    };
+    let flags = bytes::u32_at(place, const { INSTRUMENT.at("flags") });
+    let value = bytes::u64_at(place, const { INSTRUMENT.at("value") });
+    let mut text = &place[const { INSTRUMENT.at("text") }..];
+    let mut take = |size: usize| {
+        let (part, rest) = text.split_at_checked(size)?;
+        text = rest;
+        Some(String::from_utf8_lossy(part).into_owned())
+    };
+    let name = take(place[const { INSTRUMENT.at("name_size") }].into()).filter(|name| !name.is_empty())?;
+    let unit = take(place[const { INSTRUMENT.at("unit_size") }].into())?;
+    let description = take(place[const { INSTRUMENT.at("description_size") }].into())?;
+    let scope = take(place[const { INSTRUMENT.at("scope_size") }].into())?;
+    let attributes = take(bytes::u32_at(place, const { INSTRUMENT.at("attributes_size") }) as usize)?;
+    let value = match kind {
+        InstrumentKind::Histogram => {
+            let first = bytes::u32_at(place, const { INSTRUMENT.at("buckets") }) as usize;
+            let count = bytes::u32_at(place, const { INSTRUMENT.at("bucket_count") }) as usize;
+            let size = count.checked_mul(BUCKET.size)?;
+            let own = buckets.get(first.checked_mul(BUCKET.size)?..)?.get(..size)?;
+            let word = |bucket: &[u8], field| bytes::u64_at(bucket, BUCKET.at(field));
+            let own: Vec<_> = own.chunks_exact(BUCKET.size).collect();
+            let (_, bounded) = own.split_last()?;
+            let bounds: Vec<f64> = bounded.iter().map(|bucket| f64::from_bits(word(bucket, "bound"))).collect();
+            if !bounds.is_sorted_by(|left, right| left < right) || bounds.iter().any(|bound| !bound.is_finite()) {
+                return None;
+            }
+            InstrumentValue::Histogram {
+                bounds,
+                counts: own.iter().map(|bucket| word(bucket, "count")).collect(),
+                sum: f64::from_bits(value),
+            }
+        }
+        _ if flags & INSTRUMENT_FLAG_FLOAT != 0 => InstrumentValue::Float(f64::from_bits(value)),
+        _ => InstrumentValue::Int(value.cast_signed()),
+    };
+    Some(Instrument {
+        kind,
+        observed: flags & INSTRUMENT_FLAG_OBSERVED != 0,
+        scope,
+        name,
+        unit,
+        description,
+        attributes: attributes
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        start: MonotonicNanos(bytes::u64_at(place, const { INSTRUMENT.at("start") })),
+        value,
+    })
+}
