@@ -88,16 +88,22 @@ pub fn find(choice: &Choice) -> Result<Vec<Program>, ProgramsError> {
         return Ok(vec![open(*pid)?]);
     }
     let mut programs: Vec<Program> = Vec::new();
-    let mut seen: Vec<Identity> = Vec::new();
+    let mut seen: Vec<Option<Identity>> = Vec::new(); // of each program
     let mut forbidden = 0;
     for pid in process::all() {
         match open(pid) {
             Ok(program) => {
-                // A child that was forked and not yet replaced holds its parent's memory.
+                // A child that was forked and not yet replaced holds its parent's memory, and so does an agent.
                 let identity = program.functions.as_ref().map(Functions::identity);
-                if identity.is_none_or(|identity| !seen.contains(&identity)) {
-                    seen.extend(identity);
-                    programs.push(program);
+                let known = identity.and_then(|identity| seen.iter().position(|&known| known == Some(identity)));
+                let is_its_own = program.functions.as_ref().is_some_and(|memory| memory.header().pid == pid);
+                match known {
+                    Some(index) if is_its_own => programs[index] = program,
+                    Some(_) => {}
+                    None => {
+                        seen.push(identity);
+                        programs.push(program);
+                    }
                 }
             }
             Err(ProgramsError::Forbidden(_)) => forbidden += 1,

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
+use crate::Control;
 use crate::bytes;
 use crate::header::{FunctionGeometry, Header};
+use crate::instrument::{self, Instrument};
 use crate::layout::{ACTIVE, ACTIVE_ARGUMENTS, CALLS, CONTROL, FUNCTION_TEXT};
 use crate::memory::{self, Identity, Mapping, OpenError};
 
@@ -202,6 +204,12 @@ impl Functions {
     /// The resource text: lines of the program's environment.
     pub fn resource(&self) -> String {
         memory::resource(&self.file, &self.header)
+    }
+
+    /// The metrics that the program keeps itself, as they are now.
+    pub fn instruments(&self) -> Vec<Instrument> {
+        let control = Control::new(Arc::clone(&self.texts.mapping), &self.header.geometry);
+        instrument::read(&self.file, &self.header, &control)
     }
 
     /// All functions, in the order of their numbers.

@@ -1,10 +1,14 @@
 //! Metrics that a program keeps itself: one series each, a number or a histogram.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::header::Header;
 use crate::layout::{
     BUCKET, INSTRUMENT, INSTRUMENT_COUNTER, INSTRUMENT_FLAG_FLOAT, INSTRUMENT_FLAG_OBSERVED, INSTRUMENT_GAUGE,
     INSTRUMENT_HISTOGRAM, INSTRUMENT_UP_DOWN,
 };
-use crate::{MonotonicNanos, bytes};
+use crate::{Control, MonotonicNanos, bytes};
 
 /// What a series' number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,8 +64,25 @@ pub struct Instrument {
     pub value: InstrumentValue,
 }
 
+/// The instruments of a program, as they are now.
+pub(crate) fn read(file: &File, header: &Header, control: &Control) -> Vec<Instrument> {
+    let Some(geometry) = header.geometry.instruments else { return Vec::new() };
+    let instruments = control.count("instrument_count").min(geometry.instrument_count) as usize;
+    let buckets = control.count("bucket_count").min(geometry.bucket_count) as usize;
+    let bytes = |size: usize, offset: u64| {
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
+    };
+    let table = || bytes(instruments * INSTRUMENT.size, geometry.instruments);
+    // Between two looks at a place it may become another series: what is the same in both has been so meanwhile.
+    match (table(), bytes(buckets * BUCKET.size, geometry.buckets), table()) {
+        (Some(before), Some(buckets), Some(after)) => parse(&before, &buckets, &after),
+        _ => Vec::new(),
+    }
+}
+
 /// The instruments whose places held the same series in both looks at the table.
-pub(crate) fn parse(before: &[u8], buckets: &[u8], after: &[u8]) -> Vec<Instrument> {
+fn parse(before: &[u8], buckets: &[u8], after: &[u8]) -> Vec<Instrument> {
     let places = before.chunks_exact(INSTRUMENT.size).zip(after.chunks_exact(INSTRUMENT.size));
     places
         .filter(|(before, after)| {
@@ -132,4 +153,59 @@ fn one(place: &[u8], buckets: &[u8]) -> Option<Instrument> {
         start: MonotonicNanos(bytes::u64_at(place, const { INSTRUMENT.at("start") })),
         value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn place(state: u32) -> Vec<u8> {
+        let mut place = vec![0; INSTRUMENT.size];
+        let mut put = |field: &str, bytes: &[u8]| place[INSTRUMENT.at(field)..][..bytes.len()].copy_from_slice(bytes);
+        put("state", &state.to_le_bytes());
+        put("value", &(-7i64).to_le_bytes());
+        put("name_size", &[4]);
+        put("unit_size", &[2]);
+        put("attributes_size", &7u32.to_le_bytes());
+        put("text", b"nameBya=b\nc=d");
+        place
+    }
+
+    /// A number is what was written; a place that has become another series between the two looks is left out.
+    #[test]
+    fn a_place_is_one_series() {
+        let state = u32::from(INSTRUMENT_UP_DOWN) | 1 << 8;
+        let found = parse(&place(state), &[], &place(state));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].unit.as_str()), ("name", "By"));
+        assert_eq!(found[0].value, InstrumentValue::Int(-7));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(found[0].attributes, [pair("a", "b"), pair("c", "d")]);
+        assert_eq!(parse(&place(state), &[], &place(state + 256)), []);
+        assert_eq!(parse(&place(0), &[], &place(0)), []);
+    }
+
+    proptest! {
+        /// Whatever a program writes there, it is read or left out.
+        #[test]
+        fn anything_may_be_there(
+            places in proptest::collection::vec(any::<u8>(), 2 * INSTRUMENT.size),
+            kind in 0u8..6,
+            buckets in proptest::collection::vec(any::<u8>(), 0..4 * BUCKET.size),
+            first in 0u32..5,
+            count in 0u32..6,
+        ) {
+            let mut places = places;
+            places[0] = kind;
+            places[INSTRUMENT.at("buckets")..][..4].copy_from_slice(&first.to_le_bytes());
+            places[INSTRUMENT.at("bucket_count")..][..4].copy_from_slice(&count.to_le_bytes());
+            for instrument in parse(&places, &buckets, &places) {
+                prop_assert!(!instrument.name.is_empty());
+                if let InstrumentValue::Histogram { bounds, counts, .. } = instrument.value {
+                    prop_assert_eq!(bounds.len() + 1, counts.len());
+                }
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use crate::functions::{self, Active, FunctionTexts};
 use crate::header::{Header, HeaderError};
 use crate::instrument::{self, Instrument};
-use crate::layout::{BUCKET, ENTRY_SIZE, INSTRUMENT, PAGE, SERIES};
+use crate::layout::{ENTRY_SIZE, PAGE, SERIES};
 use crate::{Control, Ring, SeriesReader, Tables};
 
 /// Largest file that is mapped; address space is what it costs.
@@ -129,21 +129,7 @@ impl Memory {
 
     /// The metrics that the program keeps itself, as they are now.
     pub fn instruments(&self) -> Vec<Instrument> {
-        let Some(geometry) = self.header.geometry.instruments else { return Vec::new() };
-        let counts = [("instrument_count", geometry.instrument_count), ("bucket_count", geometry.bucket_count)];
-        let [instruments, buckets] = counts.map(|(name, limit)| self.control().count(name).min(limit) as usize);
-        let read = |size: usize, offset: u64| {
-            let mut bytes = vec![0; size];
-            self.file.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
-        };
-        let table = || read(instruments * INSTRUMENT.size, geometry.instruments);
-        // Between two looks at a place it may become another series: what is the same in both has been so meanwhile.
-        let (Some(before), Some(buckets), Some(after)) =
-            (table(), read(buckets * BUCKET.size, geometry.buckets), table())
-        else {
-            return Vec::new();
-        };
-        instrument::parse(&before, &buckets, &after)
+        instrument::read(&self.file, &self.header, &self.control())
     }
 
     /// Functions that are switched on; none where the program knows no dormant ones.

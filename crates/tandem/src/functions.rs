@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0, or 1 when there is no such program, when it cannot be had, or when nothing matches.
 
-use agent::programs::{self, Choice, Program};
+use agent::programs::{self, Choice, Program, ProgramsError};
 use anyhow::bail;
 use clap::Args;
 use model::FunctionPattern;
@@ -35,14 +35,18 @@ impl Meant {
 }
 
 impl Programs {
-    /// The programs that are meant, with their functions that a pattern means; at least one of each.
-    pub fn with(&self, pattern: Option<&FunctionPattern>) -> anyhow::Result<Vec<Meant>> {
-        let choice = match (self.pid, &self.service) {
+    /// The programs that are meant; at least one.
+    pub fn find(&self) -> Result<Vec<Program>, ProgramsError> {
+        programs::find(&match (self.pid, &self.service) {
             (Some(pid), _) => Choice::Process(pid),
             (None, Some(service)) => Choice::Service(service.clone()),
             (None, None) => Choice::All,
-        };
-        let found = programs::find(&choice)?;
+        })
+    }
+
+    /// The programs that are meant, with their functions that a pattern means; at least one of each.
+    pub fn with(&self, pattern: Option<&FunctionPattern>) -> anyhow::Result<Vec<Meant>> {
+        let found = self.find()?;
         let titles: Vec<String> = found.iter().map(|one| format!("{} (process {})", one.service, one.pid)).collect();
         let mut with_functions: Vec<Meant> = found.into_iter().filter_map(|one| meant(one, pattern)).collect();
         if with_functions.is_empty() {

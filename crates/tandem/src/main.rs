@@ -22,6 +22,7 @@ mod inspect;
 mod kernel;
 mod list;
 mod logs;
+mod metrics;
 mod observe;
 mod packs;
 mod program;
@@ -58,6 +59,7 @@ enum Command {
     Trace(trace::Trace),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
+    Metrics(metrics::Metrics),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
     /// Make spans of calls of functions that were woven dormant, in programs that run.
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Metrics(command) => command.run(),
         Command::Ui(command) => command.run(),
         Command::Enable(command) => command.run(),
         Command::Disable(command) => command.run(),

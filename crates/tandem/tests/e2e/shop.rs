@@ -491,6 +491,7 @@ fn programs_say_how_they_are(shop: &Shop) {
         complete(&samples).then_some(())
     });
     assert!(all_there.is_some(), "not all services say all: {samples:#?}");
+    the_terminal_shows_them(shop);
     for service in ["inventory", "orders"] {
         let of = |name: &str| -> Vec<&Sample> {
             let own = samples.iter().filter(|sample| sample.label("service_name").ends_with(service));
@@ -510,6 +511,20 @@ fn programs_say_how_they_are(shop: &Shop) {
         assert!(
             !of("db_client_connection_create_time_seconds_count")[0].label("db_client_connection_pool_name").is_empty()
         );
+    }
+}
+
+/// `tandem metrics` reads the same numbers from the programs' memory.
+fn the_terminal_shows_them(shop: &Shop) {
+    for service in SERVICES {
+        let output = run(shop.rig.tandem("metrics").args(["--json", "--service", service]), LIMIT);
+        assert_eq!(output.code, 0, "{output}");
+        let lines: Vec<Value> =
+            output.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        let goroutines = lines.iter().find(|line| line["name"] == "go.goroutine.count");
+        assert!(goroutines.is_some_and(|line| line["value"].as_i64() > Some(1)), "{output}");
+        let output = run(shop.rig.tandem("metrics").args(["--service", service]), LIMIT);
+        assert!(output.stdout.contains("go.memory.used go.memory.type=stack"), "{output}");
     }
 }
 

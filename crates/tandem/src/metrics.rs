@@ -1,0 +1,89 @@
+//! `tandem metrics`: the numbers that programs that run keep themselves.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use record::{Instrument, InstrumentKind, InstrumentValue};
+use serde_json::{Map, Value, json};
+
+use crate::functions::Programs;
+use crate::terminal::{self, BOLD, DIM, Layout, clean};
+
+/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools. Those that are read at times are as
+/// new as the last agent; durations of requests are an agent's (`--metrics`).
+#[derive(Args)]
+pub struct Metrics {
+    #[command(flatten)]
+    programs: Programs,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Metrics {
+    pub fn run(self) -> ExitCode {
+        terminal::report(|out| {
+            for program in self.programs.find()? {
+                let mut instruments = program.functions.map(|memory| memory.instruments()).unwrap_or_default();
+                instruments.sort_by(|one, other| (&one.name, &one.attributes).cmp(&(&other.name, &other.attributes)));
+                if !self.json {
+                    let title = format!("{} (process {})", program.service, program.pid);
+                    writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&title)))?;
+                }
+                for instrument in &instruments {
+                    if self.json {
+                        writeln!(out, "{}", object(program.pid, &program.service, instrument))?;
+                    } else {
+                        write_line(out, instrument)?;
+                    }
+                }
+                if instruments.is_empty() && !self.json {
+                    writeln!(out, "  nothing yet: an agent has to be there (`tandem run`, `tandem agent`)")?;
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn write_line(out: &mut dyn Write, instrument: &Instrument) -> std::io::Result<()> {
+    let attributes: Vec<String> = instrument.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let value = match &instrument.value {
+        InstrumentValue::Int(value) => value.to_string(),
+        InstrumentValue::Float(value) => value.to_string(),
+        InstrumentValue::Histogram { counts, sum, .. } => {
+            let count = counts.iter().fold(0, |all: u64, &more| all.saturating_add(more));
+            let mean = if count == 0 { 0.0 } else { sum / count as f64 };
+            format!("{count} values, mean {mean:.6}")
+        }
+    };
+    let title = format!("{} {}", instrument.name, attributes.join(" "));
+    let unit = Layout::of_stdout().paint(DIM, clean(&instrument.unit).into_owned());
+    writeln!(out, "  {}  {value} {unit}", clean(title.trim_end()))
+}
+
+fn object(pid: u32, service: &str, instrument: &Instrument) -> Value {
+    let kind = match instrument.kind {
+        InstrumentKind::Counter => "counter",
+        InstrumentKind::UpDown => "updowncounter",
+        InstrumentKind::Gauge => "gauge",
+        InstrumentKind::Histogram => "histogram",
+    };
+    let attributes: Map<String, Value> =
+        instrument.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let value = match &instrument.value {
+        InstrumentValue::Int(value) => json!(value),
+        InstrumentValue::Float(value) => json!(value),
+        InstrumentValue::Histogram { bounds, counts, sum } => json!({"bounds": bounds, "counts": counts, "sum": sum}),
+    };
+    json!({
+        "pid": pid,
+        "service": service,
+        "name": instrument.name,
+        "unit": instrument.unit,
+        "kind": kind,
+        "attributes": attributes,
+        "value": value,
+    })
+}
