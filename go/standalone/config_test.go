@@ -52,7 +52,7 @@ func TestAddresses(t *testing.T) {
 		{[]string{general, " "}, "", ""},
 		{nil, "", ""},
 	} {
-		config := readConfig(environment(is.variables...))
+		config := readConfig(environment(is.variables...), signalTraces)
 		url, address := "", ""
 		if config != nil {
 			url, address = config.url(), config.address
@@ -81,7 +81,7 @@ func TestVariables(t *testing.T) {
 		"OTEL_ATTRIBUTE_COUNT_LIMIT", "9",
 		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0",
 		"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-4",
-	))
+	), signalTraces)
 	if !config.json || !config.gzip || config.certificate != "/ca.pem" {
 		t.Errorf("%+v", config)
 	}
@@ -91,7 +91,7 @@ func TestVariables(t *testing.T) {
 	if config.timeout != 250*time.Millisecond || config.exportTimeout != 30*time.Second || config.delay != 17*time.Millisecond || config.queue != 64 || config.batch != 64 {
 		t.Errorf("%+v", config)
 	}
-	if expected := (limits{attributes: 0, eventAttributes: 9, events: 128, links: 128, valueLength: -1}); config.limits != expected {
+	if expected := (limits{attributes: 0, eventAttributes: 9, linkAttributes: 9, events: 128, links: 128, valueLength: -1}); config.limits != expected {
 		t.Errorf("%+v", config.limits)
 	}
 	if len(config.warnings) != 6 || strings.Contains(strings.Join(config.warnings, ""), "two words") {

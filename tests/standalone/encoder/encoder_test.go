@@ -33,11 +33,11 @@ var (
 // encode gives the spans in the rings in both forms, as protobuf's types have them. What comes by the two ways must be the same.
 func encode(t *testing.T, take func()) *trace.TracesData {
 	t.Helper()
-	rt.TakeRecords(func(rt.Record) bool { return true })
+	rt.TakeRecords(func(rt.Record) bool { return true }, nil)
 	take()
 	// One record, two encoders: both see it while it is in its ring.
 	asProtobuf, asJSON := standalone.NewEncoder(false, os.Getenv), standalone.NewEncoder(true, os.Getenv)
-	rt.TakeRecords(func(record rt.Record) bool { return asProtobuf.Add(record) && asJSON.Add(record) })
+	rt.TakeRecords(func(record rt.Record) bool { return asProtobuf.Add(record) && asJSON.Add(record) }, nil)
 	body, spans := asProtobuf.Take()
 	text, count := asJSON.Take()
 	if spans != count {
