@@ -42,7 +42,7 @@ type batch struct {
 type stop struct {
 	once     sync.Once
 	closing  chan struct{}
-	deadline time.Time     // set before closing is closed
+	begun    time.Time     // set before closing is closed
 	done     chan struct{} // all was sent, or it is too late
 	progress chan struct{} // something was sent
 }
@@ -85,6 +85,9 @@ func (l *lane) overflowed(count uint64) {
 		l.lose(count, "more than could be taken; "+l.config.signal.batch+"MAX_QUEUE_SIZE is "+strconv.Itoa(l.config.queue))
 	}
 }
+
+// last is how long the lane may still send when the program has begun to end: as long as one request or one batch may take.
+func (l *lane) last() time.Duration { return min(l.config.timeout, l.config.exportTimeout) }
 
 // settle seals what has waited for long enough, or all. The lock is held.
 func (l *lane) settle(all bool) {

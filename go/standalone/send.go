@@ -137,8 +137,10 @@ func mayWorkLater(status int) bool {
 
 // earlier is the limit, or the end of the program where that comes first.
 func (l *lane) earlier(limit time.Time) time.Time {
-	if l.isClosing() && l.stop.deadline.Before(limit) {
-		return l.stop.deadline
+	if l.isClosing() {
+		if last := l.stop.begun.Add(l.last()); last.Before(limit) {
+			return last
+		}
 	}
 	return limit
 }

@@ -188,7 +188,7 @@ func (e *exporter) addLog(record rt.LogRecord) {
 // finish takes and has sent what is left, until the deadline.
 func (e *exporter) finish() {
 	defer close(e.stop.done)
-	limit := time.NewTimer(time.Until(e.stop.deadline))
+	limit := time.NewTimer(e.left())
 	defer limit.Stop()
 	for {
 		taken := e.take(true)
@@ -213,7 +213,7 @@ func (e *exporter) finish() {
 // longer than one request, or one batch, may take.
 func (e *exporter) flush() {
 	e.close()
-	timer := time.NewTimer(time.Until(e.stop.deadline))
+	timer := time.NewTimer(e.left())
 	defer timer.Stop()
 	select {
 	case <-e.stop.done:
@@ -225,13 +225,18 @@ func (e *exporter) flush() {
 // close has the rest sent.
 func (e *exporter) close() {
 	e.stop.once.Do(func() {
-		longest := time.Duration(0)
-		for _, lane := range e.lanes {
-			longest = max(longest, min(lane.config.timeout, lane.config.exportTimeout))
-		}
-		e.stop.deadline = time.Now().Add(longest)
+		e.stop.begun = time.Now()
 		close(e.stop.closing)
 	})
+}
+
+// left is how long the program's end may still take.
+func (e *exporter) left() time.Duration {
+	longest := time.Duration(0)
+	for _, lane := range e.lanes {
+		longest = max(longest, lane.last())
+	}
+	return longest - time.Since(e.stop.begun)
 }
 
 // lastWord says what was lost, if anything was.

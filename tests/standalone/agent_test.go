@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,6 +32,7 @@ type receiver struct {
 	lock    sync.Mutex
 	spans   collector.ExportTraceServiceRequest
 	logs    collectorlogs.ExportLogsServiceRequest
+	posts   []*http.Request
 	failure error
 }
 
@@ -46,10 +48,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	isJSON := request.Header.Get("Content-Type") == "application/json"
 	r.lock.Lock()
 	defer r.lock.Unlock()
+	r.posts = append(r.posts, request)
 	options := proto.UnmarshalOptions{Merge: true}
 	switch {
 	case failure != nil:
-	case request.URL.Path == "/v1/traces":
+	case strings.HasSuffix(request.URL.Path, "traces"):
 		if isJSON {
 			decoded := ptraceotlp.NewExportRequest()
 			if failure = decoded.UnmarshalJSON(body); failure == nil {
@@ -59,7 +62,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		if failure == nil {
 			failure = options.Unmarshal(body, &r.spans)
 		}
-	case request.URL.Path == "/v1/logs":
+	case strings.HasSuffix(request.URL.Path, "logs"):
 		if isJSON {
 			decoded := plogotlp.NewExportRequest()
 			if failure = decoded.UnmarshalJSON(body); failure == nil {
@@ -225,5 +228,67 @@ func same(t *testing.T, what string, found, expected []string) {
 		} else if count < 0 {
 			t.Errorf("%s: %d came only from the agent: %.3000s", what, -count, one)
 		}
+	}
+}
+
+// count is how many spans and log records came.
+func (r *receiver) count(t *testing.T) string {
+	t.Helper()
+	spans, logs := r.shapes(t)
+	return fmt.Sprintf("%d spans, %d logs", len(spans), len(logs))
+}
+
+// Log records go where they are asked for, and only then, with or without spans.
+func TestLogs(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "http/json"} {
+		t.Run("alone as "+protocol, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t)
+			left := begin(t, []string{
+				"OTEL_LOGS_EXPORTER=console,otlp", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=" + r.URL + "/own/logs", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=" + protocol,
+				"OTEL_EXPORTER_OTLP_HEADERS=x-one=1", "OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-two=2", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE=15",
+			}, "program", "logs", "2").end(t)
+			if found := r.count(t); found != "0 spans, 40 logs" || left.stderr != "" {
+				t.Errorf("%s %+v", found, left)
+			}
+			post := r.posts[0]
+			if len(r.posts) < 3 || post.URL.Path != "/own/logs" || post.Header.Get("X-One") != "1" || post.Header.Get("X-Two") != "2" {
+				t.Errorf("%d posts, %v %v", len(r.posts), post.URL, post.Header)
+			}
+		})
+	}
+	for _, ask := range []struct{ variables, found string }{
+		{"", "4 spans, 0 logs"},
+		{"OTEL_LOGS_EXPORTER=none", "4 spans, 0 logs"},
+		{"OTEL_LOGS_EXPORTER=otlp", "4 spans, 40 logs"},
+		{"OTEL_LOGS_EXPORTER=otlp OTEL_TRACES_EXPORTER=none", "0 spans, 40 logs"},
+		{"OTEL_LOGS_EXPORTER=otlp OTEL_SDK_DISABLED=true", "0 spans, 0 logs"},
+	} {
+		t.Run("asked by "+ask.variables, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t)
+			left := begin(t, append(strings.Fields(ask.variables), "OTEL_EXPORTER_OTLP_ENDPOINT="+r.URL), "program", "logs", "2").end(t)
+			if found := r.count(t); found != ask.found || left.stderr != "" {
+				t.Errorf("%s %+v", found, left)
+			}
+		})
+	}
+}
+
+// Log records that nobody takes keep no span from being sent, and are counted by themselves.
+func TestNobodyTakesLogs(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	listener, failure := net.Listen("tcp", "127.0.0.1:0") // whose connections nobody accepts
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	defer listener.Close()
+	left := begin(t, []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_LOGS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://" + listener.Addr().String(),
+		"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT=300", "OTEL_BLRP_MAX_QUEUE_SIZE=10",
+	}, "program", "logs", "100").end(t)
+	if found := r.count(t); found != "200 spans, 0 logs" || !strings.HasPrefix(left.stderr, "tandem: 2000 log records were lost: ") || strings.Count(left.stderr, "\n") != 1 {
+		t.Errorf("%s %+v", found, left)
 	}
 }
