@@ -196,14 +196,15 @@ const (
 // itemSizes are the sizes that items of fixed size have.
 var itemSizes = [16]int8{
 	itemString: -1, itemInt: 8, itemFloat: 8, itemBool: 4, itemName: -1, itemStatusMessage: -1, itemTracestate: -1,
-	itemLink: 24, itemEvent: 8, itemEventEnd: 0, itemPart: 8, itemExtended: 4, 13: -1, 14: -1, 15: -1,
+	itemLink: 24, itemEvent: 8, itemEventEnd: 0, itemPart: 8, itemExtended: 4,
+	13: -1, 14: -1, 15: -1, // not known yet
 }
 
 // FirstItem is where a record's items begin.
 const FirstItem = uint32(unsafe.Sizeof(recordLayout{}))
 
-// ItemAt reads the item at a place, and says where the next one is. There is none when next is 0. What has another size than
-// its kind has is an item of kind 0.
+// ItemAt reads the item at a place, and says where the next one is. There is none when next is 0. What is of no
+// kind that is known here, or has another size than its kind has, is an item of kind 0.
 func (r Record) ItemAt(at uint32) (item Item, next uint32) {
 	size := r.layout().size
 	if at+4 > size {
@@ -223,7 +224,7 @@ func (r Record) ItemAt(at uint32) (item Item, next uint32) {
 			return item, 0
 		}
 	}
-	if isSound {
+	if isSound && kind <= itemExtended {
 		item.Kind, item.Key = uint8(kind), Key(head)
 		item.Data = unsafe.Slice((*byte)(unsafe.Add(r.place, at)), length)
 	}
