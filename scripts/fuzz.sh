@@ -52,9 +52,11 @@ done
 # Those in Go: what programs send by themselves, against OpenTelemetry's own decoders.
 if [ -z "$only" ] || [ "$only" = otlp ]; then
     cargo build --quiet --package tandem
-    echo "fuzz: otlp of go/standalone, $seconds s"
-    env -C tests/standalone "${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem" go test -tags woven -run '^$' \
-        -fuzz FuzzEncoder -fuzztime "${seconds}s" -fuzzminimizetime 1x ./encoder || failed+=(otlp)
+    for target in FuzzEncoder FuzzLogs; do
+        echo "fuzz: otlp ($target) of go/standalone, $seconds s"
+        env -C tests/standalone "${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem" go test -tags woven -run '^$' \
+            -fuzz "$target" -fuzztime "${seconds}s" -fuzzminimizetime 1x ./encoder || failed+=("otlp ($target)")
+    done
 fi
 if [ -z "$only" ] || [ "$only" = reply ]; then
     echo "fuzz: reply of go/standalone, $seconds s"

@@ -22,7 +22,8 @@ func readEnvironment() {
 	if socket := env("TANDEM_SOCKET"); socket != "" {
 		settings.socket, settings.waitAgent = socket, true
 	}
-	settings.endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	settings.endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" ||
+		env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") != "" && lists(env("OTEL_LOGS_EXPORTER"), "otlp")
 	if settings.disabled {
 		return // of what would not be used there is nothing to warn of
 	}

@@ -180,3 +180,52 @@ func propagateBy(t testing.TB, list string) {
 }
 
 func floatOf(item item) float64 { return math.Float64frombits(item.value) }
+
+// TestReaderSkips: items of kinds that come later, and ones of a wrong size, are left out; what follows is read.
+func TestReaderSkips(t *testing.T) {
+	bytes := make([]uint64, 64)
+	place := unsafe.Pointer(&bytes[0])
+	at := FirstItem
+	put := func(kind, key, size uint32) {
+		*(*uint32)(unsafe.Add(place, at)) = kind<<28 | size<<16 | key
+		at += 4 + (size+3)&^3
+	}
+	extended := func(form, size uint32) {
+		put(itemExtended, form, 4)
+		*(*uint32)(unsafe.Add(place, at-4)) = size
+		at += (size + 3) &^ 3
+	}
+	put(itemInt, 1, 8)
+	put(13, 2, 7)
+	put(itemBool, 3, 8)
+	extended(99, 21)
+	put(itemExtended, 4, 5)
+	put(15, 0, 0)
+	put(itemString, 5, 3)
+	extended(extendedAttribute, 9)
+	put(itemEventEnd, 0, 0)
+	(*recordLayout)(place).size = (at + 7) &^ 7
+	var kinds []uint8
+	for next := FirstItem; ; {
+		var item Item
+		if item, next = (Record{place}).ItemAt(next); next == 0 {
+			break
+		}
+		kinds = append(kinds, item.Kind)
+	}
+	if expected := []uint8{itemInt, 0, 0, itemExtended, 0, 0, itemString, itemExtended, itemEventEnd}; string(kinds) != string(expected) {
+		t.Errorf("%v instead of %v", kinds, expected)
+	}
+	// However the sizes lie, nothing outside of the record is read.
+	size := (*recordLayout)(place).size
+	for cut := FirstItem; cut < size; cut += 4 {
+		(*recordLayout)(place).size = cut
+		for next := FirstItem; next != 0; {
+			var item Item
+			item, next = (Record{place}).ItemAt(next)
+			if length := uint32(len(item.Data)); length > 0 && uint32(uintptr(unsafe.Pointer(&item.Data[0]))-uintptr(place))+length > cut {
+				t.Fatalf("%d bytes of item %d lie beyond %d", length, item.Kind, cut)
+			}
+		}
+	}
+}

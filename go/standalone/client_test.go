@@ -60,7 +60,7 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("%+v", answer)
 		}
 		rejected(answer.body)
-		if rejectedJSON(answer.body) < 0 {
+		if rejectedJSON(answer.body, signalTraces.rejected) < 0 {
 			t.Error("fewer than none were rejected")
 		}
 	})
@@ -75,7 +75,7 @@ func TestRejected(t *testing.T) {
 		t.Error("a cut answer rejects", count)
 	}
 	for text, expected := range map[string]int64{`{"partialSuccess":{"rejectedSpans":"12","errorMessage":"x"}}`: 12, `{"partialSuccess":{"rejectedSpans": 7}}`: 7, `{"partialSuccess":{}}`: 0, ``: 0} {
-		if count := rejectedJSON([]byte(text)); count != expected {
+		if count := rejectedJSON([]byte(text), signalTraces.rejected); count != expected {
 			t.Errorf("%s rejects %d", text, count)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 // config is what the environment asks for, in OpenTelemetry's words.
 type config struct {
+	signal  telemetry
 	https   bool
 	address string // host and port to connect to
 	host    string // as it stands in the header
@@ -22,8 +23,8 @@ type config struct {
 
 	timeout       time.Duration // of one request
 	exportTimeout time.Duration // of one batch, with all retries
-	delay         time.Duration // the longest that a finished span waits for company
-	queue, batch  int           // spans
+	delay         time.Duration // the longest that one waits for company
+	queue, batch  int           // spans or log records
 	limits        limits
 
 	warnings []string
@@ -35,27 +36,46 @@ type header struct{ name, value string }
 type limits struct {
 	attributes      int // of a span
 	eventAttributes int
+	linkAttributes  int
 	events          int
 	links           int
 	valueLength     int // characters; -1: none
 }
 
-var defaultLimits = limits{attributes: 128, eventAttributes: 128, events: 128, links: 128, valueLength: -1}
+var defaultLimits = limits{attributes: 128, eventAttributes: 128, linkAttributes: 128, events: 128, links: 128, valueLength: -1}
+
+// telemetry is what is sent by itself: spans or log records.
+type telemetry struct {
+	what     string // in messages
+	word     string // in OTEL_EXPORTER_OTLP_x_ENDPOINT, and in OTEL_x_EXPORTER
+	batch    string // what the variables of its batches begin with
+	delay    time.Duration
+	path     string
+	rejected string // what JSON calls the number of those that were refused
+	isAsked  bool   // it is sent only where OTEL_x_EXPORTER says so
+}
+
+var (
+	signalTraces = telemetry{"spans", "TRACES", "OTEL_BSP_", 5 * time.Second, "/v1/traces", `"rejectedSpans"`, false}
+	signalLogs   = telemetry{"log records", "LOGS", "OTEL_BLRP_", time.Second, "/v1/logs", `"rejectedLogRecords"`, true}
+)
 
 // reader reads an environment. Empty variables count as absent.
 type reader struct {
+	telemetry
 	getenv   func(string) string
 	warnings []string
 }
 
-// readConfig returns nil where nobody asks for spans.
-func readConfig(getenv func(string) string) *config {
-	r := &reader{getenv: getenv}
+// readConfig returns nil where nobody asks for the signal.
+func readConfig(getenv func(string) string, signal telemetry) *config {
+	r := &reader{telemetry: signal, getenv: getenv}
 	if !r.wantsOTLP() {
 		return nil
 	}
-	c := &config{json: false}
-	address, own := r.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), true
+	c := &config{signal: signal}
+	own := true
+	address := r.get("OTEL_EXPORTER_OTLP_" + r.word + "_ENDPOINT")
 	if address == "" {
 		address, own = r.get("OTEL_EXPORTER_OTLP_ENDPOINT"), false
 	}
@@ -67,7 +87,7 @@ func readConfig(getenv func(string) string) *config {
 		return nil
 	}
 	c.readHeaders(r, "OTEL_EXPORTER_OTLP_HEADERS")
-	c.readHeaders(r, "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+	c.readHeaders(r, "OTEL_EXPORTER_OTLP_"+r.word+"_HEADERS")
 	switch name, value := r.either("COMPRESSION"); value {
 	case "gzip":
 		c.gzip = true
@@ -78,11 +98,11 @@ func readConfig(getenv func(string) string) *config {
 	_, c.certificate = r.either("CERTIFICATE")
 	_, c.clientCertificate = r.either("CLIENT_CERTIFICATE")
 	_, c.clientKey = r.either("CLIENT_KEY")
-	c.timeout = r.milliseconds("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", r.milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 10*time.Second))
-	c.exportTimeout = r.milliseconds("OTEL_BSP_EXPORT_TIMEOUT", 30*time.Second)
-	c.delay = r.milliseconds("OTEL_BSP_SCHEDULE_DELAY", 5*time.Second)
-	c.queue = r.positive("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
-	c.batch = r.positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
+	c.timeout = r.milliseconds("OTEL_EXPORTER_OTLP_"+r.word+"_TIMEOUT", r.milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 10*time.Second))
+	c.exportTimeout = r.milliseconds(r.batch+"EXPORT_TIMEOUT", 30*time.Second)
+	c.delay = r.milliseconds(r.batch+"SCHEDULE_DELAY", r.delay)
+	c.queue = r.positive(r.batch+"MAX_QUEUE_SIZE", 2048)
+	c.batch = r.positive(r.batch+"MAX_EXPORT_BATCH_SIZE", 512)
 	if c.batch > c.queue {
 		c.batch = c.queue
 	}
@@ -90,6 +110,7 @@ func readConfig(getenv func(string) string) *config {
 	c.limits = limits{
 		attributes:      r.number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", general),
 		eventAttributes: r.number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", general),
+		linkAttributes:  r.number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", general),
 		events:          r.number("OTEL_SPAN_EVENT_COUNT_LIMIT", defaultLimits.events),
 		links:           r.number("OTEL_SPAN_LINK_COUNT_LIMIT", defaultLimits.links),
 		valueLength:     r.number("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", r.number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", -1)),
@@ -98,11 +119,11 @@ func readConfig(getenv func(string) string) *config {
 	return c
 }
 
-// wantsOTLP looks at OTEL_TRACES_EXPORTER, a list.
+// wantsOTLP looks at OTEL_TRACES_EXPORTER or OTEL_LOGS_EXPORTER, a list.
 func (r *reader) wantsOTLP() bool {
-	exporters := r.get("OTEL_TRACES_EXPORTER")
+	exporters := r.get("OTEL_" + r.word + "_EXPORTER")
 	if exporters == "" {
-		return true
+		return !r.isAsked
 	}
 	for _, exporter := range strings.Split(exporters, ",") {
 		if strings.TrimSpace(exporter) == "otlp" {
@@ -140,7 +161,7 @@ func (c *config) readAddress(r *reader, address string, own, grpc bool) bool {
 	}
 	parsed, failure := url.Parse(address)
 	if failure != nil || parsed.Hostname() == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
-		r.warn(strconv.Quote(address), " is not an http or https address; no spans are sent")
+		r.warn(strconv.Quote(address), " is not an http or https address; no ", r.what, " are sent")
 		c.warnings = r.warnings
 		return false
 	}
@@ -158,14 +179,14 @@ func (c *config) readAddress(r *reader, address string, own, grpc bool) bool {
 	if own && !grpc {
 		c.path = parsed.RequestURI()
 	} else {
-		c.path = strings.TrimRight(parsed.EscapedPath(), "/") + "/v1/traces"
+		c.path = strings.TrimRight(parsed.EscapedPath(), "/") + r.path
 	}
 	if user := parsed.User; user != nil {
 		password, _ := user.Password()
 		c.headers = append(c.headers, header{"Authorization", "Basic " + base64(user.Username()+":"+password)})
 	}
 	if grpc {
-		r.warn("a program without an agent does not speak gRPC; spans go to ", c.url(), " as http/protobuf")
+		r.warn("a program without an agent does not speak gRPC; ", r.what, " go to ", c.url(), " as http/protobuf")
 	}
 	return true
 }
@@ -219,9 +240,9 @@ func isToken(name string) bool {
 
 func (r *reader) get(name string) string { return strings.TrimSpace(r.getenv(name)) }
 
-// either is the variable of traces alone, else the general one.
+// either is the variable of the signal alone, else the general one.
 func (r *reader) either(what string) (name, value string) {
-	for _, name := range [...]string{"OTEL_EXPORTER_OTLP_TRACES_" + what, "OTEL_EXPORTER_OTLP_" + what} {
+	for _, name := range [...]string{"OTEL_EXPORTER_OTLP_" + r.word + "_" + what, "OTEL_EXPORTER_OTLP_" + what} {
 		if value := r.get(name); value != "" {
 			return name, value
 		}

@@ -52,7 +52,7 @@ func TestAddresses(t *testing.T) {
 		{[]string{general, " "}, "", ""},
 		{nil, "", ""},
 	} {
-		config := readConfig(environment(is.variables...))
+		config := readConfig(environment(is.variables...), signalTraces)
 		url, address := "", ""
 		if config != nil {
 			url, address = config.url(), config.address
@@ -60,6 +60,48 @@ func TestAddresses(t *testing.T) {
 		if url != is.url || address != is.address {
 			t.Errorf("%q: %q at %q instead of %q at %q", is.variables, url, address, is.url, is.address)
 		}
+	}
+}
+
+// Log records go only where they are asked for, by variables of their own or the general ones.
+func TestLogAddresses(t *testing.T) {
+	const asked, forLogs = "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
+	for _, is := range []struct {
+		variables []string
+		url       string
+	}{
+		{[]string{general, "http://c:4318"}, ""},
+		{[]string{general, "http://c:4318", asked, "console"}, ""},
+		{[]string{forTraces, "http://c:4318", asked, "otlp"}, ""},
+		{[]string{general, "http://c:4318", asked, "otlp"}, "http://c:4318/v1/logs"},
+		{[]string{general, "http://c", forTraces, "http://t", forLogs, "http://l/x", asked, "console,otlp"}, "http://l/x"},
+		{[]string{general, "http://c:4317", asked, "otlp"}, "http://c:4318/v1/logs"},
+		{[]string{general, "http://c", asked, "otlp", "OTEL_TRACES_EXPORTER", "none"}, "http://c/v1/logs"},
+	} {
+		url := ""
+		if config := readConfig(environment(is.variables...), signalLogs); config != nil {
+			url = config.url()
+		}
+		if url != is.url {
+			t.Errorf("%q: %q instead of %q", is.variables, url, is.url)
+		}
+	}
+	config := readConfig(environment(
+		general, "http://c", asked, "otlp", protocol, "http/json", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf",
+		"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=1", "OTEL_EXPORTER_OTLP_LOGS_HEADERS", "b=2", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "30",
+		"OTEL_BSP_MAX_QUEUE_SIZE", "7", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "8",
+	), signalLogs)
+	if config.json || !reflect.DeepEqual(config.headers, []header{{"b", "2"}}) || config.timeout != 30*time.Millisecond || config.delay != time.Second ||
+		config.queue != 2048 || config.batch != 8 {
+		t.Errorf("%+v", config)
+	}
+}
+
+// What is wrong with a variable of both signals is said once.
+func TestWarningsAreSaidOnce(t *testing.T) {
+	e := newExporter(environment(general, "http://c", "OTEL_LOGS_EXPORTER", "otlp", "OTEL_EXPORTER_OTLP_HEADERS", "broken", "OTEL_BLRP_SCHEDULE_DELAY", "x"))
+	if len(e.spans.config.warnings) != 1 || len(e.logs.config.warnings) != 1 || !strings.Contains(e.logs.config.warnings[0], "BLRP") {
+		t.Errorf("%q %q", e.spans.config.warnings, e.logs.config.warnings)
 	}
 }
 
@@ -81,7 +123,7 @@ func TestVariables(t *testing.T) {
 		"OTEL_ATTRIBUTE_COUNT_LIMIT", "9",
 		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0",
 		"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-4",
-	))
+	), signalTraces)
 	if !config.json || !config.gzip || config.certificate != "/ca.pem" {
 		t.Errorf("%+v", config)
 	}
@@ -91,7 +133,7 @@ func TestVariables(t *testing.T) {
 	if config.timeout != 250*time.Millisecond || config.exportTimeout != 30*time.Second || config.delay != 17*time.Millisecond || config.queue != 64 || config.batch != 64 {
 		t.Errorf("%+v", config)
 	}
-	if expected := (limits{attributes: 0, eventAttributes: 9, events: 128, links: 128, valueLength: -1}); config.limits != expected {
+	if expected := (limits{attributes: 0, eventAttributes: 9, linkAttributes: 9, events: 128, links: 128, valueLength: -1}); config.limits != expected {
 		t.Errorf("%+v", config.limits)
 	}
 	if len(config.warnings) != 6 || strings.Contains(strings.Join(config.warnings, ""), "two words") {

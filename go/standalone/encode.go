@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 	"strings"
@@ -11,26 +12,16 @@ import (
 
 // Encoder makes OTLP requests of records. Once it has seen all operations and keys, a span allocates nothing.
 type Encoder struct {
-	json       bool
+	request
 	limits     limits
-	offset     int64  // the wall clock is so much later than the one in records
-	resource   []byte // encoded
-	scopes     []scope
-	spans      int
 	operations map[uint32]*operation
 	keys       []*key
 	parts      []*key
-	noParts    []byte // the anatomy of a goroutine that never left its thread, encoded
-	one        span   // the span that is being encoded
+	noParts    []byte      // the anatomy of a goroutine that never left its thread, encoded
+	byHand     []attribute // what spans have that were made by hand
+	one        span        // the span that is being encoded
 	measured   [32]uint64
-	buffer     []byte
-}
-
-// scope holds the encoded spans of one instrumentation scope.
-type scope struct {
-	name  string
-	head  []byte
-	spans []byte
+	values     []byte // encoded values of its attributes
 }
 
 type operation struct {
@@ -38,23 +29,8 @@ type operation struct {
 	id        string
 	scope     int
 	name      template
+	byHand    bool
 	arguments []*key
-}
-
-// key is the name of attributes, and what an attribute begins with, up to its value.
-type key struct {
-	name    string
-	encoded []byte
-}
-
-func (e *Encoder) newKey(name string) *key {
-	made := &key{name: valid(name)}
-	if e.json {
-		made.encoded = jsonKey(made.name)
-	} else {
-		made.encoded = protobufKey(made.name)
-	}
-	return made
 }
 
 // span is one record, gathered: what both forms of OTLP say.
@@ -68,9 +44,10 @@ type span struct {
 	dropped       int
 	events        []event
 	lostEvents    int
-	links         [][]byte // trace id, span id
+	links         []link
 	lostLinks     int
-	inEvents      []attribute // the attributes of all events
+	inGroups      []attribute // the attributes of all events and links
+	lost          group       // an event or link that is over a limit
 	measured      bool        // the anatomy is known, and all of it is 0
 	start, end    uint64
 	given         []byte // room for a name
@@ -83,48 +60,44 @@ type attribute struct {
 	word uint64
 }
 
-type event struct {
-	name    string
-	time    uint64
-	from    int // its attributes in inEvents
+// group is what has attributes of its own.
+type group struct {
+	from    int // in inGroups
 	to      int
+	limit   int
 	dropped int
+}
+
+type event struct {
+	group
+	name []byte
+	time uint64
+}
+
+type link struct {
+	group
+	ids        []byte // trace id, span id
+	flags      uint32
+	tracestate []byte
 }
 
 // NewEncoder makes an encoder for the resource that an environment describes. It encodes protobuf, or JSON.
 func NewEncoder(json bool, getenv func(string) string) *Encoder {
-	e := &Encoder{json: json, limits: defaultLimits, operations: map[uint32]*operation{}}
+	e := &Encoder{limits: defaultLimits, operations: map[uint32]*operation{}}
+	e.begin(json, getenv, [3]string{"resourceSpans", "scopeSpans", "spans"})
 	for _, part := range rt.PartNames() {
 		e.parts = append(e.parts, e.newKey("tandem.anatomy."+part))
 	}
-	var facts []attribute
-	for _, pair := range resource(getenv) {
-		facts = append(facts, attribute{key: e.newKey(pair.key), kind: rt.ItemString, text: []byte(pair.text)})
-		if pair.isInt {
-			facts[len(facts)-1].kind, facts[len(facts)-1].word = rt.ItemInt, uint64(pair.number)
-		}
-	}
+	e.byHand = []attribute{{key: e.newKey("tandem.source"), kind: rt.ItemString, text: []byte("api")}}
 	if json {
-		e.resource = jsonResource(facts)
 		e.noParts = jsonAttributes(nil, e.anatomy(nil, nil))
 	} else {
-		e.resource = protobufResource(facts)
 		for _, part := range e.anatomy(nil, nil) {
 			e.noParts = appendAttribute(e.noParts, tagAttribute, &part)
 		}
 	}
-	e.SetClock()
 	return e
 }
-
-// SetClock compares the clocks; the wall clock may have been set.
-func (e *Encoder) SetClock() {
-	monotonic, realtime := rt.Clocks()
-	e.offset = int64(realtime - monotonic)
-}
-
-// Spans is how many there are since Take.
-func (e *Encoder) Spans() int { return e.spans }
 
 // Add encodes a record. It returns false where the record makes no sense.
 func (e *Encoder) Add(record rt.Record) bool {
@@ -135,30 +108,16 @@ func (e *Encoder) Add(record rt.Record) bool {
 	e.gather(record, known)
 	target := &e.scopes[known.scope]
 	if e.json {
-		if len(target.spans) > 0 {
-			target.spans = append(target.spans, ',')
+		if len(target.encoded) > 0 {
+			target.encoded = append(target.encoded, ',')
 		}
-		target.spans = e.appendJSON(target.spans, &e.one)
+		target.encoded = e.appendJSON(target.encoded, &e.one)
 	} else {
 		e.buffer = e.appendProtobuf(e.buffer[:0], &e.one)
-		target.spans = appendField(target.spans, 2, e.buffer)
+		target.encoded = appendField(target.encoded, 2, e.buffer)
 	}
-	e.spans++
+	e.count++
 	return true
-}
-
-// Take returns a request with all spans since the last one.
-func (e *Encoder) Take() (body []byte, spans int) {
-	spans, e.spans = e.spans, 0
-	if e.json {
-		body = e.takeJSON()
-	} else {
-		body = e.takeProtobuf()
-	}
-	for index := range e.scopes {
-		e.scopes[index].spans = e.scopes[index].spans[:0]
-	}
-	return body, spans
 }
 
 func (e *Encoder) operation(number uint32) *operation {
@@ -166,7 +125,13 @@ func (e *Encoder) operation(number uint32) *operation {
 	if !found {
 		looked, exists := rt.LookUp(number)
 		if exists {
-			known = &operation{kind: uint8(looked.Kind), id: valid(looked.ID), name: parseTemplate(looked.Name), scope: e.scopeNamed(valid(looked.Scope))}
+			known = &operation{
+				kind: uint8(looked.Kind), id: valid(looked.ID), name: parseTemplate(looked.Name), scope: e.scopeOf(&looked),
+				byHand: looked.ByHand,
+			}
+			if known.kind < 1 || known.kind > 5 {
+				known.kind = 1
+			}
 			if number >= rt.FirstFunction {
 				known.name = template{{{text: known.id[len("func/"):]}}} // a name, not a template
 			}
@@ -177,22 +142,6 @@ func (e *Encoder) operation(number uint32) *operation {
 		e.operations[number] = known // also that there is none
 	}
 	return known
-}
-
-func (e *Encoder) scopeNamed(name string) int {
-	for index := range e.scopes {
-		if e.scopes[index].name == name {
-			return index
-		}
-	}
-	added := scope{name: name}
-	if e.json {
-		added.head = jsonScope(name)
-	} else {
-		added.head = protobufScope(name)
-	}
-	e.scopes = append(e.scopes, added)
-	return len(e.scopes) - 1
 }
 
 // key is the name behind a number; nil: there is none.
@@ -222,16 +171,17 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 	s := &e.one
 	*s = span{
 		record: record, kind: known.kind, attributes: s.attributes[:0], events: s.events[:0], links: s.links[:0],
-		inEvents: s.inEvents[:0], given: s.given[:0],
+		inGroups: s.inGroups[:0], given: s.given[:0],
 	}
+	e.values = e.values[:0]
 	start, end := record.Times()
 	if end < start {
 		end = start
 	}
-	s.start, s.end = uint64(int64(start)+e.offset), uint64(int64(end)+e.offset)
+	s.start, s.end = e.unix(start), e.unix(end)
 	var parts []uint64
 	var name []byte
-	inEvent := false
+	var open *group // whose attributes come
 	for at := rt.FirstItem; ; {
 		item, next := record.ItemAt(at)
 		if next == 0 {
@@ -240,12 +190,8 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 		at = next
 		switch item.Kind {
 		case rt.ItemString, rt.ItemInt, rt.ItemFloat, rt.ItemBool:
-			if key := e.key(item.Key, known); key != nil && !inEvent {
-				e.add(&s.attributes, 0, e.limits.attributes, &s.dropped, key, &item)
-			} else if key != nil && s.lostEvents == 0 {
-				latest := &s.events[len(s.events)-1]
-				e.add(&s.inEvents, latest.from, e.limits.eventAttributes, &latest.dropped, key, &item)
-				latest.to = len(s.inEvents)
+			if key := e.key(item.Key, known); key != nil {
+				e.add(s, open, e.attribute(key, &item))
 			}
 		case rt.ItemName:
 			name = item.Data
@@ -254,16 +200,15 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 		case rt.ItemTracestate:
 			s.tracestate = item.Data
 		case rt.ItemLink:
-			if len(s.links) < e.limits.links {
-				s.links = append(s.links, item.Data)
-			} else {
-				s.lostLinks++
-			}
+			e.link(s, link{ids: item.Data})
 		case rt.ItemEvent:
-			inEvent = true
-			e.event(s, &item, known)
+			happened := event{time: e.unix(item.Word())}
+			if key := e.key(item.Key, known); key != nil {
+				happened.name = key.label
+			}
+			open = e.event(s, happened)
 		case rt.ItemEventEnd:
-			inEvent = false
+			open = nil
 		case rt.ItemPart:
 			if parts == nil {
 				e.measured = [32]uint64{}
@@ -272,18 +217,54 @@ func (e *Encoder) gather(record rt.Record, known *operation) {
 			if int(item.Key) < len(parts) {
 				parts[item.Key] = min(item.Word(), end-start)
 			}
+		case rt.ItemExtended:
+			open = e.extension(s, open, &item, known)
 		}
 	}
 	if name == nil {
 		name = e.render(s, known)
 	}
+	s.end = max(s.end, s.start)
 	s.name, s.statusMessage, s.tracestate = validBytes(name), validBytes(s.statusMessage), validBytes(s.tracestate)
 	if record.IsCut() {
-		s.dropped++ // at least one; how many is not known
+		s.dropped = max(s.dropped, 1) // at least one; how many is not known
 	}
 	if s.measured = record.HasGoParts() && parts == nil; parts != nil {
 		s.attributes = e.anatomy(s.attributes, parts)
 	}
+	if known.byHand {
+		s.attributes = append(s.attributes, e.byHand...)
+	}
+}
+
+// extension is one of the items that say their length themselves. It returns what is open afterwards.
+func (e *Encoder) extension(s *span, open *group, item *rt.Item, known *operation) *group {
+	data := item.Data
+	word := func(at int) uint64 { return binary.LittleEndian.Uint64(data[at:]) }
+	half := func(at int) int { return int(binary.LittleEndian.Uint32(data[at:])) }
+	switch size := len(data); {
+	case item.Key == rt.ExtendedAttribute:
+		if added, found := e.extended(data, known); found {
+			e.add(s, open, added)
+		}
+	case item.Key == rt.ExtendedEvent && size >= 9:
+		happened := event{name: validBytes(data[9:]), time: word(0)}
+		if data[8] != 1 {
+			happened.time = e.unix(happened.time)
+		}
+		return e.event(s, happened)
+	case item.Key == rt.ExtendedLink && size >= 28:
+		return e.link(s, link{ids: data[:24], flags: uint32(half(24)), tracestate: validBytes(data[28:])})
+	case item.Key == rt.ExtendedStart && size == 8:
+		s.start = word(0)
+	case item.Key == rt.ExtendedEnd && size == 8:
+		s.end = word(0)
+	case item.Key == rt.ExtendedDropped && size == 12:
+		s.dropped += half(0)
+		s.lostEvents += half(4)
+		s.lostLinks += half(8)
+	}
+	return open
 }
 
 // anatomy adds the parts that Go measures; without numbers they are 0.
@@ -298,22 +279,34 @@ func (e *Encoder) anatomy(to []attribute, nanoseconds []uint64) []attribute {
 	return to
 }
 
-// add adds an attribute to those in list from a place on. Of a key that is set twice the last value counts.
-func (e *Encoder) add(list *[]attribute, from, limit int, dropped *int, key *key, item *rt.Item) {
-	added := attribute{key: key, kind: item.Kind}
+// attribute makes one of an item.
+func (e *Encoder) attribute(key *key, item *rt.Item) attribute {
+	made := attribute{key: key, kind: item.Kind}
 	switch item.Kind {
 	case rt.ItemString:
-		added.text = cut(validBytes(item.Data), e.limits.valueLength)
+		made.text = cut(validBytes(item.Data), e.limits.valueLength)
 	case rt.ItemBool:
 		if item.IsTrue() {
-			added.word = 1
+			made.word = 1
 		}
 	default:
-		added.word = item.Word()
+		made.word = item.Word()
+	}
+	return made
+}
+
+// add adds an attribute to the span, or to what is open in it. Of a key that is set twice the last value counts.
+func (e *Encoder) add(s *span, open *group, added attribute) {
+	list, from, limit, dropped := &s.attributes, 0, e.limits.attributes, &s.dropped
+	if open == &s.lost {
+		return
+	}
+	if open != nil {
+		list, from, limit, dropped = &s.inGroups, open.from, open.limit, &open.dropped
 	}
 	known := (*list)[from:]
 	for index := range known {
-		if known[index].key == key {
+		if known[index].key == added.key {
 			known[index] = added
 			return
 		}
@@ -323,19 +316,35 @@ func (e *Encoder) add(list *[]attribute, from, limit int, dropped *int, key *key
 		return
 	}
 	*list = append(*list, added)
+	if open != nil {
+		open.to = len(s.inGroups)
+	}
 }
 
-func (e *Encoder) event(s *span, item *rt.Item, known *operation) {
+func (e *Encoder) event(s *span, happened event) *group {
 	if len(s.events) >= e.limits.events {
 		s.lostEvents++
-		return
+		return &s.lost
 	}
-	name := "event"
-	if key := e.key(item.Key, known); key != nil {
-		name = key.name
+	if len(happened.name) == 0 {
+		happened.name = eventName
 	}
-	at := len(s.inEvents)
-	s.events = append(s.events, event{name: name, time: uint64(int64(item.Word()) + e.offset), from: at, to: at})
+	happened.group = group{from: len(s.inGroups), to: len(s.inGroups), limit: e.limits.eventAttributes}
+	s.events = append(s.events, happened)
+	return &s.events[len(s.events)-1].group
+}
+
+// eventName is that of events without one.
+var eventName = []byte("event")
+
+func (e *Encoder) link(s *span, added link) *group {
+	if len(s.links) >= e.limits.links {
+		s.lostLinks++
+		return &s.lost
+	}
+	added.group = group{from: len(s.inGroups), to: len(s.inGroups), limit: e.limits.linkAttributes}
+	s.links = append(s.links, added)
+	return &s.links[len(s.links)-1].group
 }
 
 // render makes the name that the operation gives the span.
@@ -364,7 +373,7 @@ func (e *Encoder) render(s *span, known *operation) []byte {
 
 func (s *span) find(key string) *attribute {
 	for index := range s.attributes {
-		if s.attributes[index].key.name == key {
+		if s.attributes[index].key.name == key && s.attributes[index].kind != rt.ItemExtended {
 			return &s.attributes[index]
 		}
 	}

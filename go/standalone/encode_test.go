@@ -39,7 +39,7 @@ func TestNothingIsAllocatedForASpan(t *testing.T) {
 		encoder := NewEncoder(json, noEnvironment)
 		round := func() {
 			takeSpan()
-			rt.TakeRecords(encoder.Add)
+			rt.TakeRecords(encoder.Add, nil)
 		}
 		for range [64]int{} {
 			round()
@@ -63,7 +63,7 @@ func TestNames(t *testing.T) {
 		}
 		span.End()
 	}
-	rt.TakeRecords(encoder.Add)
+	rt.TakeRecords(encoder.Add, nil)
 	body, count := encoder.Take()
 	for _, name := range []string{`"name":"v v"`, `"name":"v"`, `"name":"test.plain"`} {
 		if !bytes.Contains(body, []byte(name)) {
@@ -78,7 +78,7 @@ func TestNames(t *testing.T) {
 // What is over a limit is left out and counted.
 func TestLimits(t *testing.T) {
 	encoder := NewEncoder(true, noEnvironment)
-	encoder.limits = limits{attributes: 2, eventAttributes: 1, events: 1, links: 1, valueLength: 3}
+	encoder.limits = limits{attributes: 2, eventAttributes: 1, linkAttributes: 1, events: 1, links: 1, valueLength: 3}
 	span := rt.Start(opPlain, nil)
 	span.Str(rt.KeyURLPath, "ääää")
 	span.Str(rt.KeyURLPath, "öööö") // in its place
@@ -92,7 +92,7 @@ func TestLimits(t *testing.T) {
 		span.Link(&[16]byte{1}, &[8]byte{1})
 	}
 	span.End()
-	rt.TakeRecords(encoder.Add)
+	rt.TakeRecords(encoder.Add, nil)
 	body, _ := encoder.Take()
 	text := string(body)
 	for _, part := range []string{`"stringValue":"ööö"`, `"droppedAttributesCount":1,"events"`, `"droppedAttributesCount":1}],"droppedEventsCount":1`, `"droppedLinksCount":1`} {

@@ -21,23 +21,23 @@ func benchmarkExport(b *testing.B, variables ...string) {
 	defer listener.Close()
 	go swallow(listener)
 	variables = append(variables, general, "http://"+listener.Addr().String())
-	e := newExporter(readConfig(environment(variables...)))
+	e := newExporter(environment(variables...))
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var spent, before time.Duration
 	done := 0
 	for done < b.N {
-		for count := 0; count < e.config.batch; count++ {
+		for count := 0; count < e.spans.config.batch; count++ {
 			takeSpan()
 		}
 		before = threadTime()
 		e.take(true)
-		for next, found := e.next(); found; next, found = e.next() {
-			if reason := e.deliver(next); reason != "" {
+		for next, found := e.spans.next(); found; next, found = e.spans.next() {
+			if reason := e.spans.deliver(next); reason != "" {
 				b.Fatal(reason)
 			}
-			done += next.spans
-			e.held -= next.spans
+			done += next.count
+			e.spans.held -= next.count
 		}
 		spent += threadTime() - before
 	}
@@ -111,7 +111,7 @@ func BenchmarkEncode(b *testing.B) {
 			takeSpan()
 		}
 		before := threadTime()
-		rt.TakeRecords(encoder.Add)
+		rt.TakeRecords(encoder.Add, nil)
 		_, count := encoder.Take()
 		spent += threadTime() - before
 		done += count

@@ -69,31 +69,37 @@ func jsonKey(name string) []byte {
 	return append(appendQuoted([]byte(`{"key":`), name), `,"value":{`...)
 }
 
-func jsonScope(name string) []byte {
-	out := appendQuoted([]byte(`{"name":`), name)
-	return append(appendQuoted(append(out, `,"version":`...), rt.TandemVersion), '}')
+// jsonScope is what a scope begins with, and what it ends with.
+func jsonScope(s *scope) (head, tail []byte) {
+	head = appendQuoted([]byte(`{"name":`), s.name)
+	head = append(appendQuoted(append(head, `,"version":`...), s.version), '}')
+	if s.schema != "" {
+		tail = appendQuoted([]byte(`,"schemaUrl":`), s.schema)
+	}
+	return head, tail
 }
 
 // takeJSON puts what was encoded together.
-func (e *Encoder) takeJSON() []byte {
-	size := len(e.resource) + 64
-	for index := range e.scopes {
-		size += len(e.scopes[index].head) + len(e.scopes[index].spans) + 32
+func (r *request) takeJSON() []byte {
+	size := len(r.resource) + 80
+	for index := range r.scopes {
+		size += r.scopes[index].size() + 40
 	}
-	body := append(make([]byte, 0, size), `{"resourceSpans":[{"resource":`...)
-	body = append(append(body, e.resource...), `,"scopeSpans":[`...)
+	body := append(append(append(make([]byte, 0, size), `{"`...), r.words[0]...), `":[{"resource":`...)
+	body = append(append(append(append(body, r.resource...), `,"`...), r.words[1]...), `":[`...)
 	first := true
-	for index := range e.scopes {
-		scope := &e.scopes[index]
-		if len(scope.spans) == 0 {
+	for index := range r.scopes {
+		scope := &r.scopes[index]
+		if len(scope.encoded) == 0 {
 			continue
 		}
 		if !first {
 			body = append(body, ',')
 		}
 		first = false
-		body = append(append(body, `{"scope":`...), scope.head...)
-		body = append(append(append(body, `,"spans":[`...), scope.spans...), "]}"...)
+		body = append(append(append(body, `{"scope":`...), scope.head...), scope.tail...)
+		body = append(append(append(body, `,"`...), r.words[2]...), `":[`...)
+		body = append(append(body, scope.encoded...), "]}"...)
 	}
 	return append(body, "]}]}"...)
 }
@@ -130,14 +136,13 @@ func (e *Encoder) appendJSON(to []byte, s *span) []byte {
 		to = append(to, ']')
 	}
 	to = appendNamed(to, `,"droppedEventsCount":`, uint64(s.lostEvents))
-	for index, link := range s.links {
+	for index := range s.links {
 		if index == 0 {
 			to = append(to, `,"links":[`...)
 		} else {
 			to = append(to, ',')
 		}
-		to = appendHex(append(to, `{"traceId":"`...), link[:16])
-		to = append(appendHex(append(to, `","spanId":"`...), link[16:]), `"}`...)
+		to = e.appendJSONLink(to, s, &s.links[index])
 	}
 	if len(s.links) > 0 {
 		to = append(to, ']')
@@ -160,8 +165,21 @@ func (e *Encoder) appendJSONEvent(to []byte, index int, s *span, happened *event
 	to = strconv.AppendUint(append(to, `{"timeUnixNano":"`...), happened.time, 10)
 	to = appendQuoted(append(to, `","name":`...), happened.name)
 	to = append(to, `,"attributes":[`...)
-	to = append(jsonAttributes(to, s.inEvents[happened.from:happened.to]), ']')
+	to = append(jsonAttributes(to, s.inGroups[happened.from:happened.to]), ']')
 	return append(appendNamed(to, `,"droppedAttributesCount":`, uint64(happened.dropped)), '}')
+}
+
+func (e *Encoder) appendJSONLink(to []byte, s *span, other *link) []byte {
+	to = appendHex(append(to, `{"traceId":"`...), other.ids[:16])
+	to = append(appendHex(append(to, `","spanId":"`...), other.ids[16:]), '"')
+	if len(other.tracestate) > 0 {
+		to = appendQuoted(append(to, `,"traceState":`...), other.tracestate)
+	}
+	if other.from < other.to {
+		to = append(jsonAttributes(append(to, `,"attributes":[`...), s.inGroups[other.from:other.to]), ']')
+	}
+	to = appendNamed(to, `,"droppedAttributesCount":`, uint64(other.dropped))
+	return append(appendNamed(to, `,"flags":`, uint64(other.flags)), '}')
 }
 
 // appendJSONAttribute writes an attribute, after a comma where it is not the first.
@@ -177,6 +195,8 @@ func appendJSONAttribute(to []byte, index int, a *attribute) []byte {
 		to = strconv.AppendBool(append(to, `"boolValue":`...), a.word != 0)
 	case rt.ItemInt:
 		to = append(strconv.AppendInt(append(to, `"intValue":"`...), int64(a.word), 10), '"')
+	case rt.ItemExtended:
+		to = append(to, a.text...)
 	default:
 		to = appendDouble(append(to, `"doubleValue":`...), math.Float64frombits(a.word))
 	}
@@ -196,9 +216,8 @@ func appendDouble(to []byte, number float64) []byte {
 	return strconv.AppendFloat(to, number, 'g', -1, 64)
 }
 
-// rejectedJSON reads a response: how many spans were refused. The number is text or not.
-func rejectedJSON(response []byte) (count int64) {
-	const name = `"rejectedSpans"`
+// rejectedJSON reads a response: how many were refused, which stands behind the name. The number is text or not.
+func rejectedJSON(response []byte, name string) (count int64) {
 	at := bytes.Index(response, []byte(name))
 	if at < 0 {
 		return 0
@@ -212,4 +231,31 @@ func rejectedJSON(response []byte) (count int64) {
 		}
 	}
 	return count
+}
+
+func (e *LogEncoder) appendJSON(to []byte, record rt.LogRecord, severityText []byte) []byte {
+	time, observed := e.times(record)
+	to = strconv.AppendUint(append(to, `{"timeUnixNano":"`...), time, 10)
+	to = append(strconv.AppendUint(append(to, `","observedTimeUnixNano":"`...), observed, 10), '"')
+	to = appendNamed(to, `,"severityNumber":`, severity(record))
+	if len(severityText) > 0 {
+		to = appendQuoted(append(to, `,"severityText":`...), severityText)
+	}
+	if len(e.body) > 0 {
+		to = append(appendQuoted(append(to, `,"body":{"stringValue":`...), e.body), '}')
+	}
+	to = jsonAttributes(append(to, `,"attributes":[`...), e.place)
+	for index := range e.attributes {
+		to = appendJSONAttribute(to, len(e.place)+index, &e.attributes[index])
+	}
+	to = append(to, ']')
+	if record.IsCut() {
+		to = append(to, `,"droppedAttributesCount":1`...) // at least one; how many is not known
+	}
+	if traceID, spanID, found := spanOf(record); found {
+		to = appendNamed(to, `,"flags":`, uint64(record.TraceFlags()))
+		to = appendHex(append(to, `,"traceId":"`...), traceID)
+		to = append(appendHex(append(to, `","spanId":"`...), spanID), '"')
+	}
+	return append(to, '}')
 }

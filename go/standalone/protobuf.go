@@ -7,7 +7,8 @@ import (
 	"tandem/rt"
 )
 
-// OTLP as protobuf, written by hand: ExportTraceServiceRequest{ResourceSpans{Resource, ScopeSpans{Scope, Span…}…}}.
+// OTLP as protobuf, written by hand: ExportTraceServiceRequest{ResourceSpans{Resource, ScopeSpans{Scope, Span…}…}},
+// and the same with the same numbers of log records.
 // Sizes of small messages are computed before they are written; larger ones are written elsewhere first.
 
 // Wire types, in the low bits of a tag.
@@ -72,29 +73,32 @@ func protobufResource(facts []attribute) []byte {
 // protobufKey is a KeyValue up to the length of its value.
 func protobufKey(name string) []byte { return append(appendField(nil, 1, name), 2<<3|wireBytes) }
 
-func protobufScope(name string) []byte {
-	return appendField(nil, 1, appendText(appendText(nil, 1, name), 2, rt.TandemVersion))
+// protobufScope is what a scope begins with, and what it ends with.
+func protobufScope(s *scope) (head, tail []byte) {
+	return appendField(nil, 1, appendText(appendText(nil, 1, s.name), 2, s.version)), appendText(nil, 3, s.schema)
 }
 
 // takeProtobuf puts what was encoded together.
-func (e *Encoder) takeProtobuf() []byte {
-	size := len(e.resource)
-	for index := range e.scopes {
-		if scope := &e.scopes[index]; len(scope.spans) > 0 {
-			size += fieldSize(len(scope.head) + len(scope.spans))
+func (r *request) takeProtobuf() []byte {
+	size := len(r.resource)
+	for index := range r.scopes {
+		if scope := &r.scopes[index]; len(scope.encoded) > 0 {
+			size += fieldSize(scope.size())
 		}
 	}
 	body := make([]byte, 0, fieldSize(size))
 	body = appendVarint(appendTag(body, 1, wireBytes), uint64(size))
-	body = append(body, e.resource...)
-	for index := range e.scopes {
-		if scope := &e.scopes[index]; len(scope.spans) > 0 {
-			body = appendVarint(appendTag(body, 2, wireBytes), uint64(len(scope.head)+len(scope.spans)))
-			body = append(append(body, scope.head...), scope.spans...)
+	body = append(body, r.resource...)
+	for index := range r.scopes {
+		if scope := &r.scopes[index]; len(scope.encoded) > 0 {
+			body = appendVarint(appendTag(body, 2, wireBytes), uint64(scope.size()))
+			body = append(append(append(body, scope.head...), scope.encoded...), scope.tail...)
 		}
 	}
 	return body
 }
+
+func (s *scope) size() int { return len(s.head) + len(s.encoded) + len(s.tail) }
 
 // appendProtobuf writes a Span, without its tag and length.
 func (e *Encoder) appendProtobuf(to []byte, s *span) []byte {
@@ -121,9 +125,8 @@ func (e *Encoder) appendProtobuf(to []byte, s *span) []byte {
 		to = e.appendEvent(to, s, &s.events[index])
 	}
 	to = appendNumber(to, 12, uint64(s.lostEvents))
-	for _, link := range s.links {
-		to = appendVarint(appendTag(to, 13, wireBytes), 28)
-		to = appendField(appendField(to, 1, link[:16]), 2, link[16:])
+	for index := range s.links {
+		to = e.appendLink(to, s, &s.links[index])
 	}
 	to = appendNumber(to, 14, uint64(s.lostLinks))
 	if status := s.status(); status != 0 || len(s.statusMessage) > 0 {
@@ -141,21 +144,29 @@ func (e *Encoder) appendProtobuf(to []byte, s *span) []byte {
 }
 
 func (e *Encoder) appendEvent(to []byte, s *span, happened *event) []byte {
-	size := 9 + fieldSize(len(happened.name))
-	attributes := s.inEvents[happened.from:happened.to]
-	for index := range attributes {
-		size += fieldSize(attributes[index].size())
-	}
-	if happened.dropped > 0 {
-		size += 1 + varintSize(uint64(happened.dropped))
-	}
-	to = appendVarint(appendTag(to, 11, wireBytes), uint64(size))
+	to = appendTag(to, 11, wireBytes)
+	mark := len(to)
 	to = appendFixed64(to, 1, happened.time)
 	to = appendField(to, 2, happened.name)
-	for index := range attributes {
-		to = appendAttribute(to, 3<<3|wireBytes, &attributes[index])
+	for index := happened.from; index < happened.to; index++ {
+		to = appendAttribute(to, 3<<3|wireBytes, &s.inGroups[index])
 	}
-	return appendNumber(to, 4, uint64(happened.dropped))
+	return insertLength(appendNumber(to, 4, uint64(happened.dropped)), mark)
+}
+
+func (e *Encoder) appendLink(to []byte, s *span, other *link) []byte {
+	to = appendTag(to, 13, wireBytes)
+	mark := len(to)
+	to = appendField(appendField(to, 1, other.ids[:16]), 2, other.ids[16:])
+	to = appendText(to, 3, other.tracestate)
+	for index := other.from; index < other.to; index++ {
+		to = appendAttribute(to, 4<<3|wireBytes, &s.inGroups[index])
+	}
+	to = appendNumber(to, 5, uint64(other.dropped))
+	if other.flags != 0 {
+		to = binary.LittleEndian.AppendUint32(appendTag(to, 6, wireFixed32), other.flags)
+	}
+	return insertLength(to, mark)
 }
 
 // appendAttribute writes a KeyValue. Most are so short that their lengths are a byte each.
@@ -184,16 +195,13 @@ func appendAttribute(to []byte, tag byte, a *attribute) []byte {
 		return append(to, 2<<3|wireVarint, byte(a.word))
 	case rt.ItemInt:
 		return appendVarint(append(to, 3<<3|wireVarint), a.word)
+	case rt.ItemExtended:
+		return append(to, a.text...)
 	}
 	return binary.LittleEndian.AppendUint64(append(to, 4<<3|wireFixed64), a.word)
 }
 
-// size is that of the KeyValue, valueSize that of its AnyValue.
-func (a *attribute) size() int {
-	value := a.valueSize()
-	return len(a.key.encoded) + varintSize(uint64(value)) + value
-}
-
+// valueSize is that of its AnyValue.
 func (a *attribute) valueSize() int {
 	switch a.kind {
 	case rt.ItemString:
@@ -202,11 +210,13 @@ func (a *attribute) valueSize() int {
 		return 2
 	case rt.ItemInt:
 		return 1 + varintSize(a.word)
+	case rt.ItemExtended:
+		return len(a.text)
 	}
 	return 9
 }
 
-// rejected reads an ExportTraceServiceResponse: how many spans were refused, and why.
+// rejected reads an ExportTraceServiceResponse, or that of log records: how many were refused, and why.
 func rejected(response []byte) (count int64, message string) {
 	partial := findField(response, 1, wireBytes)
 	if partial == nil {

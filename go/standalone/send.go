@@ -17,81 +17,81 @@ const (
 )
 
 // send sends one batch after the other.
-func (e *exporter) send() {
+func (l *lane) send() {
 	for {
-		next, found := e.next()
+		next, found := l.next()
 		if !found {
 			select {
-			case <-e.waiting:
-			case <-e.done:
+			case <-l.waiting:
+			case <-l.stop.done:
 				return
 			}
 			continue
 		}
-		e.begin()
-		reason := e.deliver(next)
-		e.lock.Lock()
-		e.held -= min(next.spans, e.held)
+		l.begin()
+		reason := l.deliver(next)
+		l.lock.Lock()
+		l.held -= min(next.count, l.held)
 		if reason != "" {
-			e.lose(uint64(next.spans), reason)
+			l.lose(uint64(next.count), reason)
 		}
-		e.lock.Unlock()
-		wake(e.progress)
+		l.lock.Unlock()
+		wake(l.stop.progress)
 	}
 }
 
-func (e *exporter) next() (next batch, found bool) {
-	e.lock.Lock()
-	defer e.lock.Unlock()
-	if len(e.queue) == 0 {
+func (l *lane) next() (next batch, found bool) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	if len(l.queue) == 0 {
 		return next, false
 	}
-	next = e.queue[0]
-	copy(e.queue, e.queue[1:])
-	e.queue[len(e.queue)-1] = batch{}
-	e.queue = e.queue[:len(e.queue)-1]
+	next = l.queue[0]
+	copy(l.queue, l.queue[1:])
+	l.queue[len(l.queue)-1] = batch{}
+	l.queue = l.queue[:len(l.queue)-1]
 	return next, true
 }
 
 // begin says once what there is to say about the environment. A program that has an agent never comes here.
-func (e *exporter) begin() {
-	if e.started {
+func (l *lane) begin() {
+	if l.started {
 		return
 	}
-	e.started = true
-	for _, warning := range e.config.warnings {
+	l.started = true
+	for _, warning := range l.config.warnings {
 		os.Stderr.WriteString("tandem: warning: " + warning + "\n")
 	}
-	e.say("no agent; spans go to " + e.config.url())
+	l.say("no agent; " + l.config.signal.what + " go to " + l.config.url())
 }
 
 // deliver sends a batch, again and again where the other side says that it may work later. It returns why it gave up, or "".
-func (e *exporter) deliver(next batch) (reason string) {
+func (l *lane) deliver(next batch) (reason string) {
 	body := next.body
-	if e.gzip != nil {
-		body = e.gzip.pack(body)
+	if l.gzip != nil {
+		body = l.gzip.pack(body)
 	}
-	limit := time.Now().Add(e.config.exportTimeout)
+	limit := time.Now().Add(l.config.exportTimeout)
 	backoff := firstBackoff
 	for {
-		limit = e.earlier(limit)
-		deadline := time.Now().Add(e.config.timeout)
+		limit = l.earlier(limit)
+		deadline := time.Now().Add(l.config.timeout)
 		if limit.Before(deadline) {
 			deadline = limit
 		}
-		answer, failure := e.client.post(body, deadline)
+		answer, failure := l.client.post(body, deadline)
 		var pause time.Duration
 		switch {
 		case failure != nil:
 			reason = failure.Error()
-			if e.isClosing() {
+			if l.isClosing() {
 				return reason // nobody is there; a program that ends does not wait for somebody to come
 			}
 		case answer.status/100 == 2:
-			e.accepted(&answer)
+			l.accepted(&answer)
 			return ""
 		default:
-			reason = e.config.url() + " answers with status " + strconv.Itoa(answer.status)
+			reason = l.config.url() + " answers with status " + strconv.Itoa(answer.status)
 			if !mayWorkLater(answer.status) {
 				return reason
 			}
@@ -101,28 +101,28 @@ func (e *exporter) deliver(next batch) (reason string) {
 			pause = backoff/2 + time.Duration(rt.Random()%uint64(backoff))
 			backoff = min(2*backoff, lastBackoff)
 		}
-		e.say(reason + "; again in " + pause.String())
-		if !e.sleep(pause, limit) {
+		l.say(reason + "; again in " + pause.String())
+		if !l.sleep(pause, limit) {
 			return reason
 		}
 	}
 }
 
 // accepted looks whether all of a batch was.
-func (e *exporter) accepted(answer *reply) {
+func (l *lane) accepted(answer *reply) {
 	var count int64
 	message := ""
-	if e.config.json {
-		count = rejectedJSON(answer.body)
+	if l.config.json {
+		count = rejectedJSON(answer.body, l.config.signal.rejected)
 	} else {
 		count, message = rejected(answer.body)
 	}
 	if count > 0 {
-		e.lock.Lock()
-		e.lose(uint64(count), "refused by "+e.config.url()+" "+strconv.Quote(message))
-		e.lock.Unlock()
+		l.lock.Lock()
+		l.lose(uint64(count), "refused by "+l.config.url()+" "+strconv.Quote(message))
+		l.lock.Unlock()
 	} else if message != "" {
-		e.say(e.config.url() + " says " + strconv.Quote(message))
+		l.say(l.config.url() + " says " + strconv.Quote(message))
 	}
 }
 
@@ -136,16 +136,18 @@ func mayWorkLater(status int) bool {
 }
 
 // earlier is the limit, or the end of the program where that comes first.
-func (e *exporter) earlier(limit time.Time) time.Time {
-	if e.isClosing() && e.deadline.Before(limit) {
-		return e.deadline
+func (l *lane) earlier(limit time.Time) time.Time {
+	if l.isClosing() {
+		if last := l.stop.begun.Add(l.last()); last.Before(limit) {
+			return last
+		}
 	}
 	return limit
 }
 
-func (e *exporter) isClosing() bool {
+func (l *lane) isClosing() bool {
 	select {
-	case <-e.closing:
+	case <-l.stop.closing:
 		return true
 	default:
 		return false
@@ -154,9 +156,9 @@ func (e *exporter) isClosing() bool {
 
 // sleep waits before a retry. It returns false where the limit comes first: then there is no use in it. When the program
 // begins to end meanwhile, the pause goes on, as far as there is time.
-func (e *exporter) sleep(pause time.Duration, limit time.Time) bool {
+func (l *lane) sleep(pause time.Duration, limit time.Time) bool {
 	end := time.Now().Add(pause)
-	if end.After(e.earlier(limit)) {
+	if end.After(l.earlier(limit)) {
 		return false
 	}
 	timer := time.NewTimer(pause)
@@ -164,9 +166,9 @@ func (e *exporter) sleep(pause time.Duration, limit time.Time) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-e.closing:
+	case <-l.stop.closing:
 	}
-	if end.After(e.earlier(limit)) {
+	if end.After(l.earlier(limit)) {
 		return false
 	}
 	<-timer.C

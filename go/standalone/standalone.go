@@ -2,7 +2,6 @@ package standalone
 
 import (
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,37 +17,17 @@ const (
 	agentPause = time.Second
 )
 
-// exporter takes spans out of the rings and sends them.
+// exporter takes records out of the rings and sends them.
 type exporter struct {
-	config *config
-	debug  bool
-	client *client
-	gzip   *packer
+	lock  sync.Mutex
+	stop  stop
+	spans *lane // nil: nobody wants them
+	logs  *lane
+	lanes []*lane // those that there are
 
-	// Touched by collect alone.
-	encoder *Encoder
-	since   time.Time // when the first of the spans that wait for company was taken
-	started bool
-
-	lock   sync.Mutex
-	queue  []batch
-	held   int // spans that were taken and of which nobody knows yet what becomes
-	lost   uint64
-	reason string // of the latest loss
-
-	waiting  chan struct{} // there is something in the queue
-	progress chan struct{} // held has become less
-
-	once     sync.Once
-	closing  chan struct{}
-	deadline time.Time // set before closing is closed
-	done     chan struct{}
-}
-
-// batch is an encoded request.
-type batch struct {
-	body  []byte
-	spans int
+	spanEncoder *Encoder
+	logEncoder  *LogEncoder
+	atEnd       bool
 }
 
 // An initialiser, so that also what packages do before main is sent.
@@ -59,14 +38,15 @@ func start() *exporter {
 	if !rt.Reading() || isTest(os.Args) {
 		return nil
 	}
-	config := readConfig(os.Getenv)
-	if config == nil {
+	e := newExporter(os.Getenv)
+	if e == nil {
 		return nil
 	}
-	e := newExporter(config)
 	rt.OnExit(e.flush)
 	e.startMuted(e.collect)
-	e.startMuted(e.send)
+	for _, lane := range e.lanes {
+		e.startMuted(lane.send)
+	}
 	e.watchSignals()
 	return e
 }
@@ -76,22 +56,44 @@ func isTest(arguments []string) bool {
 	return len(arguments) > 0 && (strings.HasSuffix(arguments[0], ".test") || strings.HasSuffix(arguments[0], ".test.exe"))
 }
 
-func newExporter(c *config) *exporter {
-	e := &exporter{
-		config:   c,
-		debug:    os.Getenv("TANDEM_DEBUG") != "",
-		client:   newClient(c),
-		encoder:  NewEncoder(c.json, os.Getenv),
-		waiting:  make(chan struct{}, 1),
-		progress: make(chan struct{}, 1),
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
+// newExporter returns nil where nobody asks for anything.
+func newExporter(getenv func(string) string) *exporter {
+	traces, logs := readConfig(getenv, signalTraces), readConfig(getenv, signalLogs)
+	if traces == nil && logs == nil {
+		return nil
 	}
-	e.encoder.limits = c.limits
-	if c.gzip {
-		e.gzip = new(packer)
+	e := &exporter{stop: stop{closing: make(chan struct{}), done: make(chan struct{}), progress: make(chan struct{}, 1)}}
+	if traces != nil {
+		e.spanEncoder = NewEncoder(traces.json, getenv)
+		e.spanEncoder.limits = traces.limits
+		e.spans = newLane(traces, &e.stop, &e.lock)
+		e.spans.encoder = e.spanEncoder
+		e.lanes = append(e.lanes, e.spans)
+	}
+	if logs != nil {
+		if traces != nil {
+			logs.warnings = without(logs.warnings, traces.warnings)
+		}
+		e.logEncoder = NewLogEncoder(logs.json, getenv)
+		e.logs = newLane(logs, &e.stop, &e.lock)
+		e.logs.encoder = e.logEncoder
+		e.lanes = append(e.lanes, e.logs)
 	}
 	return e
+}
+
+// without takes out what is said already.
+func without(texts, said []string) (left []string) {
+	for _, text := range texts {
+		isNew := true
+		for _, other := range said {
+			isNew = isNew && text != other
+		}
+		if isNew {
+			left = append(left, text)
+		}
+	}
+	return left
 }
 
 // startMuted starts a goroutine of ours: it inherits no span, and neither it nor what it starts is traced.
@@ -113,7 +115,7 @@ func (e *exporter) collect() {
 		case <-timer.C:
 			pause = nextPause(pause, e.take(false))
 			timer.Reset(pause)
-		case <-e.closing:
+		case <-e.stop.closing:
 			e.finish()
 			return
 		}
@@ -133,70 +135,74 @@ func nextPause(pause time.Duration, taken rt.Taken) time.Duration {
 	return pause
 }
 
-// take moves spans from the rings to the queue, as many as it has room for. What is not enough for a batch waits for
-// company, unless all is wanted.
+// take moves records from the rings to the queues. Spans that find no room stay where they are, log records are dropped: they
+// must not keep spans from being taken. What is not enough for a batch waits for company, unless all is wanted.
 func (e *exporter) take(all bool) rt.Taken {
 	e.lock.Lock()
 	defer e.lock.Unlock()
-	e.encoder.SetClock()
-	taken := rt.TakeRecords(e.add)
-	if taken.Dropped > 0 {
-		e.lose(taken.Dropped, "more spans than could be taken; OTEL_BSP_MAX_QUEUE_SIZE is "+strconv.Itoa(e.config.queue))
+	for _, lane := range e.lanes {
+		lane.encoder.SetClock()
 	}
-	if waiting := e.encoder.Spans(); waiting > 0 && (all || time.Since(e.since) >= e.config.delay) {
-		e.seal()
+	e.atEnd = all
+	takeLog := e.addLog
+	if e.logs == nil {
+		takeLog = nil
+	}
+	taken := rt.TakeRecords(e.add, takeLog)
+	if e.spans != nil {
+		e.spans.overflowed(taken.Dropped)
+	}
+	if e.logs != nil {
+		e.logs.overflowed(taken.DroppedLogs)
+	}
+	for _, lane := range e.lanes {
+		lane.settle(all)
 	}
 	return taken
 }
 
-// add encodes one record. The lock is held.
+// add encodes one span. The lock is held.
 func (e *exporter) add(record rt.Record) bool {
-	if e.held >= e.config.queue {
-		return false
-	}
-	if e.encoder.Spans() == 0 {
-		e.since = time.Now()
-	}
-	if !e.encoder.Add(record) {
-		e.lose(1, "a record that makes no sense")
+	if e.spans == nil {
 		return true
 	}
-	e.held++
-	if e.encoder.Spans() >= e.config.batch {
-		e.seal()
+	if e.spans.isFull() {
+		return false
 	}
+	e.spans.arrives()
+	e.spans.added(e.spanEncoder.Add(record))
 	return true
 }
 
-// seal makes a batch of what was encoded. The lock is held.
-func (e *exporter) seal() {
-	body, spans := e.encoder.Take()
-	e.queue = append(e.queue, batch{body, spans})
-	wake(e.waiting)
-}
-
-// lose counts spans that nobody will get. The lock is held.
-func (e *exporter) lose(spans uint64, reason string) {
-	e.lost += spans
-	e.reason = reason
-	e.say("lost " + strconv.FormatUint(spans, 10) + " spans: " + reason)
+// addLog encodes one log record. At the end all are taken: there is nothing left to come, and the rings hold no more than
+// they hold. The lock is held.
+func (e *exporter) addLog(record rt.LogRecord) {
+	if e.logs.isFull() && !e.atEnd {
+		e.logs.overflowed(1)
+		return
+	}
+	e.logs.arrives()
+	e.logs.added(e.logEncoder.Add(record))
 }
 
 // finish takes and has sent what is left, until the deadline.
 func (e *exporter) finish() {
-	defer close(e.done)
-	limit := time.NewTimer(time.Until(e.deadline))
+	defer close(e.stop.done)
+	limit := time.NewTimer(e.left())
 	defer limit.Stop()
 	for {
 		taken := e.take(true)
+		held := 0
 		e.lock.Lock()
-		held := e.held
+		for _, lane := range e.lanes {
+			held += lane.held
+		}
 		e.lock.Unlock()
 		if held == 0 && !taken.More {
 			return
 		}
 		select {
-		case <-e.progress:
+		case <-e.stop.progress:
 		case <-limit.C:
 			return
 		}
@@ -207,10 +213,10 @@ func (e *exporter) finish() {
 // longer than one request, or one batch, may take.
 func (e *exporter) flush() {
 	e.close()
-	timer := time.NewTimer(time.Until(e.deadline))
+	timer := time.NewTimer(e.left())
 	defer timer.Stop()
 	select {
-	case <-e.done:
+	case <-e.stop.done:
 	case <-timer.C:
 	}
 	e.lastWord()
@@ -218,42 +224,34 @@ func (e *exporter) flush() {
 
 // close has the rest sent.
 func (e *exporter) close() {
-	e.once.Do(func() {
-		e.deadline = time.Now().Add(min(e.config.timeout, e.config.exportTimeout))
-		close(e.closing)
+	e.stop.once.Do(func() {
+		e.stop.begun = time.Now()
+		close(e.stop.closing)
 	})
+}
+
+// left is how long the program's end may still take.
+func (e *exporter) left() time.Duration {
+	longest := time.Duration(0)
+	for _, lane := range e.lanes {
+		longest = max(longest, lane.last())
+	}
+	return longest - time.Since(e.stop.begun)
 }
 
 // lastWord says what was lost, if anything was.
 func (e *exporter) lastWord() {
 	e.lock.Lock()
 	defer e.lock.Unlock()
-	lost := e.lost + uint64(e.held)
-	e.held = 0
+	var spans, logs uint64
 	rt.TakeRecords(func(rt.Record) bool {
-		lost++
+		spans++
 		return true
-	})
-	if lost > 0 {
-		reason := e.reason
-		if reason == "" {
-			reason = "no answer from " + e.config.url()
-		}
-		os.Stderr.WriteString("tandem: " + strconv.FormatUint(lost, 10) + " spans were lost: " + reason + "\n")
+	}, func(rt.LogRecord) { logs++ })
+	if e.spans != nil {
+		e.spans.lastWord(spans)
 	}
-	e.lost = 0
-}
-
-// say is for TANDEM_DEBUG.
-func (e *exporter) say(text string) {
-	if e.debug {
-		os.Stderr.WriteString("tandem: " + text + "\n")
-	}
-}
-
-func wake(who chan struct{}) {
-	select {
-	case who <- struct{}{}:
-	default:
+	if e.logs != nil {
+		e.logs.lastWord(logs)
 	}
 }

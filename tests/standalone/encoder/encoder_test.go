@@ -33,11 +33,11 @@ var (
 // encode gives the spans in the rings in both forms, as protobuf's types have them. What comes by the two ways must be the same.
 func encode(t *testing.T, take func()) *trace.TracesData {
 	t.Helper()
-	rt.TakeRecords(func(rt.Record) bool { return true })
+	rt.TakeRecords(func(rt.Record) bool { return true }, nil)
 	take()
 	// One record, two encoders: both see it while it is in its ring.
 	asProtobuf, asJSON := standalone.NewEncoder(false, os.Getenv), standalone.NewEncoder(true, os.Getenv)
-	rt.TakeRecords(func(record rt.Record) bool { return asProtobuf.Add(record) && asJSON.Add(record) })
+	rt.TakeRecords(func(record rt.Record) bool { return asProtobuf.Add(record) && asJSON.Add(record) }, nil)
 	body, spans := asProtobuf.Take()
 	text, count := asJSON.Take()
 	if spans != count {
@@ -69,14 +69,24 @@ func encode(t *testing.T, take func()) *trace.TracesData {
 	return read
 }
 
-// sameClock undoes what the wall clock has moved between the making of the two encoders.
+// sameClock undoes what the wall clock has moved between the making of the two encoders, from which times that a program
+// gave are not moved.
 func sameClock(one, other *trace.TracesData) {
-	moved := spans(other)[0].StartTimeUnixNano - spans(one)[0].StartTimeUnixNano
-	for _, span := range spans(other) {
-		span.StartTimeUnixNano -= moved
-		span.EndTimeUnixNano -= moved
-		for _, event := range span.Events {
-			event.TimeUnixNano -= moved
+	var moved uint64
+	undo := func(from uint64, time *uint64) {
+		if moved == 0 {
+			moved = *time - from
+		}
+		if *time != from {
+			*time -= moved
+		}
+	}
+	originals := spans(one)
+	for index, span := range spans(other) {
+		undo(originals[index].StartTimeUnixNano, &span.StartTimeUnixNano)
+		undo(originals[index].EndTimeUnixNano, &span.EndTimeUnixNano)
+		for number, event := range span.Events {
+			undo(originals[index].Events[number].TimeUnixNano, &event.TimeUnixNano)
 		}
 	}
 }

@@ -4,7 +4,9 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,6 +52,17 @@ var ends = map[string]func(){
 	},
 	// Becomes itself in a world without memfd_create.
 	"forbidden": forbid,
+	// Writes twenty log records for each span.
+	"logs": func() {
+		logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
+		count, _ := strconv.Atoi(os.Args[2])
+		for number := 0; number < count; number++ {
+			for range [20]int{} {
+				logger.Info("written", "number", number)
+			}
+			late()
+		}
+	},
 	// A server and its client.
 	"http": func() {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") }))
