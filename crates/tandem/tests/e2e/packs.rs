@@ -302,9 +302,9 @@ fn os_exec() {
 /// Guarantees of each logging library's program: what is written carries the ids of the span that it is written in; where
 /// OTEL_LOGS_EXPORTER asks for them, each record is recorded once, with them, and else none; what is written is the same
 /// then; where the trace is not sampled, both say so.
-fn check_logs(pack: &str) {
+fn check_logs(pack: &str) -> Vec<LogRecord> {
     if golang::missing(&format!("packs {pack}")) {
-        return;
+        return Vec::new();
     }
     let ids = ("TANDEM_LOG_IDS", "true");
     let otlp = ("OTEL_LOGS_EXPORTER", "otlp");
@@ -335,6 +335,7 @@ fn check_logs(pack: &str) {
         assert_eq!(log.trace_flags & 1, 0, "{log:?}");
     }
     assert!(!finished.stdout.contains("\"01\"") && !finished.stdout.contains("trace_flags=01"), "{finished}");
+    logs
 }
 
 /// A log record as a line, without what differs from run to run.
@@ -376,6 +377,21 @@ fn zerolog() {
 #[test]
 fn logrus() {
     check_logs("logrus");
+}
+
+/// Records of the OpenTelemetry API, and of bridges to it, with no SDK. Their own guarantees: nobody records what a provider of
+/// the program's own got, what passes a bridge is recorded once, and the times are those that were given.
+#[test]
+fn otel_log() {
+    let logs = check_logs("otel-log");
+    let Some(timed) = logs.iter().find(|log| log.attributes.contains_key("event.name")) else {
+        assert!(logs.is_empty());
+        return;
+    };
+    assert_eq!(timed.time_unix_nano, 1_700_000_000_000_000_005);
+    // It says that it was first seen before the one in front of it was.
+    let values = logs.iter().find(|log| log.body.to_string() == "values").expect("it");
+    assert!(timed.observed_unix_nano < values.observed_unix_nano, "{timed:?} {values:?}");
 }
 
 /// A log line without the moment at its beginning or in its `time`.
