@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use model::{Attributes, Kind, LogRecord, Span, Value};
+use model::{Attributes, Kind, LogRecord, Source, Span, Value};
 
 use crate::golang::{self, woven};
 use crate::rig::{Finished, LIMIT, Rig, repository, run};
@@ -107,8 +107,9 @@ const PROMISES: [Promise; 7] = [
     },
 ];
 
+/// Of spans that a program makes by hand nobody promises anything.
 fn assert_promises_are_kept(spans: &[Span]) {
-    for span in spans {
+    for span in spans.iter().filter(|span| span.source != Source::Api) {
         let promise = PROMISES.iter().find(|promise| promise.scope == span.scope && promise.kind == span.kind);
         let promise = promise.unwrap_or_else(|| panic!("nobody promised a {} of {:?}", title(span), span.scope));
         for key in promise.always {
