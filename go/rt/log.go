@@ -201,6 +201,18 @@ func (l *Log) Time(unixNano int64) {
 	}
 }
 
+// ObservedAgo says how many nanoseconds ago the record was first seen, if that was not just now.
+//
+//go:norace
+func (l *Log) ObservedAgo(ago int64) {
+	if l == nil {
+		return
+	}
+	if observed := int64(l.head().observed) - ago; observed > 0 {
+		l.head().observed = uint64(observed)
+	}
+}
+
 // Body adds text to the body, up to LOG_BODY_LIMIT.
 //
 //go:norace
@@ -517,19 +529,27 @@ func (l *Log) Where(pc uintptr) {
 	l.place(placeOf(pc))
 }
 
-// WhereOutside says that the record was written by the closest caller outside of a package and those below it, and outside
-// of the standard library's log, through which it may have come.
-func (l *Log) WhereOutside(path string) {
+// WhereOutside says that the record was written by the closest caller outside of some packages and those below them, and
+// outside of the standard library's log, through which it may have come.
+func (l *Log) WhereOutside(paths ...string) {
 	if l == nil {
 		return
 	}
 	var pcs [12]uintptr
 	count := runtime.Callers(3, pcs[:]) // what is above: Callers, this, and the hook
+search:
 	for _, pc := range pcs[:count] {
-		if place := placeOf(pc); !place.isIn(path) && !place.isIn("log") {
-			l.place(place)
-			return
+		place := placeOf(pc)
+		if place.isIn("log") {
+			continue
 		}
+		for _, path := range paths {
+			if place.isIn(path) {
+				continue search
+			}
+		}
+		l.place(place)
+		return
 	}
 }
 

@@ -295,10 +295,7 @@ impl Names {
             self.operations.unknown_functions += u32::from(id >= FIRST_FUNCTION);
             return None;
         };
-        let (version, schema_url) = match descriptor.api {
-            true => descriptor.name.split_once('\n').unwrap_or((&descriptor.name, "")),
-            false => (self.tandem_version.as_str(), ""),
-        };
+        let (version, schema_url) = descriptor.made_by(&self.tandem_version);
         let template = if descriptor.api { "" } else { &descriptor.name };
         let operation = Operation {
             kind: if (1..=5).contains(&descriptor.kind) { descriptor.kind } else { 1 },

@@ -61,7 +61,8 @@ impl LogAssembler {
             return None; // a function that was woven dormant logs nothing
         }
         let found = self.tables.descriptor(descriptor)?;
-        let scope = self.builder.scope(&found.scope, &self.tandem_version, "");
+        let (version, schema_url) = found.made_by(&self.tandem_version);
+        let scope = self.builder.scope(&found.scope, version, schema_url);
         let index = descriptor as usize; // below the table's capacity
         if index >= self.scopes.len() {
             self.scopes.resize(index + 1, None);

@@ -27,6 +27,16 @@ pub struct Descriptor {
     pub arguments: Vec<String>,
 }
 
+impl Descriptor {
+    /// Version and schema URL of its scope, of which `own` is the version where the scope is ours.
+    pub fn made_by<'a>(&'a self, own: &'a str) -> (&'a str, &'a str) {
+        match self.api {
+            true => self.name.split_once('\n').unwrap_or((&self.name, "")),
+            false => (own, ""),
+        }
+    }
+}
+
 /// Reader of both tables.
 #[derive(Debug)]
 pub struct Tables {

@@ -12,10 +12,21 @@ import (
 
 var tandemLogOp = tandem_rt.NewOp("logrus.log", "tandem/github.com/sirupsen/logrus", tandem_rt.KindInternal, "log")
 
-func tandemLog(entry *Entry) {
-	if !tandem_rt.Logs() || tandem_rt.IsLogPassing(entry.Message) {
-		return
+// tandemLeave records an entry that no hook has, nor somebody further out. Hooks may have changed its message.
+func tandemLeave(mark uint64, message string, entry *Entry) {
+	if tandem_rt.LeaveLog(mark, message) {
+		tandemRecord(entry)
 	}
+}
+
+// tandemLog records an entry unless somebody further out does.
+func tandemLog(entry *Entry) {
+	if tandem_rt.Logs() && !tandem_rt.IsLogPassing(entry.Message) {
+		tandemRecord(entry)
+	}
+}
+
+func tandemRecord(entry *Entry) {
 	var span *tandem_rt.Span
 	if entry.Context != nil {
 		span = tandem_rt.FromContext(entry.Context)

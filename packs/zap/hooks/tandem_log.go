@@ -33,8 +33,14 @@ func tandemWith(from, to *ioCore, fields []Field) {
 	log.Discard()
 }
 
-func tandemLog(cores []Core, entry *Entry, fields []Field) {
-	if len(cores) == 0 || !tandem_rt.Logs() || tandem_rt.IsLogPassing(entry.Message) {
+// tandemEnter says that an entry goes to its cores.
+func tandemEnter(entry *Entry) (mark uint64, same *Entry) {
+	return tandem_rt.EnterLog(entry.Message), entry
+}
+
+// tandemLeave records an entry that no core has.
+func tandemLeave(mark uint64, cores []Core, entry *Entry, fields []Field) {
+	if !tandem_rt.LeaveLog(mark, entry.Message) || len(cores) == 0 {
 		return
 	}
 	severity := tandemSeverity(entry.Level)
