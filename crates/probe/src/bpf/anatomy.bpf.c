@@ -34,8 +34,8 @@ struct {
 } processes SEC(".maps");
 
 /*
- * The accounts of its goroutines. One map a process: none sees another's. Who adds one waits until no program runs that may
- * have seen the place empty, some milliseconds; so maps are added before there are processes for them.
+ * The accounts of its goroutines. One map a process: none sees another's. Who adds one waits until no program
+ * runs that may have seen the place empty, some milliseconds; so maps are added before there are processes for them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
