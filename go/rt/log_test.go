@@ -2,6 +2,7 @@ package rt
 
 import (
 	"errors"
+	"math"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -221,6 +222,25 @@ func (op *Op) setOff(off bool) {
 	} else {
 		atomic.StoreUint64(op.word, atomic.LoadUint64(op.word)&^op.bit)
 	}
+}
+
+// A record may have been seen before it was handed over, but not before the machine was started.
+func TestLogObserved(t *testing.T) {
+	logs(t)
+	for _, ago := range []int64{1_000_000, -1_000_000, math.MaxInt64} {
+		l := StartLog(opLog, nil, 0, "")
+		started := int64(l.head().observed)
+		l.ObservedAgo(ago)
+		l.Emit()
+		want := started - ago
+		if want < 0 {
+			want = started
+		}
+		if observed := int64(oneLog(t).observed); observed != want {
+			t.Errorf("observed at %d instead of %d", observed, want)
+		}
+	}
+	(*Log)(nil).ObservedAgo(1)
 }
 
 // Whatever is too long is cut between characters, marked and counted once a record; what comes later is still there.

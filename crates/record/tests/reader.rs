@@ -55,6 +55,10 @@ fn a_span_comes_out_as_it_went_in() {
     let tables = memory.tables();
     let operation = tables.descriptor(descriptor).expect("registered");
     assert_eq!((operation.id.as_str(), operation.kind), ("net/http.server", 2));
+    assert_eq!(operation.made_by("our version"), ("our version", ""));
+    let by_hand = |name: &str| record::Descriptor { api: true, name: name.to_owned(), ..operation.clone() };
+    assert_eq!(by_hand("1.2.3\nhttps://schema").made_by("our version"), ("1.2.3", "https://schema"));
+    assert_eq!(by_hand("\n").made_by("our version"), ("", ""));
     assert_eq!(tables.descriptor(descriptor + 1), None);
     assert_eq!(tables.descriptor(u32::MAX), None);
     assert_eq!(tables.key(key).as_deref(), Some("app.user"));
