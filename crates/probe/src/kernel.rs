@@ -183,13 +183,20 @@ impl Stock {
         (0..STOCK).for_each(|_| drop(orders.send(Order::More)));
         let work = move || {
             let mut free: Vec<u32> = (0..accounts_of.max_entries()).rev().collect();
+            let mut used: Vec<u32> = Vec::new(); // whose processes are gone: a new map there takes the old one away
             for order in taken {
                 match order {
                     Order::More => {
-                        if done.send(add_account_map(&accounts_of, &mut free)).is_err() {
+                        let index = used.pop().or_else(|| free.pop());
+                        let added = add_account_map(&accounts_of, index);
+                        if let (Err(_), Some(index)) = (&added, index) {
+                            free.push(index);
+                        }
+                        if done.send(added).is_err() {
                             return;
                         }
                     }
+                    Order::Remove(index) if used.len() < STOCK as usize => used.push(index),
                     Order::Remove(index) => {
                         let _ = accounts_of.delete(&index.to_ne_bytes());
                         free.push(index);
@@ -213,16 +220,11 @@ impl Stock {
     }
 }
 
-fn add_account_map(accounts_of: &MapHandle, free: &mut Vec<u32>) -> Result<(u32, MapHandle), libbpf_rs::Error> {
-    let Some(index) = free.pop() else { return Err(std::io::Error::other("too many processes are watched").into()) };
-    let added = new_account_map().and_then(|accounts| {
-        accounts_of.update(&index.to_ne_bytes(), &accounts.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)?;
-        Ok((index, accounts))
-    });
-    if added.is_err() {
-        free.push(index);
-    }
-    added
+fn add_account_map(accounts_of: &MapHandle, index: Option<u32>) -> Result<(u32, MapHandle), libbpf_rs::Error> {
+    let index = index.ok_or_else(|| libbpf_rs::Error::from(std::io::Error::other("too many processes are watched")))?;
+    let accounts = new_account_map()?;
+    accounts_of.update(&index.to_ne_bytes(), &accounts.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)?;
+    Ok((index, accounts))
 }
 
 /// An array of accounts, zeroed, that user space can map only to read.
