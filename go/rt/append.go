@@ -21,7 +21,7 @@ var (
 func configureLimits() {
 	number := func(to *int, names ...string) {
 		for _, name := range names {
-			if value, valid := parseCount(env(name)); valid {
+			if value, valid := parseCount(trimBlanks(env(name))); valid {
 				*to = value
 				return
 			}
@@ -33,20 +33,6 @@ func configureLimits() {
 	number(&EventAttributes, "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 	number(&LinkAttributes, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 	number(&AttributeTextLimit, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
-}
-
-// parseCount reads a number that is not negative.
-func parseCount(text string) (count int, valid bool) {
-	if text == "" || len(text) > 9 {
-		return 0, false
-	}
-	for index := 0; index < len(text); index++ {
-		if text[index] < '0' || text[index] > '9' {
-			return 0, false
-		}
-		count = count*10 + int(text[index]-'0')
-	}
-	return count, true
 }
 
 // AppendAttribute appends the head of an attribute; its value, by one of the functions below, and EndItem must follow.

@@ -36,7 +36,8 @@ func readEnvironment() {
 		rootFlags = randomFlag
 	}
 	for _, name := range limits {
-		if value := trimBlanks(env(name)); value != "" && !isCount(value) {
+		value := trimBlanks(env(name))
+		if _, valid := parseCount(value); value != "" && !valid {
 			warn(name, value, "is not a number; it is ignored")
 		}
 	}
@@ -50,6 +51,7 @@ var limits = [...]string{
 	"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT",
 	"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
 	"OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+	"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
 }
 
 // isTrue reads a switch: only "true" is true.
@@ -61,14 +63,15 @@ func isTrue(name string) bool {
 	return equalFold(value, "true")
 }
 
-// isCount says whether text is a number of at most nine digits.
-func isCount(text string) bool {
+// parseCount reads a number of at most nine digits.
+func parseCount(text string) (count int, valid bool) {
 	for index := 0; index < len(text); index++ {
-		if text[index] < '0' || text[index] > '9' {
-			return false
+		if text[index] < '0' || text[index] > '9' || index == 9 {
+			return 0, false
 		}
+		count = count*10 + int(text[index]-'0')
 	}
-	return text != "" && len(text) <= 9
+	return count, text != ""
 }
 
 func env(name string) string {
@@ -80,7 +83,8 @@ func env(name string) string {
 func resourceText() []byte {
 	var text []byte
 	for _, name := range limits { // first: there is room for these, whatever the others say
-		if value := trimBlanks(env(name)); isCount(value) {
+		value := trimBlanks(env(name))
+		if _, valid := parseCount(value); valid {
 			text = append(append(append(append(text, name...), '='), value...), '\n')
 		}
 	}
@@ -105,22 +109,11 @@ func resourceText() []byte {
 
 // lists says whether a list with commas has the word.
 func lists(list, word string) bool {
-	for start := 0; start <= len(list); {
-		end := start
-		for end < len(list) && list[end] != ',' {
-			end++
-		}
-		first, last := start, end
-		for first < last && list[first] == ' ' {
-			first++
-		}
-		for first < last && list[last-1] == ' ' {
-			last--
-		}
-		if list[first:last] == word {
+	for more := true; more; {
+		var name string
+		if name, list, more = cutAt(list, ','); trimBlanks(name) == word {
 			return true
 		}
-		start = end + 1
 	}
 	return false
 }

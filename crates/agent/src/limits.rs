@@ -17,11 +17,19 @@ pub struct Limits {
     events: u32,
     links: u32,
     event_attributes: u32,
+    link_attributes: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { text: None, attributes: COUNT, events: COUNT, links: COUNT, event_attributes: COUNT }
+        Self {
+            text: None,
+            attributes: COUNT,
+            events: COUNT,
+            links: COUNT,
+            event_attributes: COUNT,
+            link_attributes: COUNT,
+        }
     }
 }
 
@@ -41,12 +49,13 @@ impl Limits {
             events: number(&["OTEL_SPAN_EVENT_COUNT_LIMIT"]).unwrap_or(COUNT),
             links: number(&["OTEL_SPAN_LINK_COUNT_LIMIT"]).unwrap_or(COUNT),
             event_attributes: number(&["OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", attributes]).unwrap_or(COUNT),
+            link_attributes: number(&["OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", attributes]).unwrap_or(COUNT),
         }
     }
 
     /// For a new span.
     pub fn budget(self) -> Budget {
-        Budget { left: self, inside: Inside::Span, event_attributes: 0, dropped: [0; 3] }
+        Budget { left: self, inside: Inside::Span, inner_attributes: 0, dropped: [0; 3] }
     }
 }
 
@@ -55,8 +64,8 @@ impl Limits {
 pub struct Budget {
     left: Limits,
     inside: Inside,
-    /// Left of the event's that is open.
-    event_attributes: u32,
+    /// Left of those of the event or link that is open.
+    inner_attributes: u32,
     /// Attributes, events and links that were left out.
     pub dropped: [u32; 3],
 }
@@ -64,8 +73,9 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inside {
     Span,
-    Event,
-    /// An event that is left out, with all it has.
+    /// An event or a link.
+    Inner,
+    /// One that is left out, with all it has.
     Dropped,
 }
 
@@ -77,7 +87,7 @@ impl Budget {
             Item::Attribute(..) | Item::AnyAttribute(..) => {
                 let left = match self.inside {
                     Inside::Span => &mut self.left.attributes,
-                    Inside::Event => &mut self.event_attributes,
+                    Inside::Inner => &mut self.inner_attributes,
                     Inside::Dropped => return None,
                 };
                 if *left == 0 {
@@ -92,19 +102,15 @@ impl Budget {
             }
             Item::Event(..) | Item::NamedEvent(..) => {
                 let admitted = take(&mut self.left.events, &mut self.dropped[1]);
-                self.inside = if admitted { Inside::Event } else { Inside::Dropped };
-                self.event_attributes = self.left.event_attributes;
-                admitted.then_some(item)
+                self.enter(admitted, self.left.event_attributes).then_some(item)
+            }
+            Item::OpenLink { .. } => {
+                let admitted = take(&mut self.left.links, &mut self.dropped[2]);
+                self.enter(admitted, self.left.link_attributes).then_some(item)
             }
             Item::EventEnd => {
                 let was = std::mem::replace(&mut self.inside, Inside::Span);
                 (was != Inside::Dropped).then_some(item)
-            }
-            Item::OpenLink { .. } => {
-                let admitted = take(&mut self.left.links, &mut self.dropped[2]);
-                self.inside = if admitted { Inside::Event } else { Inside::Dropped };
-                self.event_attributes = self.left.event_attributes;
-                admitted.then_some(item)
             }
             Item::Link(..) => take(&mut self.left.links, &mut self.dropped[2]).then_some(item),
             Item::Name(_)
@@ -115,6 +121,13 @@ impl Budget {
             | Item::End(_)
             | Item::Dropped { .. } => Some(item),
         }
+    }
+
+    /// What follows, until its end, belongs to an event or a link, or to none.
+    fn enter(&mut self, admitted: bool, attributes: u32) -> bool {
+        self.inside = if admitted { Inside::Inner } else { Inside::Dropped };
+        self.inner_attributes = attributes;
+        admitted
     }
 
     fn shorten<'a>(&self, value: Value<'a>) -> Value<'a> {
@@ -161,7 +174,10 @@ mod tests {
         let text = "OTEL_ATTRIBUTE_COUNT_LIMIT=7\nOTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=3\nOTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=0\n\
                     OTEL_SPAN_LINK_COUNT_LIMIT=many\nOTEL_SPAN_EVENT_COUNT_LIMIT=-1\nOTEL_SERVICE_NAME=x\n";
         let limits = Limits::parse(text);
-        assert_eq!(limits, Limits { text: Some(0), attributes: 3, event_attributes: 7, ..Limits::default() });
+        assert_eq!(
+            limits,
+            Limits { text: Some(0), attributes: 3, event_attributes: 7, link_attributes: 7, ..Limits::default() }
+        );
         assert_eq!(Limits::parse(""), Limits::default());
     }
 
@@ -179,7 +195,8 @@ mod tests {
     /// What is beyond a limit is counted and left out, an event with all that it has.
     #[test]
     fn what_is_beyond_the_limits_is_counted() {
-        let limits = Limits { text: Some(2), attributes: 2, events: 1, links: 0, event_attributes: 1 };
+        let limits =
+            Limits { text: Some(2), attributes: 2, events: 1, links: 0, event_attributes: 1, ..Limits::default() };
         let mut budget = limits.budget();
         let text = Item::Attribute(1, Value::String(b"abc"));
         let short = Some(Item::Attribute(1, Value::String(b"ab")));
@@ -191,5 +208,16 @@ mod tests {
         assert_eq!(budget.admit(Item::Link([1; 16], [1; 8])), None);
         assert_eq!(budget.admit(Item::Name(b"abc")), Some(Item::Name(b"abc")));
         assert_eq!(budget.dropped, [1, 1, 1]);
+    }
+    /// A link has limits of its own, not the event's.
+    #[test]
+    fn a_link_is_limited_as_a_link() {
+        let mut budget = Limits { links: 1, event_attributes: 0, link_attributes: 1, ..Limits::default() }.budget();
+        let link = Item::OpenLink { trace_id: [1; 16], span_id: [1; 8], flags: 0, tracestate: b"" };
+        let number = Item::Attribute(1, Value::Int(1));
+        let sent = [link, number, number, Item::EventEnd, link, number, Item::EventEnd, number];
+        let admitted: Vec<bool> = sent.into_iter().map(|item| budget.admit(item).is_some()).collect();
+        assert_eq!(admitted, [true, true, false, true, false, false, false, true]);
+        assert_eq!(budget.dropped, [0, 0, 1]);
     }
 }

@@ -42,7 +42,7 @@ fn spans_made_by_hand() {
     if golang::missing("opentelemetry by hand") {
         return;
     }
-    let (spans, _) = run_program("otel", &[]);
+    let (spans, ..) = run_program("otel", &[]);
     insta::assert_snapshot!("otel", tree(&spans));
     for span in &spans {
         let expected = if span.scope.starts_with("tandem/") { Source::Woven } else { Source::Api };
@@ -61,7 +61,7 @@ fn spans_made_by_hand_are_switched_off() {
     if golang::missing("opentelemetry off") {
         return;
     }
-    let (spans, _) = run_program("otel-trace", &[("OTEL_SDK_DISABLED", "true")]);
+    let (spans, ..) = run_program("otel-trace", &[("OTEL_SDK_DISABLED", "true")]);
     assert_eq!(spans.len(), 0, "{}", tree(&spans));
 }
 
@@ -71,7 +71,7 @@ fn beside_an_sdk() {
     if golang::missing("opentelemetry sdk") {
         return;
     }
-    let (spans, finished) = run_program("otel-sdk", &[]);
+    let (spans, _, finished) = run_program("otel-sdk", &[]);
     insta::assert_snapshot!("otel-sdk", tree(&spans));
     let lines = finished.stdout.lines().filter(|line| line.starts_with('{'));
     let exported: Vec<Exported> =
@@ -108,8 +108,8 @@ fn instrumented_twice() {
     if golang::missing("opentelemetry contrib") {
         return;
     }
-    let (alone, _) = run_program("otel-trace", &[]);
-    let (beside, finished) = run_program("otel-trace", &[("SDK", "1")]);
+    let (alone, ..) = run_program("otel-trace", &[]);
+    let (beside, _, finished) = run_program("otel-trace", &[("SDK", "1")]);
     let tree_alone = unnumbered(&tree(&alone));
     assert_eq!(unnumbered(&tree(&beside)), tree_alone);
     insta::assert_snapshot!("otel-contrib", tree_alone);

@@ -129,27 +129,15 @@ fn assert_promises_are_kept(spans: &[Span]) {
     }
 }
 
-/// Runs a pack's program.
-fn exercise(pack: &str) -> (Vec<Span>, Finished) {
-    let (spans, finished) = run_program(pack, &[]);
-    assert_promises_are_kept(&spans);
-    (spans, finished)
+/// Runs a pack's program with some more in its environment: its spans, which are as promised, its log records, its end.
+fn exercise(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
+    let ran = run_program(pack, environment);
+    assert_promises_are_kept(&ran.0);
+    ran
 }
 
-/// Runs a pack's program with some more in its environment.
-pub fn run_program(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Finished) {
-    let (spans, _, finished) = run_logging(pack, environment);
-    (spans, finished)
-}
-
-/// The same as [`exercise`], with more in its environment, and its log records.
-fn exercise_with(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
-    let (spans, logs, finished) = run_logging(pack, environment);
-    assert_promises_are_kept(&spans);
-    (spans, logs, finished)
-}
-
-fn run_logging(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
+/// The same, whatever the spans are.
+pub fn run_program(pack: &str, environment: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Finished) {
     let module = format!("packs/{pack}/program");
     let program = woven(&module, &["."]).join(program_name(&module));
     let rig = Rig::new();
@@ -256,7 +244,7 @@ fn check(pack: &str) {
     if golang::missing(&format!("packs {pack}")) {
         return;
     }
-    let (spans, _) = exercise(pack);
+    let (spans, ..) = exercise(pack, &[]);
     insta::assert_snapshot!(pack, tree(&spans));
 }
 
@@ -309,7 +297,7 @@ fn check_logs(pack: &str) -> Vec<LogRecord> {
     }
     let ids = ("TANDEM_LOG_IDS", "true");
     let otlp = ("OTEL_LOGS_EXPORTER", "otlp");
-    let (spans, logs, finished) = exercise_with(pack, &[ids, otlp]);
+    let (spans, logs, finished) = exercise(pack, &[ids, otlp]);
     let mut written: String = finished.stdout.lines().map(|line| without_time(line) + "\n").collect();
     let mut recorded: String = logs.iter().map(log_line).collect();
     let mut by_start: Vec<&Span> = spans.iter().collect();
@@ -324,11 +312,11 @@ fn check_logs(pack: &str) -> Vec<LogRecord> {
     let snapshot = format!("{}\n{}\n{}", tree(&spans), written.replace(&at, "…"), recorded.replace(&at, "…"));
     insta::assert_snapshot!(pack, snapshot);
 
-    let (_, none, plain) = exercise_with(pack, &[ids]);
+    let (_, none, plain) = exercise(pack, &[ids]);
     assert_eq!(none, []);
     assert_eq!(plain.stdout.lines().count(), finished.stdout.lines().count(), "{plain}");
 
-    let (spans, unsampled, finished) = exercise_with(pack, &[ids, otlp, ("OTEL_TRACES_SAMPLER", "always_off")]);
+    let (spans, unsampled, finished) = exercise(pack, &[ids, otlp, ("OTEL_TRACES_SAMPLER", "always_off")]);
     assert_eq!(spans, []);
     assert_eq!(unsampled.len(), logs.len());
     for (log, sampled) in unsampled.iter().zip(&logs) {
