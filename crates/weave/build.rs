@@ -1,4 +1,4 @@
-//! Embeds `packs/`, `go/rt/` and `go/standalone/` into the crate, and gives the weave a version that changes when any of
+//! Embeds `packs/` and the Go packages below `go/` into the crate, and gives the weave a version that changes when any of
 //! its own sources does: a cached shadow tree made by other code is never used.
 
 use std::fmt::Write as _;
@@ -30,6 +30,11 @@ fn main() {
     collect(&standalone, &mut exporter, &|path| path.parent() == Some(standalone.as_path()) && is_go_source(path));
     table(&mut generated, "STANDALONE_FILES", &standalone, &exporter);
 
+    let mut shared = Vec::new();
+    let lib = root.join("go/lib");
+    collect(&lib, &mut shared, &is_go_source);
+    table(&mut generated, "LIB_FILES", &lib, &shared);
+
     let mut patch = Vec::new();
     collect(&rt.join("runtime"), &mut patch, &|_| true);
     table(&mut generated, "RUNTIME_PATCH_FILES", &rt.join("runtime"), &patch);
@@ -37,7 +42,7 @@ fn main() {
     let mut sources = Vec::new();
     collect(&crate_dir.join("src"), &mut sources, &|_| true);
     let mut hasher = blake3::Hasher::new();
-    for path in sources.iter().chain(&packs).chain(&runtime_package).chain(&exporter).chain(&patch) {
+    for path in sources.iter().chain(&packs).chain(&runtime_package).chain(&exporter).chain(&shared).chain(&patch) {
         hasher.update(&fs::read(path).expect("the file was just listed"));
     }
     let version = hasher.finalize().to_hex();
@@ -45,7 +50,7 @@ fn main() {
 
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
     fs::write(out.join("embedded.rs"), generated).expect("OUT_DIR is writable");
-    for watched in ["packs", "go/rt", "go/standalone", "crates/weave/src", "crates/weave/build.rs"] {
+    for watched in ["packs", "go/rt", "go/standalone", "go/lib", "crates/weave/src", "crates/weave/build.rs"] {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
     }
 }

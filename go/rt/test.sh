@@ -32,6 +32,7 @@ added() {
 	case $1 in
 	"$root"/go/rt/*) [ "$package" = tandem/rt ] ;;
 	"$root"/go/standalone/*) [ "$package" = tandem/standalone ] ;;
+	"$root"/go/lib/*) [ "$package" = "tandem/$(basename "$(dirname "$1")")" ] ;;
 	*/context/hooks/*) [ "$package" = context ] ;;
 	*/net-http/*) [ "$package" = net/http ] ;;
 	*/log-slog/*) [ "$package" = log/slog ] ;;
@@ -39,7 +40,7 @@ added() {
 	*) false ;;
 	esac
 }
-for test in "$root"/go/rt/*_test.go "$root"/go/standalone/*_test.go "$root"/packs/*/hooks/*_test.go; do
+for test in "$root"/go/rt/*_test.go "$root"/go/standalone/*_test.go "$root"/go/lib/*/*_test.go "$root"/packs/*/hooks/*_test.go; do
 	if [ -e "$test" ] && added "$test"; then cp "$test" "$shadow/src/$package/"; fi
 done
 cd "$shadow/src" # the standard library is a module of its own, with the GODEBUG settings that go with it

@@ -254,9 +254,11 @@ fn changed_files(woven: &Woven) -> (EditsByFile, BTreeMap<PathBuf, String>) {
             texts.insert(dir.join(name), text.clone());
         }
     }
-    for (package, sources) in
-        [("src/tandem/rt", embedded::RT_FILES), ("src/tandem/standalone", embedded::STANDALONE_FILES)]
-    {
+    for (package, sources) in [
+        ("src/tandem/rt", embedded::RT_FILES),
+        ("src/tandem/standalone", embedded::STANDALONE_FILES),
+        ("src/tandem", embedded::LIB_FILES),
+    ] {
         for (name, bytes) in sources {
             let path = Path::new(package).join(name);
             files.insert(path.clone(), None);

@@ -56,7 +56,7 @@ func main() {
 	calls := grpc.NewServer(grpc.StatsHandler(otelgrpc.NewServerHandler()))
 	grpc_health_v1.RegisterHealthServer(calls, health.NewServer())
 	go calls.Serve(listener)
-	defer calls.Stop()
+	defer calls.GracefulStop() // a call ends a moment after its answer
 	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()))
 	check(err)
