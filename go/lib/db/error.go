@@ -28,7 +28,7 @@ func failure(err error, names Errors) (code, kind, message string) {
 	} else {
 		kind = names.kindOf(err)
 	}
-	return code, kind, err.Error()
+	return code, kind, Redact(err.Error())
 }
 
 // codeOf returns the database's own code: of the vendor where there is one, else SQLSTATE.
