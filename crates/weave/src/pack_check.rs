@@ -278,6 +278,13 @@ fn newest_meant(pack: &Pack, versions: &str) -> Option<String> {
     versions.split_whitespace().rev().find(is_meant).map(str::to_owned)
 }
 
+/// Where the rules of a pack end: at the next section, if there is one.
+fn end_of_rules(yaml: &str) -> usize {
+    let rules = yaml.find("\nrules:").map_or(0, |at| at + 1);
+    let mut sections = yaml[rules..].match_indices('\n').map(|(at, _)| rules + at + 1);
+    sections.find(|&at| yaml[at..].starts_with(|c: char| c.is_ascii_alphabetic())).unwrap_or(yaml.len())
+}
+
 /// Runs the hooks' own tests inside the woven packages, `go test` with these flags.
 pub fn test(folder: &Path, flags: &[OsString]) -> Result<Vec<(String, ExitStatus)>, WeaveError> {
     let folder = &folder.canonicalize().map_err(at("read", folder))?;
@@ -294,15 +301,17 @@ pub fn test(folder: &Path, flags: &[OsString]) -> Result<Vec<(String, ExitStatus
     let yaml_file = folder.join("pack.yaml");
     let mut yaml = fs::read_to_string(&yaml_file).map_err(at("read", &yaml_file))?;
     let suites = suites(&pack);
+    let mut rules = String::new();
     for (number, Suite { target, files, needs, .. }) in suites.iter().enumerate() {
         let list = |items: &[String]| items.join(", ");
-        yaml += &format!(
+        rules += &format!(
             "\n  - {{id: {}.tests{number}, target: {target}, needs: [{}], add_files: [{}]}}\n",
             needs[0],
             list(needs),
             list(files)
         );
     }
+    yaml.insert_str(end_of_rules(&yaml), &rules);
     fs::write(copy.join("pack.yaml"), yaml).map_err(at("write", &copy))?;
     let mut done = Vec::new();
     let workshop = match workshop(folder, &pack)? {

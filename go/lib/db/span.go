@@ -11,17 +11,31 @@ import "tandem/rt"
 //	span := db.StartQuery(op, rt.FromContext(ctx), target, "", query)
 
 // Name is the name of spans of databases that have a query language. NameCommand is that of the others, whose operations
-// are commands on keys or collections.
+// are commands on keys or collections. A record has room for 112 bytes of a name.
 const (
 	Name        = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}"
-	NameCommand = "{db.operation.name} {db.collection.name}|{db.operation.name} {db.namespace}|{db.operation.name} {server.address}:{server.port}|{db.operation.name} {server.address}|{db.operation.name}|{db.system.name}"
+	NameCommand = "{db.operation.name} {db.collection.name}|{db.operation.name} {server.address}:{server.port}|{db.operation.name}"
 )
 
 // KeyBatchSize is db.operation.batch.size: the number of operations in a batch, if there is more than one.
 var KeyBatchSize = rt.NewKey("db.operation.batch.size")
 
-// Start begins the span of an operation that has no query; collection may be empty. The span is current until it ends.
+// NewOp registers an operation of a database's client. It is for initialisers of package-level variables only.
+func NewOp(id, scope, name string) *rt.Op { return rt.NewOp(id, scope, rt.KindClient, name) }
+
+// Inside says whether the goroutine is inside the operation of a database's client: then a client below it serves that
+// operation (a driver database/sql, say), and makes no span of its own.
+func Inside() bool {
+	span := rt.Woven()
+	return span.Home() && span.Has(rt.KeyDBSystemName)
+}
+
+// Start begins the span of an operation that has no query; collection may be empty. The span is current until it ends. It is
+// nil inside another operation.
 func Start(op *rt.Op, explicit *rt.Span, target *Target, operation, collection string) *rt.Span {
+	if Inside() {
+		return nil
+	}
 	span := rt.Start(op, explicit)
 	if span == nil {
 		return nil
@@ -37,18 +51,46 @@ func Start(op *rt.Op, explicit *rt.Span, target *Target, operation, collection s
 // StartQuery begins the span of an operation that has a query. For a statement that is prepared, prefix is PREPARE; else it
 // is empty and the operation is the query's own.
 func StartQuery(op *rt.Op, explicit *rt.Span, target *Target, prefix, query string) *rt.Span {
+	if Inside() {
+		return nil
+	}
 	span := rt.Start(op, explicit)
 	if span == nil {
 		return nil
 	}
 	target.Describe(span)
-	if prefix == "" {
-		if known := recall(query, target.Dialect); known != nil {
-			known.describe(span)
-			return span
-		}
+	if prefix != "" {
+		describeNew(span, target.Dialect, prefix, query)
+	} else {
+		DescribeQuery(span, target.Dialect, query)
 	}
-	describeNew(span, target.Dialect, prefix, query)
+	return span
+}
+
+// StartDetached begins the span of an operation that goes on when the hook has returned, and is never current: of one whose
+// result is read row by row. The hook says what it is.
+func StartDetached(op *rt.Op, explicit *rt.Span, target *Target) *rt.Span {
+	if Inside() {
+		return nil
+	}
+	span := rt.StartDetached(op, explicit)
+	if span != nil {
+		target.Describe(span)
+	}
+	return span
+}
+
+// StartCopy begins the span of COPY, which fills a table whose name has these parts.
+func StartCopy(op *rt.Op, explicit *rt.Span, target *Target, table []string) *rt.Span {
+	span := Start(op, explicit, target, "COPY", "")
+	switch len(table) {
+	case 1:
+		span.Str(rt.KeyDBCollectionName, table[0])
+		span.Join(rt.KeyDBQuerySummary, "COPY ", table[0])
+	case 2:
+		span.Join(rt.KeyDBCollectionName, table[0], ".", table[1])
+		span.Join(rt.KeyDBQuerySummary, "COPY ", table[0], ".", table[1])
+	}
 	return span
 }
 

@@ -8,7 +8,7 @@ import (
 	"tandem/rt"
 )
 
-var opTest = rt.NewOp("db.test", "tandem/db", rt.KindClient, Name)
+var opTest = NewOp("db.test", "tandem/db", Name)
 
 // Describing an operation costs no allocation, nor does ending it well, whether the target fits into one copy or not.
 func TestSpanAllocatesNothing(t *testing.T) {
@@ -32,6 +32,15 @@ func TestSpanAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A longer template would be cut, and its last alternatives lost.
+func TestNamesFit(t *testing.T) {
+	for _, name := range []string{Name, NameCommand} {
+		if len(name) > 112 {
+			t.Errorf("%d bytes: %s", len(name), name)
+		}
+	}
+}
+
 // A span that is off is nil, and everything takes it.
 func TestNoSpan(t *testing.T) {
 	before := rt.Ignore()
@@ -43,6 +52,29 @@ func TestNoSpan(t *testing.T) {
 	DescribeQuery(nil, 0, "SELECT 1")
 	Fail(nil, errors.New("no"), nil)
 	End(nil, errors.New("no"), nil)
+}
+
+// Below an operation that is current there is no other; below one that is detached, or muted, or on another goroutine there is.
+func TestInside(t *testing.T) {
+	before := rt.Unset()
+	defer rt.Restore(before)
+	var target Target
+	target.Set("redis", "", "", 0)
+	outer := Start(opTest, nil, &target, "GET", "")
+	if outer == nil || !Inside() || Start(opTest, nil, &target, "GET", "") != nil || StartDetached(opTest, nil, &target) != nil {
+		t.Error("an operation serves another, and has a span of its own")
+	}
+	elsewhere := make(chan bool)
+	go func() { elsewhere <- Inside() }()
+	if <-elsewhere {
+		t.Error("another goroutine is inside")
+	}
+	End(outer, nil, nil)
+	detached := StartDetached(opTest, nil, &target)
+	if Inside() {
+		t.Error("an operation that is not current is one that others are inside of")
+	}
+	End(detached, nil, nil)
 }
 
 func BenchmarkSpan(b *testing.B) {

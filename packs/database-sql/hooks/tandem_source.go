@@ -17,10 +17,13 @@ type tandemSource struct {
 // tandemKnow is called by OpenDB, before the DB's first goroutine starts.
 func tandemKnow(d *DB, connector driver.Connector) {
 	target := &d.tandem.target
-	if named, plain := connector.(dsnConnector); plain {
-		target.SetDriver(db.PackageOf(named.driver))
-		target.SetSource(named.dsn)
-	} else {
+	switch connector := connector.(type) {
+	case dsnConnector:
+		target.SetDriver(db.PackageOf(connector.driver))
+		target.SetSource(connector.dsn)
+	case interface{ TandemTarget(*db.Target) }: // the driver has a pack of its own
+		connector.TandemTarget(target)
+	default:
 		target.SetDriver(db.PackageOf(connector))
 	}
 }

@@ -16,7 +16,7 @@ import (
 const tandemScope = "tandem/database/sql"
 
 func tandemOperation(id string) *tandem_rt.Op {
-	return tandem_rt.NewOp("database/sql."+id, tandemScope, tandem_rt.KindClient, db.Name)
+	return db.NewOp("database/sql."+id, tandemScope, db.Name)
 }
 
 var (

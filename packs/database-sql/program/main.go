@@ -33,6 +33,16 @@ func main() {
 			log.Fatal(each.driver, ": ", err)
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := bySqlx(ctx); err != nil {
+		log.Fatal("sqlx: ", err)
+	}
+	if postgres != "" {
+		if err := byGorm(ctx, postgres); err != nil {
+			log.Fatal("gorm: ", err)
+		}
+	}
 }
 
 func did(operation string, err error) {
