@@ -21,6 +21,9 @@ use crate::object::Object;
 use crate::reuse::{Compilation, Reuse};
 use crate::symbols::Symbols;
 
+/// Changes with what this module makes of objects.
+pub const FORM: u32 = 2;
+
 /// The plain object, beside the woven one.
 const PLAIN: &str = "tandem.plain.a";
 
@@ -35,8 +38,8 @@ pub struct Alike<'a> {
 }
 
 impl<'a> Alike<'a> {
-    /// `None` for any other compilation: of a package that is not woven, or not the standard library's, of one with assembly,
-    /// cgo or files that were generated, of tests, or with flags that are not known.
+    /// `None` for any other compilation: of a package that is not woven, or not the standard library's, of one with cgo or
+    /// files that were generated, of tests, or with flags that are not known.
     pub fn read(words: &'a [OsString], root: &'a Path, description: &'a Description) -> Option<Alike<'a>> {
         let compilation = Compilation::read(words)?;
         let (mut files, mut is_woven) = (Vec::new(), false);
@@ -50,8 +53,7 @@ impl<'a> Alike<'a> {
                 files.push(description.real_root.join(below));
             }
         }
-        let can_be = is_woven && !compilation.is_assembled && !files.is_empty();
-        can_be.then_some(Alike { words, compilation, root, description, files })
+        (is_woven && !files.is_empty()).then_some(Alike { words, compilation, root, description, files })
     }
 
     /// Gives what was compiled the plain package's looks. `compiler` is the real one.
@@ -71,14 +73,20 @@ impl<'a> Alike<'a> {
         let flags = &self.words[..self.words.len() - self.compilation.files.len()];
         let (root, real_root) = (self.root.to_str()?, self.description.real_root.to_str()?);
         let mut command = Command::new(compiler);
-        let mut is_output = false;
-        for flag in flags {
-            match (is_output, flag.to_str()) {
-                (true, _) => command.arg(&output),
-                (false, Some(text)) => command.arg(text.replace(&format!("{root}/"), &format!("{real_root}/"))),
-                (false, None) => command.arg(flag),
+        let mut flags = flags.iter();
+        while let Some(flag) = flags.next() {
+            match flag.to_str() {
+                Some("-o") => {
+                    flags.next();
+                    command.arg(flag).arg(&output)
+                }
+                Some("-asmhdr") => {
+                    flags.next(); // the assembler's header is there
+                    &mut command
+                }
+                Some(text) => command.arg(text.replace(&format!("{root}/"), &format!("{real_root}/"))),
+                None => command.arg(flag),
             };
-            is_output = flag == "-o";
         }
         if std::env::var_os("GOROOT").is_some_and(|set| !set.is_empty()) {
             command.env("GOROOT", real_root);
@@ -94,8 +102,7 @@ impl<'a> Alike<'a> {
 /// The woven object with the plain one's looks, under a build id.
 pub fn alike(plain: &Object, woven: &Object, build_id: &str) -> Result<Vec<u8>, Difference> {
     let exports = Exports::read(plain.export_data()).ok_or(Difference::Unknown)?;
-    let indices =
-        exports.same_but_for_indices(&Exports::read(woven.export_data()).ok_or(Difference::Unknown)?)?;
+    let indices = exports.same_but_for_indices(&Exports::read(woven.export_data()).ok_or(Difference::Unknown)?)?;
     let symbols = Symbols::read(woven.code()).ok_or(Difference::Unknown)?;
     let theirs = Symbols::read(plain.code()).ok_or(Difference::Unknown)?;
     let mut moves = BTreeMap::new();

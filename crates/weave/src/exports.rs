@@ -147,7 +147,8 @@ impl<'a> Exports<'a> {
 
     /// The symbols that importers name by index, where they see no other difference.
     pub fn same_but_for_indices<'b>(&'b self, woven: &'b Exports<'a>) -> Result<Vec<Index>, Difference> {
-        let mut comparison = Comparison { plain: self, woven, indices: Vec::new(), found: HashSet::new(), open: Vec::new() };
+        let mut comparison =
+            Comparison { plain: self, woven, indices: Vec::new(), found: HashSet::new(), open: Vec::new() };
         comparison.roots()?;
         while let Some((section, plain, woven)) = comparison.open.pop() {
             comparison.compare(section, plain, woven)?;
@@ -285,9 +286,7 @@ impl<'a> Exports<'a> {
     fn objects(&self) -> Option<Named<'a>> {
         let root = self.element(META, 0)?;
         let objects = root.references.iter().filter(|(section, _)| *section == OBJECT);
-        objects
-            .map(|(_, index)| self.object_name(*index).map(|(package, name, _)| ((package, name), *index)))
-            .collect()
+        objects.map(|(_, index)| self.object_name(*index).map(|(package, name, _)| ((package, name), *index))).collect()
     }
 
     /// Whether there is something to initialise, and the bodies that may be inlined, by package and name.
@@ -596,5 +595,4 @@ impl Bytes<'_> {
             _ => None,
         }
     }
-
 }

@@ -179,7 +179,7 @@ pub struct Compilation<'a> {
     pub build_id: &'a str,
     import_config: &'a Path,
     /// Whether assembled parts will follow: it writes a header for them.
-    pub is_assembled: bool,
+    is_assembled: bool,
     /// The package's files, the last of the words.
     pub files: Vec<&'a Path>,
 }

@@ -28,8 +28,7 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
             let (before, last) = (words[index - 15], words[index - 2]);
             let first = before.rotate_right(7) ^ before.rotate_right(18) ^ (before >> 3);
             let second = last.rotate_right(17) ^ last.rotate_right(19) ^ (last >> 10);
-            words[index] =
-                words[index - 16].wrapping_add(first).wrapping_add(words[index - 7]).wrapping_add(second);
+            words[index] = words[index - 16].wrapping_add(first).wrapping_add(words[index - 7]).wrapping_add(second);
         }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
         for (word, round) in words.iter().zip(ROUNDS) {

@@ -111,9 +111,7 @@ impl Symbols {
         let defined = symbols.range(DEFINITIONS).start..symbols.range(REFERENCES).start;
         let index = 4 * (defined.len() / SYMBOL + 1);
         let has_whole_entries = sizes.iter().all(|(block, size)| symbols.range(*block).len() % size == 0)
-            && [RELOCATION_INDEX, AUXILIARY_INDEX, DATA_INDEX]
-                .iter()
-                .all(|block| symbols.range(*block).len() == index);
+            && [RELOCATION_INDEX, AUXILIARY_INDEX, DATA_INDEX].iter().all(|block| symbols.range(*block).len() == index);
         has_whole_entries.then_some(symbols)
     }
 
@@ -142,12 +140,17 @@ impl Symbols {
             self.content[at..at + HASH].copy_from_slice(&hash);
         }
         let definitions = self.range(DEFINITIONS);
-        let entries: Vec<u8> =
-            order.iter().flat_map(|from| &self.content[definitions.start + from * SYMBOL..][..SYMBOL]).copied().collect();
+        let entries: Vec<u8> = order
+            .iter()
+            .flat_map(|from| &self.content[definitions.start + from * SYMBOL..][..SYMBOL])
+            .copied()
+            .collect();
         self.content[definitions].copy_from_slice(&entries);
-        for (index, items, size) in
-            [(RELOCATION_INDEX, RELOCATIONS, RELOCATION), (AUXILIARY_INDEX, AUXILIARIES, AUXILIARY), (DATA_INDEX, DATA, 1)]
-        {
+        for (index, items, size) in [
+            (RELOCATION_INDEX, RELOCATIONS, RELOCATION),
+            (AUXILIARY_INDEX, AUXILIARIES, AUXILIARY),
+            (DATA_INDEX, DATA, 1),
+        ] {
             self.reorder(&order, index, items, size)?;
         }
         for (block, size, symbol) in [
@@ -218,9 +221,9 @@ impl Symbols {
                     hashes[index] = Some(stored);
                     continue;
                 }
-                let way = WAYS.iter().find(|way| {
-                    self.hash(way, package, index, &relocations, &same, &before) == Some(stored)
-                })?;
+                let way = WAYS
+                    .iter()
+                    .find(|way| self.hash(way, package, index, &relocations, &same, &before) == Some(stored))?;
                 hashes[index] = Some(self.hash(way, package, index, &relocations, place, &hashes)?);
             }
             if !has_changed {
@@ -230,7 +233,8 @@ impl Symbols {
         let start = self.range(HASHES).start;
         let all: Option<Vec<[u8; HASH]>> = hashes.into_iter().collect();
         // The short ones are their content, which names nothing.
-        let is_named = (count..count + short).any(|symbol| self.relocations(symbol).is_none_or(|mut all| all.next().is_some()));
+        let is_named =
+            (count..count + short).any(|symbol| self.relocations(symbol).is_none_or(|mut all| all.next().is_some()));
         (!is_named).then_some(())?;
         Some(all?.into_iter().enumerate().map(|(index, hash)| (start + index * HASH, hash)).collect())
     }

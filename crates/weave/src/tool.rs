@@ -115,7 +115,19 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
     if let Some(file) = standard_error {
         command.stderr(file);
     }
+    // go runs a test in its package's folder: one of the standard library's in the shadow tree.
+    let folder = std::env::current_dir().ok().filter(|_| Path::new(name).is_absolute());
+    if let Some(real) = folder.and_then(|folder| in_real_tree(&folder, &outside.real_root)) {
+        command.current_dir(&real).env("PWD", real);
+    }
     command.args(arguments).exec()
+}
+
+/// The folder of the real tree in whose place a shadow tree has this one.
+fn in_real_tree(folder: &Path, real_root: &Path) -> Option<PathBuf> {
+    let root = folder.ancestors().find(|dir| dir.join(DESCRIPTION).is_file())?;
+    Some(real_root.join(folder.strip_prefix(root).ok()?))
+        .filter(|real| !real_root.as_os_str().is_empty() && real.is_dir())
 }
 
 /// If the binary was started as a tool of a shadow tree, does that tool's work.

@@ -62,6 +62,7 @@ const PRINTED: &str = "0 POST /\n3 POST /one\n7 POST /another\ntrue false\nrun\n
 
 fn packages_look_plain(toolchain: Option<&str>) {
     let mut sandbox = Sandbox::new(&[("go.mod", "module example.com/x\n\ngo 1.21\n"), ("main.go", MAIN)]);
+    sandbox.cache = sandbox.beside("weave-cache");
     if let Some(toolchain) = toolchain {
         sandbox.set("GOTOOLCHAIN", toolchain);
     }
