@@ -183,6 +183,8 @@ fn empty(convention: &Convention, service: &Arc<str>) -> Metric {
     Metric {
         origin: Origin::Service(Arc::clone(service)),
         scope: "tandem/agent".to_owned(),
+        scope_version: String::new(),
+        schema_url: String::new(),
         name: convention.name.to_owned(),
         unit: "s".to_owned(),
         description: convention.description.to_owned(),
