@@ -90,6 +90,7 @@ const (
 	logItemFunction        = 0x9
 	logItemFile            = 0xa
 	logItemLine            = 0xb
+	logItemEventName       = 0xc
 	instrumentCount        = 0x1000
 	instrumentBucketCount  = 0x10000
 	instrumentCounter      = 0x1

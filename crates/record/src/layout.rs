@@ -756,6 +756,8 @@ pub mod log_item {
     pub const FILE: u16 = 10;
     /// Where it was written: the line (4 bytes).
     pub const LINE: u16 = 11;
+    /// Name of the event that the record is.
+    pub const EVENT_NAME: u16 = 12;
 }
 
 /// Numbers shared with Go and C besides structures, keys and parts.
@@ -845,6 +847,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("LOG_ITEM_FUNCTION", log_item::FUNCTION as u64),
     c("LOG_ITEM_FILE", log_item::FILE as u64),
     c("LOG_ITEM_LINE", log_item::LINE as u64),
+    c("LOG_ITEM_EVENT_NAME", log_item::EVENT_NAME as u64),
     c("INSTRUMENT_COUNT", INSTRUMENT_COUNT as u64),
     c("INSTRUMENT_BUCKET_COUNT", INSTRUMENT_BUCKET_COUNT as u64),
     c("INSTRUMENT_COUNTER", INSTRUMENT_COUNTER as u64),
