@@ -17,6 +17,7 @@ mod go_versions;
 mod golang;
 mod opentelemetry;
 mod packs;
+mod pool;
 mod prometheus;
 mod propagation;
 mod refusals;
