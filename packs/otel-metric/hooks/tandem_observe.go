@@ -87,6 +87,7 @@ func tandemAsyncInt64(m *meter, name string, kind tandem_rt.InstrumentKind, conf
 	instrument := tandemMake(m, name, kind, true, false, config, nil)
 	if instrument != nil {
 		for _, call := range config.Callbacks() {
+			call := call // the library may be of a Go in which all share one
 			if call != nil {
 				tandemCallsBack(nil, func(o tandemObserver) {
 					_ = call(context.Background(), tandemInt64Observer{round: o.round, of: instrument})
@@ -104,6 +105,7 @@ func tandemAsyncFloat64(m *meter, name string, kind tandem_rt.InstrumentKind, co
 	instrument := tandemMake(m, name, kind, true, true, config, nil)
 	if instrument != nil {
 		for _, call := range config.Callbacks() {
+			call := call // the library may be of a Go in which all share one
 			if call != nil {
 				tandemCallsBack(nil, func(o tandemObserver) {
 					_ = call(context.Background(), tandemFloat64Observer{round: o.round, of: instrument})
