@@ -26,6 +26,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::config::{Endpoint, Protocol};
+use super::json;
+use crate::Signal;
 
 /// Answers are short; what is longer is no answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -66,6 +68,7 @@ pub struct Accepted {
 
 /// A client for one endpoint.
 pub struct Client {
+    signal: Signal,
     endpoint: Endpoint,
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// The other side has answered before, whatever it was.
@@ -74,7 +77,7 @@ pub struct Client {
 
 impl Client {
     /// For one endpoint; connects when something is sent.
-    pub fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+    pub fn new(signal: Signal, endpoint: Endpoint) -> Result<Self, ClientError> {
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(&endpoint)?).https_or_http();
         let mut builder = HyperClient::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(60));
@@ -83,9 +86,9 @@ impl Client {
                 builder.http2_only(true);
                 tls.enable_http2().build()
             }
-            Protocol::HttpProtobuf => tls.enable_all_versions().build(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().build(),
         };
-        Ok(Self { http: builder.build(connector), endpoint, answered: AtomicBool::new(false) })
+        Ok(Self { http: builder.build(connector), signal, endpoint, answered: AtomicBool::new(false) })
     }
 
     /// Sends an encoded request once.
@@ -101,7 +104,12 @@ impl Client {
             let body = body.map_err(|error| retry(format!("{}: {error}", self.authority())))?;
             let trailers = body.trailers().cloned().unwrap_or_default();
             match self.endpoint.protocol {
-                Protocol::HttpProtobuf => self.http_answer(head.status, &head.headers, &body.to_bytes()),
+                Protocol::HttpProtobuf => {
+                    self.http_answer(head.status, &head.headers, &body.to_bytes(), partial_success)
+                }
+                Protocol::HttpJson => {
+                    self.http_answer(head.status, &head.headers, &body.to_bytes(), json::partial_success)
+                }
                 Protocol::Grpc => self.grpc_answer(head.status, &head.headers, &trailers, &body.to_bytes()),
             }
         };
@@ -139,9 +147,11 @@ impl Client {
 
     fn request(&self, message: Bytes) -> io::Result<Request<Full<Bytes>>> {
         let Endpoint { uri, protocol, headers, gzip, .. } = &self.endpoint;
+        let message = if *protocol == Protocol::HttpJson { json::request(self.signal, message)? } else { message };
         let message = if *gzip { compress(&message)? } else { message };
         let (body, content_type, encoding_header) = match protocol {
             Protocol::HttpProtobuf => (message, "application/x-protobuf", CONTENT_ENCODING),
+            Protocol::HttpJson => (message, "application/json", CONTENT_ENCODING),
             Protocol::Grpc => (frame(&message, *gzip)?, "application/grpc", HeaderName::from_static("grpc-encoding")),
         };
         let mut request = Request::new(Full::new(body));
@@ -160,7 +170,13 @@ impl Client {
         Ok(request)
     }
 
-    fn http_answer(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, Refusal> {
+    fn http_answer(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        partial_success: impl FnOnce(&[u8]) -> Accepted,
+    ) -> Result<Accepted, Refusal> {
         if status.is_success() {
             return Ok(partial_success(body));
         }
