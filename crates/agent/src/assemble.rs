@@ -449,6 +449,9 @@ impl<'a> Noted<'a> {
                 Item::Dropped { attributes, events, links } => noted.dropped = [attributes, events, links],
             }
             if let Some(item) = budget.admit(item) {
+                if matches!(item, Item::EventEnd) {
+                    encoder.dropped_inside(budget.inner_dropped);
+                }
                 encoder.item(&item, &keys.known);
             }
         }

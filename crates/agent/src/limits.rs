@@ -55,7 +55,7 @@ impl Limits {
 
     /// For a new span.
     pub fn budget(self) -> Budget {
-        Budget { left: self, inside: Inside::Span, inner_attributes: 0, dropped: [0; 3] }
+        Budget { left: self, inside: Inside::Span, inner_attributes: 0, dropped: [0; 3], inner_dropped: 0 }
     }
 }
 
@@ -68,6 +68,8 @@ pub struct Budget {
     inner_attributes: u32,
     /// Attributes, events and links that were left out.
     pub dropped: [u32; 3],
+    /// Attributes of the event or link that is open, or was last, that were left out.
+    pub inner_dropped: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,10 @@ impl Budget {
                     Inside::Dropped => return None,
                 };
                 if *left == 0 {
-                    self.dropped[0] += u32::from(self.inside == Inside::Span);
+                    match self.inside {
+                        Inside::Span => self.dropped[0] += 1,
+                        _ => self.inner_dropped += 1,
+                    }
                     return None;
                 }
                 *left -= 1;
@@ -127,6 +132,7 @@ impl Budget {
     fn enter(&mut self, admitted: bool, attributes: u32) -> bool {
         self.inside = if admitted { Inside::Inner } else { Inside::Dropped };
         self.inner_attributes = attributes;
+        self.inner_dropped = 0;
         admitted
     }
 
@@ -215,9 +221,12 @@ mod tests {
         let mut budget = Limits { links: 1, event_attributes: 0, link_attributes: 1, ..Limits::default() }.budget();
         let link = Item::OpenLink { trace_id: [1; 16], span_id: [1; 8], flags: 0, tracestate: b"" };
         let number = Item::Attribute(1, Value::Int(1));
-        let sent = [link, number, number, Item::EventEnd, link, number, Item::EventEnd, number];
+        let sent = [link, number, number, Item::EventEnd];
         let admitted: Vec<bool> = sent.into_iter().map(|item| budget.admit(item).is_some()).collect();
-        assert_eq!(admitted, [true, true, false, true, false, false, false, true]);
+        assert_eq!((admitted, budget.inner_dropped), (vec![true, true, false, true], 1));
+        let sent = [link, number, Item::EventEnd, number];
+        let admitted: Vec<bool> = sent.into_iter().map(|item| budget.admit(item).is_some()).collect();
+        assert_eq!(admitted, [false, false, false, true]);
         assert_eq!(budget.dropped, [0, 0, 1]);
     }
 }

@@ -153,6 +153,7 @@ fn log_records_come_out_as_they_went_in() {
         .item("f", log_item::FLOAT, &1.5f64.to_bits().to_le_bytes())
         .item("b", log_item::BOOL, &[1])
         .item("list", log_item::JSON, b"[1]")
+        .item("of", 15, b"a newer program")
         .item("", log_item::LINE, &42u32.to_le_bytes())
         .build();
     let long = (0..4).fold(LogBuilder::new(7, 9, 1), |log, _| log.body(&"x".repeat(4000))).build();

@@ -166,6 +166,7 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
         observed_unix_nano: facts.observed_unix_nano,
         severity_number: facts.severity,
         severity_text: String::new(),
+        event_name: String::new(),
         body: Value::String(String::new()),
         attributes: Attributes::new(),
         trace_id: facts.trace_id,
@@ -178,6 +179,7 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
     for field in Fields::of(bytes) {
         match field? {
             (3, Field::Bytes(name)) => log.severity_text = text(name).into_owned(),
+            (12, Field::Bytes(name)) => log.event_name = text(name).into_owned(),
             (5, Field::Bytes(body)) => log.body = any_value(body, 0)?,
             (6, Field::Bytes(attribute)) => read_attribute(attribute, &mut log.attributes).unwrap_or_default(),
             (8, Field::Fixed32(flags)) => log.trace_flags = flags as u8, // the low byte; the others are reserved

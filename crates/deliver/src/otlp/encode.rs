@@ -289,6 +289,19 @@ impl<'a> SpanEncoder<'a> {
         text(out, self.open.attribute(), &pair);
     }
 
+    /// So many attributes of the event or link that is open were left out.
+    pub fn dropped_inside(&mut self, count: u32) {
+        let tag = match self.open {
+            Open::Event => 0x20,
+            Open::Link => 0x28,
+            Open::Span => return,
+        };
+        if count > 0 {
+            self.part.push(tag);
+            varint(self.part, count.into());
+        }
+    }
+
     fn finish_part(&mut self) {
         let tag = match std::mem::replace(&mut self.open, Open::Span) {
             Open::Span => return,

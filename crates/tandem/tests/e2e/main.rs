@@ -17,6 +17,7 @@ mod go_versions;
 mod golang;
 mod opentelemetry;
 mod packs;
+mod pool;
 #[path = "../packs/program.rs"]
 mod program;
 mod prometheus;
