@@ -52,7 +52,7 @@ CREATE TABLE operation (
     UNIQUE (service, name, route, kind, scope)
 );
 CREATE TABLE trace (
-    id        INTEGER PRIMARY KEY,          -- in order of arrival
+    id        INTEGER PRIMARY KEY,          -- in order of arrival, those of one transaction by trace_id
     trace_id  BLOB NOT NULL UNIQUE,
     start     INTEGER NOT NULL,             -- ns since 1970
     end       INTEGER NOT NULL,

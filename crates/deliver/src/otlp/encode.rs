@@ -139,6 +139,13 @@ impl Parts {
         self.measured == 0
     }
 
+    /// Takes something off the longest part.
+    pub fn shorten_longest(&mut self, nanoseconds: u64) {
+        if let Some(longest) = self.nanoseconds.iter_mut().max() {
+            *longest = longest.saturating_sub(nanoseconds);
+        }
+    }
+
     /// Sum of all parts.
     #[inline]
     pub fn sum(&self) -> u64 {
