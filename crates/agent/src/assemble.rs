@@ -422,15 +422,21 @@ impl<'a> Noted<'a> {
         let mut fault = |cause| *faults.entry(cause).or_default() += 1;
         let mut is_inside = false; // of an event or a link
         let mut items = record.items();
-        for item in items.by_ref() {
-            match item {
-                Item::Attribute(key, value) => {
-                    if !keys.learn(key) {
-                        fault("unknown_key");
-                    } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
-                        noted.note(key, value);
-                    }
+        loop {
+            if let Some((key, value)) = items.next_attribute() {
+                if !keys.learn(key) {
+                    fault("unknown_key");
+                } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
+                    noted.note(key, value);
                 }
+                if let Some(value) = budget.admit_attribute(value) {
+                    encoder.attribute(key, value, &keys.known);
+                }
+                continue;
+            }
+            let Some(item) = items.next() else { break };
+            match item {
+                Item::Attribute(..) => {} // has been taken
                 Item::Name(name) => noted.name = Some(name),
                 Item::StatusMessage(message) => noted.status_message = message,
                 Item::Tracestate(tracestate) => noted.tracestate = tracestate,

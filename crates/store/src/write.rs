@@ -92,9 +92,12 @@ const QUEUE_BYTES: u64 = 64 << 20;
 /// Bytes of batches that one transaction takes. Trace ids are random, so each new one changes a page of their index: the
 /// more of them go in at once, the more share a page.
 const TRANSACTION_BYTES: u64 = 16 << 20;
-/// Of the writer's thread: beside a program that wants all processors it gets a tenth of one, and what it cannot write is
+/// Of the writer's thread: beside a program that wants all processors it gets a quarter of one, and what it cannot write is
 /// refused and counted. Where there is room it makes no difference.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
+/// So long a batch waits for others to be written with it. Each transaction writes whole pages, and many of those are
+/// changed by every one of them.
+const GATHERING: Duration = Duration::from_millis(500);
 /// How often old traces are looked for.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 /// Shortest time between two tidyings.
@@ -282,6 +285,7 @@ impl Writer {
             let mut batches = Vec::new();
             let mut size = 0;
             let mut flushed = None;
+            let written_by = Instant::now() + GATHERING;
             let mut message = Some(first);
             while let Some(next) = message {
                 match next {
@@ -294,7 +298,9 @@ impl Writer {
                         break;
                     }
                 }
-                message = if size < self.transaction_bytes { receiver.try_recv().ok() } else { None };
+                let has_room = size < self.transaction_bytes && batches.len() < QUEUE_BATCHES;
+                let patience = written_by.saturating_duration_since(Instant::now());
+                message = if has_room { receiver.recv_timeout(patience).ok() } else { None };
             }
             self.write(&batches);
             self.queued_bytes.fetch_sub(size as u64, Ordering::Relaxed);
