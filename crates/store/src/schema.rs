@@ -53,7 +53,7 @@ CREATE TABLE operation (
     UNIQUE (service, name, route, kind, scope)
 );
 CREATE TABLE trace (
-    id        INTEGER PRIMARY KEY,          -- in order of arrival, those of one transaction by trace_id
+    id        INTEGER PRIMARY KEY,          -- in order of arrival
     trace_id  BLOB NOT NULL UNIQUE,
     start     INTEGER NOT NULL,             -- ns since 1970
     end       INTEGER NOT NULL,

@@ -502,13 +502,14 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
             read_spans(&transaction, known, batch, &mut spans, &mut all.spans)?;
         }
     }
-    // In the order of their ids, for that is the order of the index that costs most: what lies side by side there is written
-    // one after another. The spans of a trace stay in the order in which they came.
     let mut order: Vec<(TraceId, usize)> =
         spans.iter().enumerate().map(|(index, span)| (span.facts.trace_id, index)).collect();
     order.sort_unstable();
+    // New ones in the order in which they came: the table grows at its end, and the oldest are removed from its beginning.
+    let mut traces: Vec<&[(TraceId, usize)]> = order.chunk_by(|one, other| one.0 == other.0).collect();
+    traces.sort_unstable_by_key(|of_trace| of_trace[0].1);
     let mut statements = Statements::prepare(&transaction)?;
-    for of_trace in order.chunk_by(|one, other| one.0 == other.0) {
+    for of_trace in traces {
         statements.write_trace(of_trace, &spans, &mut all.spans)?;
     }
     drop(statements);
