@@ -86,25 +86,8 @@ impl Budget {
     #[inline]
     pub fn admit<'a>(&mut self, item: Item<'a>) -> Option<Item<'a>> {
         match item {
-            Item::Attribute(..) | Item::AnyAttribute(..) => {
-                let left = match self.inside {
-                    Inside::Span => &mut self.left.attributes,
-                    Inside::Inner => &mut self.inner_attributes,
-                    Inside::Dropped => return None,
-                };
-                if *left == 0 {
-                    match self.inside {
-                        Inside::Span => self.dropped[0] += 1,
-                        _ => self.inner_dropped += 1,
-                    }
-                    return None;
-                }
-                *left -= 1;
-                match item {
-                    Item::Attribute(key, value) => Some(Item::Attribute(key, self.shorten(value))),
-                    other => Some(other), // whose length the program has bounded itself
-                }
-            }
+            Item::Attribute(key, value) => self.admit_attribute(value).map(|value| Item::Attribute(key, value)),
+            Item::AnyAttribute(..) => self.takes_attribute().then_some(item), // whose length the program has bounded itself
             Item::Event(..) | Item::NamedEvent(..) => {
                 let admitted = take(&mut self.left.events, &mut self.dropped[1]);
                 self.enter(admitted, self.left.event_attributes).then_some(item)
@@ -128,19 +111,40 @@ impl Budget {
         }
     }
 
+    /// The value of an attribute as the limits let it pass; `None`: not at all.
+    #[inline]
+    pub fn admit_attribute<'a>(&mut self, value: Value<'a>) -> Option<Value<'a>> {
+        if !self.takes_attribute() {
+            return None;
+        }
+        match (value, self.left.text) {
+            (Value::String(text), Some(limit)) if text.len() > limit => {
+                Some(Value::String(&text[..end_of(text, limit)]))
+            }
+            _ => Some(value),
+        }
+    }
+
+    #[inline]
+    fn takes_attribute(&mut self) -> bool {
+        let left = match self.inside {
+            Inside::Span => &mut self.left.attributes,
+            Inside::Inner => &mut self.inner_attributes,
+            Inside::Dropped => return false,
+        };
+        let some = *left > 0;
+        *left -= u32::from(some);
+        let dropped = if self.inside == Inside::Span { &mut self.dropped[0] } else { &mut self.inner_dropped };
+        *dropped += u32::from(!some);
+        some
+    }
+
     /// What follows, until its end, belongs to an event or a link, or to none.
     fn enter(&mut self, admitted: bool, attributes: u32) -> bool {
         self.inside = if admitted { Inside::Inner } else { Inside::Dropped };
         self.inner_attributes = attributes;
         self.inner_dropped = 0;
         admitted
-    }
-
-    fn shorten<'a>(&self, value: Value<'a>) -> Value<'a> {
-        match (value, self.left.text) {
-            (Value::String(text), Some(limit)) if text.len() > limit => Value::String(&text[..end_of(text, limit)]),
-            _ => value,
-        }
     }
 }
 

@@ -220,6 +220,28 @@ impl<'a> Items<'a> {
         self.malformed
     }
 
+    /// The next item, if it is an [`Item::Attribute`]: nearly all are. Else it stays the next one.
+    ///
+    /// An [`Item`] has room for everything, and is copied from place to place before its last bytes have got there; a pair
+    /// stays in registers.
+    #[inline(always)]
+    pub fn next_attribute(&mut self) -> Option<(u16, Value<'a>)> {
+        let head = self.rest.first_chunk::<{ ITEM.size }>()?;
+        let key = bytes::u16_at(head, const { ITEM.at("key") });
+        let word = bytes::u16_at(head, const { ITEM.at("type_and_size") });
+        let size = usize::from(word) & layout::ITEM_LIMIT;
+        let data = self.rest[ITEM.size..].get(..size)?;
+        let value = match (word >> 12, size) {
+            (item::STRING, _) => Value::String(data),
+            (item::INT, 8) => Value::Int(bytes::u64_at(data, 0).cast_signed()),
+            (item::FLOAT, 8) => Value::Float(f64::from_bits(bytes::u64_at(data, 0))),
+            (item::BOOL, 4) => Value::Bool(bytes::u32_at(data, 0) != 0),
+            _ => return None,
+        };
+        self.rest = self.rest.get(ITEM.size + size.next_multiple_of(4)..).unwrap_or(&[]);
+        Some((key, value))
+    }
+
     /// One that says its length itself, and what comes after it. `Some(None)`: a newer program's, of a form that is not known.
     fn extended(&self, form: u16, size: usize) -> Option<(Option<Item<'a>>, &'a [u8])> {
         let rest = &self.rest[ITEM.size + 4..];

@@ -91,6 +91,9 @@ pub struct SpanFacts<'a> {
     pub route: &'a [u8],
 }
 
+/// How an attribute begins whose key is `http.route`.
+const ROUTE: &[u8] = b"\x0a\x0ahttp.route";
+
 /// Reads a span's facts. A span without valid ids is malformed: nothing could find it again.
 pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
     let mut facts = SpanFacts {
@@ -113,7 +116,8 @@ pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
             (6, Field::Varint(kind)) => facts.kind = kind as i32,
             (7, Field::Fixed64(start)) => facts.start_unix_nano = start,
             (8, Field::Fixed64(end)) => facts.end_unix_nano = end,
-            (9, Field::Bytes(attribute)) => {
+            // Nearly all writers put the key first: then a look tells that it is another one.
+            (9, Field::Bytes(attribute)) if attribute.starts_with(ROUTE) || attribute.first() != Some(&ROUTE[0]) => {
                 if let Some((b"http.route", value)) = key_value(attribute)? {
                     facts.route = bytes_field(value, 1)?;
                 }
