@@ -12,6 +12,7 @@ suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite exporter go env PACKAGE=tandem/standalone go/rt/test.sh -v
+suite db go env PACKAGE=tandem/db go/rt/test.sh -v
 suite standalone go env -C tests/standalone go test -count=1 -v .
 suite otlp go env -C tests/standalone "$TANDEM" go test -tags woven -v ./encoder
 suite hooks go scripts/test-hooks.sh -v
@@ -21,6 +22,7 @@ suite terminal cargo tandem_test --bins --test doctor --test traces --test run -
 suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy
+suite packs cargo tandem_test --test packs
 suite e2e cargo tandem_test --test e2e
 suite shop go env -C examples/shop go test -v ./...
 suite postgres plain scripts/test-postgres.sh

@@ -1,35 +1,38 @@
-package sql
+package db
 
 import (
-	"context"
-	"database/sql/driver"
 	"errors"
-	"fmt"
 	"reflect"
 	"strconv"
 )
 
 // This file names errors. It runs only when an operation failed, so it may allocate and reflect.
 
-// tandemFailure describes err: what the database calls it (empty when it did not come from there), what kind of error
-// it is, and its text.
-func tandemFailure(err error) (code, kind, message string) {
+// Errors names the errors that a pack knows by their value, such as context.Canceled. The first that errors.Is finds is it.
+type Errors []struct {
+	Err  error
+	Name string
+}
+
+// failure describes err: what the database calls it (empty when it did not come from there), what kind of error it is, and
+// its text.
+func failure(err error, names Errors) (code, kind, message string) {
 	defer func() {
 		if recover() != nil && kind == "" {
 			// A driver's error that cannot be looked at, a nil pointer for instance.
 			kind = "_OTHER"
 		}
 	}()
-	if code = tandemCode(err); code != "" {
+	if code = codeOf(err); code != "" {
 		kind = code
 	} else {
-		kind = tandemKind(err)
+		kind = names.kindOf(err)
 	}
 	return code, kind, err.Error()
 }
 
-// tandemCode returns the database's own code: of the vendor where there is one, else SQLSTATE.
-func tandemCode(err error) string {
+// codeOf returns the database's own code: of the vendor where there is one, else SQLSTATE.
+func codeOf(err error) string {
 	for depth := 0; err != nil && depth < 16; depth++ {
 		switch known := err.(type) {
 		case interface{ SQLErrorNumber() int32 }: // SQL Server
@@ -39,7 +42,7 @@ func tandemCode(err error) string {
 				return state
 			}
 		}
-		if code := tandemCodeField(err); code != "" {
+		if code := codeField(err); code != "" {
 			return code
 		}
 		err = errors.Unwrap(err)
@@ -47,20 +50,22 @@ func tandemCode(err error) string {
 	return ""
 }
 
-// tandemCodeField looks for a code in the error's fields and methods, in the packages of drivers only: elsewhere a field
+// codeField looks for a code in the error's fields and methods, in the packages of drivers only: elsewhere a field
 // called Code may be anything.
-func tandemCodeField(err error) string {
-	path := tandemPath(err)
-	var source tandemSource
-	if source.setSystem(path); source.system == tandemUnknownSystem {
+func codeField(err error) string {
+	var target Target
+	if target.readSystem(PackageOf(err)); target.System == UnknownSystem {
 		return ""
 	}
 	value := reflect.Indirect(reflect.ValueOf(err))
 	if value.Kind() == reflect.Struct {
 		for _, name := range [...]string{"Number", "ExtendedCode", "ErrCode", "Code"} {
-			if code := tandemNumber(value.FieldByName(name)); code != "" {
-				if source.system == "oracle.db" {
-					code = fmt.Sprintf("ORA-%05s", code)
+			if code := numberIn(value.FieldByName(name)); code != "" {
+				if target.System == "oracle.db" {
+					for len(code) < 5 {
+						code = "0" + code
+					}
+					code = "ORA-" + code
 				}
 				return code
 			}
@@ -68,7 +73,7 @@ func tandemCodeField(err error) string {
 	}
 	for _, name := range [...]string{"ExtendedCode", "Code"} {
 		if method := reflect.ValueOf(err).MethodByName(name); method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
-			if code := tandemNumber(method.Call(nil)[0]); code != "" {
+			if code := numberIn(method.Call(nil)[0]); code != "" {
 				return code
 			}
 		}
@@ -76,7 +81,7 @@ func tandemCodeField(err error) string {
 	return ""
 }
 
-func tandemNumber(value reflect.Value) string {
+func numberIn(value reflect.Value) string {
 	switch {
 	case !value.IsValid() || value.IsZero():
 		return ""
@@ -90,19 +95,12 @@ func tandemNumber(value reflect.Value) string {
 	return ""
 }
 
-// tandemKind names an error of which only its Go value is known.
-func tandemKind(err error) string {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "context.Canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "context.DeadlineExceeded"
-	case errors.Is(err, driver.ErrBadConn):
-		return "driver.ErrBadConn"
-	case errors.Is(err, ErrTxDone):
-		return "sql.ErrTxDone"
-	case errors.Is(err, ErrConnDone):
-		return "sql.ErrConnDone"
+// kindOf names an error of which only its Go value is known.
+func (names Errors) kindOf(err error) string {
+	for i := range names {
+		if errors.Is(err, names[i].Err) {
+			return names[i].Name
+		}
 	}
 	// The innermost error is the reason; the ones around it say where.
 	for depth := 0; depth < 16; depth++ {

@@ -1,4 +1,4 @@
-package sql
+package db
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 )
 
 // What spans say about a database comes from its data source name, and nothing of the password does.
-func TestSource(t *testing.T) {
+func TestTarget(t *testing.T) {
 	for _, test := range []struct {
 		driver, dsn, system, namespace, address string
 		port                                    int64
@@ -31,26 +31,26 @@ func TestSource(t *testing.T) {
 		{"example.com/mine", "mine://bob:secret@db.example:9/shop", "other_sql", "shop", "db.example", 9},
 		{"", "", "other_sql", "", "", 0},
 	} {
-		var s tandemSource
-		s.setSystem(test.driver)
-		s.setName(test.dsn)
-		if s.system != test.system || s.namespace != test.namespace || s.address != test.address || s.port != test.port {
-			t.Errorf("%s %s\n got %s %q %q %d\nwant %s %q %q %d", test.driver, test.dsn, s.system, s.namespace, s.address, s.port, test.system, test.namespace, test.address, test.port)
+		var s Target
+		s.SetDriver(test.driver)
+		s.SetSource(test.dsn)
+		if s.System != test.system || s.Namespace != test.namespace || s.Address != test.address || s.Port != test.port {
+			t.Errorf("%s %s\n got %s %q %q %d\nwant %s %q %q %d", test.driver, test.dsn, s.System, s.Namespace, s.Address, s.Port, test.system, test.namespace, test.address, test.port)
 		}
 	}
 }
 
 // Whatever a data source name looks like, what may be a password stays out.
-func FuzzSource(f *testing.F) {
+func FuzzTarget(f *testing.F) {
 	for _, dsn := range []string{"postgres://u:p@h:1/d", "u:p@tcp(h:1)/d", "host=h password=p", "server=h;password=p", "//@/", "[:]", "'='"} {
 		f.Add(dsn)
 	}
 	f.Fuzz(func(t *testing.T, dsn string) {
-		for i := range tandemSystems {
-			s := tandemSource{system: tandemSystems[i].name}
-			s.setName(dsn)
-			if !strings.Contains(dsn, s.address) {
-				t.Fatalf("%q is not from the name", s.address)
+		for i := range systems {
+			s := Target{System: systems[i].name}
+			s.SetSource(dsn)
+			if !strings.Contains(dsn, s.Address) {
+				t.Fatalf("%q is not from the name", s.Address)
 			}
 		}
 	})

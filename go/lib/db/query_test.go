@@ -1,4 +1,4 @@
-package sql
+package db
 
 import (
 	"fmt"
@@ -7,17 +7,8 @@ import (
 	"testing"
 )
 
-const (
-	testPostgres = tandemPlain | tandemDoubleName
-	testMySQL    = tandemEscapes | tandemDoubleText | tandemHashComment
-	testSQLite   = tandemPlain | tandemBrackets | tandemNumbered
-	testServer   = tandemPlain | tandemDoubleName | tandemBrackets
-	testOracle   = tandemPlain | tandemDoubleName | tandemNumbered
-	testUnknown  = tandemDialect(0)
-)
-
-func readQuery(query string, dialect tandemDialect) (text, summary, operation, table string) {
-	var q tandemQuery
+func readQuery(query string, dialect Dialect) (text, summary, operation, table string) {
+	var q reader
 	q.read(query, dialect)
 	summary = string(q.summary[:q.summarySize])
 	return string(q.text[:q.textSize]), summary, q.operation, summary[q.collection[0]:q.collection[1]]
@@ -26,51 +17,54 @@ func readQuery(query string, dialect tandemDialect) (text, summary, operation, t
 // What may be shown of a query.
 func TestQueryText(t *testing.T) {
 	for _, test := range []struct {
-		dialect tandemDialect
+		dialect Dialect
 		query   string
 		want    string
 	}{
 		// Numbers.
-		{testUnknown, "SELECT 1, -2, +3.5, .7, -.7, 1e9, 2.5E-3, 0xDEAD, 1_000", "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"},
-		{testUnknown, "SELECT a1, b2c3 FROM t9 WHERE x1=12", "SELECT a1, b2c3 FROM t9 WHERE x1=?"},
-		{testUnknown, "SELECT a-1, (b)-2, $1-3", "SELECT a-?, (b)-?, $1-?"},
-		{testUnknown, "SELECT 12abc", "SELECT ?"},
-		{testPostgres, "SELECT a[1:2], 10::int", "SELECT a[?:?], ?::int"},
+		{Dialect(0), "SELECT 1, -2, +3.5, .7, -.7, 1e9, 2.5E-3, 0xDEAD, 1_000", "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"},
+		{Dialect(0), "SELECT a1, b2c3 FROM t9 WHERE x1=12", "SELECT a1, b2c3 FROM t9 WHERE x1=?"},
+		{Dialect(0), "SELECT a-1, (b)-2, $1-3", "SELECT a-?, (b)-?, $1-?"},
+		{Dialect(0), "SELECT 12abc", "SELECT ?"},
+		{PostgreSQL, "SELECT a[1:2], 10::int", "SELECT a[?:?], ?::int"},
 		// Strings.
-		{testUnknown, "SELECT 'it''s', '', N'x', X'00ff', _utf8'ü'", "SELECT ?, ?, ?, ?, ?"},
-		{testUnknown, "SELECT 'a\nb' AS c", "SELECT ? AS c"},
-		{testUnknown, "SELECT 'not closed", "SELECT ?"},
-		{testUnknown, "SELECT DATE'2020-01-01', INTERVAL '1 day'", "SELECT DATE?, INTERVAL ?"},
-		{testMySQL, `SELECT 'it\'s', "it\"s" FROM t`, "SELECT ?, ? FROM t"},
-		{testMySQL, `SELECT 'a\\' FROM t`, "SELECT ? FROM t"},
-		{testPostgres, `SELECT 'a\' FROM t`, "SELECT ? FROM t"},
-		{testPostgres, `SELECT E'a\'b' FROM "T"`, `SELECT ? FROM "T"`},
-		{testPostgres, "SELECT $$it's$$, $a$x$$y$a$, $1", "SELECT ?, ?, $1"},
-		{testPostgres, "SELECT $a$ not closed", "SELECT ?"},
-		{testUnknown, `SELECT 'a\' OR 'secret'`, "SELECT ?"}, // may be escaped or not: the rest goes
-		{testOracle, "SELECT q'[it's]', nq'!a'!' FROM dual", "SELECT ?, ? FROM dual"},
-		{testSQLite, `SELECT "a" FROM "t" WHERE "t"."b" = "c" AND x IN ("d")`, `SELECT "a" FROM "t" WHERE "t"."b" = ? AND x IN (?)`},
-		{testSQLite, `INSERT INTO "t" ("a", "b") VALUES ("c", 1), ("d", lower("e"))`, `INSERT INTO "t" ("a", "b") VALUES (?, ?), (?, lower(?))`},
-		{testServer, "SELECT [a 1] FROM [b]", "SELECT [a 1] FROM [b]"},
-		{testMySQL, "SELECT `a 1` FROM `b``c`", "SELECT `a 1` FROM `b``c`"},
-		{testUnknown, "SELECT TRUE, false, NULL", "SELECT ?, ?, NULL"},
+		{Dialect(0), "SELECT 'it''s', '', N'x', X'00ff', _utf8'ü'", "SELECT ?, ?, ?, ?, ?"},
+		{Dialect(0), "SELECT 'a\nb' AS c", "SELECT ? AS c"},
+		{Dialect(0), "SELECT 'not closed", "SELECT ?"},
+		{Dialect(0), "SELECT DATE'2020-01-01', INTERVAL '1 day'", "SELECT DATE?, INTERVAL ?"},
+		{MySQL, `SELECT 'it\'s', "it\"s" FROM t`, "SELECT ?, ? FROM t"},
+		{MySQL, `SELECT 'a\\' FROM t`, "SELECT ? FROM t"},
+		{PostgreSQL, `SELECT 'a\' FROM t`, "SELECT ? FROM t"},
+		{PostgreSQL, `SELECT E'a\'b' FROM "T"`, `SELECT ? FROM "T"`},
+		{PostgreSQL, "SELECT $$it's$$, $a$x$$y$a$, $1", "SELECT ?, ?, $1"},
+		{PostgreSQL, "SELECT $a$ not closed", "SELECT ?"},
+		{Dialect(0), `SELECT 'a\' OR 'secret'`, "SELECT ?"}, // may be escaped or not: the rest goes
+		{Oracle, "SELECT q'[it's]', nq'!a'!' FROM dual", "SELECT ?, ? FROM dual"},
+		{SQLite, `SELECT "a" FROM "t" WHERE "t"."b" = "c" AND x IN ("d")`, `SELECT "a" FROM "t" WHERE "t"."b" = ? AND x IN (?)`},
+		{SQLite, `INSERT INTO "t" ("a", "b") VALUES ("c", 1), ("d", lower("e"))`, `INSERT INTO "t" ("a", "b") VALUES (?, ?), (?, lower(?))`},
+		{SQLServer, "SELECT [a 1] FROM [b]", "SELECT [a 1] FROM [b]"},
+		{MySQL, "SELECT `a 1` FROM `b``c`", "SELECT `a 1` FROM `b``c`"},
+		{Dialect(0), "SELECT TRUE, false, NULL", "SELECT ?, ?, NULL"},
 		// Placeholders stay.
-		{testPostgres, "SELECT $1, $23", "SELECT $1, $23"},
-		{testSQLite, "SELECT ?, ?2, :a, @b, $c, :3", "SELECT ?, ?2, :a, @b, $c, :3"},
-		{testPostgres, "SELECT a ? 'k', b::text", "SELECT a ? ?, b::text"},
+		{PostgreSQL, "SELECT $1, $23", "SELECT $1, $23"},
+		{SQLite, "SELECT ?, ?2, :a, @b, $c, :3", "SELECT ?, ?2, :a, @b, $c, :3"},
+		{PostgreSQL, "SELECT a ? 'k', b::text", "SELECT a ? ?, b::text"},
 		// Comments go.
-		{testUnknown, "SELECT a -- secret\nFROM /* secret\n */ t", "SELECT a \nFROM  t"},
-		{testUnknown, "SELECT/* secret */a", "SELECT a"},
-		{testUnknown, "SELECT /* a /* b */ secret */ c", "SELECT  c"},
-		{testUnknown, "/* only", ""},
-		{testMySQL, "SELECT a # secret\nFROM t", "SELECT a \nFROM t"},
-		{testPostgres, "SELECT a #>> '{b}'", "SELECT a #>> ?"},
+		{Dialect(0), "SELECT a -- secret\nFROM /* secret\n */ t", "SELECT a \nFROM  t"},
+		{Dialect(0), "SELECT/* secret */a", "SELECT a"},
+		{Dialect(0), "SELECT /* a /* b */ secret */ c", "SELECT  c"},
+		{Dialect(0), "/* only", ""},
+		{MySQL, "SELECT a # secret\nFROM t", "SELECT a \nFROM t"},
+		{PostgreSQL, "SELECT a #>> '{b}'", "SELECT a #>> ?"},
 		// Lists are collapsed.
-		{testUnknown, "WHERE a IN (1, 'b' , $3,\n?) AND c IN ( ? )", "WHERE a IN (?) AND c IN (?)"},
-		{testUnknown, "WHERE a IN (SELECT 1)", "WHERE a IN (SELECT ?)"},
-		{testUnknown, "WHERE a in (1, f(2), 3)", "WHERE a in (?, f(?), ?)"},
-		{testPostgres, "WHERE a IN ($1::uuid, $2::uuid)", "WHERE a IN ($1::uuid, $2::uuid)"},
-		{testUnknown, "WHERE a IN (" + strings.Repeat("'abcdef', ", 500) + "1) AND b = 2", "WHERE a IN (?) AND b = ?"},
+		{Dialect(0), "WHERE a IN (1, 'b' , $3,\n?) AND c IN ( ? )", "WHERE a IN (?) AND c IN (?)"},
+		{Dialect(0), "WHERE a IN (SELECT 1)", "WHERE a IN (SELECT ?)"},
+		{Dialect(0), "WHERE a in (1, f(2), 3)", "WHERE a in (?, f(?), ?)"},
+		{PostgreSQL, "WHERE a IN ($1::uuid, $2::uuid)", "WHERE a IN ($1::uuid, $2::uuid)"},
+		// Cassandra's.
+		{CQL, "INSERT INTO t (a) VALUES (A23e4567-e89b-12d3-a456-42661417400f) // secret\nUSING TTL 5", "INSERT INTO t (a) VALUES (?) \nUSING TTL ?"},
+		{CQL, "SELECT a FROM t WHERE b = 1h30m AND c = {'k': 2} AND d = $$it's$$", "SELECT a FROM t WHERE b = ? AND c = {?: ?} AND d = ?"},
+		{Dialect(0), "WHERE a IN (" + strings.Repeat("'abcdef', ", 500) + "1) AND b = 2", "WHERE a IN (?) AND b = ?"},
 	} {
 		if text, _, _, _ := readQuery(test.query, test.dialect); text != test.want {
 			t.Errorf("%s\n got %s\nwant %s", test.query, text, test.want)
@@ -128,7 +122,24 @@ func TestQuerySummary(t *testing.T) {
 		{"averyveryverylongfirstword", "", "", ""},
 		{"", "", "", ""},
 	} {
-		_, summary, operation, table := readQuery(test.query, testPostgres)
+		_, summary, operation, table := readQuery(test.query, PostgreSQL)
+		if summary != test.summary || operation != test.operation || table != test.table {
+			t.Errorf("%s\n got %q %q %q\nwant %q %q %q", test.query, summary, operation, table, test.summary, test.operation, test.table)
+		}
+	}
+}
+
+// CQL has words of its own.
+func TestQuerySummaryCQL(t *testing.T) {
+	for _, test := range []struct {
+		query, summary, operation, table string
+	}{
+		{"DELETE FROM t USING TIMESTAMP 1 WHERE a = ?", "DELETE t", "DELETE", "t"},
+		{"UPDATE shop.t USING TTL 5 SET a = ? WHERE b = ?", "UPDATE shop.t", "UPDATE", "shop.t"},
+		{"CREATE KEYSPACE IF NOT EXISTS shop WITH replication = {'class': 'SimpleStrategy'}", "CREATE KEYSPACE shop", "CREATE", ""},
+		{"SELECT a FROM t WHERE b IN (?, ?) ALLOW FILTERING", "SELECT t", "SELECT", "t"},
+	} {
+		_, summary, operation, table := readQuery(test.query, CQL)
 		if summary != test.summary || operation != test.operation || table != test.table {
 			t.Errorf("%s\n got %q %q %q\nwant %q %q %q", test.query, summary, operation, table, test.summary, test.operation, test.table)
 		}
@@ -136,8 +147,8 @@ func TestQuerySummary(t *testing.T) {
 }
 
 func TestQueryProcedure(t *testing.T) {
-	var q tandemQuery
-	q.read("EXEC dbo.get_customer @id = 1", testServer)
+	var q reader
+	q.read("EXEC dbo.get_customer @id = 1", SQLServer)
 	if procedure := string(q.summary[q.procedure[0]:q.procedure[1]]); procedure != "dbo.get_customer" {
 		t.Errorf("procedure is %q", procedure)
 	}
@@ -146,11 +157,11 @@ func TestQueryProcedure(t *testing.T) {
 // Limits hold, and what is kept of a long query is its beginning.
 func TestQueryLimits(t *testing.T) {
 	long := "SELECT " + strings.Repeat("column_name, ", 100) + "x FROM " + strings.Repeat("some_table JOIN ", 100) + "t"
-	text, summary, _, table := readQuery(long, testPostgres)
-	if !strings.HasPrefix(long, text) || len(text) < tandemTextLimit-20 {
+	text, summary, _, table := readQuery(long, PostgreSQL)
+	if !strings.HasPrefix(long, text) || len(text) < textLimit-20 {
 		t.Errorf("text is %d bytes: %s", len(text), text)
 	}
-	if len(summary) > tandemSummaryLimit || !strings.HasSuffix(summary, " some_table") || table != "" {
+	if len(summary) > summaryLimit || !strings.HasSuffix(summary, " some_table") || table != "" {
 		t.Errorf("summary is %d bytes: %s", len(summary), summary)
 	}
 }
@@ -163,13 +174,13 @@ func TestQueryNeverShowsLiterals(t *testing.T) {
 		"SELECT ", " FROM t ", ", ", "(", ")", " IN (", " = ", " AND ", ";", ".", " a ", "b.c", " VALUES (", "INSERT INTO t ", "+", "-", "\n", "::", "$1", "?",
 		" CREATE TABLE ", " UPDATE ", " ünï ", "N'" + secret + "'", "TRUE",
 	}
-	own := map[tandemDialect][]string{
-		testPostgres: {"E'\\'" + secret + "'", "$$" + secret + "$$", "$x$'" + secret + "$x$", `"q n"`, `'\'`},
-		testMySQL:    {`'\'` + secret + `'`, `"` + secret + `"`, `"\"` + secret + `"`, "# " + secret + "\n", "`q n`"},
-		testSQLite:   {`'\'`, "[q n]", "?1", `= "` + secret + `" `},
-		testServer:   {`'\'`, "[q n]", `"q n"`},
-		testOracle:   {"q'[" + secret + "']'", "q'!'" + secret + "!'", ":1"},
-		testUnknown:  {`'\'`, `'\\' `, `= "` + secret + `" `},
+	own := map[Dialect][]string{
+		PostgreSQL: {"E'\\'" + secret + "'", "$$" + secret + "$$", "$x$'" + secret + "$x$", `"q n"`, `'\'`},
+		MySQL:      {`'\'` + secret + `'`, `"` + secret + `"`, `"\"` + secret + `"`, "# " + secret + "\n", "`q n`"},
+		SQLite:     {`'\'`, "[q n]", "?1", `= "` + secret + `" `},
+		SQLServer:  {`'\'`, "[q n]", `"q n"`},
+		Oracle:     {"q'[" + secret + "']'", "q'!'" + secret + "!'", ":1"},
+		Dialect(0): {`'\'`, `'\\' `, `= "` + secret + `" `},
 	}
 	random := rand.New(rand.NewSource(1))
 	for dialect, more := range own {
@@ -191,11 +202,11 @@ func TestQueryNeverShowsLiterals(t *testing.T) {
 // Whatever comes in: no panic, no more than the limits, no byte that was not there.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"SELECT 'a' FROM t", "a IN (1,2)", "$a$b$a$", "q'[x]'", "/*/*", "[", "\"", "..", "1.e-", "@@##", "IN (1, f(", "\\'"} {
-		f.Add(seed, uint8(0))
+		f.Add(seed, uint16(0))
 	}
-	f.Fuzz(func(t *testing.T, query string, dialect uint8) {
-		text, summary, operation, table := readQuery(query, tandemDialect(dialect))
-		if len(text) > tandemTextLimit || len(summary) > tandemSummaryLimit {
+	f.Fuzz(func(t *testing.T, query string, dialect uint16) {
+		text, summary, operation, table := readQuery(query, Dialect(dialect))
+		if len(text) > textLimit || len(summary) > summaryLimit {
 			t.Fatal("too long")
 		}
 		if !strings.Contains(query, operation) || !strings.Contains(summary, table) {
@@ -215,16 +226,16 @@ func TestRecall(t *testing.T) {
 	for i := 0; i < 50000; i++ {
 		n := random.Intn(3000)
 		query := fmt.Sprintf("SELECT a%d FROM t%d WHERE b = %d", n, n, n)
-		known := tandemRecall(query, testPostgres)
+		known := recall(query, PostgreSQL)
 		if known == nil {
 			continue
 		}
-		text, summary, operation, table := readQuery(query, testPostgres)
+		text, summary, operation, table := readQuery(query, PostgreSQL)
 		if known.text != text || known.summary != summary || known.operation != operation || known.table != table {
 			t.Fatalf("%s\nis remembered as %+v", query, *known)
 		}
 	}
-	if tandemRecall("SELECT 1", testPostgres) != nil || tandemRecall("SELECT 1", testPostgres) == nil {
+	if recall("SELECT 1", PostgreSQL) != nil || recall("SELECT 1", PostgreSQL) == nil {
 		t.Error("a text is to be remembered when it comes the second time")
 	}
 }
@@ -232,8 +243,8 @@ func TestRecall(t *testing.T) {
 func TestQueryAllocatesNothing(t *testing.T) {
 	query := "SELECT id, name FROM shop.products WHERE id IN (1, 2, 3) AND name = 'x' -- why\nORDER BY name LIMIT 10"
 	if n := testing.AllocsPerRun(100, func() {
-		var q tandemQuery
-		q.read(query, testPostgres)
+		var q reader
+		q.read(query, PostgreSQL)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -247,8 +258,8 @@ func BenchmarkQuery(b *testing.B) {
 		b.Run(fmt.Sprint(len(query)), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; i < b.N; i++ {
-				var q tandemQuery
-				q.read(query, testPostgres)
+				var q reader
+				q.read(query, PostgreSQL)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package sql
+package db
 
 import (
 	"strings"
@@ -11,46 +11,46 @@ import (
 // are never stored; nothing here waits or grows.
 
 const (
-	tandemSlots = 512 // a power of two
-	// tandemStoreLimit keeps large queries out of the table.
-	tandemStoreLimit = 4096
+	slotCount = 512 // a power of two
+	// storeLimit keeps large queries out of the table.
+	storeLimit = 4096
 )
 
-// tandemStatement is what one query's text tells. It never changes.
-type tandemStatement struct {
+// statement is what one query's text tells. It never changes.
+type statement struct {
 	query   string // a copy: nobody else's memory is held
-	dialect tandemDialect
+	dialect Dialect
 
 	operation, table, procedure, summary, text string
 }
 
 var (
-	tandemStatements [tandemSlots]atomic.Pointer[tandemStatement]
-	tandemLastSeen   [tandemSlots]atomic.Uint64 // hash of the last text that was not in its slot
+	statements [slotCount]atomic.Pointer[statement]
+	lastSeen   [slotCount]atomic.Uint64 // hash of the last text that was not in its slot
 )
 
-// tandemRecall returns what is known about a query; nil: it has to be read.
-func tandemRecall(query string, dialect tandemDialect) *tandemStatement {
-	if len(query) < 8 || len(query) > tandemStoreLimit {
+// recall returns what is known about a query; nil: it has to be read.
+func recall(query string, dialect Dialect) *statement {
+	if len(query) < 8 || len(query) > storeLimit {
 		return nil
 	}
-	hash := tandemHash(query)
-	slot := hash % tandemSlots
-	known := tandemStatements[slot].Load()
+	hash := hash(query)
+	slot := hash % slotCount
+	known := statements[slot].Load()
 	if known != nil && known.query == query && known.dialect == dialect {
 		return known
 	}
-	if tandemLastSeen[slot].Load() != hash {
-		tandemLastSeen[slot].Store(hash)
+	if lastSeen[slot].Load() != hash {
+		lastSeen[slot].Store(hash)
 		return nil
 	}
-	known = tandemStore(query, dialect)
-	tandemStatements[slot].Store(known)
+	known = store(query, dialect)
+	statements[slot].Store(known)
 	return known
 }
 
-// tandemHash looks at the length and at five places: enough to find a slot, the texts are compared anyway.
-func tandemHash(query string) uint64 {
+// hash looks at the length and at five places: enough to find a slot, the texts are compared anyway.
+func hash(query string) uint64 {
 	const prime = 0x9e3779b97f4a7c15
 	last := len(query) - 8
 	hash := uint64(len(query)) * prime
@@ -64,9 +64,9 @@ func tandemHash(query string) uint64 {
 	return hash
 }
 
-// tandemStore reads a query once and for all.
-func tandemStore(query string, dialect tandemDialect) *tandemStatement {
-	var read tandemQuery
+// store reads a query once and for all.
+func store(query string, dialect Dialect) *statement {
+	var read reader
 	read.read(query, dialect)
 	found := read.statement()
 	found.query, found.dialect = strings.Clone(query), dialect
@@ -79,9 +79,9 @@ func tandemStore(query string, dialect tandemDialect) *tandemStatement {
 }
 
 // statement returns what was read, as long as the reader lives: its texts are the reader's own.
-func (q *tandemQuery) statement() tandemStatement {
+func (q *reader) statement() statement {
 	summary := unsafe.String(&q.summary[0], q.summarySize)
-	return tandemStatement{
+	return statement{
 		operation: q.operation,
 		table:     summary[q.collection[0]:q.collection[1]],
 		procedure: summary[q.procedure[0]:q.procedure[1]],
