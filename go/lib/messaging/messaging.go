@@ -129,3 +129,29 @@ func (names Errors) kind(err error) string {
 	}
 	return reflect.TypeOf(err).String()
 }
+
+// Carrier is a span's context in the form of headers whose values are bytes, for messages that outlive their span. It is
+// the one thing here that has to be allocated.
+type Carrier struct{ out rt.Outgoing }
+
+// Fill takes the context of a span, and the baggage of ctx where that has its own.
+func (c *Carrier) Fill(span *rt.Span, ctx interface{ Value(any) any }) { c.out.Fill(span, ctx) }
+
+// Heads has a bit for each header that there is to add; see rt.Outgoing.
+func (c *Carrier) Heads() uint16 { return c.out.Heads() }
+
+// Without leaves out a header that the program has added itself.
+func (c *Carrier) Without(name string) {
+	if rt.MayCarry(name) {
+		c.out.Without(name)
+	}
+}
+
+// Header returns the header of the lowest bit.
+func (c *Carrier) Header(heads uint16) (name string, value []byte) {
+	header, text := c.out.Header(heads)
+	if len(text) == rt.TraceparentSize {
+		return header.Lower, unsafe.Slice(unsafe.StringData(text), len(text)) // it lies in c
+	}
+	return header.Lower, []byte(text)
+}

@@ -93,3 +93,25 @@ func TestErrors(t *testing.T) {
 		t.Error("the span has not ended")
 	}
 }
+
+// What a message carries outlives the span, and what the program has added itself is left out.
+func TestCarrier(t *testing.T) {
+	span := rt.Start(testSend, nil)
+	if span == nil {
+		t.Skip("nothing is traced here")
+	}
+	want := span.Traceparent()
+	var own, carrier Carrier
+	own.Fill(span, nil)
+	own.Without("Traceparent")
+	own.Without("kind")
+	carrier.Fill(span, nil)
+	span.End()
+	if own.Heads() != 0 {
+		t.Error("the program's own header is not respected")
+	}
+	name, value := carrier.Header(carrier.Heads())
+	if name != "traceparent" || string(value) != want {
+		t.Errorf("%s: %s instead of %s", name, value, want)
+	}
+}
