@@ -3,6 +3,7 @@ package http
 import (
 	"strings"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -48,7 +49,7 @@ func tandemServerStart(c *conn, w *response) {
 	}
 	c.tandem.span = span
 	w.tandemCarry(span)
-	tandemMethod(span, w.req.Method)
+	tandem_http.Method(span, w.req.Method)
 	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(w.req))
 	if span.Recording() {
 		c.tandem.describe(span, w.req)
@@ -81,7 +82,7 @@ func tandemServerEnd(c *conn, w *response) {
 		return
 	}
 	c.tandem.span = nil
-	tandemServerStatus(span, w.status)
+	tandem_http.ServerStatus(span, w.status)
 	w.tandemRelease(span)
 	span.End()
 }
@@ -95,7 +96,7 @@ func tandemServerHijacked(c *conn, w *response) {
 	}
 	c.tandem.span = nil
 	if w.wroteHeader {
-		tandemServerStatus(span, w.status)
+		tandem_http.ServerStatus(span, w.status)
 	}
 	w.tandemRelease(span)
 	span.End()
