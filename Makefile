@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ demo: ## weave the shop, run it under load, show one trace and the page's addres
 test: ## every test that fits CI, with a summary of passed, failed and skipped
 	@scripts/setup.sh test
 	@scripts/test.sh $(ONLY)
+
+test-packs: ## every pack against its real servers, at the lowest and highest version of its library (ONLY=redis: what has it in its name)
+	@scripts/setup.sh packs
+	@SUITES=scripts/suites-packs.sh PACKS=$(ONLY) scripts/test.sh
 
 test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the go command fetches
 	@cargo build --quiet --package tandem-weave --examples

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing for one purpose: build, test or bench. Only Go, Rust and a package manager are taken for granted.
+# Installs what is missing for one purpose: build, test, packs or bench. Only Go, Rust and a package manager are taken for granted.
 # Changes nothing when all is there; says what it installs, and what to do where it cannot.
 set -euo pipefail
-purpose=${1:?build, test or bench}
+purpose=${1:?build, test, packs or bench}
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -31,7 +31,13 @@ if [ "$purpose" != build ]; then
     have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
     want ip iproute2
     want qemu-aarch64 qemu-user
-    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+    want '/usr/lib/postgresql/*/bin/postgres' postgresql
+    want redis-server redis-server
+fi
+if [ "$purpose" = packs ]; then
+    want mariadbd mariadb-server
+    want memcached memcached
+    want '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
 fi
 [ "$purpose" != bench ] || want wrk wrk
 

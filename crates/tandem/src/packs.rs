@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use weave::WeaveError;
 use weave::condition::Kind;
-use weave::pack::{Pack, PackSet, Rule};
+use weave::pack::{Pack, PackSet, Rule, Spans};
 use weave::pack_check::{self, Grade};
 use weave::pack_verify::{self, VersionSpan};
 use weave::weave::Outcome;
@@ -31,7 +31,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show one pack: its rules, where they apply and which files they add.
+    /// Show one pack: its rules, where they apply and which files they add; the spans that it makes.
     Show {
         /// Name of a pack, or folder of one.
         pack: String,
@@ -130,9 +130,16 @@ fn pack_json(pack: &Pack) -> serde_json::Value {
             "places": rule.edits.iter().map(|edit| edit.place.condition.to_string()).collect::<Vec<_>>(),
         })
     };
+    let spans = |spans: &Spans| {
+        json!({
+            "scope": spans.scope, "kind": spans.kind.to_string(), "description": spans.description,
+            "always": spans.always, "sometimes": spans.sometimes,
+        })
+    };
     json!({
         "pack": pack.name, "description": pack.description, "module": pack.module, "source": pack.source,
         "rules": pack.rules.iter().map(rule).collect::<Vec<_>>(),
+        "spans": pack.spans.iter().map(spans).collect::<Vec<_>>(),
     })
 }
 
@@ -175,6 +182,15 @@ fn show(name: &str, as_json: bool) -> Result<ExitCode, WeaveError> {
         }
         if !rule.add_files.is_empty() {
             println!("    adds {}", rule.add_files.join(", "));
+        }
+    }
+    for spans in &pack.spans {
+        let description = if spans.description.is_empty() { String::new() } else { format!("  {}", spans.description) };
+        println!("\n{} spans of {}{description}", spans.kind, spans.scope);
+        for (what, keys) in [("always", &spans.always), ("sometimes", &spans.sometimes)] {
+            if !keys.is_empty() {
+                println!("    {what} {}", keys.join(", "));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

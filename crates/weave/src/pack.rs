@@ -4,11 +4,14 @@
 //! no inserted text contains a newline or a line comment. Whether its anchors exist is the business of `weave`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_saphyr::Location;
 use thiserror::Error;
 
@@ -81,10 +84,52 @@ pub struct Pack {
     pub module: Option<String>,
     /// In the order in which they are applied.
     pub rules: Vec<Rule>,
+    /// What it makes.
+    pub spans: Vec<Spans>,
     /// Go files that rules may add, by base name.
     pub hooks: BTreeMap<String, String>,
     /// Where it was read, for people.
     pub source: String,
+}
+
+/// A promise: spans of one scope and kind, and what they carry.
+#[derive(Debug, Clone)]
+pub struct Spans {
+    /// The instrumentation scope, as in `tandem/net/http`.
+    pub scope: String,
+    /// Their kind.
+    pub kind: SpanKind,
+    /// Which operation's they are, where that needs words.
+    pub description: String,
+    /// Keys of the attributes that each of them has.
+    pub always: Vec<String>,
+    /// Keys of those that they may have; no others occur.
+    pub sometimes: Vec<String>,
+}
+
+/// OpenTelemetry's kinds of spans, under the names that packs and people use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+#[expect(missing_docs, reason = "the schema would repeat OpenTelemetry's definitions")]
+pub enum SpanKind {
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+impl fmt::Display for SpanKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            SpanKind::Internal => "internal",
+            SpanKind::Server => "server",
+            SpanKind::Client => "client",
+            SpanKind::Producer => "producer",
+            SpanKind::Consumer => "consumer",
+        })
+    }
 }
 
 /// One join point: applied whole or not at all.
@@ -165,10 +210,10 @@ impl Pack {
         };
         let text: PackText =
             serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
+        let span = |at: Location| SourceSpan::from(line_span(yaml, at.line() as usize, at.column() as usize));
         let mut rules: Vec<Rule> = Vec::new();
         for rule in text.rules {
             let at = rule.referenced;
-            let span = |at: Location| line_span(yaml, at.line() as usize, at.column() as usize).into();
             let rule = rule
                 .value
                 .rule(&hooks)
@@ -178,8 +223,13 @@ impl Pack {
             }
             rules.push(rule);
         }
+        let mut spans = Vec::new();
+        for promise in text.spans {
+            let promise = promise.value.spans();
+            spans.push(promise.map_err(|Problem { text, at }| malformed(text, at.map_or((0, 0).into(), span)))?);
+        }
         let PackText { pack, description, module, .. } = text;
-        Ok(Pack { name: pack, description, module, rules, hooks, source: name.to_owned() })
+        Ok(Pack { name: pack, description, module, rules, spans, hooks, source: name.to_owned() })
     }
 
     /// Reads `<dir>/pack.yaml` and the Go files of `<dir>/hooks`.

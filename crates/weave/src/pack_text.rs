@@ -1,7 +1,7 @@
 //! `pack.yaml` as it is written: what a YAML reader checks (words, kinds of values), and from there to rules that are sound
 //! in themselves, with the line of whatever is not. `docs/pack.schema.json` is made from these types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use crate::action::{self, Action, Anchored, Hook, HookCalls};
 use crate::condition::{self, Condition, Kind, NeverHolds};
 use crate::imports::{self, FunctionName};
-use crate::pack::{self, Edit, Place, Rule};
+use crate::pack::{self, Edit, Place, Rule, SpanKind, Spans};
 use crate::parse::GoFile;
 use crate::version::VersionRange;
 
@@ -57,6 +57,33 @@ pub struct PackText {
     /// In the order in which they are applied.
     #[schemars(with = "Vec<RuleText>")]
     pub rules: Vec<Spanned<RuleText>>,
+    /// What the pack makes: its test checks it, its page shows it.
+    #[serde(default)]
+    #[schemars(with = "Vec<SpansText>")]
+    pub spans: Vec<Spanned<SpansText>>,
+}
+
+/// Spans of one scope and kind, and what they carry. Of several that fit a span one must hold.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Spans")]
+pub struct SpansText {
+    /// The scope that the hooks give to NewOp: `tandem/` and the library.
+    #[schemars(with = "String")]
+    scope: Spanned<String>,
+    /// The kind of the spans.
+    kind: SpanKind,
+    /// One line for people: which operation's they are.
+    #[serde(default)]
+    description: String,
+    /// Attributes that each of them has.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    always: Vec<Spanned<String>>,
+    /// Attributes that they may have. No others occur; `error.type` is there exactly where the span is an error.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    sometimes: Vec<Spanned<String>>,
 }
 
 /// One join point: applied whole or not at all. One edit can stand in the rule itself.
@@ -240,6 +267,28 @@ struct Surroundings<'a> {
     rule: &'a str,
     /// Which edit of the rule it is.
     edit: usize,
+}
+
+impl SpansText {
+    /// The sound promise.
+    pub fn spans(self) -> Result<Spans, Problem> {
+        if self.scope.value.is_empty() || self.scope.value.contains(char::is_whitespace) {
+            return Err(problem("`scope` is the one that the hooks give to NewOp", &self.scope));
+        }
+        let mut known = BTreeSet::new();
+        for key in self.always.iter().chain(&self.sometimes) {
+            let is_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
+            if key.value.is_empty() || !key.value.chars().all(is_key) {
+                return Err(problem(format!("{:?} is no attribute's key", key.value), key));
+            }
+            if !known.insert(key.value.as_str()) {
+                return Err(problem(format!("{} is promised twice", key.value), key));
+            }
+        }
+        let keys = |keys: Vec<Spanned<String>>| keys.into_iter().map(|key| key.value).collect();
+        let (scope, always, sometimes) = (self.scope.value, keys(self.always), keys(self.sometimes));
+        Ok(Spans { scope, kind: self.kind, description: self.description, always, sometimes })
+    }
 }
 
 impl RuleText {

@@ -49,6 +49,11 @@ fn mistakes_are_shown_where_they_are() {
         "    where: {}\n    do: {enter: x()}",
         "  - id: mine.one\n    target: example.com/x",
         "  - id: mine.two\n    target: ./x",
+        "spans:\n  - {scope: tandem/x, kind: sever}",
+        "spans:\n  - {scope: tandem/x, kind: server, allways: [url.path]}",
+        "spans:\n  - {scope: '', kind: server}",
+        "spans:\n  - scope: tandem/x\n    kind: server\n    always: [url.path]\n    sometimes: [url.query, url.path]",
+        "spans:\n  - {scope: tandem/x, kind: server, always: [URL path]}",
     ];
     let all: String = cases.iter().map(|case| message(case)).collect::<Vec<_>>().join("\n");
     insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {

@@ -34,6 +34,11 @@ fn problems(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<Stri
                     wrong(format!("is not {meaning}"));
                 }
             }
+            "enum" => {
+                if !meaning.as_array().expect("a list").contains(value) {
+                    wrong(format!("is none of {meaning}"));
+                }
+            }
             "anyOf" => {
                 let all = meaning.as_array().expect("a list");
                 if !all.iter().any(|one| problems(root, one, value, path).is_empty()) {
@@ -132,6 +137,9 @@ fn schema_and_reader_refuse_the_same_forms() {
         format!("{rule}    where: {{func: x}}\n    do: {{before: a, insert: b, count: many}}\n"),
         format!("{rule}    where: {{func: x, signature: {{params: [int]}}}}\n    do: {{enter: x()}}\n"),
         format!("{rule}    where: {{one-of: {{func: x}}}}\n    do: {{enter: x()}}\n"),
+        format!("{rule}spans: [{{kind: server}}]\n"),
+        format!("{rule}spans: [{{scope: tandem/x, kind: service}}]\n"),
+        format!("{rule}spans: [{{scope: tandem/x, kind: server, sometime: [url.path]}}]\n"),
     ];
     for text in refused {
         assert!(!problems_of(&text).is_empty(), "{text}");

@@ -17,7 +17,11 @@ mod go_versions;
 mod golang;
 mod opentelemetry;
 mod packs;
+#[path = "../packs/program.rs"]
+mod program;
 mod prometheus;
+#[path = "../packs/promises.rs"]
+mod promises;
 mod propagation;
 mod refusals;
 mod rig;
@@ -26,4 +30,6 @@ mod spans;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../packs/tree.rs"]
+mod tree;
 mod unprivileged;

@@ -11,7 +11,12 @@ use model::{Source, Span, Value};
 use serde::Deserialize;
 
 use crate::golang;
-use crate::packs::{run_program, tree};
+use crate::program::{Observed, observe, woven_program};
+use crate::tree::tree;
+
+fn run_program(pack: &str, environment: &[(&str, &str)]) -> Observed {
+    observe(&woven_program(pack), environment.iter().copied())
+}
 
 /// What the program's own exporter saw of a span.
 #[derive(Debug, Deserialize)]
@@ -42,7 +47,7 @@ fn spans_made_by_hand() {
     if golang::missing("opentelemetry by hand") {
         return;
     }
-    let (spans, ..) = run_program("otel", &[]);
+    let Observed { spans, .. } = run_program("otel", &[]);
     insta::assert_snapshot!("otel", tree(&spans));
     for span in &spans {
         let expected = if span.scope.starts_with("tandem/") { Source::Woven } else { Source::Api };
@@ -61,7 +66,7 @@ fn spans_made_by_hand_are_switched_off() {
     if golang::missing("opentelemetry off") {
         return;
     }
-    let (spans, ..) = run_program("otel-trace", &[("OTEL_SDK_DISABLED", "true")]);
+    let Observed { spans, .. } = run_program("otel-trace", &[("OTEL_SDK_DISABLED", "true")]);
     assert_eq!(spans.len(), 0, "{}", tree(&spans));
 }
 
@@ -71,7 +76,7 @@ fn beside_an_sdk() {
     if golang::missing("opentelemetry sdk") {
         return;
     }
-    let (spans, _, finished) = run_program("otel-sdk", &[]);
+    let Observed { spans, finished, .. } = run_program("otel-sdk", &[]);
     insta::assert_snapshot!("otel-sdk", tree(&spans));
     let lines = finished.stdout.lines().filter(|line| line.starts_with('{'));
     let exported: Vec<Exported> =
@@ -108,8 +113,8 @@ fn instrumented_twice() {
     if golang::missing("opentelemetry contrib") {
         return;
     }
-    let (alone, ..) = run_program("otel-trace", &[]);
-    let (beside, _, finished) = run_program("otel-trace", &[("SDK", "1")]);
+    let Observed { spans: alone, .. } = run_program("otel-trace", &[]);
+    let Observed { spans: beside, finished, .. } = run_program("otel-trace", &[("SDK", "1")]);
     let tree_alone = unnumbered(&tree(&alone));
     assert_eq!(unnumbered(&tree(&beside)), tree_alone);
     insta::assert_snapshot!("otel-contrib", tree_alone);

@@ -204,6 +204,13 @@ impl Running {
         })
     }
 
+    /// What it wrote, if it has ended.
+    #[allow(dead_code, reason = "for servers, which only the tests of packs start")]
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().expect("a child")?;
+        Some(format!("{}: {status}\n{}{}", self.words, self.stdout.whole(), self.stderr.whole()))
+    }
+
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a process that has not ended");
     }

@@ -1,0 +1,45 @@
+//! `program/test.yaml`: what the test of a pack needs.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::Deserialize;
+
+use crate::rig::repository;
+
+/// As it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Servers that the program finds in its environment; `servers/` has them.
+    #[serde(default)]
+    pub servers: Vec<String>,
+    /// When it is run.
+    pub set: Set,
+    /// The lowest and the highest version of the pack's module that are supported, and others that need a look.
+    #[serde(default)]
+    pub versions: Vec<String>,
+    /// More of the program's environment.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Set {
+    /// By `make test`.
+    Core,
+    /// By `make test-packs` only.
+    Packs,
+    /// By a test in `tests/e2e`, which asks for more than the spans; here only its versions are.
+    E2e,
+}
+
+impl Settings {
+    /// Those of a pack, or what is wrong with them.
+    pub fn of(pack: &str) -> Result<Self, String> {
+        let path = repository().join("packs").join(pack).join("program/test.yaml");
+        let text = fs::read_to_string(&path).map_err(|error| format!("packs/{pack}/program/test.yaml: {error}"))?;
+        serde_saphyr::from_str(&text).map_err(|error| format!("packs/{pack}/program/test.yaml: {error}"))
+    }
+}

@@ -1,0 +1,69 @@
+//! A pack's program with another version of the library. The program is copied: nothing in the repository is touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Failed;
+use weave::pack::Pack;
+
+use crate::golang::{self, go};
+use crate::program::executable_name;
+use crate::rig::{BUILD_LIMIT, kept, repository, run, tandem};
+use crate::settings::{Set, Settings};
+use crate::tree::tree;
+use crate::{compare, observe_with_servers, snapshot};
+
+/// Builds and runs the program with a version of the pack's module. Its spans are those of the pack's snapshot, or of one for
+/// this version (`PACK@VERSION.snap`) where the library itself does something else.
+pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Failed> {
+    let test = format!("packs {pack}@{version}");
+    if golang::missing(&test) {
+        return Ok(());
+    }
+    let module = Pack::load(&repository().join("packs").join(pack)).map_err(|error| error.to_string())?.module;
+    let module = module.ok_or_else(|| format!("{pack} is of no module, and has no versions"))?;
+    let program = woven_with(pack, &module, version);
+    let Some(observed) = observe_with_servers(&test, &program, settings) else { return Ok(()) };
+    let tree = tree(&observed.spans);
+    if settings.set != Set::E2e && snapshot(pack).is_none_or(|usual| usual.trim_end() != tree.trim_end()) {
+        compare(&format!("{pack}@{version}"), &tree);
+    }
+    Ok(())
+}
+
+/// The program, woven with a version of a module that it requires.
+fn woven_with(pack: &str, module: &str, version: &str) -> PathBuf {
+    let folder = kept().join("versions").join(format!("{pack}@{version}"));
+    let _ = fs::remove_dir_all(&folder);
+    copy(&repository().join("packs").join(pack).join("program"), &folder);
+    let go = |arguments: &[&str]| {
+        let finished = run(go(&folder).args(arguments).env("GOFLAGS", "-mod=mod"), BUILD_LIMIT);
+        assert_eq!(finished.code, 0, "go {}: {finished}", arguments.join(" "));
+        finished.stdout
+    };
+    go(&["get", &format!("{module}@{version}")]);
+    go(&["mod", "tidy"]);
+    assert_eq!(
+        go(&["list", "-m", "-f", "{{.Version}}", module]).trim(),
+        version,
+        "something else needs another version"
+    );
+    let mut build = tandem();
+    build.args(["go", "build", "-o", "woven/", "."]).current_dir(&folder);
+    let finished = run(&mut build, BUILD_LIMIT);
+    assert_eq!(finished.code, 0, "{finished}");
+    assert!(!finished.stderr.contains("warning:"), "the weave is not whole\n{}", finished.stderr);
+    folder.join("woven").join(executable_name(&folder))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the target folder can be written");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a file");
+        }
+    }
+}
