@@ -211,7 +211,9 @@ func refused(client *fasthttp.Client) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	defer silent.Close()
-	_, _, err = client.GetTimeout(nil, "http://"+silent.Addr().String()+"/silent", 50*time.Millisecond)
+	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	request.SetRequestURI("http://" + silent.Addr().String() + "/silent")
+	err = client.DoTimeout(request, response, 50*time.Millisecond)
 	fmt.Println("timed out", err == fasthttp.ErrTimeout)
 }
 
