@@ -86,7 +86,9 @@ func (c *tandemConn) describe(ctx *RequestCtx) {
 		if port != 0 {
 			c.peers.Int(tandem_rt.KeyServerPort, port)
 		}
-		c.peers.Str(tandem_rt.KeyServerAddress, host) // last: it may not fit
+		if host != "" {
+			c.peers.Str(tandem_rt.KeyServerAddress, host) // last: it may not fit
+		}
 	}
 	c.span.Fixed(&c.peers)
 }
