@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -24,7 +25,13 @@ func main() {
 	conf.Middlewares.Recover, conf.Middlewares.Timeout, conf.Middlewares.MaxConns, conf.Middlewares.MaxBytes = true, true, true, true
 	server := rest.MustNewServer(conf)
 	routes(server)
-	go server.Start()
+	var served *http.Server
+	started := make(chan bool)
+	go server.StartWithOpts(func(s *http.Server) {
+		served = s
+		close(started)
+	})
+	<-started
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
 	for address := base[len("http://"):]; ; time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", address); err == nil {
@@ -43,6 +50,7 @@ func main() {
 	} {
 		ask(request[0], base+request[1])
 	}
+	served.Shutdown(context.Background()) // a request ends a moment after its answer
 	server.Stop()
 }
 
