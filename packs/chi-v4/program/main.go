@@ -81,8 +81,9 @@ func quiet(next http.Handler) http.Handler {
 
 type silence struct{}
 
-func (silence) Write(status, bytes int, header http.Header, elapsed time.Duration, extra interface{}) {}
-func (silence) Panic(v interface{}, stack []byte)                                                     {}
+func (silence) Write(status, bytes int, header http.Header, elapsed time.Duration, extra interface{}) {
+}
+func (silence) Panic(v interface{}, stack []byte) {}
 
 // serve serves on a free port until stop, which waits until each request has ended: it does a moment after its answer.
 func serve(handler http.Handler) (base string, stop func()) {
