@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -80,8 +81,8 @@ func (call *tandemCall) begin(req *Request) {
 	if call.span == nil {
 		return
 	}
-	tandemMethod(call.span, req.Method)
-	host, port := tandemSplitHost(req.URL.Host)
+	tandem_http.Method(call.span, req.Method)
+	host, port := tandem_http.SplitHost(req.URL.Host)
 	if port == 0 && req.URL.Scheme == "https" {
 		port = 443
 	} else if port == 0 {
@@ -104,6 +105,11 @@ func (call *tandemCall) end(resp **Response, err *error) {
 	if span == nil {
 		return
 	}
+	if *err == context.Canceled { // whose type says nothing
+		span.SetError("context.Canceled", context.Canceled.Error())
+		span.End()
+		return
+	}
 	if *err != nil {
 		span.EndError(*err)
 		return
@@ -118,7 +124,7 @@ func (call *tandemCall) end(resp **Response, err *error) {
 		span.Str(tandem_rt.KeyNetworkProtocolVersion, version)
 	}
 	if status >= 400 {
-		span.SetError(tandemStatusText(status), "")
+		span.SetError(tandem_http.StatusText(status), "")
 	}
 	span.End()
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unsafe"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -59,7 +60,7 @@ func tandemServerStart(c *conn, w *response) {
 	}
 	state.span = span
 	tandemBegun(w).carry(span)
-	tandemMethod(span, w.req.Method)
+	tandem_http.Method(span, w.req.Method)
 	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(w.req))
 	if span.Recording() {
 		state.describe(span, w.req)
@@ -93,7 +94,7 @@ func tandemServerEnd(c *conn, w *response) {
 		return
 	}
 	state.span = nil
-	tandemServerStatus(span, w.status)
+	tandem_http.ServerStatus(span, w.status)
 	tandemBegun(w).release(span)
 	span.End()
 }
@@ -108,7 +109,7 @@ func tandemServerHijacked(c *conn, w *response) {
 	}
 	state.span = nil
 	if w.wroteHeader {
-		tandemServerStatus(span, w.status)
+		tandem_http.ServerStatus(span, w.status)
 	}
 	tandemBegun(w).release(span)
 	span.End()
