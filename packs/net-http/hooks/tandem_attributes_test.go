@@ -100,11 +100,12 @@ func TestTandemContextKeepsBaggage(t *testing.T) {
 		incoming.Catch("Traceparent", []string{"00-0102030405060708090a0b0c0d0e0f10-1112131415161718-03"})
 		incoming.Catch("Tracestate", []string{"a=b"})
 		incoming.Catch("Baggage", []string{baggage})
-		w := &response{req: &Request{ctx: context.Background()}}
+		w := &new(tandemResponse).response
+		w.req = &Request{ctx: context.Background()}
 		span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
-		w.tandemCarry(span)
+		tandemBegun(w).carry(span)
 		ctx, want := w.req.ctx, span.Traceparent()
-		w.tandemRelease(span)
+		tandemBegun(w).release(span)
 		span.End()
 		tandem_rt.StartRemote(tandemServerOp, "", "").End() // in the same record
 		kept := tandem_rt.FromContext(ctx)
@@ -117,9 +118,10 @@ func TestTandemContextKeepsBaggage(t *testing.T) {
 func tandemReader(text string) *bufio.Reader { return bufio.NewReader(strings.NewReader(text)) }
 
 func tandemResponseFor(base context.Context) (*response, *tandem_rt.Span) {
-	w := &response{req: &Request{ctx: base}}
+	w := &new(tandemResponse).response
+	w.req = &Request{ctx: base}
 	span := tandem_rt.StartRemote(tandemServerOp, "", "")
-	w.tandemCarry(span)
+	tandemBegun(w).carry(span)
 	return w, span
 }
 
@@ -142,7 +144,7 @@ func TestTandemContextKeepsItsSpan(t *testing.T) {
 	if derived.Err() == nil || ctx.Err() == nil || fmt.Sprint(ctx) != fmt.Sprint(base) {
 		t.Error("not the base's cancellation or name")
 	}
-	w.tandemRelease(span)
+	tandemBegun(w).release(span)
 	span.End()
 	_, next := tandemResponseFor(context.Background())
 	if next != span {
@@ -185,7 +187,7 @@ func TestTandemContextRace(t *testing.T) {
 		ids.trace, ids.span = span.TraceID(), span.SpanID()
 		ctx := context.WithValue(w.req.Context(), "ids", ids)
 		contexts <- ctx
-		w.tandemRelease(span)
+		tandemBegun(w).release(span)
 		span.End()
 	}
 	close(contexts)
