@@ -294,15 +294,17 @@ pub fn test(folder: &Path, flags: &[OsString]) -> Result<Vec<(String, ExitStatus
     let yaml_file = folder.join("pack.yaml");
     let mut yaml = fs::read_to_string(&yaml_file).map_err(at("read", &yaml_file))?;
     let suites = suites(&pack);
+    let mut rules = String::new();
     for (number, Suite { target, files, needs, .. }) in suites.iter().enumerate() {
         let list = |items: &[String]| items.join(", ");
-        yaml += &format!(
+        rules += &format!(
             "\n  - {{id: {}.tests{number}, target: {target}, needs: [{}], add_files: [{}]}}\n",
             needs[0],
             list(needs),
             list(files)
         );
     }
+    yaml.insert_str(end_of_rules(&yaml), &rules);
     fs::write(copy.join("pack.yaml"), yaml).map_err(at("write", &copy))?;
     let mut done = Vec::new();
     let workshop = match workshop(folder, &pack)? {
@@ -324,6 +326,21 @@ struct Suite {
     files: Vec<String>,
     tests: Vec<String>,
     needs: Vec<String>,
+}
+
+/// Where in a pack's text one more rule can be put: before the word that follows `rules:`, or at the end.
+fn end_of_rules(yaml: &str) -> usize {
+    let mut at = 0;
+    let mut among_rules = false;
+    for line in yaml.split_inclusive('\n') {
+        let is_word = line.starts_with(|c: char| c.is_alphanumeric());
+        if is_word && among_rules {
+            return at;
+        }
+        among_rules |= line.starts_with("rules:");
+        at += line.len();
+    }
+    at
 }
 
 /// Tests belong to the target whose added files have the same package clause.

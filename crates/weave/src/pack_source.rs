@@ -105,10 +105,11 @@ impl Searcher<'_> {
     }
 
     fn all_packs(&self, configuration: &Configuration) -> Result<PackSet, WeaveError> {
-        let mut folders = folders_in_environment();
+        let mut folders = Vec::new();
         for entry in &configuration.packs {
             folders.push(self.folder(entry)?);
         }
+        folders.extend(folders_in_environment()); // the later is used: who tries a pack means that one
         Ok(PackSet::load(&folders)?)
     }
 
