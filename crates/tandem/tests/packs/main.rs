@@ -11,6 +11,7 @@
 #[path = "../e2e/golang.rs"]
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod golang;
+mod pages;
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod program;
 mod promises;
@@ -33,7 +34,7 @@ use std::path::Path;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::program::{Observed, observe, woven_program};
+use crate::program::{Observed, PLACES, observe, woven_program};
 use crate::promises::assert_kept;
 use crate::rig::repository;
 use crate::servers::Missing;
@@ -48,12 +49,13 @@ fn main() {
     trials.extend(servers::names().map(|name| {
         Trial::test(format!("server_{name}"), move || servers_start_and_end(name)).with_ignored_flag(true)
     }));
+    trials.push(Trial::test("pages_are_up_to_date", pages::up_to_date));
     trials.push(Trial::test("every_snapshot_has_its_pack", move || every_snapshot_has_its_pack(&packs)));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn packs_with_programs() -> BTreeSet<String> {
-    let packs = fs::read_dir(repository().join("packs")).expect("the packs").flatten();
+    let packs = PLACES.iter().flat_map(|place| fs::read_dir(repository().join(place)).expect("packs").flatten());
     let with_program = packs.filter(|pack| pack.path().join("program").is_dir());
     with_program.map(|pack| pack.file_name().to_string_lossy().into_owned()).collect()
 }

@@ -7,7 +7,7 @@ use libtest_mimic::Failed;
 use weave::pack::Pack;
 
 use crate::golang::{self, go};
-use crate::program::executable_name;
+use crate::program::{executable_name, folder_of};
 use crate::rig::{BUILD_LIMIT, kept, repository, run, tandem};
 use crate::settings::{Set, Settings};
 use crate::tree::tree;
@@ -20,7 +20,7 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
     if golang::missing(&test) {
         return Ok(());
     }
-    let module = Pack::load(&repository().join("packs").join(pack)).map_err(|error| error.to_string())?.module;
+    let module = Pack::load(&repository().join(folder_of(pack))).map_err(|error| error.to_string())?.module;
     let module = module.ok_or_else(|| format!("{pack} is of no module, and has no versions"))?;
     let program = woven_with(pack, &module, version, settings);
     let Some(observed) = observe_with_servers(&test, &program, settings) else { return Ok(()) };
@@ -35,7 +35,8 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
 fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> PathBuf {
     let folder = kept().join("versions").join(format!("{pack}@{version}"));
     let _ = fs::remove_dir_all(&folder);
-    copy(&repository().join("packs").join(pack).join("program"), &folder);
+    copy(&repository().join(folder_of(pack)), &folder); // its program may name the pack beside it
+    let folder = folder.join("program");
     let go = |arguments: &[&str]| {
         let finished = run(go(&folder).args(arguments).env("GOFLAGS", "-mod=mod"), BUILD_LIMIT);
         assert_eq!(finished.code, 0, "go {}: {finished}", arguments.join(" "));
