@@ -117,7 +117,7 @@ func tandemEnd(span *tandem_rt.Span, result *error) {
 		if code != "" {
 			span.Str(tandem_rt.KeyDBResponseStatusCode, code)
 		}
-		span.SetError(kind, message)
+		span.SetError(kind, tandemWithoutValues(message))
 	}
 	span.End()
 }

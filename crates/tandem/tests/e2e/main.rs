@@ -26,6 +26,7 @@ mod promises;
 mod propagation;
 mod refusals;
 mod rig;
+mod secrets;
 mod shop;
 mod spans;
 mod steps;
