@@ -28,6 +28,7 @@ test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the g
 	@cargo build --quiet --package tandem-weave --examples
 	@export TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4"; \
 		cargo test --package tandem-weave --test runtime export_data_is_identical_in_another && \
+		cargo test --package tandem-weave --test alike packages_look_plain_in_another && \
 		cargo test --package tandem --test e2e go_versions -- --include-ignored
 
 test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1000000) spans, plain and with the race detector

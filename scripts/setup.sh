@@ -38,6 +38,8 @@ if [ "$purpose" = packs ]; then
     want mariadbd mariadb-server
     want memcached memcached
     want '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
+    want java default-jre-headless
+    want mvn maven
 fi
 [ "$purpose" != bench ] || want wrk wrk
 

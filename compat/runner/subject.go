@@ -28,6 +28,7 @@ type subject struct {
 
 	Go     string   `json:"go"`     // a toolchain newer than the one that is installed (go1.27.4)
 	Vendor bool     `json:"vendor"` // go mod vendor first
+	Env    []string `json:"env"`    // variables for all of its commands, on both sides
 	Flags  []string `json:"flags"`  // of go build or go test
 	Long   bool     `json:"long"`   // tests without -short
 

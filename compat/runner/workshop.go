@@ -147,6 +147,7 @@ func (w *workshop) environment(more ...string) []string {
 	if w.Go != "" {
 		own = append(own, "GOTOOLCHAIN="+w.Go)
 	}
+	own = append(own, w.Env...)
 	return append(append(os.Environ(), own...), more...)
 }
 

@@ -66,6 +66,34 @@ func TestGoParts(t *testing.T) {
 	}
 }
 
+// What the runtime takes for the time of a change of state is the clock's, on every P and while they change.
+func TestStampsAreTimes(t *testing.T) {
+	const tolerance = int64(20 * time.Microsecond) // the clock may be slewed meanwhile
+	span := Start(opInternal, nil)
+	defer span.End()
+	word := make(chan struct{})
+	go func() {
+		Detach()
+		for range word {
+			word <- struct{}{}
+		}
+	}()
+	late := 0
+	for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; {
+		before := nanotime()
+		word <- struct{}{}
+		<-word
+		stamp := here().stamp
+		if after := nanotime(); stamp < before-tolerance || stamp > after+tolerance {
+			t.Fatalf("stamped %d ns before the clock was read before, %d ns after it was read after", before-stamp, stamp-after)
+		}
+		if late++; late%64 == 0 {
+			time.Sleep(100 * time.Microsecond) // another P
+		}
+	}
+	close(word)
+}
+
 func socketPair() (a, b net.Conn, err error) {
 	sockets, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 )
 
 // Fixed is a run of attributes that many spans have in common (what is true of a connection, say), written once in the
-// record's own layout, so that a span takes them all over in one copy. The zero value is empty. It holds no pointers, and only
-// attributes that are not dimensions of metrics.
+// record's own layout, so that a span takes them all over in one copy. The zero value is empty. It holds no pointers, and
+// either dimensions of metrics or other attributes, as its first one is.
 type Fixed struct {
 	size  uint32
+	keys  uint32 // bit by key: the dimensions that it holds
 	bytes [fixedSize]byte
 }
 
@@ -17,7 +18,7 @@ type Fixed struct {
 const fixedSize = 156
 
 // Clear empties it.
-func (f *Fixed) Clear() { f.size = 0 }
+func (f *Fixed) Clear() { f.size, f.keys = 0, 0 }
 
 // Empty says whether it holds nothing.
 func (f *Fixed) Empty() bool { return f.size == 0 }
@@ -40,7 +41,8 @@ func (f *Fixed) Int(k Key, v int64) bool {
 
 // reserve writes an item's head and zeroes its data with their padding; nil: no room.
 func (f *Fixed) reserve(kind uint32, k Key, size int) (data []byte) {
-	if k < firstNonMetricKey || size > len(f.bytes) {
+	dimension := k < firstNonMetricKey
+	if k == 0 || size > len(f.bytes) || f.size > 0 && dimension != (f.keys != 0) {
 		return nil
 	}
 	at, end := f.size, f.size+4+(uint32(size)+3)&^3
@@ -53,6 +55,9 @@ func (f *Fixed) reserve(kind uint32, k Key, size int) (data []byte) {
 		data[index] = 0
 	}
 	f.size = end
+	if dimension {
+		f.keys |= 1 << k
+	}
 	return data
 }
 
@@ -60,19 +65,51 @@ func (f *Fixed) reserve(kind uint32, k Key, size int) (data []byte) {
 //
 //go:norace
 func (s *Span) Fixed(f *Fixed) {
-	how := s.open(stateSampled)
+	kept := uint32(stateSampled)
+	if f.keys != 0 {
+		kept = stateLive
+	}
+	how := s.open(kept)
 	if how == shut {
 		return
 	}
+	limit := uint32(softLimit)
+	if s.state&stateSampled == 0 {
+		limit = countLimit
+	}
 	at := s.used
-	if end := at + f.size; end <= softLimit {
+	if end := at + f.size; end <= limit {
 		copy(unsafe.Slice((*byte)(unsafe.Add(s.entry, at)), f.size), f.bytes[:])
 		*(*uint32)(unsafe.Add(s.entry, end)) = 0 // pads the record to 8 bytes
 		s.used = end
+		s.keys |= f.keys
 		s.publishSize()
 	} else {
-		atomic.AddUint64(&control.cutAttributes, 1)
-		(*recordLayout)(s.entry).flags |= recordFlagCut
+		s.fixedCut(f, limit)
 	}
 	s.close(how)
+}
+
+// fixedCut sets those attributes of f, each as a whole, that find room.
+//
+//go:norace
+//go:noinline
+func (s *Span) fixedCut(f *Fixed, limit uint32) {
+	for at := uint32(0); at < f.size; {
+		item := unsafe.Pointer(&f.bytes[at])
+		size := itemSize(item)
+		if end := s.used + size; end <= limit {
+			memmove(unsafe.Add(s.entry, s.used), item, uintptr(size))
+			*(*uint32)(unsafe.Add(s.entry, end)) = 0
+			s.used = end
+			s.note(Key(*(*uint32)(item)))
+		} else {
+			atomic.AddUint64(&control.cutAttributes, 1)
+			if s.state&stateSampled != 0 {
+				(*recordLayout)(s.entry).flags |= recordFlagCut
+			}
+		}
+		at += size
+	}
+	s.publishSize()
 }

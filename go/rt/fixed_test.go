@@ -1,8 +1,10 @@
 package rt
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // What a Fixed holds arrives as if it had been set on each span, before and after other attributes.
@@ -41,12 +43,58 @@ func TestFixed(t *testing.T) {
 	}
 }
 
+// Dimensions arrive on spans that are only counted, too; there, each as a whole as far as there is room.
+func TestFixedDimensions(t *testing.T) {
+	for _, test := range []struct {
+		address string
+		counted []Key
+	}{
+		{"db.example", []Key{KeyDBSystemName, KeyServerAddressDimension, KeyServerPortDimension}},
+		{strings.Repeat("a", 112), []Key{KeyDBSystemName, KeyServerPortDimension}},
+	} {
+		var fixed Fixed
+		if !fixed.Str(KeyDBSystemName, "postgresql") || !fixed.Str(KeyServerAddressDimension, test.address) || !fixed.Int(KeyServerPortDimension, 5432) {
+			t.Fatal("no room")
+		}
+		drain(t)
+		span := Start(opInternal, nil)
+		span.Fixed(&fixed)
+		span.Replace(KeyDBSystemName, "mysql")
+		span.End()
+		got := one(t)
+		if system, _ := got.find(KeyDBSystemName); system.text != "mysql" {
+			t.Errorf("system %q", system.text)
+		}
+		if address, _ := got.find(KeyServerAddressDimension); address.text != test.address {
+			t.Errorf("address %q", address.text)
+		}
+
+		span = StartRemote(opInternal, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "")
+		span.Fixed(&fixed)
+		var keys []Key
+		for at := recordSize; at < span.used; at += itemSize(unsafe.Add(span.entry, at)) {
+			keys = append(keys, Key(*(*uint32)(unsafe.Add(span.entry, at))))
+		}
+		span.End()
+		if fmt.Sprint(keys) != fmt.Sprint(test.counted) {
+			t.Errorf("counted with %v", keys)
+		}
+	}
+}
+
 // It refuses what has no room and what would have to be a dimension, and is then as it was.
 func TestFixedRefuses(t *testing.T) {
 	var fixed Fixed
+	fixed.Str(KeyURLScheme, "http")
 	if fixed.Str(KeyHTTPRoute, "/r") {
-		t.Error("a dimension was taken")
+		t.Error("a dimension was taken among what is none")
 	}
+	fixed.Clear()
+	fixed.Str(KeyHTTPRoute, "/r")
+	if fixed.Str(KeyURLScheme, "http") || fixed.Str(0, "x") {
+		t.Error("what is no dimension was taken among dimensions")
+	}
+	fixed.Clear()
 	if fixed.Str(KeyURLScheme, strings.Repeat("x", fixedSize)) || fixed.Str(KeyURLScheme, strings.Repeat("x", 1<<16)) || !fixed.Empty() {
 		t.Error("more was taken than there is room for")
 	}

@@ -27,14 +27,34 @@ const (
 	UpDown InstrumentKind = instrumentUpDown
 	// Gauge is a number of which sums make no sense.
 	Gauge InstrumentKind = instrumentGauge
+	// Histogram counts numbers by their size.
+	Histogram InstrumentKind = instrumentHistogram
 )
 
 // About says what a series is.
 type About struct {
+	// Scope is its name; with a version or the URL of a schema, a line each.
 	Scope, Name, Unit, Description string
 	// Attributes are key=value, one a line.
 	Attributes string
+	// Types of the attributes, four bits each from the lowest; later ones are texts.
+	Types uint64
+	// Escaped says that in the attributes \\ stands for a backslash, \n for a line feed and \e for an equals sign in a key.
+	Escaped bool
 }
+
+// Types of attributes.
+const (
+	TextType  = instrumentTypeText
+	IntType   = instrumentTypeInt
+	FloatType = instrumentTypeFloat
+	BoolType  = instrumentTypeBool
+	// ListType is a list as JSON.
+	ListType = instrumentTypeList
+)
+
+// AboutLimit is how many bytes of text there is room for in all.
+const AboutLimit = int(unsafe.Sizeof(instrumentLayout{}.text))
 
 var (
 	// instruments is the instruments' region of the shared memory.
@@ -69,6 +89,31 @@ func NewHistogram(about *About, bounds []float64) *Instrument {
 	return newInstrument(instrumentHistogram, instrumentFlagFloat, about, bounds)
 }
 
+// NewSeries makes a series of a metric that is made by hand. They leave some of the table to others: nil is what there is when
+// the rest is full, unless it is the last one of its metric, which takes what finds no place.
+func NewSeries(kind InstrumentKind, observed, float, last bool, about *About, bounds []float64) *Instrument {
+	if instruments == nil {
+		return nil
+	}
+	if !last && (atomic.LoadUint32(&control.instrumentCount) >= seriesLimit || atomic.LoadUint32(&control.bucketCount) >= seriesBucketLimit) {
+		return nil
+	}
+	flags := uint32(0)
+	if observed {
+		flags |= instrumentFlagObserved
+	}
+	if float {
+		flags |= instrumentFlagFloat
+	}
+	return newInstrument(uint32(kind), flags, about, bounds)
+}
+
+// Where the series of metrics that are made by hand end.
+const (
+	seriesLimit       = instrumentCount * 3 / 4
+	seriesBucketLimit = instrumentBucketCount * 3 / 4
+)
+
 func newInstrument(kind, flags uint32, about *About, bounds []float64) *Instrument {
 	if instruments == nil {
 		return nil
@@ -95,6 +140,10 @@ func newInstrument(kind, flags uint32, about *About, bounds []float64) *Instrume
 	place.descriptionSize = uint8(put(within(about.Description, 127)))
 	place.scopeSize = uint8(put(within(about.Scope, 96)))
 	place.attributesSize = uint32(put(about.Attributes))
+	if about.Escaped {
+		flags |= instrumentFlagEscaped
+	}
+	place.types = about.Types
 	place.flags, place.value, place.start = flags, 0, uint64(nanotime())
 	made := &Instrument{place: place}
 	if count != 0 {
@@ -150,6 +199,16 @@ func (i *Instrument) Free() {
 	}
 }
 
+// Hide ends a series in which something may still be recorded: nobody sees it, and its place is not used again.
+func (i *Instrument) Hide() {
+	if i != nil {
+		atomic.StoreUint32(&i.place.state, hidden)
+	}
+}
+
+// hidden is no kind of instrument.
+const hidden = 0xff
+
 // Set sets the number.
 //
 //go:norace
@@ -168,29 +227,54 @@ func (i *Instrument) Add(value int64) {
 	}
 }
 
-// Record adds a duration (ns) to a histogram of seconds.
+// SetFloat sets the number of a series of floats.
 //
 //go:norace
-func (i *Instrument) Record(nanoseconds int64) {
+func (i *Instrument) SetFloat(value float64) {
+	if i != nil {
+		atomic.StoreUint64(&i.place.value, *(*uint64)(unsafe.Pointer(&value)))
+	}
+}
+
+// AddFloat adds to the number of a series of floats.
+//
+//go:norace
+func (i *Instrument) AddFloat(value float64) {
 	if i == nil {
 		return
 	}
-	if nanoseconds < 0 {
-		nanoseconds = 0
-	}
-	seconds := float64(nanoseconds) / 1e9
-	bucket := 0
-	for bucket < len(i.buckets)-1 && seconds > *(*float64)(unsafe.Pointer(&i.buckets[bucket].bound)) {
-		bucket++
-	}
-	atomic.AddUint64(&i.buckets[bucket].count, 1)
 	for {
 		old := atomic.LoadUint64(&i.place.value)
-		sum := *(*float64)(unsafe.Pointer(&old)) + seconds
+		sum := *(*float64)(unsafe.Pointer(&old)) + value
 		if atomic.CompareAndSwapUint64(&i.place.value, old, *(*uint64)(unsafe.Pointer(&sum))) {
 			return
 		}
 	}
+}
+
+// Record adds a duration (ns) to a histogram of seconds.
+//
+//go:norace
+func (i *Instrument) Record(nanoseconds int64) {
+	if nanoseconds < 0 {
+		nanoseconds = 0
+	}
+	i.RecordFloat(float64(nanoseconds) / 1e9)
+}
+
+// RecordFloat adds a number to a histogram.
+//
+//go:norace
+func (i *Instrument) RecordFloat(value float64) {
+	if i == nil {
+		return
+	}
+	bucket := 0
+	for bucket < len(i.buckets)-1 && value > *(*float64)(unsafe.Pointer(&i.buckets[bucket].bound)) {
+		bucket++
+	}
+	atomic.AddUint64(&i.buckets[bucket].count, 1)
+	i.AddFloat(value)
 }
 
 // Now is the time of the clock that Record's durations are differences of.

@@ -91,14 +91,21 @@ const (
 	logItemFunction        = 0x9
 	logItemFile            = 0xa
 	logItemLine            = 0xb
-	instrumentCount        = 0x400
-	instrumentBucketCount  = 0x2000
+	logItemEventName       = 0xc
+	instrumentCount        = 0x1000
+	instrumentBucketCount  = 0x10000
 	instrumentCounter      = 0x1
 	instrumentUpDown       = 0x2
 	instrumentGauge        = 0x3
 	instrumentHistogram    = 0x4
 	instrumentFlagFloat    = 0x1
 	instrumentFlagObserved = 0x2
+	instrumentFlagEscaped  = 0x4
+	instrumentTypeText     = 0x0
+	instrumentTypeInt      = 0x1
+	instrumentTypeFloat    = 0x2
+	instrumentTypeBool     = 0x3
+	instrumentTypeList     = 0x4
 )
 
 // Upper bounds of the duration histograms, ns.
@@ -789,8 +796,10 @@ type instrumentLayout struct {
 	buckets         uint32 // number of its first bucket
 	bucketCount     uint32 // its buckets
 	uses            uint32 // how often the place was used; the program's own
-	_               [20]byte
-	text            [384]byte // name, unit, description, scope, attributes (`key=value`, one a line), one after the other
+	_               [4]byte
+	types           uint64 // INSTRUMENT_TYPE_* of its attributes, four bits each from the lowest; later ones are texts
+	_               [8]byte
+	text            [384]byte // name, unit, description, scope (its name; with a version or a schema URL: a line each), attributes (`key=value`, one a line), one after the other
 }
 
 // The build fails here when Go lays instrumentLayout out differently.
@@ -807,6 +816,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.attributesSize)-28]
 var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.buckets)-32]
 var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.bucketCount)-36]
 var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.uses)-40]
+var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.types)-48]
 var _ = [1]struct{}{}[unsafe.Offsetof(instrumentLayout{}.text)-64]
 
 // bucketLayout: one bucket of an instrument's histogram; the last one has no bound.

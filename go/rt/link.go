@@ -38,6 +38,11 @@ func runtime_monitor(heartbeat *uint64, read func()) bool
 //go:linkname runtime_readMetrics runtime/metrics.runtime_readMetrics
 func runtime_readMetrics(samples unsafe.Pointer, size, capacity int)
 
+// runtime_count lets the runtime take the moments of Go's waits from the processor's counter, in place of nanotime.
+//
+//go:linkname runtime_count
+func runtime_count()
+
 // runtime_library says whether this is a library in somebody else's program.
 //
 //go:linkname runtime_library
@@ -67,7 +72,7 @@ type slot struct {
 	context unsafe.Pointer // *Span: the context record; newproc1 copies it to the new goroutine and marks it captured
 	index   uint32         // account index; 0: none yet; belongs to the g struct for good
 	on      uint32         // not 0: the runtime adds up this goroutine's waits
-	stamp   int64          // time of the last change of state
+	stamp   int64          // nanotime of the last change of state, to within some 100 ns
 	ns      [9]int64       // nanoseconds waited, by class; see goParts
 	exit    int64          // what os.Exit was called with
 	coro    unsafe.Pointer // the runtime's

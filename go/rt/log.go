@@ -213,6 +213,15 @@ func (l *Log) ObservedAgo(ago int64) {
 	}
 }
 
+// Event says that the record is an event of that name.
+//
+//go:norace
+func (l *Log) Event(name string) {
+	if l != nil && name != "" {
+		l.item(logItemEventName, nil, "", stringPointer(name), uint32(len(name)))
+	}
+}
+
 // Body adds text to the body, up to LOG_BODY_LIMIT.
 //
 //go:norace

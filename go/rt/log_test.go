@@ -57,7 +57,7 @@ func parseLog(t testing.TB, bytes []byte) *logRecord {
 			break
 		}
 		kind, size, named := head>>28, head>>16&itemLimit, head&0xffff
-		if kind == 0 || kind > logItemLine || at+4+size > result.size || named > size {
+		if kind == 0 || kind > logItemEventName || at+4+size > result.size || named > size {
 			t.Fatalf("damaged item %#x at %d of %d", head, at, result.size)
 		}
 		data := bytes[at+4 : at+4+size]

@@ -164,6 +164,9 @@ func fileSize(count uint32) uintptr { return instrumentsAt(count) + instrumentsB
 
 // describeGoroutines tells the kernel half where the account of the running goroutine is. Without that it stays off.
 func describeGoroutines(header *headerLayout) {
+	if clockIsCounter() {
+		runtime_count()
+	}
 	slotOffset, gm, _, curg, firstG0, _ := runtime_offsets()
 	header.gMOffset = uint32(gm)
 	header.mCurgOffset = uint32(curg)

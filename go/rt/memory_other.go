@@ -19,3 +19,5 @@ func disownRings() {}
 func executableName() string { return "" }
 
 func threadLocalG(uintptr) (offset int64, found bool) { return 0, false }
+
+func clockIsCounter() bool { return false }

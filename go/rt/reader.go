@@ -282,6 +282,7 @@ const (
 	LogItemFunction     = logItemFunction
 	LogItemFile         = logItemFile
 	LogItemLine         = logItemLine
+	LogItemEventName    = logItemEventName
 )
 
 // FirstLogItem is where a log record's items begin.

@@ -49,7 +49,11 @@ func newClient(c *config) *client {
 	if c.json {
 		kind = "application/json"
 	}
-	head := "POST " + c.path + " HTTP/1.1\r\nHost: " + c.host + "\r\nContent-Type: " + kind + "\r\n"
+	target, forProxy := c.path, ""
+	if c.proxy != nil && !c.https {
+		target, forProxy = c.url(), c.proxy.authorization
+	}
+	head := "POST " + target + " HTTP/1.1\r\nHost: " + c.host + "\r\nContent-Type: " + kind + "\r\n" + forProxy
 	if c.gzip {
 		head += "Content-Encoding: gzip\r\n"
 	}
@@ -101,7 +105,7 @@ func (c *client) attempt(body []byte, deadline time.Time) (answer reply, failure
 	request := net.Buffers{append(strconv.AppendInt(append([]byte(nil), c.head...), int64(len(body)), 10), "\r\n\r\n"...), body}
 	_, written := request.WriteTo(c.connection)
 	// An early refusal may have been sent before all was written.
-	answer, failure = readReply(c.reader)
+	answer, failure = readReply(c.reader, false)
 	if failure != nil && written != nil {
 		failure = written
 	}
@@ -114,35 +118,40 @@ func (c *client) attempt(body []byte, deadline time.Time) (answer reply, failure
 
 func (c *client) connect(deadline time.Time) error {
 	c.dialer.Deadline = deadline
-	connection, failure := c.dialer.Dial("tcp", c.config.address)
-	if failure != nil {
-		return failure
+	address := c.config.address
+	if c.config.proxy != nil {
+		address = c.config.proxy.address
 	}
-	if c.config.https {
-		connection.SetDeadline(deadline)
-		if connection, failure = c.secure(connection); failure != nil {
-			return failure
+	connection, failure := c.dialer.Dial("tcp", address)
+	if failure == nil && c.config.proxy != nil {
+		connection, failure = c.throughProxy(connection, deadline)
+	}
+	if failure == nil && c.config.https {
+		settings := &tls.Config{}
+		if failure = c.addCertificates(settings); failure == nil {
+			connection, failure = secure(connection, settings, c.config.address, deadline)
 		}
+	}
+	if failure != nil {
+		if connection != nil {
+			connection.Close()
+		}
+		return failure
 	}
 	c.connection, c.reader = connection, bufio.NewReaderSize(connection, lineLimit)
 	return nil
 }
 
-// secure does the TLS handshake. The files are read for each connection: certificates are renewed.
-func (c *client) secure(plain net.Conn) (net.Conn, error) {
-	host, _, _ := net.SplitHostPort(c.config.address)
-	settings := &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
-	failure := c.addCertificates(settings)
-	if failure == nil {
-		secured := tls.Client(plain, settings)
-		if failure = secured.Handshake(); failure == nil {
-			return secured, nil
-		}
-	}
-	plain.Close()
-	return nil, failure
+// secure does the TLS handshake with who is at the address. The connection is never nil.
+func secure(plain net.Conn, settings *tls.Config, address string, deadline time.Time) (net.Conn, error) {
+	plain.SetDeadline(deadline)
+	settings.ServerName, _, _ = net.SplitHostPort(address)
+	settings.NextProtos = []string{"http/1.1"}
+	secured := tls.Client(plain, settings)
+	return secured, secured.Handshake()
 }
 
+// addCertificates reads the files, for each connection: certificates are renewed.
 func (c *client) addCertificates(settings *tls.Config) error {
 	if file := c.config.certificate; file != "" {
 		text, failure := os.ReadFile(file)
@@ -169,7 +178,8 @@ func (c *client) close() {
 	}
 }
 
-func readReply(from *bufio.Reader) (answer reply, failure error) {
+// readReply reads an answer. What agrees to be a tunnel has no body.
+func readReply(from *bufio.Reader, tunnel bool) (answer reply, failure error) {
 	limited := headLimit
 	line := func() (string, error) {
 		text, failure := from.ReadSlice('\n')
@@ -215,7 +225,7 @@ func readReply(from *bufio.Reader) (answer reply, failure error) {
 				answer.retryAfter = parseRetryAfter(value, time.Now())
 			}
 		}
-		if answer.status >= 200 {
+		if answer.status >= 200 && !(tunnel && answer.status < 300) {
 			answer.readBody(from, length, chunked, line)
 		}
 	}

@@ -37,7 +37,7 @@ func TestReplies(t *testing.T) {
 		"nothing":          {"", 0, "", false},
 		"nothing but ends": {"\r\n\r\n", 0, "", false},
 	} {
-		answer, failure := readReply(bufio.NewReaderSize(strings.NewReader(is.text), lineLimit))
+		answer, failure := readReply(bufio.NewReaderSize(strings.NewReader(is.text), lineLimit), false)
 		if is.status == 0 {
 			if failure == nil {
 				t.Errorf("%s is an answer: %+v", name, answer)
@@ -55,7 +55,7 @@ func FuzzReply(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
 	f.Add("HTTP/1.1 503 Later\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\nhi")
 	f.Fuzz(func(t *testing.T, text string) {
-		answer, failure := readReply(bufio.NewReaderSize(strings.NewReader(text), lineLimit))
+		answer, failure := readReply(bufio.NewReaderSize(strings.NewReader(text), lineLimit), false)
 		if failure == nil && (answer.status < 200 || len(answer.body) > 2*bodyLimit || answer.retryAfter < 0) {
 			t.Errorf("%+v", answer)
 		}

@@ -15,6 +15,7 @@ type config struct {
 	address string // host and port to connect to
 	host    string // as it stands in the header
 	path    string
+	proxy   *proxy // nil: there is none
 	headers []header
 	json    bool
 	gzip    bool
@@ -86,6 +87,7 @@ func readConfig(getenv func(string) string, signal telemetry) *config {
 	if !c.readAddress(r, address, own, grpc) {
 		return nil
 	}
+	c.readProxy(r)
 	c.readHeaders(r, "OTEL_EXPORTER_OTLP_HEADERS")
 	c.readHeaders(r, "OTEL_EXPORTER_OTLP_"+r.word+"_HEADERS")
 	switch name, value := r.either("COMPRESSION"); value {

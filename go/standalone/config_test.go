@@ -177,3 +177,52 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// Who stands between is who net/http would ask.
+func TestProxies(t *testing.T) {
+	for _, is := range []struct {
+		endpoint  string
+		variables []string
+		address   string // of the proxy; empty: there is none
+	}{
+		{"http://collector:4318", nil, ""},
+		{"http://collector:4318", []string{"HTTP_PROXY", "http://proxy:3128"}, "proxy:3128"},
+		{"http://collector:4318", []string{"http_proxy", "proxy"}, "proxy:80"},
+		{"http://collector:4318", []string{"HTTPS_PROXY", "http://proxy:3128"}, ""},
+		{"https://collector:4318", []string{"HTTPS_PROXY", "https://proxy"}, "proxy:443"},
+		{"https://collector:4318", []string{"HTTP_PROXY", "http://proxy:3128"}, ""},
+		{"http://collector:4318", []string{"HTTP_PROXY", "http://proxy:3128", "REQUEST_METHOD", "GET"}, ""},
+		{"http://collector:4318", []string{"HTTP_PROXY", "socks5://proxy:3128"}, ""},
+		{"http://localhost:4318", []string{"HTTP_PROXY", "http://proxy:3128"}, ""},
+		{"http://127.1.2.3:4318", []string{"HTTP_PROXY", "http://proxy:3128"}, ""},
+		{"http://[::1]:4318", []string{"HTTP_PROXY", "http://proxy:3128"}, ""},
+		{"http://collector:4318", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "*"}, ""},
+		{"http://a.example.com", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "other, Example.com"}, ""},
+		{"http://a.example.com", []string{"HTTP_PROXY", "http://proxy:3128", "no_proxy", "*.example.com"}, ""},
+		{"http://example.com", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", ".example.com"}, "proxy:3128"},
+		{"http://anexample.com", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "example.com"}, "proxy:3128"},
+		{"http://example.com", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "example.com:80"}, ""},
+		{"http://example.com", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "example.com:81"}, "proxy:3128"},
+		{"http://10.1.2.3", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "10.0.0.0/8"}, ""},
+		{"http://11.1.2.3", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "10.0.0.0/8,11.1.2.4"}, "proxy:3128"},
+		{"http://[fd00::1]:80", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", "[fd00::1]:80"}, ""},
+		{"http://collector", []string{"HTTP_PROXY", "http://proxy:3128", "NO_PROXY", ",, "}, "proxy:3128"},
+	} {
+		config := readConfig(environment(append(is.variables, "OTEL_EXPORTER_OTLP_ENDPOINT", is.endpoint)...), signalTraces)
+		address := ""
+		if config.proxy != nil {
+			address = config.proxy.address
+		}
+		if address != is.address {
+			t.Errorf("%s with %q: %q instead of %q", is.endpoint, is.variables, address, is.address)
+		}
+	}
+	config := readConfig(environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector", "HTTP_PROXY", "http://me:pass@proxy:1"), signalTraces)
+	if config.proxy.authorization != "Proxy-Authorization: Basic bWU6cGFzcw==\r\n" {
+		t.Error(config.proxy.authorization)
+	}
+	config = readConfig(environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector", "HTTP_PROXY", "socks5://secret@proxy:1"), signalTraces)
+	if len(config.warnings) != 1 || strings.Contains(config.warnings[0], "secret") {
+		t.Errorf("%q", config.warnings)
+	}
+}

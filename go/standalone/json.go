@@ -241,6 +241,9 @@ func (e *LogEncoder) appendJSON(to []byte, record rt.LogRecord, severityText []b
 	if len(severityText) > 0 {
 		to = appendQuoted(append(to, `,"severityText":`...), severityText)
 	}
+	if len(e.event) > 0 {
+		to = appendQuoted(append(to, `,"eventName":`...), e.event)
+	}
 	if len(e.body) > 0 {
 		to = append(appendQuoted(append(to, `,"body":{"stringValue":`...), e.body), '}')
 	}

@@ -16,6 +16,7 @@ type LogEncoder struct {
 	attributes []attribute
 	place      []attribute // where in the program it was written
 	body       []byte
+	event      []byte // its name
 	members    []byte // an object as JSON text
 	omitted    [][]byte
 	reader     jsonReader
@@ -68,6 +69,7 @@ func (e *LogEncoder) library(number uint32) int {
 // gather goes through a record's items once.
 func (e *LogEncoder) gather(record rt.LogRecord) (severityText []byte) {
 	e.attributes, e.place, e.body, e.members, e.omitted = e.attributes[:0], e.place[:0], e.body[:0], e.members[:0], e.omitted[:0]
+	e.event = nil
 	e.reader.values = e.reader.values[:0]
 	for at := rt.FirstLogItem; ; {
 		item, next := record.ItemAt(at)
@@ -95,6 +97,8 @@ func (e *LogEncoder) gather(record rt.LogRecord) (severityText []byte) {
 			e.body = append(e.body, data...)
 		case item.Kind == rt.LogItemSeverityText:
 			severityText = validBytes(data)
+		case item.Kind == rt.LogItemEventName:
+			e.event = validBytes(data)
 		case item.Kind == rt.LogItemFunction:
 			e.place = append(e.place, attribute{key: e.function, kind: rt.ItemString, text: validBytes(data)})
 		case item.Kind == rt.LogItemFile:
@@ -202,5 +206,5 @@ func (e *LogEncoder) appendProtobuf(to []byte, record rt.LogRecord, severityText
 		to = binary.LittleEndian.AppendUint32(appendTag(to, 8, wireFixed32), uint32(record.TraceFlags()))
 		to = appendField(appendField(to, 9, traceID), 10, spanID)
 	}
-	return appendFixed64(to, 11, observed)
+	return appendText(appendFixed64(to, 11, observed), 12, e.event)
 }

@@ -1,8 +1,6 @@
 package standalone
 
 import (
-	"bytes"
-	"compress/gzip"
 	"os"
 	"strconv"
 	"time"
@@ -173,23 +171,4 @@ func (l *lane) sleep(pause time.Duration, limit time.Time) bool {
 	}
 	<-timer.C
 	return true
-}
-
-// packer compresses. Fast: on the way to a collector, the processor costs more than the bytes.
-type packer struct {
-	writer *gzip.Writer
-	buffer bytes.Buffer
-}
-
-// pack returns the compressed body, which is good until the next call.
-func (p *packer) pack(body []byte) []byte {
-	p.buffer.Reset()
-	if p.writer == nil {
-		p.writer, _ = gzip.NewWriterLevel(&p.buffer, gzip.BestSpeed)
-	} else {
-		p.writer.Reset(&p.buffer)
-	}
-	p.writer.Write(body)
-	p.writer.Close()
-	return p.buffer.Bytes()
 }

@@ -548,7 +548,7 @@ func pair(t *testing.T, folder, name string, authority *tls.Certificate) (certif
 	}
 	is := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: authority == nil,
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{name}, BasicConstraintsValid: true, IsCA: authority == nil,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	signer, by := is, any(private)
@@ -599,6 +599,158 @@ func TestTLS(t *testing.T) {
 			}
 			expected := map[string]int{}
 			if world.arrives {
+				expected["finished"] = 2
+			}
+			s.expect(t, expected)
+		})
+	}
+}
+
+// The same of an agent's exporter, which says in a line what is wrong.
+func TestTLSOfAnAgent(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("agents are for Linux")
+	}
+	folder := t.TempDir()
+	authorityFile, _, authority := pair(t, folder, "authority", nil)
+	otherFile, _, other := pair(t, folder, "other", nil)
+	_, _, server := pair(t, folder, "server", &authority)
+	clientFile, clientKey, _ := pair(t, folder, "client", &authority)
+	strangerFile, strangerKey, _ := pair(t, folder, "stranger", &other)
+	empty := filepath.Join(folder, "empty.pem")
+	os.WriteFile(empty, nil, 0o600)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(authority.Leaf)
+	trust := "OTEL_EXPORTER_OTLP_CERTIFICATE=" + authorityFile
+	own := func(certificate, key string) []string {
+		return []string{trust, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + certificate, "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key}
+	}
+	for _, world := range []struct {
+		name        string
+		environment []string
+		asks        tls.ClientAuthType
+		code        int
+		complaint   string // empty: all arrives; where files cannot be used, the program is not started
+	}{
+		{"trusted", []string{trust}, tls.NoClientCert, 7, ""},
+		{"both sides", own(clientFile, clientKey), tls.RequireAndVerifyClientCert, 7, ""},
+		{"untrusted", nil, tls.NoClientCert, 7, "invalid peer certificate: UnknownIssuer"},
+		{"another authority", []string{"OTEL_EXPORTER_OTLP_CERTIFICATE=" + otherFile}, tls.NoClientCert, 7, "invalid peer certificate"},
+		{"no client certificate", []string{trust}, tls.RequireAndVerifyClientCert, 7, "it may want a certificate of ours (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"},
+		{"a stranger's certificate", own(strangerFile, strangerKey), tls.RequireAndVerifyClientCert, 7, "or not accept the one that it got"},
+		{"another key", own(clientFile, strangerKey), tls.RequireAndVerifyClientCert, 1, "keys may not be consistent"},
+		{"no such file", []string{trust + ".not"}, tls.NoClientCert, 1, authorityFile + ".not"},
+		{"an empty file", []string{"OTEL_EXPORTER_OTLP_CERTIFICATE=" + empty}, tls.NoClientCert, 1, "there is no certificate in it"},
+	} {
+		t.Run(world.name, func(t *testing.T) {
+			s := newSink(t)
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: world.asks, ClientCAs: trusted}
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			run := exec.Command(tandem(), "run", "--no-ui", "--no-kernel", "--", filepath.Join(programs, "program"), "exit", "2")
+			run.Env = append(append(os.Environ(), world.environment...), to(s), "OTEL_METRICS_EXPORTER=none", "TANDEM_STORE="+filepath.Join(t.TempDir(), "store"))
+			var stderr bytes.Buffer
+			run.Stderr = &stderr
+			run.Run()
+			words := stderr.String()
+			isClear := strings.Contains(words, world.complaint) && strings.Contains(words, "warning: ") == (world.complaint != "" && world.code == 7)
+			if code := run.ProcessState.ExitCode(); code != world.code || !isClear {
+				t.Errorf("code %d\n%s", code, words)
+			}
+			expected := map[string]int{}
+			if world.complaint == "" {
+				expected["finished"] = 2
+			}
+			s.expect(t, expected)
+		})
+	}
+}
+
+// through is a proxy that connects to one address, whoever is asked for, and remembers what was.
+type through struct {
+	to    string
+	lock  sync.Mutex
+	asked []string
+}
+
+func (p *through) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.lock.Lock()
+	p.asked = append(p.asked, r.Method+" "+r.URL.String()+" "+r.Host+" "+r.Header.Get("Proxy-Authorization"))
+	p.lock.Unlock()
+	if r.Header.Get("Proxy-Authorization") == "" {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	if r.Method != http.MethodConnect {
+		r.URL.Host, r.RequestURI = p.to, ""
+		r.Header.Del("Proxy-Authorization")
+		answer, failure := http.DefaultTransport.RoundTrip(r)
+		if failure != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer answer.Body.Close()
+		w.WriteHeader(answer.StatusCode)
+		io.Copy(w, answer.Body)
+		return
+	}
+	up, failure := net.Dial("tcp", p.to)
+	if failure != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	down, _, failure := w.(http.Hijacker).Hijack()
+	if failure != nil {
+		panic(failure)
+	}
+	io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
+	go func() { io.Copy(up, down); up.Close() }()
+	io.Copy(down, up)
+	down.Close()
+}
+
+// Through a proxy: requests as they are, and TLS in a tunnel; one that wants to know who asks says so.
+func TestProxies(t *testing.T) {
+	folder := t.TempDir()
+	authorityFile, _, authority := pair(t, folder, "authority", nil)
+	_, _, server := pair(t, folder, "collector.invalid", &authority)
+	trust := "OTEL_EXPORTER_OTLP_CERTIFICATE=" + authorityFile
+	for _, world := range []struct {
+		name, scheme, user string
+		asked, complaint   string
+	}{
+		{"http", "http", "me:pass@", "POST http://collector.invalid:4318/v1/traces collector.invalid:4318 Basic bWU6cGFzcw==", ""},
+		{"https", "https", "me:pass@", "CONNECT //collector.invalid:4318 collector.invalid:4318 Basic bWU6cGFzcw==", ""},
+		{"https, refused", "https", "", "CONNECT //collector.invalid:4318 collector.invalid:4318 ", "answers with status 407"},
+		{"http, refused", "http", "", "POST http://collector.invalid:4318/v1/traces collector.invalid:4318 ", "answers with status 407"},
+	} {
+		t.Run(world.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSink(t)
+			if world.scheme == "https" {
+				s.TLS = &tls.Config{Certificates: []tls.Certificate{server}}
+				s.StartTLS()
+			} else {
+				s.Start()
+			}
+			between := &through{to: s.Listener.Addr().String()}
+			p := httptest.NewServer(between)
+			defer p.Close()
+			environment := []string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT=" + world.scheme + "://collector.invalid:4318", trust,
+				strings.ToUpper(world.scheme) + "_PROXY=http://" + world.user + p.Listener.Addr().String(),
+			}
+			left := begin(t, environment, "program", "exit", "2").end(t)
+			if left.code != 7 || (left.stderr == "") != (world.complaint == "") || !strings.Contains(left.stderr, world.complaint) {
+				t.Errorf("%+v", left)
+			}
+			between.lock.Lock()
+			defer between.lock.Unlock()
+			if len(between.asked) == 0 || between.asked[0] != world.asked {
+				t.Errorf("%q instead of %q", between.asked, world.asked)
+			}
+			expected := map[string]int{}
+			if world.complaint == "" {
 				expected["finished"] = 2
 			}
 			s.expect(t, expected)

@@ -422,15 +422,21 @@ impl<'a> Noted<'a> {
         let mut fault = |cause| *faults.entry(cause).or_default() += 1;
         let mut is_inside = false; // of an event or a link
         let mut items = record.items();
-        for item in items.by_ref() {
-            match item {
-                Item::Attribute(key, value) => {
-                    if !keys.learn(key) {
-                        fault("unknown_key");
-                    } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
-                        noted.note(key, value);
-                    }
+        loop {
+            if let Some((key, value)) = items.next_attribute() {
+                if !keys.learn(key) {
+                    fault("unknown_key");
+                } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
+                    noted.note(key, value);
                 }
+                if let Some(value) = budget.admit_attribute(value) {
+                    encoder.attribute(key, value, &keys.known);
+                }
+                continue;
+            }
+            let Some(item) = items.next() else { break };
+            match item {
+                Item::Attribute(..) => {} // has been taken
                 Item::Name(name) => noted.name = Some(name),
                 Item::StatusMessage(message) => noted.status_message = message,
                 Item::Tracestate(tracestate) => noted.tracestate = tracestate,
@@ -449,6 +455,9 @@ impl<'a> Noted<'a> {
                 Item::Dropped { attributes, events, links } => noted.dropped = [attributes, events, links],
             }
             if let Some(item) = budget.admit(item) {
+                if matches!(item, Item::EventEnd) {
+                    encoder.dropped_inside(budget.inner_dropped);
+                }
                 encoder.item(&item, &keys.known);
             }
         }
@@ -458,7 +467,11 @@ impl<'a> Noted<'a> {
         // The rest of wall time was spent computing, but only when everything else was measured.
         if record.has(RECORD_FLAG_GO_PARTS) && record.has(RECORD_FLAG_KERNEL_PARTS) {
             noted.parts.set(ON_CPU, 0);
-            noted.parts.set(ON_CPU, wall.saturating_sub(noted.parts.sum()));
+            let waited = noted.parts.sum();
+            noted.parts.set(ON_CPU, wall.saturating_sub(waited));
+            if (1..=CLOCKS_APART).contains(&waited.saturating_sub(wall)) {
+                noted.parts.shorten_longest(waited - wall);
+            }
         }
         noted
     }
@@ -486,6 +499,10 @@ impl<'a> Noted<'a> {
 }
 
 const ON_CPU: usize = 0;
+
+/// Go's waits are timed by the processor's counter, the span by the clock: a span that only waited may have waited longer
+/// than it took, by no more than this (ns).
+const CLOCKS_APART: u64 = 2_000;
 
 /// The parts of Go's half and of the kernel's half, a bit each.
 const GO_PARTS: u32 = parts_of(true);

@@ -1,4 +1,4 @@
-//! Metrics that programs keep themselves: the Go runtime's, those of connection pools.
+//! Metrics that programs keep themselves: the Go runtime's, those of connection pools, those made by hand.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use deliver::metrics::{Metric, Origin, Point};
 use deliver::otlp::encode::UnixNanos;
 use model::{Resource, Value};
-use record::{Instrument, InstrumentKind, InstrumentValue, MonotonicNanos};
+use record::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue, MonotonicNanos};
 
 /// The metrics of one program. `time` says when a number was so, by whether it is observed; `start` is the wall clock.
 pub(crate) fn metrics(
@@ -16,14 +16,16 @@ pub(crate) fn metrics(
     time: impl Fn(bool) -> UnixNanos,
     start: impl Fn(MonotonicNanos) -> UnixNanos,
 ) -> Vec<Metric> {
-    let mut metrics: BTreeMap<(String, String), (Metric, BTreeMap<String, Point>)> = BTreeMap::new();
+    let mut metrics: BTreeMap<[String; 4], (Metric, BTreeMap<String, Point>)> = BTreeMap::new();
     for instrument in instruments {
         let mut attributes: Vec<(String, Value)> =
-            instrument.attributes.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+            instrument.attributes.into_iter().map(|(key, attribute)| (key, value(attribute))).collect();
         attributes.sort_by(|(left, _), (right, _)| left.cmp(right));
         let metric = || Metric {
             origin: Origin::Process(Arc::clone(resource)),
             scope: instrument.scope.clone(),
+            scope_version: instrument.scope_version.clone(),
+            schema_url: instrument.schema_url.clone(),
             name: instrument.name.clone(),
             unit: instrument.unit.clone(),
             description: instrument.description.clone(),
@@ -32,10 +34,16 @@ pub(crate) fn metrics(
             points: Vec::new(),
         };
         let (metric, points) = metrics
-            .entry((instrument.name.clone(), instrument.scope.clone()))
+            .entry(
+                [&instrument.name, &instrument.scope, &instrument.scope_version, &instrument.schema_url]
+                    .map(String::clone),
+            )
             .or_insert_with(|| (metric(), BTreeMap::new()));
         if metric.kind != instrument.kind {
             continue; // one name, two meanings
+        }
+        if metric.description.is_empty() {
+            metric.description = instrument.description; // only some of its series say it
         }
         let point = Point {
             start: start(instrument.start),
@@ -51,6 +59,16 @@ pub(crate) fn metrics(
         }
     }
     metrics.into_values().map(|(metric, points)| Metric { points: points.into_values().collect(), ..metric }).collect()
+}
+
+fn value(attribute: InstrumentAttribute) -> Value {
+    match attribute {
+        InstrumentAttribute::Text(text) => Value::String(text),
+        InstrumentAttribute::Int(number) => Value::Int(number),
+        InstrumentAttribute::Float(number) => Value::Float(number),
+        InstrumentAttribute::Bool(truth) => Value::Bool(truth),
+        InstrumentAttribute::List(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    }
 }
 
 fn add(into: &mut Point, more: Point, kind: InstrumentKind) {

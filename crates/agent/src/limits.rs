@@ -55,7 +55,7 @@ impl Limits {
 
     /// For a new span.
     pub fn budget(self) -> Budget {
-        Budget { left: self, inside: Inside::Span, inner_attributes: 0, dropped: [0; 3] }
+        Budget { left: self, inside: Inside::Span, inner_attributes: 0, dropped: [0; 3], inner_dropped: 0 }
     }
 }
 
@@ -68,6 +68,8 @@ pub struct Budget {
     inner_attributes: u32,
     /// Attributes, events and links that were left out.
     pub dropped: [u32; 3],
+    /// Attributes of the event or link that is open, or was last, that were left out.
+    pub inner_dropped: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,22 +86,8 @@ impl Budget {
     #[inline]
     pub fn admit<'a>(&mut self, item: Item<'a>) -> Option<Item<'a>> {
         match item {
-            Item::Attribute(..) | Item::AnyAttribute(..) => {
-                let left = match self.inside {
-                    Inside::Span => &mut self.left.attributes,
-                    Inside::Inner => &mut self.inner_attributes,
-                    Inside::Dropped => return None,
-                };
-                if *left == 0 {
-                    self.dropped[0] += u32::from(self.inside == Inside::Span);
-                    return None;
-                }
-                *left -= 1;
-                match item {
-                    Item::Attribute(key, value) => Some(Item::Attribute(key, self.shorten(value))),
-                    other => Some(other), // whose length the program has bounded itself
-                }
-            }
+            Item::Attribute(key, value) => self.admit_attribute(value).map(|value| Item::Attribute(key, value)),
+            Item::AnyAttribute(..) => self.takes_attribute().then_some(item), // whose length the program has bounded itself
             Item::Event(..) | Item::NamedEvent(..) => {
                 let admitted = take(&mut self.left.events, &mut self.dropped[1]);
                 self.enter(admitted, self.left.event_attributes).then_some(item)
@@ -123,18 +111,40 @@ impl Budget {
         }
     }
 
+    /// The value of an attribute as the limits let it pass; `None`: not at all.
+    #[inline]
+    pub fn admit_attribute<'a>(&mut self, value: Value<'a>) -> Option<Value<'a>> {
+        if !self.takes_attribute() {
+            return None;
+        }
+        match (value, self.left.text) {
+            (Value::String(text), Some(limit)) if text.len() > limit => {
+                Some(Value::String(&text[..end_of(text, limit)]))
+            }
+            _ => Some(value),
+        }
+    }
+
+    #[inline]
+    fn takes_attribute(&mut self) -> bool {
+        let left = match self.inside {
+            Inside::Span => &mut self.left.attributes,
+            Inside::Inner => &mut self.inner_attributes,
+            Inside::Dropped => return false,
+        };
+        let some = *left > 0;
+        *left -= u32::from(some);
+        let dropped = if self.inside == Inside::Span { &mut self.dropped[0] } else { &mut self.inner_dropped };
+        *dropped += u32::from(!some);
+        some
+    }
+
     /// What follows, until its end, belongs to an event or a link, or to none.
     fn enter(&mut self, admitted: bool, attributes: u32) -> bool {
         self.inside = if admitted { Inside::Inner } else { Inside::Dropped };
         self.inner_attributes = attributes;
+        self.inner_dropped = 0;
         admitted
-    }
-
-    fn shorten<'a>(&self, value: Value<'a>) -> Value<'a> {
-        match (value, self.left.text) {
-            (Value::String(text), Some(limit)) if text.len() > limit => Value::String(&text[..end_of(text, limit)]),
-            _ => value,
-        }
     }
 }
 
@@ -215,9 +225,12 @@ mod tests {
         let mut budget = Limits { links: 1, event_attributes: 0, link_attributes: 1, ..Limits::default() }.budget();
         let link = Item::OpenLink { trace_id: [1; 16], span_id: [1; 8], flags: 0, tracestate: b"" };
         let number = Item::Attribute(1, Value::Int(1));
-        let sent = [link, number, number, Item::EventEnd, link, number, Item::EventEnd, number];
+        let sent = [link, number, number, Item::EventEnd];
         let admitted: Vec<bool> = sent.into_iter().map(|item| budget.admit(item).is_some()).collect();
-        assert_eq!(admitted, [true, true, false, true, false, false, false, true]);
+        assert_eq!((admitted, budget.inner_dropped), (vec![true, true, false, true], 1));
+        let sent = [link, number, Item::EventEnd, number];
+        let admitted: Vec<bool> = sent.into_iter().map(|item| budget.admit(item).is_some()).collect();
+        assert_eq!(admitted, [false, false, false, true]);
         assert_eq!(budget.dropped, [0, 0, 1]);
     }
 }

@@ -225,6 +225,23 @@ fn what_was_not_measured_is_absent() {
     assert_eq!((parts.len(), parts["go_network"], parts["go_gc"]), (9, 400, 0));
 }
 
+/// Go's waits are timed by another clock than the span: who only waited has waited as long as it took, not 100 ns longer.
+#[test]
+fn parts_are_not_more_than_the_whole() {
+    let rig = rig();
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let operation = server(&mut writer);
+    writer.connect(&rig.socket).expect("welcome");
+    let flags = RECORD_FLAG_GO_PARTS | RECORD_FLAG_KERNEL_PARTS;
+    let record = request(1, operation, now().0, 10_000).flags(flags).part(1, 100).part(3, 9_000).part(4, 1_000);
+    writer.push(0, &record.build()).expect("push");
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
+    let spans = rig.keep.spans();
+    let parts = &spans[0].anatomy.as_ref().expect("measured").parts_ns;
+    assert_eq!((parts["run_queue"], parts["go_network"], parts["on_cpu"]), (100, 8_900, 0));
+    assert_eq!(parts.values().sum::<u64>(), 10_000);
+}
+
 /// Garbage in one program's ring costs that program's spans only, and is counted by cause.
 #[test]
 fn garbage_costs_only_its_own_spans() {

@@ -3,7 +3,7 @@
 //! The bounds that the conventions advise are a part of ours, so buckets only have to be added up: the histograms are
 //! exact, whatever is sampled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Value;
@@ -170,22 +170,90 @@ pub fn metrics(red: &[RedSeries], start: UnixNanos, now: UnixNanos) -> Vec<Metri
         });
         sums[place].add(series, convention);
     }
-    metrics
-        .into_iter()
-        .map(|(metric, sums)| {
-            let points = sums.into_iter().map(|sums| sums.point(start, now)).collect();
-            Metric { points, ..metric }
-        })
-        .collect()
+    let durations = metrics.into_iter().map(|(metric, sums)| {
+        let points = sums.into_iter().map(|sums| sums.point(start, now)).collect();
+        Metric { points, ..metric }
+    });
+    durations.chain(messages(red, start, now)).collect()
 }
+
+/// Messages that were sent, and that arrived: one a span. A message that is received and then processed, by spans of the same
+/// service and destination, arrives once.
+fn messages(red: &[RedSeries], start: UnixNanos, now: UnixNanos) -> impl Iterator<Item = Metric> {
+    let value = |series: &RedSeries, wanted: &str| {
+        let found = series.key.dimensions.iter().find(|(key, _)| key == wanted);
+        found.map(|(_, value)| value.to_string()).unwrap_or_default()
+    };
+    let of = |series: &RedSeries| {
+        let place = (value(series, "messaging.system"), value(series, "messaging.destination.name"));
+        (Arc::clone(&series.key.service), place)
+    };
+    let kinds: Vec<(&RedSeries, String)> = red
+        .iter()
+        .filter(|series| series.key.metric.starts_with("messaging.") && !series.key.overflow)
+        .map(|series| (series, value(series, "messaging.operation.type")))
+        .collect();
+    let received: HashSet<_> =
+        kinds.iter().filter(|(_, kind)| kind == "receive").map(|(series, _)| of(series)).collect();
+    let mut metrics: BTreeMap<(Arc<str>, &'static str), BTreeMap<String, Point>> = BTreeMap::new();
+    for (series, kind) in &kinds {
+        let name = match kind.as_str() {
+            "send" | "publish" => SENT,
+            "receive" => CONSUMED,
+            "process" if !received.contains(&of(series)) => CONSUMED,
+            _ => continue,
+        };
+        let mut attributes = series.key.dimensions.clone();
+        attributes.retain(|(key, _)| MESSAGING.contains(&key.as_str()) && key != "messaging.operation.type");
+        let points = metrics.entry((Arc::clone(&series.key.service), name)).or_default();
+        let point = points.entry(format!("{attributes:?}")).or_insert_with(|| Point {
+            attributes,
+            start,
+            time: now,
+            value: InstrumentValue::Int(0),
+            exemplars: Vec::new(),
+        });
+        if let InstrumentValue::Int(count) = &mut point.value {
+            *count = count.saturating_add_unsigned(series.count());
+        }
+    }
+    metrics.into_iter().map(|((service, name), points)| {
+        let description = match name {
+            SENT => "Messages that were handed to a broker, or should have been.",
+            _ => "Messages that the application was given.",
+        };
+        Metric {
+            name: name.to_owned(),
+            unit: "{message}".to_owned(),
+            description: description.to_owned(),
+            kind: InstrumentKind::Counter,
+            points: points.into_values().collect(),
+            ..of_service(&service)
+        }
+    })
+}
+
+const SENT: &str = "messaging.client.sent.messages";
+const CONSUMED: &str = "messaging.client.consumed.messages";
 
 fn empty(convention: &Convention, service: &Arc<str>) -> Metric {
     Metric {
-        origin: Origin::Service(Arc::clone(service)),
-        scope: "tandem/agent".to_owned(),
         name: convention.name.to_owned(),
         unit: "s".to_owned(),
         description: convention.description.to_owned(),
+        ..of_service(service)
+    }
+}
+
+fn of_service(service: &Arc<str>) -> Metric {
+    Metric {
+        origin: Origin::Service(Arc::clone(service)),
+        scope: "tandem/agent".to_owned(),
+        scope_version: String::new(),
+        schema_url: String::new(),
+        name: String::new(),
+        unit: String::new(),
+        description: String::new(),
         kind: InstrumentKind::Histogram,
         observed: false,
         points: Vec::new(),
@@ -255,6 +323,57 @@ mod tests {
         for convention in &CONVENTIONS {
             assert!(convention.bounds.iter().all(|bound| BUCKET_BOUNDS.contains(bound)), "{}", convention.name);
         }
+    }
+
+    /// A message that is received and processed arrives once; where nobody receives, processing is arriving.
+    #[test]
+    fn messages_are_counted_once() {
+        let series = |kind: u8, operation: &str, topic: &str, failed: bool, count: u64| {
+            let text = |key: &str, value: &str| (key.to_owned(), Value::String(value.to_owned()));
+            let mut dimensions = vec![
+                text("messaging.destination.name", topic),
+                text("messaging.operation.type", operation),
+                text("messaging.system", "kafka"),
+            ];
+            if failed {
+                dimensions.push(text("error.type", "timeout"));
+            }
+            let key = RedKey {
+                service: "shop".into(),
+                span_name: String::new(),
+                kind,
+                status: 0,
+                metric: metric_of(kind, &dimensions),
+                dimensions,
+                overflow: false,
+            };
+            let mut buckets = [0; BUCKET_COUNT];
+            buckets[3] = count;
+            RedSeries { key: key.into(), buckets, sum_ns: 0, exemplars: Vec::new() }
+        };
+        let red = [
+            series(PRODUCER, "send", "a", false, 1),
+            series(CLIENT, "send", "a", false, 2),
+            series(PRODUCER, "send", "a", true, 4),
+            series(CONSUMER, "receive", "a", false, 8),
+            series(CONSUMER, "process", "a", false, 16),
+            series(CONSUMER, "process", "b", false, 32),
+            series(CLIENT, "create", "a", false, 64),
+            series(CLIENT, "settle", "a", false, 128),
+        ];
+        let counts: Vec<(String, Vec<i64>)> = metrics(&red, UnixNanos(1), UnixNanos(2))
+            .into_iter()
+            .filter(|metric| metric.kind == InstrumentKind::Counter)
+            .map(|metric| {
+                let count = |point: &Point| match point.value {
+                    InstrumentValue::Int(count) => count,
+                    _ => panic!("{point:?}"),
+                };
+                (metric.name, metric.points.iter().map(count).collect())
+            })
+            .collect();
+        // What failed is a point of its own.
+        assert_eq!(counts, [(CONSUMED.to_owned(), vec![8, 32]), (SENT.to_owned(), vec![4, 3])]);
     }
 
     /// Series that differ only in what is no attribute of the metric are one point; overflow is a point of its own.

@@ -86,6 +86,10 @@ pub struct Metric {
     pub origin: Origin,
     /// Instrumentation scope.
     pub scope: String,
+    /// The scope's version; empty: none.
+    pub scope_version: String,
+    /// The scope's schema; empty: none.
+    pub schema_url: String,
     /// Name.
     pub name: String,
     /// Unit, as UCUM has it.
@@ -98,6 +102,13 @@ pub struct Metric {
     pub observed: bool,
     /// Its series.
     pub points: Vec<Point>,
+}
+
+impl Metric {
+    /// A pack or the agent makes it, not the program's own code.
+    pub fn is_ours(&self) -> bool {
+        self.scope.starts_with("tandem/")
+    }
 }
 
 /// One series of a metric. Sums and histograms are cumulative.

@@ -266,7 +266,8 @@ impl Out {
             self.head(&name, &first.description, kind);
             for metric in metrics.iter().filter(|metric| metric.kind == first.kind) {
                 for point in &metric.points {
-                    let labels = origin_labels(&metric.origin) + &attribute_labels(&point.attributes);
+                    let labels =
+                        origin_labels(&metric.origin) + &scope_labels(metric) + &attribute_labels(&point.attributes);
                     match &point.value {
                         InstrumentValue::Int(value) => self.sample(&name, &labels, value),
                         InstrumentValue::Float(value) => self.sample(&name, &labels, value),
@@ -304,7 +305,7 @@ fn family(metric: &Metric) -> String {
         "%" => "percent",
         other => other,
     };
-    let unit = plain_name(unit);
+    let unit = plain_letters(unit);
     if !unit.is_empty() && !name.ends_with(&format!("_{unit}")) {
         name = format!("{name}_{unit}");
     }
@@ -314,8 +315,13 @@ fn family(metric: &Metric) -> String {
     name
 }
 
+fn plain_letters(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
+
 fn plain_name(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+    let plain = plain_letters(name);
+    if plain.starts_with(|first: char| !first.is_ascii_digit()) { plain } else { format!("_{plain}") }
 }
 
 fn origin_labels(origin: &Origin) -> String {
@@ -328,16 +334,37 @@ fn origin_labels(origin: &Origin) -> String {
     }
 }
 
+/// Two scopes of a program may each have a metric of one name.
+fn scope_labels(metric: &Metric) -> String {
+    if metric.is_ours() {
+        return String::new();
+    }
+    let version = match metric.scope_version.as_str() {
+        "" => String::new(),
+        version => format!(",otel_scope_version=\"{}\"", escape(version)),
+    };
+    format!(",otel_scope_name=\"{}\"{version}", escape(&metric.scope))
+}
+
+/// Keys that are one label have their values joined; a label that is there already is the attribute's second name.
 fn attribute_labels(attributes: &[(String, Value)]) -> String {
-    let mut labels = String::new();
+    const TAKEN: [&str; 5] = ["service_name", "process_pid", "otel_scope_name", "otel_scope_version", "le"];
+    let mut labels: Vec<(String, String)> = Vec::with_capacity(attributes.len());
     for (name, value) in attributes {
+        let mut name = plain_name(name);
+        if TAKEN.contains(&name.as_str()) {
+            name.insert_str(0, "exported_");
+        }
         let text = match value {
             Value::String(text) => escape(text),
             other => escape(&other.to_string()),
         };
-        let _ = write!(labels, ",{}=\"{text}\"", plain_name(name));
+        match labels.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => drop(write!(values, ";{text}")),
+            None => labels.push((name, text)),
+        }
     }
-    labels
+    labels.iter().map(|(name, text)| format!(",{name}=\"{text}\"")).collect()
 }
 
 fn red_labels(series: &RedSeries) -> String {
@@ -422,6 +449,35 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "no line {line}\nin {text}");
         }
+    }
+
+    /// What programs count by hand may have any names: no label is there twice, and scopes are told apart.
+    #[test]
+    fn any_names_become_labels() {
+        let text = |text: &str| Value::String(text.to_owned());
+        let attributes = [
+            ("a.b".to_owned(), text("1")),
+            ("a_b".to_owned(), Value::Int(2)),
+            ("service.name".to_owned(), text("x\"")),
+            ("1st".to_owned(), Value::Bool(true)),
+            (String::new(), text("")),
+        ];
+        let labels = attribute_labels(&attributes);
+        assert_eq!(labels, r#",a_b="1;2",exported_service_name="x\"",_1st="true",_="""#);
+        let metric = Metric {
+            origin: Origin::Service("shop".into()),
+            scope: "cart".to_owned(),
+            scope_version: "2".to_owned(),
+            schema_url: String::new(),
+            name: "2nd.count".to_owned(),
+            unit: "{item}".to_owned(),
+            description: String::new(),
+            kind: InstrumentKind::Counter,
+            observed: false,
+            points: Vec::new(),
+        };
+        assert_eq!(family(&metric), "_2nd_count_total");
+        assert_eq!(scope_labels(&metric), r#",otel_scope_name="cart",otel_scope_version="2""#);
     }
 
     /// A port that is taken is one clear error; a free one is found and served, and closed afterwards.

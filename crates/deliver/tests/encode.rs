@@ -205,6 +205,37 @@ fn sized(data: &[u8]) -> Vec<u8> {
     [&(data.len() as u32).to_le_bytes()[..], data].concat()
 }
 
+/// What a newer program says in kinds and forms of its own is left out, and nothing else; an event says how much it lacks.
+#[test]
+fn what_is_not_known_is_left_out() {
+    let record = RecordBuilder::span([7; 16], [8; 8], 1)
+        .item(7, 13, b"a kind")
+        .item(59, item::EVENT, &1u64.to_le_bytes())
+        .item(99, item::EXTENDED, &6u32.to_le_bytes())
+        .raw(b"a form")
+        .text(33, "inside")
+        .item(0, item::EVENT_END, b"")
+        .item(PARTS.len() as u16, item::PART, &1u64.to_le_bytes())
+        .text(34, "last")
+        .build();
+    let record = SpanRecord::parse(&record).expect("a record");
+    let (mut out, mut part, keys) = (Vec::new(), Vec::new(), keys());
+    let mut encoder = SpanEncoder::begin(&mut out, &mut part, &record, ClockOffset(0));
+    let mut items = record.items();
+    for item in items.by_ref() {
+        if matches!(item, record::Item::EventEnd) {
+            encoder.dropped_inside(3);
+        }
+        encoder.item(&item, &keys);
+    }
+    encoder.finish(&record, &facts(&Parts::default()));
+    assert!(!items.malformed());
+    let span = ScopeSpans::decode(out.as_slice()).expect("readable").spans.remove(0);
+    assert_eq!((span.events[0].attributes.len(), span.events[0].dropped_attributes_count), (1, 3));
+    let key = |id| KEYS.iter().find(|key| key.id == id).expect("a key").name;
+    assert_eq!(attribute(&span, key(34)), Some(Any::StringValue("last".to_owned())));
+}
+
 /// What a program tells by hand arrives: any key, any value, events and links with attributes, what was dropped.
 #[test]
 fn extended_items() {

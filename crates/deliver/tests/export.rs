@@ -450,6 +450,8 @@ fn growing(total: u64) -> Snapshot {
     metrics.push(Metric {
         origin: Origin::Process(Arc::default()),
         scope: "tandem/runtime".to_owned(),
+        scope_version: String::new(),
+        schema_url: String::new(),
         name: "go.goroutine.count".to_owned(),
         unit: "{goroutine}".to_owned(),
         description: String::new(),

@@ -44,6 +44,7 @@ fn a_full_record() {
         .item("", log_item::SEVERITY_TEXT, b"WARN")
         .body("größe ")
         .body("\u{1F363} 2")
+        .item("", log_item::EVENT_NAME, b"cart.filled")
         .item("", log_item::FUNCTION, b"main.cart")
         .item("", log_item::FILE, b"/src/cart.go")
         .item("", log_item::LINE, &42u32.to_le_bytes())
@@ -61,6 +62,7 @@ fn a_full_record() {
     assert_eq!((log.time_unix_nano, log.observed_unix_nano), (1_700_000_000_000_000_000, 6000));
     assert_eq!((log.severity_number, log.severity_text.as_str()), (13, "WARN"));
     assert_eq!(log.body, text("größe \u{1F363} 2"));
+    assert_eq!(log.event_name, "cart.filled");
     assert_eq!((log.trace_id, log.span_id, log.trace_flags), (Some(TraceId([7; 16])), Some(SpanId([8; 8])), 1));
     assert_eq!((log.service.as_str(), log.scope.as_str()), ("shop", "tandem/log/slog"));
     let list = vec![

@@ -290,6 +290,9 @@ pub struct LogRecord {
     /// Its name in the library that wrote the record.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub severity_text: String,
+    /// Name of the event that it is; empty: it is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub event_name: String,
     /// What was written.
     pub body: Value,
     /// Attributes; those in groups with the groups' names and dots before their own.

@@ -65,6 +65,11 @@ impl<'a> Iterator for Map<'a> {
     }
 }
 
+/// Whether there is such a form.
+pub(crate) fn is_known(form: u16) -> bool {
+    (extended::ATTRIBUTE..=extended::DROPPED).contains(&form)
+}
+
 /// What follows an extended item's length; `None` when it is not what it claims.
 pub(crate) fn read(form: u16, data: &[u8]) -> Option<Item<'_>> {
     match form {

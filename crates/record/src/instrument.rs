@@ -1,12 +1,14 @@
 //! Metrics that a program keeps itself: one series each, a number or a histogram.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::header::Header;
 use crate::layout::{
-    BUCKET, INSTRUMENT, INSTRUMENT_COUNTER, INSTRUMENT_FLAG_FLOAT, INSTRUMENT_FLAG_OBSERVED, INSTRUMENT_GAUGE,
-    INSTRUMENT_HISTOGRAM, INSTRUMENT_UP_DOWN,
+    BUCKET, INSTRUMENT, INSTRUMENT_COUNTER, INSTRUMENT_FLAG_ESCAPED, INSTRUMENT_FLAG_FLOAT, INSTRUMENT_FLAG_OBSERVED,
+    INSTRUMENT_GAUGE, INSTRUMENT_HISTOGRAM, INSTRUMENT_TYPE_BOOL, INSTRUMENT_TYPE_FLOAT, INSTRUMENT_TYPE_INT,
+    INSTRUMENT_TYPE_LIST, INSTRUMENT_UP_DOWN,
 };
 use crate::{Control, MonotonicNanos, bytes};
 
@@ -41,6 +43,45 @@ pub enum InstrumentValue {
     },
 }
 
+/// The value of a series' attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InstrumentAttribute {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+    /// A list, as the JSON that the program wrote.
+    List(String),
+}
+
+impl InstrumentAttribute {
+    /// What does not look like its type is a text.
+    fn parse(text: String, kind: u8) -> Self {
+        match kind {
+            INSTRUMENT_TYPE_INT => text.parse().map_or(Self::Text(text), Self::Int),
+            INSTRUMENT_TYPE_FLOAT => text.parse().map_or(Self::Text(text), Self::Float),
+            INSTRUMENT_TYPE_BOOL => text.parse().map_or(Self::Text(text), Self::Bool),
+            INSTRUMENT_TYPE_LIST => Self::List(text),
+            _ => Self::Text(text),
+        }
+    }
+}
+
+impl fmt::Display for InstrumentAttribute {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) | Self::List(text) => formatter.write_str(text),
+            Self::Int(number) => number.fmt(formatter),
+            Self::Float(number) => number.fmt(formatter),
+            Self::Bool(truth) => truth.fmt(formatter),
+        }
+    }
+}
+
 /// One series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instrument {
@@ -50,6 +91,10 @@ pub struct Instrument {
     pub observed: bool,
     /// Instrumentation scope.
     pub scope: String,
+    /// The scope's version, where it is not ours.
+    pub scope_version: String,
+    /// The scope's schema.
+    pub schema_url: String,
     /// The metric.
     pub name: String,
     /// Unit, as UCUM has it.
@@ -57,7 +102,7 @@ pub struct Instrument {
     /// What it is.
     pub description: String,
     /// Attributes, as the program wrote them.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(String, InstrumentAttribute)>,
     /// Since when it has been counting.
     pub start: MonotonicNanos,
     /// What it has.
@@ -138,21 +183,53 @@ fn one(place: &[u8], buckets: &[u8]) -> Option<Instrument> {
         _ if flags & INSTRUMENT_FLAG_FLOAT != 0 => InstrumentValue::Float(f64::from_bits(value)),
         _ => InstrumentValue::Int(value.cast_signed()),
     };
+    let mut scope = scope.split('\n').map(str::to_owned);
     Some(Instrument {
         kind,
         observed: flags & INSTRUMENT_FLAG_OBSERVED != 0,
-        scope,
+        scope: scope.next().unwrap_or_default(),
+        scope_version: scope.next().unwrap_or_default(),
+        schema_url: scope.next().unwrap_or_default(),
         name,
         unit,
         description,
-        attributes: attributes
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
+        attributes: self::attributes(
+            &attributes,
+            bytes::u64_at(place, const { INSTRUMENT.at("types") }),
+            flags & INSTRUMENT_FLAG_ESCAPED != 0,
+        ),
         start: MonotonicNanos(bytes::u64_at(place, const { INSTRUMENT.at("start") })),
         value,
     })
+}
+
+fn attributes(text: &str, mut types: u64, escaped: bool) -> Vec<(String, InstrumentAttribute)> {
+    let plain = |text: &str| if escaped { unescaped(text) } else { text.to_owned() };
+    text.split_terminator('\n')
+        .filter_map(|line| {
+            let kind = (types & 15) as u8;
+            types >>= 4;
+            let (key, value) = line.split_once('=')?;
+            Some((plain(key), InstrumentAttribute::parse(plain(value), kind)))
+        })
+        .collect()
+}
+
+fn unescaped(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => match letters.next() {
+                Some('n') => '\n',
+                Some('e') => '=',
+                Some(other) => other,
+                None => break,
+            },
+            letter => letter,
+        });
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -180,10 +257,26 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].name.as_str(), found[0].unit.as_str()), ("name", "By"));
         assert_eq!(found[0].value, InstrumentValue::Int(-7));
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let pair = |key: &str, value: &str| (key.to_owned(), InstrumentAttribute::Text(value.to_owned()));
         assert_eq!(found[0].attributes, [pair("a", "b"), pair("c", "d")]);
         assert_eq!(parse(&place(state), &[], &place(state + 256)), []);
         assert_eq!(parse(&place(0), &[], &place(0)), []);
+    }
+
+    /// Attributes have their types, and any text for a key or a value; what is no number is a text.
+    #[test]
+    fn attributes_have_types() {
+        let types = 1 | 2 << 4 | 3 << 8 | 4 << 12 | 1 << 16;
+        let read = attributes("i=-7\nf=1.5\nb=true\nl=[1]\nno=x\nk\\e\\\\=a\\nb=c\n", types, true);
+        let values = [
+            ("i", InstrumentAttribute::Int(-7)),
+            ("f", InstrumentAttribute::Float(1.5)),
+            ("b", InstrumentAttribute::Bool(true)),
+            ("l", InstrumentAttribute::List("[1]".to_owned())),
+            ("no", InstrumentAttribute::Text("x".to_owned())),
+            ("k=\\", InstrumentAttribute::Text("a\nb=c".to_owned())),
+        ];
+        assert_eq!(read, values.map(|(key, value)| (key.to_owned(), value)));
     }
 
     proptest! {

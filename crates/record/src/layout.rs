@@ -62,9 +62,9 @@ pub const FIRST_ARGUMENT_KEY: u16 = 0xff00;
 pub const ARGUMENT_COUNT: usize = 16;
 
 /// Instruments (one series of a metric each) that a program can have at once.
-pub const INSTRUMENT_COUNT: usize = 1024;
+pub const INSTRUMENT_COUNT: usize = 4096;
 /// Buckets that the histograms among them can have together.
-pub const INSTRUMENT_BUCKET_COUNT: usize = 8192;
+pub const INSTRUMENT_BUCKET_COUNT: usize = 65536;
 
 /// Upper bounds of the duration histograms in nanoseconds; one more bucket takes what is above the last.
 /// The advice of the HTTP conventions, continued downwards.
@@ -561,10 +561,16 @@ pub const INSTRUMENT: Struct = Struct {
         f("bucket_count", Type::U32, 36, "its buckets"),
         f("uses", Type::U32, 40, "how often the place was used; the program's own"),
         f(
+            "types",
+            Type::U64,
+            48,
+            "INSTRUMENT_TYPE_* of its attributes, four bits each from the lowest; later ones are texts",
+        ),
+        f(
             "text",
             Type::Bytes(384),
             64,
-            "name, unit, description, scope, attributes (`key=value`, one a line), one after the other",
+            "name, unit, description, scope (its name; with a version or a schema URL: a line each), attributes (`key=value`, one a line), one after the other",
         ),
     ],
 };
@@ -581,6 +587,19 @@ pub const INSTRUMENT_HISTOGRAM: u8 = 4;
 pub const INSTRUMENT_FLAG_FLOAT: u32 = 1;
 /// `instrument.flags`: read when the program brings its instruments up to date, else counted as things happen.
 pub const INSTRUMENT_FLAG_OBSERVED: u32 = 2;
+/// `instrument.flags`: in the attributes `\\` stands for a backslash, `\n` for a line feed and `\e` for an equals sign in a key.
+pub const INSTRUMENT_FLAG_ESCAPED: u32 = 4;
+
+/// `instrument.types`: a text.
+pub const INSTRUMENT_TYPE_TEXT: u8 = 0;
+/// `instrument.types`: a whole number.
+pub const INSTRUMENT_TYPE_INT: u8 = 1;
+/// `instrument.types`: a number with a fraction.
+pub const INSTRUMENT_TYPE_FLOAT: u8 = 2;
+/// `instrument.types`: `true` or `false`.
+pub const INSTRUMENT_TYPE_BOOL: u8 = 3;
+/// `instrument.types`: a list, as JSON.
+pub const INSTRUMENT_TYPE_LIST: u8 = 4;
 
 /// One bucket of an instrument's histogram.
 pub const BUCKET: Struct = Struct {
@@ -755,6 +774,8 @@ pub mod log_item {
     pub const FILE: u16 = 10;
     /// Where it was written: the line (4 bytes).
     pub const LINE: u16 = 11;
+    /// Name of the event that the record is.
+    pub const EVENT_NAME: u16 = 12;
 }
 
 /// Numbers shared with Go and C besides structures, keys and parts.
@@ -845,6 +866,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("LOG_ITEM_FUNCTION", log_item::FUNCTION as u64),
     c("LOG_ITEM_FILE", log_item::FILE as u64),
     c("LOG_ITEM_LINE", log_item::LINE as u64),
+    c("LOG_ITEM_EVENT_NAME", log_item::EVENT_NAME as u64),
     c("INSTRUMENT_COUNT", INSTRUMENT_COUNT as u64),
     c("INSTRUMENT_BUCKET_COUNT", INSTRUMENT_BUCKET_COUNT as u64),
     c("INSTRUMENT_COUNTER", INSTRUMENT_COUNTER as u64),
@@ -853,6 +875,12 @@ pub const CONSTANTS: &[Constant] = &[
     c("INSTRUMENT_HISTOGRAM", INSTRUMENT_HISTOGRAM as u64),
     c("INSTRUMENT_FLAG_FLOAT", INSTRUMENT_FLAG_FLOAT as u64),
     c("INSTRUMENT_FLAG_OBSERVED", INSTRUMENT_FLAG_OBSERVED as u64),
+    c("INSTRUMENT_FLAG_ESCAPED", INSTRUMENT_FLAG_ESCAPED as u64),
+    c("INSTRUMENT_TYPE_TEXT", INSTRUMENT_TYPE_TEXT as u64),
+    c("INSTRUMENT_TYPE_INT", INSTRUMENT_TYPE_INT as u64),
+    c("INSTRUMENT_TYPE_FLOAT", INSTRUMENT_TYPE_FLOAT as u64),
+    c("INSTRUMENT_TYPE_BOOL", INSTRUMENT_TYPE_BOOL as u64),
+    c("INSTRUMENT_TYPE_LIST", INSTRUMENT_TYPE_LIST as u64),
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.

@@ -22,6 +22,8 @@ pub enum LogItem<'a> {
     Body(&'a [u8]),
     /// The severity's name.
     SeverityText(&'a [u8]),
+    /// Name of the event that the record is.
+    EventName(&'a [u8]),
     /// The function it was written in.
     Function(&'a [u8]),
     /// The file it was written in.
@@ -98,7 +100,7 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-/// Goes through the items of a log record. Ends at the first one that cannot be read.
+/// Goes through the items of a log record. Leaves out what is not known, and ends at the first one that cannot be read.
 #[derive(Clone, Debug)]
 pub struct LogItems<'a> {
     rest: &'a [u8],
@@ -122,33 +124,40 @@ impl<'a> Iterator for LogItems<'a> {
     type Item = LogItem<'a>;
 
     fn next(&mut self) -> Option<LogItem<'a>> {
-        if self.rest.len() < ITEM.size {
-            return self.stop(!self.rest.is_empty());
+        loop {
+            if self.rest.len() < ITEM.size {
+                return self.stop(!self.rest.is_empty());
+            }
+            let name_size = usize::from(bytes::u16_at(self.rest, const { ITEM.at("key") }));
+            let word = bytes::u16_at(self.rest, const { ITEM.at("type_and_size") });
+            if name_size == 0 && word == 0 {
+                return self.stop(false); // what pads a record to 8 bytes
+            }
+            let (kind, size) = (word >> 12, usize::from(word) & ITEM_LIMIT);
+            let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
+            let Some((name, data)) = data.split_at_checked(name_size) else { return self.stop(true) };
+            let item = match (kind, data.len()) {
+                (log_item::STRING, _) => LogItem::Attribute(name, Value::String(data)),
+                (log_item::INT, 8) => LogItem::Attribute(name, Value::Int(bytes::u64_at(data, 0).cast_signed())),
+                (log_item::FLOAT, 8) => LogItem::Attribute(name, Value::Float(f64::from_bits(bytes::u64_at(data, 0)))),
+                (log_item::BOOL, 1) => LogItem::Attribute(name, Value::Bool(data[0] != 0)),
+                (log_item::JSON, _) => LogItem::Json(name, data),
+                (log_item::OMIT, _) => LogItem::Omit(data),
+                (log_item::BODY, _) => LogItem::Body(data),
+                (log_item::SEVERITY_TEXT, _) => LogItem::SeverityText(data),
+                (log_item::FUNCTION, _) => LogItem::Function(data),
+                (log_item::FILE, _) => LogItem::File(data),
+                (log_item::EVENT_NAME, _) => LogItem::EventName(data),
+                (log_item::LINE, 4) => LogItem::Line(bytes::u32_at(data, 0)),
+                (kind, _) if kind > log_item::EVENT_NAME => {
+                    self.rest = self.rest.get(ITEM.size + size.next_multiple_of(4)..).unwrap_or(&[]);
+                    continue; // a newer program's
+                }
+                _ => return self.stop(true),
+            };
+            let padded = ITEM.size + size.next_multiple_of(4);
+            self.rest = self.rest.get(padded..).unwrap_or(&[]);
+            return Some(item);
         }
-        let name_size = usize::from(bytes::u16_at(self.rest, const { ITEM.at("key") }));
-        let word = bytes::u16_at(self.rest, const { ITEM.at("type_and_size") });
-        if name_size == 0 && word == 0 {
-            return self.stop(false); // what pads a record to 8 bytes
-        }
-        let (kind, size) = (word >> 12, usize::from(word) & ITEM_LIMIT);
-        let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
-        let Some((name, data)) = data.split_at_checked(name_size) else { return self.stop(true) };
-        let item = match (kind, data.len()) {
-            (log_item::STRING, _) => LogItem::Attribute(name, Value::String(data)),
-            (log_item::INT, 8) => LogItem::Attribute(name, Value::Int(bytes::u64_at(data, 0).cast_signed())),
-            (log_item::FLOAT, 8) => LogItem::Attribute(name, Value::Float(f64::from_bits(bytes::u64_at(data, 0)))),
-            (log_item::BOOL, 1) => LogItem::Attribute(name, Value::Bool(data[0] != 0)),
-            (log_item::JSON, _) => LogItem::Json(name, data),
-            (log_item::OMIT, _) => LogItem::Omit(data),
-            (log_item::BODY, _) => LogItem::Body(data),
-            (log_item::SEVERITY_TEXT, _) => LogItem::SeverityText(data),
-            (log_item::FUNCTION, _) => LogItem::Function(data),
-            (log_item::FILE, _) => LogItem::File(data),
-            (log_item::LINE, 4) => LogItem::Line(bytes::u32_at(data, 0)),
-            _ => return self.stop(true),
-        };
-        let padded = ITEM.size + size.next_multiple_of(4);
-        self.rest = self.rest.get(padded..).unwrap_or(&[]);
-        Some(item)
     }
 }

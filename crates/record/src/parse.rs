@@ -200,7 +200,7 @@ pub fn rename_attributes(record: &mut [u8], mut key_of: impl FnMut(u16) -> u16) 
     }
 }
 
-/// Goes through items. Ends at the first one that cannot be read.
+/// Goes through items. Leaves out what is not known, and ends at the first one that cannot be read.
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
     rest: &'a [u8],
@@ -220,16 +220,37 @@ impl<'a> Items<'a> {
         self.malformed
     }
 
-    /// One that says its length itself.
-    fn extended(&mut self, form: u16, size: usize) -> Option<Item<'a>> {
+    /// The next item, if it is an [`Item::Attribute`]: nearly all are. Else it stays the next one.
+    ///
+    /// An [`Item`] has room for everything, and is copied from place to place before its last bytes have got there; a pair
+    /// stays in registers.
+    #[inline(always)]
+    pub fn next_attribute(&mut self) -> Option<(u16, Value<'a>)> {
+        let head = self.rest.first_chunk::<{ ITEM.size }>()?;
+        let key = bytes::u16_at(head, const { ITEM.at("key") });
+        let word = bytes::u16_at(head, const { ITEM.at("type_and_size") });
+        let size = usize::from(word) & layout::ITEM_LIMIT;
+        let data = self.rest[ITEM.size..].get(..size)?;
+        let value = match (word >> 12, size) {
+            (item::STRING, _) => Value::String(data),
+            (item::INT, 8) => Value::Int(bytes::u64_at(data, 0).cast_signed()),
+            (item::FLOAT, 8) => Value::Float(f64::from_bits(bytes::u64_at(data, 0))),
+            (item::BOOL, 4) => Value::Bool(bytes::u32_at(data, 0) != 0),
+            _ => return None,
+        };
+        self.rest = self.rest.get(ITEM.size + size.next_multiple_of(4)..).unwrap_or(&[]);
+        Some((key, value))
+    }
+
+    /// One that says its length itself, and what comes after it. `Some(None)`: a newer program's, of a form that is not known.
+    fn extended(&self, form: u16, size: usize) -> Option<(Option<Item<'a>>, &'a [u8])> {
         let rest = &self.rest[ITEM.size + 4..];
-        match rest.get(..size).and_then(|data| extended::read(form, data)) {
-            Some(item) => {
-                self.rest = rest.get(size.next_multiple_of(4)..).unwrap_or(&[]);
-                Some(item)
-            }
-            None => self.stop(true),
+        let data = rest.get(..size)?;
+        let after = rest.get(size.next_multiple_of(4)..).unwrap_or(&[]);
+        if !extended::is_known(form) {
+            return Some((None, after));
         }
+        Some((Some(extended::read(form, data)?), after))
     }
 
     fn stop(&mut self, malformed: bool) -> Option<Item<'a>> {
@@ -244,35 +265,50 @@ impl<'a> Iterator for Items<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Item<'a>> {
-        if self.rest.len() < ITEM.size {
-            return self.stop(!self.rest.is_empty());
+        loop {
+            if self.rest.len() < ITEM.size {
+                return self.stop(!self.rest.is_empty());
+            }
+            let key = bytes::u16_at(self.rest, const { ITEM.at("key") });
+            let word = bytes::u16_at(self.rest, const { ITEM.at("type_and_size") });
+            if key == 0 && word == 0 {
+                return self.stop(false); // what pads a record to 8 bytes
+            }
+            let (kind, size) = (word >> 12, usize::from(word) & layout::ITEM_LIMIT);
+            let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
+            if (kind, size) == (item::EXTENDED, 4) {
+                let Some((item, rest)) = self.extended(key, bytes::u32_at(data, 0) as usize) else {
+                    return self.stop(true);
+                };
+                self.rest = rest;
+                match item {
+                    Some(item) => return Some(item),
+                    None => continue,
+                }
+            }
+            let item = match (kind, size) {
+                (item::STRING, _) => Some(Item::Attribute(key, Value::String(data))),
+                (item::INT, 8) => Some(Item::Attribute(key, Value::Int(bytes::u64_at(data, 0).cast_signed()))),
+                (item::FLOAT, 8) => Some(Item::Attribute(key, Value::Float(f64::from_bits(bytes::u64_at(data, 0))))),
+                (item::BOOL, 4) => Some(Item::Attribute(key, Value::Bool(bytes::u32_at(data, 0) != 0))),
+                (item::NAME, _) => Some(Item::Name(data)),
+                (item::STATUS_MESSAGE, _) => Some(Item::StatusMessage(data)),
+                (item::TRACESTATE, _) => Some(Item::Tracestate(data)),
+                (item::LINK, 24) => Some(Item::Link(bytes::array_at(data, 0), bytes::array_at(data, 16))),
+                (item::EVENT, 8) => Some(Item::Event(key, MonotonicNanos(bytes::u64_at(data, 0)))),
+                (item::EVENT_END, 0) => Some(Item::EventEnd),
+                (item::PART, 8) if usize::from(key) < PARTS.len() => {
+                    Some(Item::Part(usize::from(key), bytes::u64_at(data, 0)))
+                }
+                (item::PART, 8) => None, // a newer program's, as what follows
+                (kind, _) if kind > item::EXTENDED => None,
+                _ => return self.stop(true),
+            };
+            let padded = ITEM.size + size.next_multiple_of(4);
+            self.rest = self.rest.get(padded..).unwrap_or(&[]);
+            if item.is_some() {
+                return item;
+            }
         }
-        let key = bytes::u16_at(self.rest, const { ITEM.at("key") });
-        let word = bytes::u16_at(self.rest, const { ITEM.at("type_and_size") });
-        if key == 0 && word == 0 {
-            return self.stop(false); // what pads a record to 8 bytes
-        }
-        let (kind, size) = (word >> 12, usize::from(word) & layout::ITEM_LIMIT);
-        let Some(data) = self.rest[ITEM.size..].get(..size) else { return self.stop(true) };
-        if (kind, size) == (item::EXTENDED, 4) {
-            return self.extended(key, bytes::u32_at(data, 0) as usize);
-        }
-        let item = match (kind, size) {
-            (item::STRING, _) => Item::Attribute(key, Value::String(data)),
-            (item::INT, 8) => Item::Attribute(key, Value::Int(bytes::u64_at(data, 0).cast_signed())),
-            (item::FLOAT, 8) => Item::Attribute(key, Value::Float(f64::from_bits(bytes::u64_at(data, 0)))),
-            (item::BOOL, 4) => Item::Attribute(key, Value::Bool(bytes::u32_at(data, 0) != 0)),
-            (item::NAME, _) => Item::Name(data),
-            (item::STATUS_MESSAGE, _) => Item::StatusMessage(data),
-            (item::TRACESTATE, _) => Item::Tracestate(data),
-            (item::LINK, 24) => Item::Link(bytes::array_at(data, 0), bytes::array_at(data, 16)),
-            (item::EVENT, 8) => Item::Event(key, MonotonicNanos(bytes::u64_at(data, 0))),
-            (item::EVENT_END, 0) => Item::EventEnd,
-            (item::PART, 8) if usize::from(key) < PARTS.len() => Item::Part(usize::from(key), bytes::u64_at(data, 0)),
-            _ => return self.stop(true),
-        };
-        let padded = ITEM.size + size.next_multiple_of(4);
-        self.rest = self.rest.get(padded..).unwrap_or(&[]);
-        Some(item)
     }
 }

@@ -154,6 +154,7 @@ fn log_records_come_out_as_they_went_in() {
         .item("f", log_item::FLOAT, &1.5f64.to_bits().to_le_bytes())
         .item("b", log_item::BOOL, &[1])
         .item("list", log_item::JSON, b"[1]")
+        .item("of", 15, b"a newer program")
         .item("", log_item::LINE, &42u32.to_le_bytes())
         .build();
     let long = (0..4).fold(LogBuilder::new(7, 9, 1), |log, _| log.body(&"x".repeat(4000))).build();
@@ -379,6 +380,36 @@ fn good_page() -> ([u8; PAGE], u64) {
 }
 
 proptest! {
+    /// The short way to attributes finds what the long one does, in whatever bytes.
+    #[test]
+    fn both_ways_to_an_attribute_find_the_same(
+        items in prop::collection::vec((any::<u16>(), 0..16u16, 0..12u16, any::<[u8; 12]>()), 0..6),
+        rest in prop::collection::vec(any::<u8>(), 0..8),
+    ) {
+        let mut bytes = Vec::new();
+        for (key, kind, size, data) in items {
+            bytes.extend((if key & 1 == 0 { 0 } else { key }).to_le_bytes());
+            bytes.extend((kind << 12 | size).to_le_bytes());
+            bytes.extend(&data[..usize::from(size).next_multiple_of(4)]);
+        }
+        bytes.extend(rest);
+        let mut items = Items::new(&bytes);
+        let mut found = Vec::new();
+        loop {
+            if let Some((key, value)) = items.next_attribute() {
+                found.push(Item::Attribute(key, value));
+            } else if let Some(item) = items.next() {
+                found.push(item);
+            } else {
+                break;
+            }
+        }
+        let mut whole = Items::new(&bytes);
+        // As text: a number that is none is not equal to itself.
+        prop_assert_eq!(format!("{found:?}"), format!("{:?}", whole.by_ref().collect::<Vec<_>>()));
+        prop_assert_eq!(items.malformed(), whole.malformed());
+    }
+
     /// Any number in any field of the header: it is refused, or everything it says lies inside the file.
     #[test]
     fn any_header_is_refused_or_sound(field in 0..HEADER.fields.len(), number: u64) {

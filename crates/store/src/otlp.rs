@@ -91,6 +91,9 @@ pub struct SpanFacts<'a> {
     pub route: &'a [u8],
 }
 
+/// How an attribute begins whose key is `http.route`.
+const ROUTE: &[u8] = b"\x0a\x0ahttp.route";
+
 /// Reads a span's facts. A span without valid ids is malformed: nothing could find it again.
 pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
     let mut facts = SpanFacts {
@@ -113,7 +116,8 @@ pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
             (6, Field::Varint(kind)) => facts.kind = kind as i32,
             (7, Field::Fixed64(start)) => facts.start_unix_nano = start,
             (8, Field::Fixed64(end)) => facts.end_unix_nano = end,
-            (9, Field::Bytes(attribute)) => {
+            // Nearly all writers put the key first: then a look tells that it is another one.
+            (9, Field::Bytes(attribute)) if attribute.starts_with(ROUTE) || attribute.first() != Some(&ROUTE[0]) => {
                 if let Some((b"http.route", value)) = key_value(attribute)? {
                     facts.route = bytes_field(value, 1)?;
                 }
@@ -166,6 +170,7 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
         observed_unix_nano: facts.observed_unix_nano,
         severity_number: facts.severity,
         severity_text: String::new(),
+        event_name: String::new(),
         body: Value::String(String::new()),
         attributes: Attributes::new(),
         trace_id: facts.trace_id,
@@ -178,6 +183,7 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
     for field in Fields::of(bytes) {
         match field? {
             (3, Field::Bytes(name)) => log.severity_text = text(name).into_owned(),
+            (12, Field::Bytes(name)) => log.event_name = text(name).into_owned(),
             (5, Field::Bytes(body)) => log.body = any_value(body, 0)?,
             (6, Field::Bytes(attribute)) => read_attribute(attribute, &mut log.attributes).unwrap_or_default(),
             (8, Field::Fixed32(flags)) => log.trace_flags = flags as u8, // the low byte; the others are reserved

@@ -17,6 +17,7 @@
 //! kept apart from traces: those of a trace that was not sampled have none here.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
 
@@ -134,11 +135,14 @@ pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError>
     Ok(Some(connection))
 }
 
-/// Two agents may share a store; each waits for the other's transaction, which takes milliseconds.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Readers wait for nobody but in rare moments of tidying.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Two agents may share a store; each waits for the other's transaction, which takes milliseconds where there is room, and
+/// much longer on a machine that others want for themselves.
+const WRITERS_BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn prepare_for_writing(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_timeout(WRITERS_BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // In WAL mode, NORMAL loses nothing when the process dies; a power cut may cost the last transactions.
     connection.pragma_update(None, "synchronous", "normal")?;

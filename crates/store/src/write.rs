@@ -3,7 +3,6 @@
 //! Offering a batch never blocks: what does not fit is refused, and counted by its cause.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::TraceId;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
@@ -93,6 +92,12 @@ const QUEUE_BYTES: u64 = 64 << 20;
 /// Bytes of batches that one transaction takes. Trace ids are random, so each new one changes a page of their index: the
 /// more of them go in at once, the more share a page.
 const TRANSACTION_BYTES: u64 = 16 << 20;
+/// Of the writer's thread: beside a program that wants all processors it gets a quarter of one, and what it cannot write is
+/// refused and counted. Where there is room it makes no difference.
+const NICENESS: i32 = 5;
+/// So long a batch waits for others to be written with it. Each transaction writes whole pages, and many of those are
+/// changed by every one of them.
+const GATHERING: Duration = Duration::from_millis(500);
 /// How often old traces are looked for.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 /// Shortest time between two tidyings.
@@ -263,6 +268,8 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self, receiver: &Receiver<Message>) {
+        // What is written a little later is no loss; what is written while the program wants to run is.
+        let _ = rustix::process::nice(NICENESS);
         let mut next_age_check = Instant::now();
         loop {
             if Instant::now() >= next_age_check {
@@ -278,6 +285,7 @@ impl Writer {
             let mut batches = Vec::new();
             let mut size = 0;
             let mut flushed = None;
+            let written_by = Instant::now() + GATHERING;
             let mut message = Some(first);
             while let Some(next) = message {
                 match next {
@@ -290,7 +298,9 @@ impl Writer {
                         break;
                     }
                 }
-                message = if size < self.transaction_bytes { receiver.try_recv().ok() } else { None };
+                let has_room = size < self.transaction_bytes && batches.len() < QUEUE_BATCHES;
+                let patience = written_by.saturating_duration_since(Instant::now());
+                message = if has_room { receiver.recv_timeout(patience).ok() } else { None };
             }
             self.write(&batches);
             self.queued_bytes.fetch_sub(size as u64, Ordering::Relaxed);
@@ -447,9 +457,9 @@ struct WrittenOf {
     malformed: u64,
 }
 
-/// A trace as this transaction finds and changes it.
+/// A trace as it was before this transaction, then with the spans that it adds.
+#[derive(Default)]
 struct OpenTrace {
-    id: i64,
     start: i64,
     end: i64,
     spans: i64,
@@ -457,10 +467,14 @@ struct OpenTrace {
     root: String,
     root_start: i64,
     has_root: bool,
-    /// It is not in the table yet.
-    is_new: bool,
-    /// Operation and resource of the spans of this transaction; few.
-    operations: Vec<(i64, i64)>,
+}
+
+/// A span of this transaction.
+struct NewSpan<'a> {
+    facts: SpanFacts<'a>,
+    operation: i64,
+    resource: i64,
+    bytes: &'a [u8],
 }
 
 /// What runs for every span or trace, prepared once a transaction.
@@ -479,52 +493,57 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     if known.data_version != data_version {
         *known = Known { data_version, ..Known::default() };
     }
-    let mut statements = Statements::prepare(&transaction)?;
-    let mut traces: HashMap<TraceId, OpenTrace> = HashMap::new();
     let mut all = Written::default();
+    let mut spans = Vec::new();
     for batch in batches {
         if batch.signal == Signal::Logs {
             write_logs(&transaction, known, batch, &mut all.logs)?;
-            continue;
-        }
-        let written = &mut all.spans;
-        let Ok(parts) = otlp::split_request(&batch.bytes) else {
-            written.malformed += u64::from(batch.records);
-            continue;
-        };
-        for part in parts {
-            let Ok(resource) = known.resource(&transaction, part.resource)? else {
-                written.malformed += part.spans.len() as u64;
-                continue;
-            };
-            for bytes in part.spans {
-                let Ok(facts) = otlp::span_facts(bytes) else {
-                    written.malformed += 1;
-                    continue;
-                };
-                let operation = known.operation(&transaction, &resource.1, part.scope, &facts)?;
-                let trace = match traces.entry(facts.trace_id) {
-                    Entry::Occupied(entry) => entry.into_mut(),
-                    Entry::Vacant(entry) => entry.insert(statements.open_trace(facts.trace_id, &facts)?),
-                };
-                if trace.spans > LAST_ORDINAL {
-                    written.malformed += 1;
-                    continue;
-                }
-                statements.insert_span(trace, &facts, operation, resource.0, bytes)?;
-                written.stored += 1;
-            }
+        } else {
+            read_spans(&transaction, known, batch, &mut spans, &mut all.spans)?;
         }
     }
-    // New ones in their order: the table grows at its end.
-    let mut traces: Vec<(TraceId, OpenTrace)> = traces.into_iter().collect();
-    traces.sort_unstable_by_key(|(_, trace)| trace.id);
-    for (trace_id, trace) in &traces {
-        statements.close_trace(*trace_id, trace)?;
+    let mut order: Vec<(TraceId, usize)> =
+        spans.iter().enumerate().map(|(index, span)| (span.facts.trace_id, index)).collect();
+    order.sort_unstable();
+    // New ones in the order in which they came: the table grows at its end, and the oldest are removed from its beginning.
+    let mut traces: Vec<&[(TraceId, usize)]> = order.chunk_by(|one, other| one.0 == other.0).collect();
+    traces.sort_unstable_by_key(|of_trace| of_trace[0].1);
+    let mut statements = Statements::prepare(&transaction)?;
+    for of_trace in traces {
+        statements.write_trace(of_trace, &spans, &mut all.spans)?;
     }
     drop(statements);
     transaction.commit()?;
     Ok(all)
+}
+
+/// Takes a batch of spans apart.
+fn read_spans<'a>(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    batch: &'a Batch,
+    spans: &mut Vec<NewSpan<'a>>,
+    written: &mut WrittenOf,
+) -> rusqlite::Result<()> {
+    let Ok(parts) = otlp::split_request(&batch.bytes) else {
+        written.malformed += u64::from(batch.records);
+        return Ok(());
+    };
+    for part in parts {
+        let Ok((resource, service)) = known.resource(transaction, part.resource)? else {
+            written.malformed += part.spans.len() as u64;
+            continue;
+        };
+        for bytes in part.spans {
+            let Ok(facts) = otlp::span_facts(bytes) else {
+                written.malformed += 1;
+                continue;
+            };
+            let operation = known.operation(transaction, &service, part.scope, &facts)?;
+            spans.push(NewSpan { facts, operation, resource, bytes });
+        }
+    }
+    Ok(())
 }
 
 fn write_logs(
@@ -618,7 +637,7 @@ impl<'connection> Statements<'connection> {
             )?,
             insert_trace: transaction.prepare_cached(
                 "INSERT INTO trace (id, start, end, spans, errors, root, root_start, has_root, trace_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (trace_id) DO NOTHING",
             )?,
             update_trace: transaction.prepare_cached(
                 "UPDATE trace SET start = ?2, end = ?3, spans = ?4, errors = ?5, root = ?6, root_start = ?7,
@@ -635,103 +654,106 @@ impl<'connection> Statements<'connection> {
         })
     }
 
-    fn open_trace(&mut self, trace_id: TraceId, facts: &SpanFacts<'_>) -> rusqlite::Result<OpenTrace> {
-        let found = self
-            .find_trace
-            .query_row([&trace_id.0], |row| {
-                Ok(OpenTrace {
-                    id: row.get(0)?,
-                    start: row.get(1)?,
-                    end: row.get(2)?,
-                    spans: row.get(3)?,
-                    errors: row.get(4)?,
-                    root: row.get(5)?,
-                    root_start: row.get(6)?,
-                    has_root: row.get(7)?,
-                    is_new: false,
-                    operations: Vec::new(),
-                })
-            })
-            .optional()?;
-        if let Some(trace) = found {
-            return Ok(trace);
+    /// Writes what this transaction has of one trace.
+    fn write_trace(
+        &mut self,
+        of_trace: &[(TraceId, usize)],
+        spans: &[NewSpan<'_>],
+        written: &mut WrittenOf,
+    ) -> rusqlite::Result<()> {
+        let trace_id = of_trace[0].0;
+        // Most are new, which the attempt to insert them says as well as a question before it.
+        let mut trace = OpenTrace::default();
+        let mut first = 0;
+        let mut kept = trace.add(of_trace, spans);
+        let mut id = self.next_trace;
+        let OpenTrace { start, end, spans: count, errors, root, root_start, has_root } = &trace;
+        let columns = params![id, start, end, count, errors, root, root_start, has_root, &trace_id.0];
+        if self.insert_trace.execute(columns)? == 1 {
+            self.next_trace += 1;
+        } else {
+            (id, trace) = self.find_trace(trace_id)?;
+            first = trace.spans;
+            kept = trace.add(of_trace, spans);
+            let OpenTrace { start, end, spans: count, errors, root, root_start, has_root } = &trace;
+            self.update_trace.execute(params![id, start, end, count, errors, root, root_start, has_root])?;
         }
-        let start = nanos(facts.start_unix_nano.into());
-        let id = self.next_trace;
-        self.next_trace += 1;
-        Ok(OpenTrace {
-            id,
-            start,
-            end: start,
-            spans: 0,
-            errors: 0,
-            root: String::new(),
-            root_start: i64::MAX,
-            has_root: false,
-            is_new: true,
-            operations: Vec::new(),
+        let mut operations: Vec<(i64, i64)> = Vec::new(); // few
+        for (ordinal, (_, index)) in (first..).zip(&of_trace[..kept]) {
+            let span = &spans[*index];
+            self.insert_span(id << ORDINAL_BITS | ordinal, span)?;
+            if !operations.contains(&(span.operation, span.resource)) {
+                operations.push((span.operation, span.resource));
+                self.insert_operation.execute([id, span.operation, span.resource])?;
+            }
+        }
+        written.stored += kept as u64;
+        written.malformed += (of_trace.len() - kept) as u64;
+        Ok(())
+    }
+
+    fn find_trace(&mut self, trace_id: TraceId) -> rusqlite::Result<(i64, OpenTrace)> {
+        self.find_trace.query_row([&trace_id.0], |row| {
+            let trace = OpenTrace {
+                start: row.get(1)?,
+                end: row.get(2)?,
+                spans: row.get(3)?,
+                errors: row.get(4)?,
+                root: row.get(5)?,
+                root_start: row.get(6)?,
+                has_root: row.get(7)?,
+            };
+            Ok((row.get(0)?, trace))
         })
     }
 
-    fn insert_span(
-        &mut self,
-        trace: &mut OpenTrace,
-        facts: &SpanFacts<'_>,
-        operation: i64,
-        resource: i64,
-        bytes: &[u8],
-    ) -> rusqlite::Result<()> {
-        let start = nanos(facts.start_unix_nano.into());
-        let end = nanos(facts.end_unix_nano.max(facts.start_unix_nano).into());
+    fn insert_span(&mut self, id: i64, span: &NewSpan<'_>) -> rusqlite::Result<()> {
+        let facts = &span.facts;
+        let (start, end) = times(facts);
         self.insert_span.execute(params![
-            trace.id << ORDINAL_BITS | trace.spans,
+            id,
             &facts.span_id.0,
             facts.parent_span_id.as_ref().map(|id| &id.0),
-            operation,
-            resource,
+            span.operation,
+            span.resource,
             start,
             end - start,
             if facts.error { 2 } else { 0 },
-            bytes,
+            span.bytes,
         ])?;
-        let is_root = facts.parent_span_id.is_none();
-        if (is_root, std::cmp::Reverse(start)) > (trace.has_root, std::cmp::Reverse(trace.root_start)) {
-            trace.root = text(facts.name).into_owned();
-            trace.root_start = start;
-            trace.has_root = is_root;
-        }
-        trace.start = trace.start.min(start);
-        trace.end = trace.end.max(end);
-        trace.spans += 1;
-        trace.errors += i64::from(facts.error);
-        if !trace.operations.contains(&(operation, resource)) {
-            trace.operations.push((operation, resource));
-        }
         Ok(())
     }
+}
 
-    fn close_trace(&mut self, trace_id: TraceId, trace: &OpenTrace) -> rusqlite::Result<()> {
-        let OpenTrace { id, start, end, spans, errors, root, root_start, has_root, .. } = trace;
-        if trace.is_new {
-            self.insert_trace.execute(params![
-                id,
-                start,
-                end,
-                spans,
-                errors,
-                root,
-                root_start,
-                has_root,
-                &trace_id.0
-            ])?;
-        } else {
-            self.update_trace.execute(params![id, start, end, spans, errors, root, root_start, has_root])?;
+impl OpenTrace {
+    /// Adds the spans of a transaction, as many as there is room for. How many those are.
+    fn add(&mut self, of_trace: &[(TraceId, usize)], spans: &[NewSpan<'_>]) -> usize {
+        let room = usize::try_from(LAST_ORDINAL + 1 - self.spans).unwrap_or(0);
+        let kept = of_trace.len().min(room);
+        let mut root: Option<&[u8]> = None;
+        for (_, index) in &of_trace[..kept] {
+            let facts = &spans[*index].facts;
+            let (start, end) = times(facts);
+            let (is_first, is_root) = (self.spans == 0, facts.parent_span_id.is_none());
+            if is_first || (is_root, std::cmp::Reverse(start)) > (self.has_root, std::cmp::Reverse(self.root_start)) {
+                root = Some(facts.name);
+                self.root_start = start;
+                self.has_root = is_root;
+            }
+            self.start = if is_first { start } else { self.start.min(start) };
+            self.end = self.end.max(end);
+            self.spans += 1;
+            self.errors += i64::from(facts.error);
         }
-        for (operation, resource) in &trace.operations {
-            self.insert_operation.execute([id, operation, resource])?;
+        if let Some(name) = root {
+            self.root = text(name).into_owned();
         }
-        Ok(())
+        kept
     }
+}
+
+fn times(facts: &SpanFacts<'_>) -> (i64, i64) {
+    (nanos(facts.start_unix_nano.into()), nanos(facts.end_unix_nano.max(facts.start_unix_nano).into()))
 }
 
 /// SQLite's integers are signed; what does not fit is nobody's time.

@@ -24,6 +24,7 @@ fn record(service: &str, number: u8, severity: u8, seconds: u64) -> LogRecord {
         observed_unix_nano: START + seconds * 1_000_000_000 + 5,
         severity_number: severity,
         severity_text: "WORD".to_owned(),
+        event_name: "happened".to_owned(),
         body: Value::String(format!("record {number} of größe 🍣")),
         attributes: [
             ("list".to_owned(), Value::Array(vec![Value::Int(1), Value::Bool(true)])),
@@ -55,6 +56,7 @@ fn batch(records: &[LogRecord]) -> Arc<Batch> {
             observed_time_unix_nano: record.observed_unix_nano,
             severity_number: record.severity_number.into(),
             severity_text: record.severity_text.clone(),
+            event_name: record.event_name.clone(),
             body: Some(any_value(&record.body)),
             attributes: pairs(&record.attributes),
             flags: record.trace_flags.into(),

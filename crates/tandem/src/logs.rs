@@ -162,6 +162,9 @@ fn print(out: &mut dyn Write, log: &LogRecord, layout: Layout) -> std::io::Resul
         layout.paint(DIM, &service),
         layout.paint(if log.severity_number >= 17 { ERROR } else { BOLD }, &body),
     )?;
+    if !log.event_name.is_empty() {
+        write!(out, " {}{}", layout.paint(DIM, "event="), clean(&log.event_name))?;
+    }
     // The place in the code is for the page and for scripts.
     for (key, value) in log.attributes.iter().filter(|(key, _)| !key.starts_with("code.")) {
         let value = value.to_string();
@@ -213,6 +216,7 @@ mod tests {
             observed_unix_nano: 0,
             severity_number: 13,
             severity_text: "warn".to_owned(),
+            event_name: String::new(),
             body: model::Value::String("two\nlines\u{1b}[31m\n".to_owned()),
             attributes: [
                 ("code.line.number".to_owned(), model::Value::Int(5)),

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use record::{Instrument, InstrumentKind, InstrumentValue};
+use record::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue};
 use serde_json::{Map, Value, json};
 
 use crate::functions::Programs;
 use crate::terminal::{self, BOLD, DIM, Layout, clean};
 
-/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools. Those that are read at times are as
+/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools, metrics made by hand. Those that are read at times are as
 /// new as the last agent; durations of requests are an agent's (`--metrics`).
 #[derive(Args)]
 pub struct Metrics {
@@ -26,7 +26,7 @@ impl Metrics {
         terminal::report(|out| {
             for program in self.programs.find()? {
                 let mut instruments = program.functions.map(|memory| memory.instruments()).unwrap_or_default();
-                instruments.sort_by(|one, other| (&one.name, &one.attributes).cmp(&(&other.name, &other.attributes)));
+                instruments.sort_by_cached_key(|one| (one.name.clone(), one.scope.clone(), title(one)));
                 if !self.json {
                     let title = format!("{} (process {})", program.service, program.pid);
                     writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&title)))?;
@@ -48,7 +48,6 @@ impl Metrics {
 }
 
 fn write_line(out: &mut dyn Write, instrument: &Instrument) -> std::io::Result<()> {
-    let attributes: Vec<String> = instrument.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let value = match &instrument.value {
         InstrumentValue::Int(value) => value.to_string(),
         InstrumentValue::Float(value) => value.to_string(),
@@ -58,9 +57,25 @@ fn write_line(out: &mut dyn Write, instrument: &Instrument) -> std::io::Result<(
             format!("{count} values, mean {mean:.6}")
         }
     };
-    let title = format!("{} {}", instrument.name, attributes.join(" "));
+    let title = title(instrument);
     let unit = Layout::of_stdout().paint(DIM, clean(&instrument.unit).into_owned());
-    writeln!(out, "  {}  {value} {unit}", clean(title.trim_end()))
+    writeln!(out, "  {}  {value} {unit}", clean(&title))
+}
+
+/// The metric's name and the series' attributes.
+fn title(instrument: &Instrument) -> String {
+    let attributes = instrument.attributes.iter().map(|(key, value)| format!(" {key}={value}"));
+    instrument.name.clone() + &attributes.collect::<String>()
+}
+
+fn attribute(value: &InstrumentAttribute) -> Value {
+    match value {
+        InstrumentAttribute::Text(text) => json!(text),
+        InstrumentAttribute::Int(number) => json!(number),
+        InstrumentAttribute::Float(number) => json!(number),
+        InstrumentAttribute::Bool(truth) => json!(truth),
+        InstrumentAttribute::List(text) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+    }
 }
 
 fn object(pid: u32, service: &str, instrument: &Instrument) -> Value {
@@ -71,7 +86,7 @@ fn object(pid: u32, service: &str, instrument: &Instrument) -> Value {
         InstrumentKind::Histogram => "histogram",
     };
     let attributes: Map<String, Value> =
-        instrument.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        instrument.attributes.iter().map(|(key, value)| (key.clone(), attribute(value))).collect();
     let value = match &instrument.value {
         InstrumentValue::Int(value) => json!(value),
         InstrumentValue::Float(value) => json!(value),
@@ -80,6 +95,7 @@ fn object(pid: u32, service: &str, instrument: &Instrument) -> Value {
     json!({
         "pid": pid,
         "service": service,
+        "scope": instrument.scope,
         "name": instrument.name,
         "unit": instrument.unit,
         "kind": kind,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::alike;
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::embedded;
 use crate::env::quoted;
@@ -251,7 +252,8 @@ fn changed_files(woven: &Woven) -> (EditsByFile, BTreeMap<PathBuf, String>) {
         }
         for (name, text) in &package.added {
             files.insert(dir.join(name), None);
-            texts.insert(dir.join(name), text.clone());
+            // go knows objects by what they were compiled from. What the wrapper makes of one belongs to it.
+            texts.insert(dir.join(name), format!("{text}\n// Objects: {}\n", alike::FORM));
         }
     }
     for (package, sources) in [

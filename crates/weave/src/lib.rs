@@ -3,10 +3,11 @@
 //! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
 //! which bytes), `directive`, `functions` (the user's own code) → `goroot` (tried by `trial` where Go is new), `modules`,
 //! `versioned`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
-//! (what its tools record), `reuse`, `object` (what is not compiled again).
+//! (what its tools record), `reuse`, `alike`, `exports`, `symbols`, `object` (what is not compiled again).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
 
 pub mod action;
+pub mod alike;
 pub mod arguments;
 pub mod cache;
 pub mod condition;
@@ -17,6 +18,7 @@ mod embedded;
 pub mod env;
 pub mod error;
 pub mod explain;
+pub mod exports;
 pub mod find;
 pub mod functions;
 pub mod go;
@@ -26,7 +28,7 @@ mod listing;
 mod manifest;
 pub mod modfile;
 pub mod modules;
-mod object;
+pub mod object;
 pub mod output;
 pub mod overlay;
 pub mod pack;
@@ -41,9 +43,11 @@ pub mod project;
 pub mod reuse;
 pub mod runtime_patch;
 mod seal;
+mod sha256;
 pub mod shadow;
 pub mod signature;
 pub mod splice;
+pub mod symbols;
 pub mod token;
 pub mod tool;
 mod trial;

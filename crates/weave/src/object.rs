@@ -10,6 +10,9 @@ use std::path::Path;
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEAD_LENGTH: usize = 60;
+/// How a head ends, and the length of the number before that.
+const END: &[u8] = b"`\n";
+const LENGTH_LENGTH: usize = 10;
 /// Names in an archive are cut to this length.
 const NAME_LENGTH: usize = 16;
 const EXPORT_DATA: &str = "__.PKGDEF";
@@ -53,6 +56,39 @@ impl Object {
         }
         if code.len() % 2 == 1 {
             content.push(0);
+        }
+        Some(content)
+    }
+
+    /// What importers read, behind a head.
+    pub fn export_data(&self) -> &[u8] {
+        &self.content[self.parts[0].1.clone()]
+    }
+
+    /// The symbols, behind a head.
+    pub fn code(&self) -> &[u8] {
+        &self.content[self.parts[1].1.clone()]
+    }
+
+    /// What the compiler alone had written, with other parts, under a build id; `None` where that is no id of the same
+    /// length.
+    pub fn with_parts(&self, export_data: &[u8], code: &[u8], build_id: &str) -> Option<Vec<u8>> {
+        let mut content = MAGIC.to_vec();
+        for ((_, range), part) in self.parts.iter().zip([export_data, code]) {
+            let head = &self.content[range.start - HEAD_LENGTH..range.start];
+            let (kept, _) = head.split_at(HEAD_LENGTH - LENGTH_LENGTH - END.len());
+            content.extend_from_slice(kept);
+            content.extend_from_slice(format!("{:<LENGTH_LENGTH$}", part.len()).as_bytes());
+            content.extend_from_slice(END);
+            let start = content.len();
+            content.extend_from_slice(part);
+            let id = build_id_in(part)?;
+            let id = start + id.start..start + id.end;
+            (id.len() == build_id.len()).then_some(())?;
+            content[id].copy_from_slice(build_id.as_bytes());
+            if part.len() % 2 == 1 {
+                content.push(0);
+            }
         }
         Some(content)
     }

@@ -278,6 +278,13 @@ fn newest_meant(pack: &Pack, versions: &str) -> Option<String> {
     versions.split_whitespace().rev().find(is_meant).map(str::to_owned)
 }
 
+/// Where the rules of a pack end: at the next section, if there is one.
+fn end_of_rules(yaml: &str) -> usize {
+    let rules = yaml.find("\nrules:").map_or(0, |at| at + 1);
+    let mut sections = yaml[rules..].match_indices('\n').map(|(at, _)| rules + at + 1);
+    sections.find(|&at| yaml[at..].starts_with(|c: char| c.is_ascii_alphabetic())).unwrap_or(yaml.len())
+}
+
 /// Runs the hooks' own tests inside the woven packages, `go test` with these flags.
 pub fn test(folder: &Path, flags: &[OsString]) -> Result<Vec<(String, ExitStatus)>, WeaveError> {
     let folder = &folder.canonicalize().map_err(at("read", folder))?;
@@ -326,21 +333,6 @@ struct Suite {
     files: Vec<String>,
     tests: Vec<String>,
     needs: Vec<String>,
-}
-
-/// Where in a pack's text one more rule can be put: before the word that follows `rules:`, or at the end.
-fn end_of_rules(yaml: &str) -> usize {
-    let mut at = 0;
-    let mut among_rules = false;
-    for line in yaml.split_inclusive('\n') {
-        let is_word = line.starts_with(|c: char| c.is_alphanumeric());
-        if is_word && among_rules {
-            return at;
-        }
-        among_rules |= line.starts_with("rules:");
-        at += line.len();
-    }
-    at
 }
 
 /// Tests belong to the target whose added files have the same package clause.

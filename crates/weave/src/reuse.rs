@@ -172,18 +172,21 @@ fn read_answer(text: &str) -> impl Iterator<Item = Plain<'_>> {
 }
 
 /// A command line of the compiler, as the go command writes it for every build.
-struct Compilation<'a> {
-    output: &'a Path,
-    build_id: &'a str,
+pub struct Compilation<'a> {
+    /// The object that it writes.
+    pub output: &'a Path,
+    /// The object's build id.
+    pub build_id: &'a str,
     import_config: &'a Path,
     /// Whether assembled parts will follow: it writes a header for them.
     is_assembled: bool,
-    files: Vec<&'a Path>,
+    /// The package's files, the last of the words.
+    pub files: Vec<&'a Path>,
 }
 
 impl<'a> Compilation<'a> {
     /// `None` for one with flags that are not known to follow from the package and the command line.
-    fn read(words: &'a [OsString]) -> Option<Compilation<'a>> {
+    pub fn read(words: &'a [OsString]) -> Option<Compilation<'a>> {
         let (mut output, mut build_id, mut import_config) = (None, None, None);
         let mut is_assembled = false;
         let mut words = words.iter().map(|word| word.to_str()).peekable();
@@ -211,7 +214,7 @@ impl<'a> Compilation<'a> {
     }
 
     /// go's folder for this package: objects, and source that was generated.
-    fn work_dir(&self) -> &Path {
+    pub fn work_dir(&self) -> &Path {
         self.output.parent().unwrap_or(Path::new("."))
     }
 }
@@ -238,10 +241,7 @@ impl Reuse<'_> {
         let compilation = Compilation::read(words)?;
         let is_generated = |file: &&&Path| file.starts_with(compilation.work_dir());
         let first = compilation.files.iter().find(|file| !is_generated(file))?;
-        let question: Question = serde_json::from_slice(&fs::read(self.folder.join(QUESTION)).ok()?).ok()?;
-        let is_meant =
-            question.only_for.as_ref().is_none_or(|folders| folders.iter().any(|folder| first.starts_with(folder)));
-        is_meant.then_some(())?;
+        let question = self.question(first)?;
         let mapping = if first.starts_with(self.root) { None } else { Some(mapping()?) };
         let places = Places { root: self.root, description: self.description, mapping };
         let files: Vec<Source> = compilation
@@ -270,6 +270,34 @@ impl Reuse<'_> {
             take_assembled(&object, &package.assembly, compilation.work_dir())?;
         }
         fs::write(compilation.output, content).ok()
+    }
+
+    /// What is asked, where that may say something of the package with this file.
+    fn question(&self, file: &Path) -> Option<Question> {
+        let question: Question = serde_json::from_slice(&fs::read(self.folder.join(QUESTION)).ok()?).ok()?;
+        let is_meant =
+            question.only_for.as_ref().is_none_or(|folders| folders.iter().any(|folder| file.starts_with(folder)));
+        is_meant.then_some(question)
+    }
+
+    /// The plain build's object of a woven package, which is made of `files` and sees the same imports; nothing where there
+    /// are several that differ.
+    pub fn plain_object(&self, compilation: &Compilation<'_>, files: &[PathBuf]) -> Option<Object> {
+        let question = self.question(compilation.files.first()?)?;
+        let answer = String::from_utf8(answer(self.folder, &question).ok()?).ok()?;
+        let packages: Vec<Plain<'_>> = read_answer(&answer).collect();
+        let files: Vec<Source> = files.iter().cloned().map(Source::Written).collect();
+        let imports = fs::read_to_string(compilation.import_config).ok()?;
+        let mut same = packages.iter().filter(|package| {
+            package.is_made() && has_source(package, &files) && sees_the_same(package, &packages, &imports)
+        });
+        let object = Object::read(same.next()?.object)?;
+        let content = object.with_build_id(compilation.build_id)?;
+        same.all(|other| {
+            let other = Object::read(other.object).and_then(|other| other.with_build_id(compilation.build_id));
+            other.is_some_and(|other| other == content)
+        })
+        .then_some(object)
     }
 }
 
@@ -307,6 +335,17 @@ fn has_same_imports(package: &Plain<'_>, packages: &[Plain<'_>], config: &str) -
         .lines()
         .filter_map(|line| line.strip_prefix("packagefile ")?.split_once('='))
         .all(|(import, file)| imports.get(import).is_some_and(|plain| object::same_exports(plain, Path::new(file))))
+}
+
+/// Whether all that the plain package imports looks as in its build.
+fn sees_the_same(package: &Plain<'_>, packages: &[Plain<'_>], config: &str) -> bool {
+    let lines = config.lines().filter_map(|line| line.strip_prefix("packagefile ")?.split_once('='));
+    let ours: BTreeMap<&str, &str> = lines.collect();
+    package.imports.iter().filter(|import| !matches!(**import, "unsafe" | "C")).all(|import| {
+        let plain = packages.iter().find(|package| package.import_path == *import && package.is_made());
+        let name = import.split_once(" [").map_or(*import, |(name, _)| name);
+        matches!((plain, ours.get(name)), (Some(plain), Some(ours)) if object::same_exports(plain.object, Path::new(ours)))
+    })
 }
 
 /// Puts aside what the assembler would make of the package; it needs the compiler's header for that, which an object does

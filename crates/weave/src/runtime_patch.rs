@@ -56,6 +56,8 @@ const CLASSES: [(&str, u8); 36] = [
 const OTHER: u8 = 7;
 /// Not a wait at all: class 7, and a mark that `tandem_move` looks for.
 const ON_SYSTEM_STACK: u8 = OTHER + 10;
+/// Added files that are the same for every Go version.
+const AS_THEY_ARE: [&str; 3] = ["tandem_amd64.go", "tandem_amd64.s", "tandem_other.go"];
 const CHECKED_REASONS: [&str; 4] = ["IOWait", "Select", "Sleep", "Preempted"];
 
 /// The pack for this Go version; `runtime2` is the text of its `runtime2.go`.
@@ -66,7 +68,10 @@ pub fn pack(runtime2: &str, go: &ReleaseVersion) -> Result<Pack, PackError> {
         String::from_utf8_lossy(bytes)
     };
     let hook = render(&text_of("tandem.go.tmpl"), &wait_reasons(runtime2), go);
-    Pack::parse("go/rt/runtime/pack.yaml", &text_of("pack.yaml"), BTreeMap::from([("tandem.go".to_owned(), hook)]))
+    let mut files: BTreeMap<String, String> =
+        AS_THEY_ARE.iter().map(|&name| (name.to_owned(), text_of(name).into_owned())).collect();
+    files.insert("tandem.go".to_owned(), hook);
+    Pack::parse("go/rt/runtime/pack.yaml", &text_of("pack.yaml"), files)
 }
 
 fn render(template: &str, reasons: &[String], go: &ReleaseVersion) -> String {

@@ -1,7 +1,8 @@
 //! The compiler, the linker and the coverage tool as the go command finds them in the shadow tree: links to the tandem
 //! binary that run the real tool with small changes, so that what they write speaks of real paths.
 //!
-//! * `compile`: a woven module's files are recorded under the module's real folder; what the plain build has is copied;
+//! * `compile`: a woven module's files are recorded under the module's real folder; what the plain build has is copied; woven
+//!   packages of the standard library look to their importers as the plain ones do;
 //! * `asm`: what belongs to such a copy is copied, too;
 //! * `link`: the real GOROOT, modules without our replacements, and the manifest of what was woven;
 //! * `cover`: runs on the plain files, and our edits are put into what it made: figures equal a plain build's.
@@ -19,6 +20,7 @@ use gobin::literal::{quote, unquote};
 use gobin::{MARK_LENGTH, Manifest};
 use serde::{Deserialize, Serialize};
 
+use crate::alike::Alike;
 use crate::cover;
 use crate::goroot::{DESCRIPTION, Description, WRAPPED_TOOLS};
 use crate::manifest;
@@ -113,7 +115,19 @@ pub fn run_program(arguments: &[OsString]) -> io::Error {
     if let Some(file) = standard_error {
         command.stderr(file);
     }
+    // go runs a test in its package's folder: one of the standard library's in the shadow tree.
+    let folder = std::env::current_dir().ok().filter(|_| Path::new(name).is_absolute());
+    if let Some(real) = folder.and_then(|folder| in_real_tree(&folder, &outside.real_root)) {
+        command.current_dir(&real).env("PWD", real);
+    }
     command.args(arguments).exec()
+}
+
+/// The folder of the real tree in whose place a shadow tree has this one.
+fn in_real_tree(folder: &Path, real_root: &Path) -> Option<PathBuf> {
+    let root = folder.ancestors().find(|dir| dir.join(DESCRIPTION).is_file())?;
+    Some(real_root.join(folder.strip_prefix(root).ok()?))
+        .filter(|real| !real_root.as_os_str().is_empty() && real.is_dir())
 }
 
 /// If the binary was started as a tool of a shadow tree, does that tool's work.
@@ -204,11 +218,18 @@ impl Tool {
 
     fn compile(self, real: &Path, description: &Description) -> io::Result<ExitCode> {
         let mut arguments = Expanded::read(self.arguments)?;
-        if let Some(folder) = Reuse::folder() {
-            let reuse = Reuse { folder: &folder, root: &self.root, description };
-            if reuse.take(&arguments.words, || read_plan().ok().flatten()).is_some() {
-                return Ok(ExitCode::SUCCESS);
+        let folder = Reuse::folder();
+        let reuse = folder.as_ref().map(|folder| Reuse { folder, root: &self.root, description });
+        if let Some(alike) = Alike::read(&arguments.words, &self.root, description) {
+            let status = Command::new(real).args(&arguments.words).status()?;
+            if status.success() {
+                // Where that cannot be, what the compiler wrote is right, too.
+                let _: Result<(), _> = alike.give(real, reuse.as_ref());
             }
+            return Ok(ExitCode::from(status.code().unwrap_or(1) as u8));
+        }
+        if reuse.is_some_and(|reuse| reuse.take(&arguments.words, || read_plan().ok().flatten()).is_some()) {
+            return Ok(ExitCode::SUCCESS);
         }
         let cache = self.root.parent().and_then(Path::parent).unwrap_or(&self.root);
         let places = [cache.join(modules::KIND), cache.join(versioned::KIND)];

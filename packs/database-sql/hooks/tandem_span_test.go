@@ -35,7 +35,7 @@ func (c *testConnection) ExecContext(context.Context, string, []driver.NamedValu
 func TestSpanAllocatesNothing(t *testing.T) {
 	db := OpenDB(testConnector{})
 	defer db.Close()
-	db.tandem = tandemSource{system: "postgresql", namespace: "shop", address: "db.example", port: 5433, dialect: testPostgres}
+	db.tandem.target.Set("postgresql", "shop", "db.example", 5433)
 	ctx := context.Background()
 	var failed error
 	if span := tandemStart(tandemPing, db, ctx, "PING"); !span.Recording() {
@@ -73,8 +73,8 @@ func TestOperationsLeaveTheSlotAsItWas(t *testing.T) {
 	defer tandem_rt.Restore(before)
 	for _, err := range []error{nil, errors.New("no"), driver.ErrBadConn, io.EOF} {
 		db := OpenDB(testConnector{err})
-		if db.tandem.system != tandemUnknownSystem {
-			t.Errorf("system is %q", db.tandem.system)
+		if db.tandem.target.System != "other_sql" {
+			t.Errorf("system is %q", db.tandem.target.System)
 		}
 		db.Exec("DELETE FROM t")
 		db.Query("SELECT 1")
@@ -93,27 +93,23 @@ func TestOperationsLeaveTheSlotAsItWas(t *testing.T) {
 	(&Stmt{stickyErr: io.EOF}).Exec()
 }
 
-type testStateError struct{ state string }
-
-func (e *testStateError) Error() string    { return "failed" }
-func (e *testStateError) SQLState() string { return e.state }
-
-// Errors are named by the database's code, else by what they are inside.
-func TestFailure(t *testing.T) {
-	for _, test := range []struct {
-		err        error
-		code, kind string
-	}{
-		{&testStateError{"23505"}, "23505", "23505"},
-		{fmt.Errorf("insert: %w", &testStateError{"23505"}), "23505", "23505"},
-		{(*testStateError)(nil), "", "_OTHER"},
-		{fmt.Errorf("insert: %w", context.DeadlineExceeded), "", "context.DeadlineExceeded"},
-		{ErrTxDone, "", "sql.ErrTxDone"},
-		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", io.ErrUnexpectedEOF)), "", "*errors.errorString"},
+// Errors of database/sql's own are named as programs know them.
+func TestErrors(t *testing.T) {
+	before := tandem_rt.Unset()
+	defer tandem_rt.Restore(before)
+	for err, want := range map[error]string{
+		fmt.Errorf("insert: %w", context.DeadlineExceeded): "context.DeadlineExceeded",
+		driver.ErrBadConn: "driver.ErrBadConn",
+		ErrTxDone:         "sql.ErrTxDone",
 	} {
-		code, kind, _ := tandemFailure(test.err)
-		if code != test.code || kind != test.kind {
-			t.Errorf("got %q %q, want %q %q", code, kind, test.code, test.kind)
+		named := ""
+		for i := range tandemErrors {
+			if named == "" && errors.Is(err, tandemErrors[i].Err) {
+				named = tandemErrors[i].Name
+			}
+		}
+		if named != want {
+			t.Errorf("%v is named %q", err, named)
 		}
 	}
 }
@@ -121,7 +117,7 @@ func TestFailure(t *testing.T) {
 func BenchmarkSpan(b *testing.B) {
 	db := OpenDB(testConnector{})
 	defer db.Close()
-	db.tandem = tandemSource{system: "postgresql", namespace: "shop", address: "db.example", port: 5433, dialect: testPostgres}
+	db.tandem.target.Set("postgresql", "shop", "db.example", 5433)
 	ctx := context.Background()
 	var failed error
 	for name, prefix := range map[string]string{"known": "", "new": "PREPARE"} {

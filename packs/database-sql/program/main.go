@@ -1,5 +1,6 @@
-// Every operation of database/sql once, on an SQLite database in memory, and once more on PostgreSQL when POSTGRES_DSN is
-// set. Each prints a line; woven, each line is exactly one client span (or none, where it says so).
+// Every operation of database/sql once for each driver: on an SQLite database in memory, on PostgreSQL by two drivers when
+// POSTGRES_DSN is set, on MariaDB when MYSQL_DSN is. Each prints a line; woven, each line is exactly one client span (or none,
+// where it says so).
 package main
 
 import (
@@ -11,17 +12,35 @@ import (
 	"os"
 	"time"
 
+	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 )
 
 func main() {
-	if err := exercise("sqlite", "file:shop?mode=memory&cache=shared", "?"); err != nil {
-		log.Fatal(err)
+	postgres, mysql := os.Getenv("POSTGRES_DSN"), os.Getenv("MYSQL_DSN")
+	for _, each := range []struct{ driver, dsn, placeholder, broken string }{
+		{"sqlite", "file:shop?mode=memory&cache=shared", "?", "SELECT 'secret' 'secret' 1"},
+		{"pgx", postgres, "$1", "SELECT CAST('secret' AS INTEGER)"},
+		{"postgres", postgres, "$1", "SELECT CAST('secret' AS INTEGER)"},
+		{"mysql", mysql, "?", "INSERT INTO products (id, name) VALUES ('secret', 'lamp')"},
+	} {
+		if each.dsn == "" {
+			continue
+		}
+		if err := exercise(each.driver, each.dsn, each.placeholder, each.broken); err != nil {
+			log.Fatal(each.driver, ": ", err)
+		}
 	}
-	if dsn := os.Getenv("POSTGRES_DSN"); dsn != "" {
-		if err := exercise("pgx", dsn, "$1"); err != nil {
-			log.Fatal(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := bySqlx(ctx); err != nil {
+		log.Fatal("sqlx: ", err)
+	}
+	if postgres != "" {
+		if err := byGorm(ctx, postgres); err != nil {
+			log.Fatal("gorm: ", err)
 		}
 	}
 }
@@ -30,7 +49,8 @@ func did(operation string, err error) {
 	fmt.Printf("%-28s %v\n", operation, err)
 }
 
-func exercise(driver, dsn, placeholder string) error {
+func exercise(driver, dsn, placeholder, broken string) error {
+	fmt.Println("-- " + driver)
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		return err
@@ -54,6 +74,8 @@ func exercise(driver, dsn, placeholder string) error {
 	did("DB.QueryRow no rows", db.QueryRowContext(ctx, "SELECT name FROM products WHERE id = "+placeholder, 99).Scan(&name))
 	_, err = db.Exec("INSERT INTO nowhere VALUES (1)")
 	did("DB.Exec error", err)
+	rows, err = db.Query(broken)
+	did("DB.Query error", drain(rows, err))
 
 	statement, err := db.Prepare("UPDATE products SET price = price + 1 WHERE id = " + placeholder)
 	did("DB.Prepare", err)
@@ -127,6 +149,8 @@ func exercise(driver, dsn, placeholder string) error {
 	}
 	did("Conn.Close, no span", connection.Close())
 
+	did("DB.SetMaxOpenConns, two spans", pool(ctx, db))
+
 	_, err = db.Exec("DROP TABLE products")
 	did("DB.Exec", err)
 	done, stop := context.WithCancel(ctx)
@@ -134,6 +158,32 @@ func exercise(driver, dsn, placeholder string) error {
 	_, err = db.ExecContext(done, "SELECT 3")
 	did("DB.ExecContext cancelled", err)
 	return nil
+}
+
+// pool asks for a connection while the only one is taken: the operation waits for it, inside its span. One that waits in
+// vain has asked nothing of the database, and is an error all the same.
+func pool(ctx context.Context, db *sql.DB) error {
+	db.SetMaxOpenConns(1)
+	defer db.SetMaxOpenConns(0)
+	taken, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	short, stop := context.WithTimeout(ctx, time.Millisecond)
+	defer stop()
+	if _, err = db.ExecContext(short, "SELECT 4"); !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("did not wait: %w", err)
+	}
+	waited := db.Stats().WaitCount
+	done := make(chan error)
+	go func() {
+		_, err := db.ExecContext(ctx, "DELETE FROM products WHERE id = 3")
+		done <- err
+	}()
+	for db.Stats().WaitCount == waited {
+		time.Sleep(time.Millisecond)
+	}
+	return errors.Join(taken.Close(), <-done)
 }
 
 func drain(rows *sql.Rows, err error) error {

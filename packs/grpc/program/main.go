@@ -23,6 +23,8 @@ import (
 
 type text = wrapperspb.StringValue
 
+var waiting = make(chan bool, 1)
+
 // echo is written against the descriptors themselves, so that the program needs no generated code.
 type echo struct{ failures int }
 
@@ -30,6 +32,16 @@ func (e *echo) unary(ctx context.Context, in *text) (*text, error) {
 	switch in.Value {
 	case "missing":
 		return nil, status.Error(codes.NotFound, "no such thing")
+	case "detailed":
+		detailed, err := status.New(codes.FailedPrecondition, "not yet").WithDetails(&text{Value: "what is missing"})
+		if err != nil {
+			return nil, err
+		}
+		return nil, detailed.Err()
+	case "waits":
+		waiting <- true
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	case "broken":
 		return nil, errors.New("broke")
 	case "slow":
@@ -122,7 +134,7 @@ func main() {
 	go server.Serve(listener)
 	defer server.GracefulStop() // calls end a moment after their answer
 
-	connection, err := newClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
+	connection, err := grpc.Dial(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -141,9 +153,17 @@ func main() {
 	call("unary, headers that arrive", "/echo.Echo/Unary", "who", time.Minute)
 	call("unary, not found", "/echo.Echo/Unary", "missing", time.Minute)
 	call("unary, unknown error", "/echo.Echo/Unary", "broken", time.Minute)
+	call("unary, status with details", "/echo.Echo/Unary", "detailed", time.Minute)
 	call("unary, deadline", "/echo.Echo/Unary", "slow", 20*time.Millisecond)
 	call("unary, retried twice", "/echo.Echo/Unary", "flaky", time.Minute)
 	call("unknown method", "/echo.Echo/Nothing", "x", time.Minute)
+
+	given, giveUp := context.WithCancel(ctx)
+	go func() {
+		<-waiting
+		giveUp()
+	}()
+	did("unary, cancelled", "", connection.Invoke(given, "/echo.Echo/Unary", &text{Value: "waits"}, new(text)))
 
 	both := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 	stream, err := connection.NewStream(ctx, both, "/echo.Echo/Both")
@@ -174,7 +194,7 @@ func main() {
 	web := &http.Server{Handler: server, Protocols: protocols}
 	go web.Serve(behind)
 	defer web.Shutdown(ctx) // a request ends a moment after its answer
-	second, err := newClient("dns:///"+behind.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	second, err := grpc.Dial("dns:///"+behind.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,7 +203,7 @@ func main() {
 	err = second.Invoke(ctx, "/echo.Echo/Unary", &text{Value: "through net/http"}, out)
 	did("unary behind net/http", out.Value, err)
 
-	nobody, err := newClient("passthrough:///127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	nobody, err := grpc.Dial("passthrough:///127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,9 +2,9 @@ package http
 
 import (
 	"net/url"
-	"strconv"
 	"strings"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -12,7 +12,7 @@ import (
 
 // tandemServerAttributes describes a request as its server sees it.
 func tandemServerAttributes(span *tandem_rt.Span, req *Request, userAgent, version string) {
-	tandemMethod(span, req.Method)
+	tandem_http.Method(span, req.Method)
 	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(req))
 	if span.Recording() {
 		tandemPeers(span, req, version)
@@ -25,7 +25,7 @@ func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 	path, query := tandemTarget(req)
 	span.Str(tandem_rt.KeyURLPath, path)
 	if query != "" {
-		span.Str(tandem_rt.KeyURLQuery, tandemRedact(query))
+		span.Str(tandem_rt.KeyURLQuery, tandem_http.Redact(query))
 	}
 	if userAgent != "" {
 		span.Str(tandem_rt.KeyUserAgentOriginal, userAgent)
@@ -34,8 +34,8 @@ func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 
 // tandemPeers sets who talks to whom, and how.
 func tandemPeers(span *tandem_rt.Span, req *Request, version string) {
-	host, port := tandemSplitHost(req.Host)
-	client, _ := tandemSplitHost(req.RemoteAddr)
+	host, port := tandem_http.SplitHost(req.Host)
+	client, _ := tandem_http.SplitHost(req.RemoteAddr)
 	if host != "" {
 		span.Str(tandem_rt.KeyServerAddress, host)
 	}
@@ -50,8 +50,8 @@ func tandemPeers(span *tandem_rt.Span, req *Request, version string) {
 
 // tandemFixPeers is tandemPeers for many spans; false: they do not fit.
 func tandemFixPeers(fixed *tandem_rt.Fixed, req *Request, version string) bool {
-	host, port := tandemSplitHost(req.Host)
-	client, _ := tandemSplitHost(req.RemoteAddr)
+	host, port := tandem_http.SplitHost(req.Host)
+	client, _ := tandem_http.SplitHost(req.RemoteAddr)
 	return (host == "" || fixed.Str(tandem_rt.KeyServerAddress, host)) &&
 		(port == 0 || fixed.Int(tandem_rt.KeyServerPort, port)) &&
 		(client == "" || fixed.Str(tandem_rt.KeyClientAddress, client)) &&
@@ -63,30 +63,6 @@ func tandemScheme(req *Request) string {
 		return "https"
 	}
 	return "http"
-}
-
-// tandemServerStatus sets the status; 0 is what a handler leaves that wrote nothing: 200. Only 5xx is the server's error.
-func tandemServerStatus(span *tandem_rt.Span, status int) {
-	if status == 0 {
-		status = StatusOK
-	}
-	span.Int(tandem_rt.KeyHTTPResponseStatusCode, int64(status))
-	if status >= 500 {
-		span.SetError(tandemStatusText(status), "")
-	}
-}
-
-// tandemMethod sets the method. What is not one is _OTHER, so that nobody can make metrics without end.
-func tandemMethod(span *tandem_rt.Span, method string) {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
-		span.Str(tandem_rt.KeyHTTPRequestMethod, method)
-	case "": // how clients may say GET
-		span.Str(tandem_rt.KeyHTTPRequestMethod, "GET")
-	default:
-		span.Str(tandem_rt.KeyHTTPRequestMethod, "_OTHER")
-		span.Str(tandem_rt.KeyHTTPRequestMethodOriginal, method)
-	}
 }
 
 // tandemTarget splits the request target as it was sent. Handlers may have changed req.URL.
@@ -104,71 +80,6 @@ func tandemTarget(req *Request) (path, query string) {
 	return target, ""
 }
 
-// tandemSplitHost splits "host:port", "[v6]:port", "host" without allocating. A port that is none is 0.
-func tandemSplitHost(address string) (host string, port int64) {
-	colon := strings.LastIndexByte(address, ':')
-	if colon < 0 || strings.IndexByte(address[colon:], ']') >= 0 {
-		return tandemTrimBrackets(address), 0
-	}
-	if strings.IndexByte(address[:colon], ':') >= 0 && address[0] != '[' {
-		return address, 0 // IPv6 without brackets or port
-	}
-	for _, digit := range []byte(address[colon+1:]) {
-		if digit < '0' || digit > '9' || port > 65535 {
-			return address, 0
-		}
-		port = 10*port + int64(digit-'0')
-	}
-	return tandemTrimBrackets(address[:colon]), port
-}
-
-func tandemTrimBrackets(host string) string {
-	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
-		return host[1 : len(host)-1]
-	}
-	return host
-}
-
-// tandemRedact hides the values of query parameters that sign requests, as the conventions ask. It allocates only then.
-func tandemRedact(query string) string {
-	for start := 0; start < len(query); {
-		end := len(query)
-		if next := strings.IndexByte(query[start:], '&'); next >= 0 {
-			end = start + next
-		}
-		if equals := strings.IndexByte(query[start:end], '='); equals >= 0 && tandemSecret(query[start:start+equals]) {
-			return query[:start+equals+1] + "REDACTED" + tandemRedact(query[end:])
-		}
-		start = end + 1
-	}
-	return query
-}
-
-func tandemSecret(parameter string) bool {
-	switch parameter {
-	case "AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token":
-		return true
-	}
-	return false
-}
-
-// tandemStatusText is a status as error.type, without allocating.
-func tandemStatusText(status int) string {
-	if status < 400 || status > 599 {
-		return strconv.Itoa(status)
-	}
-	at := 3 * (status - 400)
-	return tandemStatusTexts[at : at+3]
-}
-
-var tandemStatusTexts = func() string {
-	var all strings.Builder
-	for status := 400; status < 600; status++ {
-		all.WriteString(strconv.Itoa(status))
-	}
-	return all.String()
-}()
-
 // tandemFullURL sets url.full; who logs in, and with what, is not told.
 func tandemFullURL(span *tandem_rt.Span, u *url.URL, host string) {
 	user := ""
@@ -177,7 +88,7 @@ func tandemFullURL(span *tandem_rt.Span, u *url.URL, host string) {
 	}
 	separator, path, mark, query := "://", u.EscapedPath(), "", ""
 	if u.RawQuery != "" {
-		mark, query = "?", tandemRedact(u.RawQuery)
+		mark, query = "?", tandem_http.Redact(u.RawQuery)
 	}
 	if u.Opaque != "" {
 		separator, user, host, path = ":", "", "", u.Opaque

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"io"
-	_ "unsafe" // for linkname
+	"sync"
+	"sync/atomic"
+	"unsafe"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -26,14 +29,44 @@ type tandemCall struct {
 	resends int64
 }
 
-// tandemDump marks a Transport that only shows what would be sent; net/http/httputil calls it (tandem_dump.go).
+// The Transports that only show what would be sent. There is hardly ever one.
+var tandemDry struct {
+	count int32
+	mu    sync.Mutex
+	are   map[*Transport]bool
+}
+
+// tandemDump says of a Transport that it only shows what would be sent, as long as it does; net/http/httputil calls it
+// (tandem_dump.go).
 //
 //go:linkname tandemDump net/http/httputil.tandemDump
-func tandemDump(t *Transport) { t.tandemDry = true }
+func tandemDump(t *Transport, begins bool) {
+	tandemDry.mu.Lock()
+	defer tandemDry.mu.Unlock()
+	if begins {
+		if tandemDry.are == nil {
+			tandemDry.are = map[*Transport]bool{}
+		}
+		tandemDry.are[t] = true
+	} else {
+		delete(tandemDry.are, t)
+	}
+	// N.B. A function: the export data name each method that is called inline.
+	atomic.StoreInt32(&tandemDry.count, int32(len(tandemDry.are)))
+}
+
+func tandemIsDry(t *Transport) bool {
+	if atomic.LoadInt32(&tandemDry.count) == 0 {
+		return false
+	}
+	tandemDry.mu.Lock()
+	defer tandemDry.mu.Unlock()
+	return tandemDry.are[t]
+}
 
 // tandemClientStart begins the span of the first attempt.
 func tandemClientStart(t *Transport, req *Request) (call tandemCall) {
-	if t.tandemDry || req == nil || req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") || !tandemClientOp.On() {
+	if tandemIsDry(t) || req == nil || req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") || !tandemClientOp.On() {
 		return call
 	}
 	if req.ctx != nil {
@@ -48,8 +81,8 @@ func (call *tandemCall) begin(req *Request) {
 	if call.span == nil {
 		return
 	}
-	tandemMethod(call.span, req.Method)
-	host, port := tandemSplitHost(req.URL.Host)
+	tandem_http.Method(call.span, req.Method)
+	host, port := tandem_http.SplitHost(req.URL.Host)
 	if port == 0 && req.URL.Scheme == "https" {
 		port = 443
 	} else if port == 0 {
@@ -72,6 +105,11 @@ func (call *tandemCall) end(resp **Response, err *error) {
 	if span == nil {
 		return
 	}
+	if *err == context.Canceled { // whose type says nothing
+		span.SetError("context.Canceled", context.Canceled.Error())
+		span.End()
+		return
+	}
 	if *err != nil {
 		span.EndError(*err)
 		return
@@ -86,7 +124,7 @@ func (call *tandemCall) end(resp **Response, err *error) {
 		span.Str(tandem_rt.KeyNetworkProtocolVersion, version)
 	}
 	if status >= 400 {
-		span.SetError(tandemStatusText(status), "")
+		span.SetError(tandem_http.StatusText(status), "")
 	}
 	span.End()
 }
@@ -147,7 +185,7 @@ func tandemHasParent(header Header) bool {
 	return false
 }
 
-// tandemWire is what a transportRequest carries from the goroutine that has the span to the one that writes.
+// tandemWire is what a request takes from the goroutine that has the span to the one that writes.
 type tandemWire struct {
 	tandem_rt.Outgoing
 	body *tandem_rt.Span // whose body does work of its own when it is read; nil: it lies in memory
@@ -155,8 +193,11 @@ type tandemWire struct {
 
 // fill takes the context of the current span, unless the caller has his own.
 func (wire *tandemWire) fill(t *Transport, req *Request) {
+	if wire.Heads() != 0 { // those of the request before
+		wire.Outgoing = tandem_rt.Outgoing{}
+	}
 	span := tandem_rt.Current()
-	if span == nil || t.tandemDry {
+	if span == nil || tandemIsDry(t) {
 		return
 	}
 	if req.Body != nil && req.Body != NoBody && req.GetBody == nil {
@@ -182,22 +223,37 @@ func tandemFill(out *tandem_rt.Outgoing, span *tandem_rt.Span, ctx context.Conte
 	}
 }
 
-// tandemCarrier lets a persistConn hand the headers to Request.write, which knows nothing of connections.
+// tandemCarrier hands the headers to Request.write, which knows nothing of connections.
 type tandemCarrier struct {
-	*bufio.Writer
-	wire *tandemWire
+	writer *bufio.Writer // N.B. Not embedded: the export data name the methods that its wrappers call inline.
+	wire   *tandemWire
+}
+
+// Write is there for the type: Request.write takes the writer out first.
+func (c *tandemCarrier) Write(text []byte) (int, error) { return c.writer.Write(text) }
+
+// tandemPersistConn is a persistConn and, behind it, what the request takes with it that is being sent.
+type tandemPersistConn struct {
+	persistConn persistConn
+	wire        tandemWire
+	carrier     tandemCarrier
+}
+
+// tandemBehind is what pc, which dialConn made, begins: only such connections have requests written to them.
+func tandemBehind(pc *persistConn) *tandemPersistConn {
+	return (*tandemPersistConn)(unsafe.Pointer(pc))
 }
 
 // carry is what writeLoop writes to. Its goroutine belongs to no request, but reads the request's body.
-func (c *tandemCarrier) carry(w *bufio.Writer, wire *tandemWire) io.Writer {
-	if wire.body != nil {
-		tandem_rt.Resume(wire.body)
+func (pc *tandemPersistConn) carry(w *bufio.Writer) io.Writer {
+	if pc.wire.body != nil {
+		tandem_rt.Resume(pc.wire.body)
 	}
-	if wire.Heads() == 0 {
+	if pc.wire.Heads() == 0 {
 		return w
 	}
-	c.Writer, c.wire = w, wire
-	return c
+	pc.carrier = tandemCarrier{w, &pc.wire}
+	return &pc.carrier
 }
 
 // written is called when the request is written.
@@ -213,7 +269,7 @@ func tandemUncarry(w *io.Writer) (carried tandemCarrier) {
 	if carrier, ok := (*w).(*tandemCarrier); ok {
 		carried = *carrier
 		carrier.wire = nil
-		*w = carried.Writer
+		*w = carried.writer
 	}
 	return carried
 }
@@ -225,9 +281,9 @@ func (c tandemCarrier) write() {
 	}
 	for heads := c.wire.Heads(); heads != 0; heads &= heads - 1 {
 		name, value := c.wire.Header(heads)
-		c.Writer.WriteString(name.Lower)
-		c.Writer.WriteString(": ")
-		c.Writer.WriteString(value)
-		c.Writer.WriteString("\r\n")
+		c.writer.WriteString(name.Lower)
+		c.writer.WriteString(": ")
+		c.writer.WriteString(value)
+		c.writer.WriteString("\r\n")
 	}
 }

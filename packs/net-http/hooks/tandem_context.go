@@ -12,45 +12,46 @@ import (
 // The request's context carries its span, without costing an allocation: the response itself, seen as another type, is
 // that context. It may be kept beyond the request: then it shows what is left of the span.
 
-// tandemResponse is what a response carries for its request's context.
+// tandemResponse is a response and, behind it, what it carries for its request's context.
 type tandemResponse struct {
-	base context.Context // what the request's context would be without us
-	span tandem_rt.Holder
+	response response
+	base     context.Context // what the request's context would be without us
+	span     tandem_rt.Holder
 }
 
 // tandemContext is a response, seen as its request's context.
-type tandemContext response
+type tandemContext tandemResponse
 
-// tandemCarry makes the response the request's context.
-func (w *response) tandemCarry(span *tandem_rt.Span) {
-	w.tandem.base = w.req.ctx
-	w.tandem.span.Hold(span)
-	w.req.ctx = (*tandemContext)(w)
+// tandemBegun is what w, which readRequest made, begins.
+func tandemBegun(w *response) *tandemResponse { return (*tandemResponse)(unsafe.Pointer(w)) }
+
+// carry makes the response the request's context.
+func (w *tandemResponse) carry(span *tandem_rt.Span) {
+	w.base = w.response.req.ctx
+	w.span.Hold(span)
+	w.response.req.ctx = (*tandemContext)(w)
 }
 
-// tandemRelease is called before the span ends.
-func (w *response) tandemRelease(span *tandem_rt.Span) { w.tandem.span.Release(span, w.tandemIDs()) }
+// release is called before the span ends.
+func (w *tandemResponse) release(span *tandem_rt.Span) { w.span.Release(span, w.ids()) }
 
-// tandemIDs is the buffer for the date, which was written for the last time when the span's ids come there.
-func (w *response) tandemIDs() *tandem_rt.IDs {
+// ids is the buffer for the date, which was written for the last time when the span's ids come there.
+func (w *tandemResponse) ids() *tandem_rt.IDs {
 	const _ = uint(len(TimeFormat)) - uint(unsafe.Sizeof(tandem_rt.IDs{})) // it fits, or this does not compile
-	return (*tandem_rt.IDs)(unsafe.Pointer(&w.dateBuf))
+	return (*tandem_rt.IDs)(unsafe.Pointer(&w.response.dateBuf))
 }
 
-// tandemSpan is the span that the context carries.
-func (w *response) tandemSpan() *tandem_rt.Span { return w.tandem.span.Show(w.tandemIDs()) }
+func (c *tandemContext) Deadline() (deadline time.Time, ok bool) { return c.base.Deadline() }
 
-func (c *tandemContext) Deadline() (deadline time.Time, ok bool) { return c.tandem.base.Deadline() }
+func (c *tandemContext) Done() <-chan struct{} { return c.base.Done() }
 
-func (c *tandemContext) Done() <-chan struct{} { return c.tandem.base.Done() }
-
-func (c *tandemContext) Err() error { return c.tandem.base.Err() }
+func (c *tandemContext) Err() error { return c.base.Err() }
 
 func (c *tandemContext) Value(key any) any {
 	if key == tandem_rt.ContextKey {
-		return (*response)(c).tandemSpan()
+		return c.span.Show((*tandemResponse)(c).ids())
 	}
-	return c.tandem.base.Value(key)
+	return c.base.Value(key)
 }
 
-func (c *tandemContext) String() string { return fmt.Sprint(c.tandem.base) }
+func (c *tandemContext) String() string { return fmt.Sprint(c.base) }

@@ -5,7 +5,7 @@ import (
 	_ "unsafe" // for linkname
 )
 
-// tandemDump is net/http's: it marks a Transport that only shows what would be sent.
+// tandemDump is net/http's: it says of a Transport that it only shows what would be sent.
 //
 //go:linkname tandemDump
-func tandemDump(t *http.Transport)
+func tandemDump(t *http.Transport, begins bool)

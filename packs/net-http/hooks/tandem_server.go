@@ -2,26 +2,37 @@ package http
 
 import (
 	"strings"
+	"unsafe"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
 // The server half of Tandem's net/http pack: one span a request, from the first line read to the last byte written.
 //
-// One goroutine serves an HTTP/1 connection, so what belongs to the running request is kept with the connection. The
+// One goroutine serves an HTTP/1 connection, so what belongs to the running request is kept behind the connection. The
 // handler's ResponseWriter is not wrapped: the status is read from the response when it is done.
 
 var tandemServerOp = tandem_rt.NewOp("net/http.server", "tandem/net/http", tandem_rt.KindServer,
 	"{http.request.method} {http.route}|{http.request.method}")
 
-// tandemConn is what a conn carries for the request that it serves, and from one request to the next.
+// tandemConn is a conn and, behind it, what belongs to the request that it serves, and goes from one request to the next.
 type tandemConn struct {
+	conn    conn
 	span    *tandem_rt.Span
 	headers tandemHeaders
 	peers   tandem_rt.Fixed // attributes that hardly change on a connection, for this Host and minor version:
 	host    string
 	minor   int
 }
+
+// tandemNewConn is the same connection, with room behind it. newConn itself is inlined into Serve, its conn never on the heap.
+func tandemNewConn(c *conn) *conn {
+	return &(&tandemConn{conn: conn{server: c.server, rwc: c.rwc}}).conn
+}
+
+// tandemOf is what c, which tandemNewConn made, begins.
+func tandemOf(c *conn) *tandemConn { return (*tandemConn)(unsafe.Pointer(c)) }
 
 // tandemHeaders are the request headers that a span needs.
 type tandemHeaders struct {
@@ -40,19 +51,20 @@ func (c *tandemConn) catch(key string, values []string) {
 
 // tandemServerStart begins the span of the request that c is about to hand to the handler.
 func tandemServerStart(c *conn, w *response) {
-	c.tandem.headers.Path = w.req.URL.Path
-	span := tandem_rt.StartIncoming(tandemServerOp, &c.tandem.headers.Incoming)
-	userAgent := c.tandem.headers.userAgent
-	c.tandem.headers = tandemHeaders{}
+	state := tandemOf(c)
+	state.headers.Path = w.req.URL.Path
+	span := tandem_rt.StartIncoming(tandemServerOp, &state.headers.Incoming)
+	userAgent := state.headers.userAgent
+	state.headers = tandemHeaders{}
 	if span == nil {
 		return
 	}
-	c.tandem.span = span
-	w.tandemCarry(span)
-	tandemMethod(span, w.req.Method)
+	state.span = span
+	tandemBegun(w).carry(span)
+	tandem_http.Method(span, w.req.Method)
 	span.Str(tandem_rt.KeyURLSchemeDimension, tandemScheme(w.req))
 	if span.Recording() {
-		c.tandem.describe(span, w.req)
+		state.describe(span, w.req)
 		tandemRequest(span, w.req, userAgent)
 	}
 }
@@ -77,38 +89,41 @@ func (c *tandemConn) describe(span *tandem_rt.Span, req *Request) {
 
 // tandemServerEnd ends the span of a request that was answered.
 func tandemServerEnd(c *conn, w *response) {
-	span := c.tandem.span
+	state := tandemOf(c)
+	span := state.span
 	if span == nil {
 		return
 	}
-	c.tandem.span = nil
-	tandemServerStatus(span, w.status)
-	w.tandemRelease(span)
+	state.span = nil
+	tandem_http.ServerStatus(span, w.status)
+	tandemBegun(w).release(span)
 	span.End()
 }
 
 // tandemServerHijacked ends the span of a request whose connection the handler has taken over. What became of it only
 // the handler knows.
 func tandemServerHijacked(c *conn, w *response) {
-	span := c.tandem.span
+	state := tandemOf(c)
+	span := state.span
 	if span == nil {
 		return
 	}
-	c.tandem.span = nil
+	state.span = nil
 	if w.wroteHeader {
-		tandemServerStatus(span, w.status)
+		tandem_http.ServerStatus(span, w.status)
 	}
-	w.tandemRelease(span)
+	tandemBegun(w).release(span)
 	span.End()
 }
 
 // tandemServerPanic ends the span of a request whose handler panicked or called runtime.Goexit; value is what recover
 // gave. There is no status: no answer may have been sent.
 func tandemServerPanic(c *conn, value any) any {
-	if span := c.tandem.span; span != nil {
-		c.tandem.span = nil
+	state := tandemOf(c)
+	if span := state.span; span != nil {
+		state.span = nil
 		if w := c.curReq.Load(); w != nil {
-			w.tandemRelease(span)
+			tandemBegun(w).release(span)
 		}
 		span.EndPanic(value)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	tandem_http "tandem/http"
 	tandem_rt "tandem/rt"
 )
 
@@ -54,7 +55,7 @@ func (s *tandemStream) end(status int) {
 		return
 	}
 	span := s.span.Held()
-	tandemServerStatus(span, status)
+	tandem_http.ServerStatus(span, status)
 	s.span.Release(span, &s.ids)
 	span.End()
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -47,6 +48,12 @@ func main() {
 	show("GET", "http://127.0.0.1:1/refused", nil)
 	kept(base)
 	proxied(base)
+	streamed(base)
+	upgraded(base)
+	late(base)
+	resent()
+	named(listener.Addr().String())
+	secured(server.Handler)
 	http2(server.Handler)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -76,6 +83,15 @@ func routes() http.Handler {
 	mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {}
 	}), 10*time.Millisecond, "too slow"))
+	mux.HandleFunc("/moved/post", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/echo", http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("/events", streams)
+	mux.HandleFunc("/upgrade", upgrades)
+	mux.HandleFunc("/waits", func(w http.ResponseWriter, r *http.Request) {
+		waiting <- true
+		<-r.Context().Done()
+	})
 	mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
 		check(err)
@@ -135,6 +151,170 @@ func proxied(base string) {
 	show("GET", proxy.URL+"/items/13", nil)
 }
 
+// streams answers in pieces, each of which is sent at once.
+func streams(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for number := 1; number <= 3; number++ {
+		fmt.Fprintf(w, "data: %d\n\n", number)
+		w.(http.Flusher).Flush()
+	}
+}
+
+// streamed reads such an answer, and sends a body in pieces, also where it must be sent twice.
+func streamed(base string) {
+	show("GET", base+"/events", nil)
+	pieces, writer := io.Pipe()
+	go func() {
+		io.WriteString(writer, "one, ")
+		io.WriteString(writer, "two")
+		writer.Close()
+	}()
+	show("POST", base+"/echo", pieces)
+	show("POST", base+"/moved/post", strings.NewReader("hello again"))
+}
+
+// upgrades leaves HTTP for a protocol that sends lines back.
+func upgrades(w http.ResponseWriter, r *http.Request) {
+	conn, buffered, err := w.(http.Hijacker).Hijack()
+	check(err)
+	defer conn.Close()
+	io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+	line, err := buffered.ReadString('\n')
+	check(err)
+	io.WriteString(conn, line)
+}
+
+// upgraded talks that protocol, directly and through a reverse proxy.
+func upgraded(base string) {
+	target, err := url.Parse(base)
+	check(err)
+	proxy := httptest.NewServer(httputil.NewSingleHostReverseProxy(target))
+	defer proxy.Close()
+	for _, address := range []string{base, proxy.URL} {
+		request, err := http.NewRequest("GET", address+"/upgrade", nil)
+		check(err)
+		request.Header.Set("Connection", "Upgrade")
+		request.Header.Set("Upgrade", "lines")
+		response, err := client.Transport.RoundTrip(request)
+		check(err)
+		stream := response.Body.(io.ReadWriteCloser)
+		io.WriteString(stream, "over and out\n")
+		line, err := bufio.NewReader(stream).ReadString('\n')
+		check(err)
+		fmt.Println("upgraded", response.StatusCode, strings.TrimSpace(line))
+		stream.Close()
+	}
+}
+
+var waiting = make(chan bool, 2)
+
+// late makes requests that are given up: by the client's clock, by the caller's context, and before they are sent.
+func late(base string) {
+	impatient := &http.Client{Timeout: time.Second, Transport: client.Transport}
+	_, err := impatient.Get(base + "/waits")
+	fmt.Println("client's timeout", err != nil)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	request, err := http.NewRequestWithContext(ctx, "GET", base+"/waits", nil)
+	check(err)
+	go func() {
+		<-waiting
+		<-waiting
+		cancel()
+	}()
+	_, err = client.Do(request)
+	fmt.Println("cancelled", errors.Is(err, context.Canceled))
+	_, err = client.Do(request)
+	fmt.Println("cancelled before", errors.Is(err, context.Canceled))
+}
+
+// resent makes a request whose connection breaks before an answer: it is sent again over another one.
+func resent() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	defer listener.Close()
+	go func() {
+		for answers := 1; answers <= 2; answers++ {
+			conn, err := listener.Accept()
+			check(err)
+			reader := bufio.NewReader(conn)
+			_, err = http.ReadRequest(reader)
+			check(err)
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			if answers == 1 {
+				http.ReadRequest(reader)
+			}
+			conn.Close()
+		}
+	}()
+	show("GET", "http://"+listener.Addr().String()+"/first", nil)
+	show("GET", "http://"+listener.Addr().String()+"/resent", nil)
+}
+
+// named looks up a name for its connection.
+func named(address string) {
+	_, port, err := net.SplitHostPort(address)
+	check(err)
+	dialer := new(net.Dialer)
+	named := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp4", address)
+		},
+	}}
+	response, err := named.Get("http://localhost:" + port + "/items/16")
+	check(err)
+	response.Body.Close()
+	fmt.Println("named", response.StatusCode)
+}
+
+// secured goes to a server with TLS, HTTP/1, directly and through a proxy, which sees only where to; and through the same
+// proxy without TLS.
+func secured(handler http.Handler) {
+	server := httptest.NewTLSServer(handler)
+	defer server.Close()
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(forwards))
+	defer proxy.Close()
+	through, err := url.Parse(proxy.URL)
+	check(err)
+	show("GET", proxy.URL+"/itself", nil)
+
+	secure := server.Client()
+	transport := secure.Transport.(*http.Transport)
+	transport.DisableKeepAlives = true
+	proxied := transport.Clone()
+	proxied.Proxy = http.ProxyURL(through)
+	before := http.DefaultClient
+	http.DefaultClient = secure
+	show("GET", server.URL+"/items/17", nil)
+	http.DefaultClient = &http.Client{Transport: proxied}
+	show("GET", server.URL+"/items/18", nil)
+	show("GET", plain.URL+"/items/19", nil)
+	http.DefaultClient = &http.Client{Transport: &http.Transport{}}
+	show("GET", server.URL+"/items/20", nil) // whose certificate is not trusted
+	http.DefaultClient = before
+}
+
+// forwards is a forward proxy.
+func forwards(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == "CONNECT":
+		there, err := net.Dial("tcp", r.Host)
+		check(err)
+		defer there.Close()
+		here, _, err := w.(http.Hijacker).Hijack()
+		check(err)
+		defer here.Close()
+		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(there, here)
+		io.Copy(here, there)
+	case r.URL.IsAbs():
+		(&httputil.ReverseProxy{Director: func(*http.Request) {}, Transport: client.Transport}).ServeHTTP(w, r)
+	}
+}
+
 // http2 serves the same routes once more.
 func http2(handler http.Handler) {
 	server := httptest.NewUnstartedServer(handler)
@@ -142,6 +322,7 @@ func http2(handler http.Handler) {
 	server.StartTLS()
 	defer server.Close()
 	http.DefaultClient = server.Client()
+	client = http.DefaultClient
 	for _, path := range []string{"/items/14?page=3", "/missing", "/panics", "/exits", "/calls?url=" + url.QueryEscape(server.URL+"/items/15"), "/slow"} {
 		show("GET", server.URL+path, nil)
 	}
@@ -155,6 +336,9 @@ func spawns(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, <-done)
 }
 
+// client is used by handlers. It opens a connection for each request: which one would find one that is free is chance.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // calls makes two calls, one in a goroutine of its own.
 func calls(w http.ResponseWriter, r *http.Request) {
 	first := make(chan string)
@@ -166,7 +350,7 @@ func calls(w http.ResponseWriter, r *http.Request) {
 func get(ctx context.Context, address string) string {
 	request, err := http.NewRequestWithContext(ctx, "GET", address, nil)
 	check(err)
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	check(err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

@@ -16,8 +16,22 @@ var (
 	tandemExitCode       = tandem_rt.NewKey("process.exit.code")
 )
 
-// tandemCommand is the span of a command that was started.
+// tandemCommand is the span of a command that was started. It lies among what Wait closes, and not in a field of its own: that
+// would change what os/exec exports, and all that imports it would be compiled again.
 type tandemCommand struct{ span *tandem_rt.Span }
+
+// Close is there for the list.
+func (*tandemCommand) Close() error { return nil }
+
+// tandemCommandOf is the span of c; nil where it has none.
+func tandemCommandOf(c *Cmd) *tandemCommand {
+	for _, closer := range c.parentIOPipes {
+		if command, is := closer.(*tandemCommand); is {
+			return command
+		}
+	}
+	return nil
+}
 
 // tandemStart begins the span of a command, and gives the command's environment the trace.
 func tandemStart(c *Cmd, environment []string) []string {
@@ -26,7 +40,7 @@ func tandemStart(c *Cmd, environment []string) []string {
 		return environment
 	}
 	span.Str(tandemExecutableName, filepath.Base(c.Path))
-	c.tandem = &tandemCommand{span}
+	c.parentIOPipes = append(c.parentIOPipes, &tandemCommand{span})
 	return tandemEnvironment(environment, span)
 }
 
@@ -69,12 +83,11 @@ func tandemCarrier(variable string, among []tandem_rt.Header) (header tandem_rt.
 
 // tandemStarted follows the attempt to start the command.
 func tandemStarted(c *Cmd, err error) {
-	command := c.tandem
+	command := tandemCommandOf(c)
 	if command == nil {
 		return
 	}
-	if err != nil {
-		c.tandem = nil
+	if err != nil { // Start is about to close and forget all pipes
 		command.span.EndError(err)
 		return
 	}
@@ -85,11 +98,10 @@ func tandemStarted(c *Cmd, err error) {
 
 // tandemEnd ends the span of a command that was waited for.
 func tandemEnd(c *Cmd, err error) {
-	command := c.tandem
+	command := tandemCommandOf(c) // Wait forgets it with the pipes
 	if command == nil {
 		return
 	}
-	c.tandem = nil
 	runtime.SetFinalizer(command, nil)
 	span := command.span
 	switch state := c.ProcessState; {

@@ -63,9 +63,7 @@ func (l *TandemLogger) TandemEmit(ctx context.Context, name string, options []Lo
 	if !writer.hasPlace {
 		to.WhereOutside("go.opentelemetry.io/otel", "go.opentelemetry.io/contrib/bridges", "go.uber.org/zap", "github.com/sirupsen/logrus")
 	}
-	if event := record.tandemEvent(); event != "" {
-		to.Str("event.name", event)
-	}
+	to.Event(record.tandemEvent())
 	if err := record.tandemError(); err != nil && !writer.hasException {
 		writer.exception(err)
 	}

@@ -261,6 +261,7 @@ func TestLogs(t *testing.T) {
 		traceID, spanID = span.TraceID(), span.SpanID()
 		record := rt.StartLog(library, nil, rt.SeverityWarn, "WARN")
 		record.Time(1_700_000_000_000_000_003)
+		record.Event("cart.emptied\xff")
 		record.Body(long)
 		record.Str("user", "bob")
 		record.Str("user", "ann\xff")
@@ -287,7 +288,8 @@ func TestLogs(t *testing.T) {
 		t.Errorf("%v", outside)
 	}
 	if inside.TimeUnixNano != 1_700_000_000_000_000_003 || inside.SeverityNumber != 13 || inside.SeverityText != "WARN" || inside.Flags != 1 ||
-		string(inside.TraceId) != string(traceID[:]) || string(inside.SpanId) != string(spanID[:]) || inside.Body.GetStringValue() != long {
+		string(inside.TraceId) != string(traceID[:]) || string(inside.SpanId) != string(spanID[:]) || inside.Body.GetStringValue() != long ||
+		inside.EventName != "cart.emptied\uFFFD" || outside.EventName != "" {
 		t.Errorf("%v", inside)
 	}
 	expected := map[string]any{

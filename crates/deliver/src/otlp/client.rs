@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,8 +16,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client as HyperClient, Error as ConnectionError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
@@ -25,6 +26,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::config::{Endpoint, Protocol};
+use super::json;
+use crate::Signal;
 
 /// Answers are short; what is longer is no answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -65,13 +68,16 @@ pub struct Accepted {
 
 /// A client for one endpoint.
 pub struct Client {
+    signal: Signal,
     endpoint: Endpoint,
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// The other side has answered before, whatever it was.
+    answered: AtomicBool,
 }
 
 impl Client {
     /// For one endpoint; connects when something is sent.
-    pub fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+    pub fn new(signal: Signal, endpoint: Endpoint) -> Result<Self, ClientError> {
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(&endpoint)?).https_or_http();
         let mut builder = HyperClient::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(60));
@@ -80,9 +86,9 @@ impl Client {
                 builder.http2_only(true);
                 tls.enable_http2().build()
             }
-            Protocol::HttpProtobuf => tls.enable_all_versions().build(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().build(),
         };
-        Ok(Self { http: builder.build(connector), endpoint })
+        Ok(Self { http: builder.build(connector), signal, endpoint, answered: AtomicBool::new(false) })
     }
 
     /// Sends an encoded request once.
@@ -92,12 +98,18 @@ impl Client {
             self.request(message).map_err(|error| Refusal { retry: false, after: None, problem: error.to_string() })?;
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| retry(self.unreachable(&error)))?;
+            self.answered.store(true, Ordering::Relaxed);
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             let body = body.map_err(|error| retry(format!("{}: {error}", self.authority())))?;
             let trailers = body.trailers().cloned().unwrap_or_default();
             match self.endpoint.protocol {
-                Protocol::HttpProtobuf => self.http_answer(head.status, &head.headers, &body.to_bytes()),
+                Protocol::HttpProtobuf => {
+                    self.http_answer(head.status, &head.headers, &body.to_bytes(), partial_success)
+                }
+                Protocol::HttpJson => {
+                    self.http_answer(head.status, &head.headers, &body.to_bytes(), json::partial_success)
+                }
                 Protocol::Grpc => self.grpc_answer(head.status, &head.headers, &trailers, &body.to_bytes()),
             }
         };
@@ -117,19 +129,29 @@ impl Client {
     }
 
     /// The innermost cause is what a person understands: "Connection refused".
-    fn unreachable(&self, error: &dyn std::error::Error) -> String {
-        let mut innermost = error;
+    fn unreachable(&self, error: &ConnectionError) -> String {
+        let mut innermost: &(dyn std::error::Error + 'static) = error;
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        format!("cannot reach {}: {innermost}", self.authority())
+        // A server looks at our certificate when we take the handshake for done, and hangs up then.
+        let hung_up = !error.is_connect() || is_alert(innermost);
+        let is_tls = self.endpoint.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let hint = if hung_up && is_tls && !self.answered.load(Ordering::Relaxed) {
+            "; it may want a certificate of ours (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE), or not accept the one that it got"
+        } else {
+            ""
+        };
+        format!("cannot reach {}: {innermost}{hint}", self.authority())
     }
 
     fn request(&self, message: Bytes) -> io::Result<Request<Full<Bytes>>> {
         let Endpoint { uri, protocol, headers, gzip, .. } = &self.endpoint;
+        let message = if *protocol == Protocol::HttpJson { json::request(self.signal, message)? } else { message };
         let message = if *gzip { compress(&message)? } else { message };
         let (body, content_type, encoding_header) = match protocol {
             Protocol::HttpProtobuf => (message, "application/x-protobuf", CONTENT_ENCODING),
+            Protocol::HttpJson => (message, "application/json", CONTENT_ENCODING),
             Protocol::Grpc => (frame(&message, *gzip)?, "application/grpc", HeaderName::from_static("grpc-encoding")),
         };
         let mut request = Request::new(Full::new(body));
@@ -148,7 +170,13 @@ impl Client {
         Ok(request)
     }
 
-    fn http_answer(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, Refusal> {
+    fn http_answer(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        partial_success: impl FnOnce(&[u8]) -> Accepted,
+    ) -> Result<Accepted, Refusal> {
         if status.is_success() {
             return Ok(partial_success(body));
         }
@@ -184,6 +212,12 @@ impl Client {
             problem: format!("{} answers gRPC status {code} {message}", self.authority()),
         })
     }
+}
+
+/// The other side has said in TLS what it does not like.
+fn is_alert(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    matches!(inner.or_else(|| error.downcast_ref::<rustls::Error>()), Some(rustls::Error::AlertReceived(_)))
 }
 
 /// What an answer says about a request that was taken in part. The answers of all signals have the same form.

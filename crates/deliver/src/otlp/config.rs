@@ -54,6 +54,8 @@ pub enum Protocol {
     Grpc,
     /// Protobuf over HTTP.
     HttpProtobuf,
+    /// JSON over HTTP.
+    HttpJson,
 }
 
 /// Where one signal goes.
@@ -208,9 +210,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         match self.either(signal, "PROTOCOL") {
             Some((_, value)) if value == "grpc" => Protocol::Grpc,
             Some((_, value)) if value == "http/protobuf" => Protocol::HttpProtobuf,
+            Some((_, value)) if value == "http/json" => Protocol::HttpJson,
             Some((name, value)) => {
                 self.warnings.push(format!(
-                    "{name}: {value:?} is not supported; http/protobuf is used (grpc is supported, too)"
+                    "{name}: {value:?} is not supported; http/protobuf is used (grpc and http/json are supported, too)"
                 ));
                 Protocol::HttpProtobuf
             }
@@ -232,8 +235,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
         parts.path_and_query = Some(match (protocol, &parts.path_and_query) {
             (Protocol::Grpc, _) => PathAndQuery::from_static(signal.grpc_path()),
-            (Protocol::HttpProtobuf, Some(path)) if own => path.clone(),
-            (Protocol::HttpProtobuf, path) => {
+            (_, Some(path)) if own => path.clone(),
+            (_, path) => {
                 let path = path.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/');
                 format!("{path}/{}", signal.http_path()).parse().ok()?
             }
@@ -325,6 +328,10 @@ mod tests {
         const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
         assert_eq!(traces(&[(GENERAL, "http://c:4318")]).as_deref(), Some("http://c:4318/v1/traces"));
         assert_eq!(traces(&[(GENERAL, "https://c/base/")]).as_deref(), Some("https://c/base/v1/traces"));
+        assert_eq!(
+            traces(&[(GENERAL, "http://c:4318"), (PROTOCOL, "http/json")]).as_deref(),
+            Some("http://c:4318/v1/traces")
+        );
         assert_eq!(traces(&[(GENERAL, "http://c"), (OWN, "http://t/x?y=1")]).as_deref(), Some("http://t/x?y=1"));
         let grpc = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
         assert_eq!(traces(&[(GENERAL, "http://c:4317")]), Some(format!("http://c:4317{grpc}")));

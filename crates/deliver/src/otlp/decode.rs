@@ -53,6 +53,7 @@ pub fn log(log: proto_logs::LogRecord, resource: &Arc<Resource>, scope: &str) ->
         observed_unix_nano: log.observed_time_unix_nano,
         severity_number: u8::try_from(log.severity_number).unwrap_or(0),
         severity_text: log.severity_text,
+        event_name: log.event_name,
         body: log.body.and_then(value).unwrap_or_else(|| Value::String(String::new())),
         attributes: attributes(log.attributes),
         trace_id: (!trace_id.is_zero()).then_some(trace_id),

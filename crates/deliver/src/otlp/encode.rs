@@ -139,6 +139,13 @@ impl Parts {
         self.measured == 0
     }
 
+    /// Takes something off the longest part.
+    pub fn shorten_longest(&mut self, nanoseconds: u64) {
+        if let Some(longest) = self.nanoseconds.iter_mut().max() {
+            *longest = longest.saturating_sub(nanoseconds);
+        }
+    }
+
     /// Sum of all parts.
     #[inline]
     pub fn sum(&self) -> u64 {
@@ -223,11 +230,7 @@ impl<'a> SpanEncoder<'a> {
     #[inline]
     pub fn item(&mut self, item: &Item<'_>, keys: &KeyTable) {
         match *item {
-            Item::Attribute(key, value) => match keys.key(key) {
-                Some(key) if self.open == Open::Span => span_attribute(self.out, key, value),
-                Some(key) => attribute(self.part, self.open.attribute(), &key.field, value),
-                None => {} // whoever assembles has counted it
-            },
+            Item::Attribute(key, value) => self.attribute(key, value, keys),
             Item::AnyAttribute(key, value) => self.any_attribute(key, value, keys),
             Item::Event(key, time) => {
                 let name = keys.key(key).map_or(b"event".as_slice(), |key| &key.field[2..]);
@@ -263,6 +266,16 @@ impl<'a> SpanEncoder<'a> {
         }
     }
 
+    /// One attribute, of the span or of the event or link that is open.
+    #[inline]
+    pub fn attribute(&mut self, key: u16, value: Value<'_>, keys: &KeyTable) {
+        match keys.key(key) {
+            Some(key) if self.open == Open::Span => span_attribute(self.out, key, value),
+            Some(key) => attribute(self.part, self.open.attribute(), &key.field, value),
+            None => {} // whoever assembles has counted it
+        }
+    }
+
     fn event(&mut self, time: Moment, name: &[u8]) {
         self.finish_part();
         self.open = Open::Event;
@@ -287,6 +300,19 @@ impl<'a> SpanEncoder<'a> {
         text(&mut pair, VALUE, &any_value(value));
         let out = if self.open == Open::Span { &mut *self.out } else { &mut *self.part };
         text(out, self.open.attribute(), &pair);
+    }
+
+    /// So many attributes of the event or link that is open were left out.
+    pub fn dropped_inside(&mut self, count: u32) {
+        let tag = match self.open {
+            Open::Event => 0x20,
+            Open::Link => 0x28,
+            Open::Span => return,
+        };
+        if count > 0 {
+            self.part.push(tag);
+            varint(self.part, count.into());
+        }
     }
 
     fn finish_part(&mut self) {

@@ -50,7 +50,7 @@ pub fn logs(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
 }
 
 fn exporter(name: &'static str, signal: Signal, endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    let exporter = Exporter { runtime: runtime()?, client: Client::new(endpoint)? };
+    let exporter = Exporter { runtime: runtime()?, client: Client::new(signal, endpoint)? };
     Ok(QueuedSink::start(name, signal, QUEUE_BYTES, exporter)?)
 }
 
@@ -148,7 +148,7 @@ impl MetricsExporter {
         source: impl Fn() -> Snapshot + Send + 'static,
     ) -> Result<Self, ClientError> {
         let runtime = runtime()?;
-        let client = Client::new(endpoint)?;
+        let client = Client::new(Signal::Metrics, endpoint)?;
         let (stop, stopped) = channel();
         let thread = thread::Builder::new().name("tandem-metrics".to_owned()).spawn(move || {
             let mut warned = false;

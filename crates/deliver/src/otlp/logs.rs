@@ -61,7 +61,7 @@ impl LogEncoder {
         }
         omitted.clear();
         index.clear();
-        let mut severity_text: &[u8] = &[];
+        let (mut severity_text, mut event_name): (&[u8], &[u8]) = (&[], &[]);
         let mut items = log.items();
         for item in items.by_ref() {
             match item {
@@ -71,6 +71,7 @@ impl LogEncoder {
                 LogItem::Omit(name) => self.omitted.push(name.to_vec()),
                 LogItem::Body(piece) => self.body.extend_from_slice(piece),
                 LogItem::SeverityText(name) => severity_text = name,
+                LogItem::EventName(name) => event_name = name,
                 LogItem::Function(name) => attribute(&mut self.record, LOG_ATTRIBUTE, FUNCTION, string(name)),
                 LogItem::File(path) => attribute(&mut self.record, LOG_ATTRIBUTE, FILE, string(path)),
                 LogItem::Line(line) => {
@@ -109,6 +110,9 @@ impl LogEncoder {
             record.extend_from_slice(&u32::from(log.trace_flags()).to_le_bytes());
             text(record, 0x4a, &trace_id);
             text(record, 0x52, &span_id);
+        }
+        if !event_name.is_empty() {
+            text(record, 0x62, &valid_utf8(event_name));
         }
         text(out, 0x12, record);
         faults

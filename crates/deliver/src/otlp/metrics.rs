@@ -43,7 +43,7 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
             Origin::Process(process) => {
                 let attributes = builder::attributes(process);
                 let resource = proto::Resource { attributes, ..Default::default() };
-                add(&mut resource_metrics, resource, &metric.scope, converted);
+                add(&mut resource_metrics, resource, metric, converted);
             }
         }
     }
@@ -53,15 +53,20 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
 }
 
 /// Adds a metric to its resource and scope.
-fn add(all: &mut Vec<ResourceMetrics>, resource: proto::Resource, scope: &str, metric: Metric) {
+fn add(all: &mut Vec<ResourceMetrics>, resource: proto::Resource, from: &crate::metrics::Metric, metric: Metric) {
     let place = all.iter().position(|known| known.resource.as_ref() == Some(&resource)).unwrap_or_else(|| {
         all.push(ResourceMetrics { resource: Some(resource), ..Default::default() });
         all.len() - 1
     });
     let scopes = &mut all[place].scope_metrics;
-    let named = |known: &ScopeMetrics| known.scope.as_ref().is_some_and(|known| known.name == scope);
-    let place = scopes.iter().position(named).unwrap_or_else(|| {
-        scopes.push(ScopeMetrics { scope: Some(self::scope(scope)), ..Default::default() });
+    let mut scope = scope(&from.scope);
+    if !from.is_ours() {
+        scope.version.clone_from(&from.scope_version);
+    }
+    let same = |known: &ScopeMetrics| known.scope.as_ref() == Some(&scope) && known.schema_url == from.schema_url;
+    let place = scopes.iter().position(same).unwrap_or_else(|| {
+        let schema_url = from.schema_url.clone();
+        scopes.push(ScopeMetrics { scope: Some(scope), schema_url, ..Default::default() });
         scopes.len() - 1
     });
     scopes[place].metrics.push(metric);

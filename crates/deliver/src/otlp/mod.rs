@@ -1,7 +1,7 @@
 //! OTLP: spans, log records and metrics in protobuf form, and the way to a receiver.
 //!
 //! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records; [`decode`] reads them where people look;
-//! [`config`] → [`client`] → [`export`] carry them away, metrics as [`temporality`] says.
+//! [`config`] → [`client`] → [`export`] carry them away, as [`json`] where that is asked for, metrics as [`temporality`] says.
 
 pub mod builder;
 pub mod client;
@@ -9,6 +9,7 @@ pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod export;
+mod json;
 pub mod logs;
 pub mod metrics;
 pub mod temporality;

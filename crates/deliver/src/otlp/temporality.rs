@@ -18,7 +18,7 @@ enum Sent {
     Histogram { buckets: Vec<u64>, sum: Option<f64> },
 }
 
-/// Series by resource, metric and attributes, with the time up to which they were sent.
+/// Series by resource, scope, metric and attributes, with the time up to which they were sent.
 type Series = HashMap<Vec<u8>, (u64, Sent)>;
 
 /// Turns cumulative requests into what the receiver prefers.
@@ -50,7 +50,12 @@ impl Deltas {
         };
         for resource in &mut request.resource_metrics {
             let of = resource.resource.as_ref().map(Message::encode_to_vec).unwrap_or_default();
-            for metric in resource.scope_metrics.iter_mut().flat_map(|scope| &mut scope.metrics) {
+            let scopes = resource.scope_metrics.iter_mut();
+            let metrics = scopes.flat_map(|scope| {
+                let of: Vec<u8> = scope.scope.as_ref().map(Message::encode_length_delimited_to_vec).unwrap_or_default();
+                scope.metrics.iter_mut().map(move |metric| (of.clone(), metric))
+            });
+            for (scope, metric) in metrics {
                 // Low memory: what is observed anyway as a total is left so, since a delta would have to be remembered.
                 if self.temporality == Temporality::LowMemory && observed(&metric.name) {
                     continue;
@@ -58,6 +63,7 @@ impl Deltas {
                 let key = |attributes: &[KeyValue]| {
                     let mut key = of.clone();
                     key.push(0);
+                    key.extend_from_slice(&scope);
                     key.extend_from_slice(metric.name.as_bytes());
                     attributes.iter().for_each(|attribute| {
                         key.push(0);

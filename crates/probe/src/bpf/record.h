@@ -88,14 +88,21 @@
 #define TANDEM_LOG_ITEM_FUNCTION 0x9ULL
 #define TANDEM_LOG_ITEM_FILE 0xaULL
 #define TANDEM_LOG_ITEM_LINE 0xbULL
-#define TANDEM_INSTRUMENT_COUNT 0x400ULL
-#define TANDEM_INSTRUMENT_BUCKET_COUNT 0x2000ULL
+#define TANDEM_LOG_ITEM_EVENT_NAME 0xcULL
+#define TANDEM_INSTRUMENT_COUNT 0x1000ULL
+#define TANDEM_INSTRUMENT_BUCKET_COUNT 0x10000ULL
 #define TANDEM_INSTRUMENT_COUNTER 0x1ULL
 #define TANDEM_INSTRUMENT_UP_DOWN 0x2ULL
 #define TANDEM_INSTRUMENT_GAUGE 0x3ULL
 #define TANDEM_INSTRUMENT_HISTOGRAM 0x4ULL
 #define TANDEM_INSTRUMENT_FLAG_FLOAT 0x1ULL
 #define TANDEM_INSTRUMENT_FLAG_OBSERVED 0x2ULL
+#define TANDEM_INSTRUMENT_FLAG_ESCAPED 0x4ULL
+#define TANDEM_INSTRUMENT_TYPE_TEXT 0x0ULL
+#define TANDEM_INSTRUMENT_TYPE_INT 0x1ULL
+#define TANDEM_INSTRUMENT_TYPE_FLOAT 0x2ULL
+#define TANDEM_INSTRUMENT_TYPE_BOOL 0x3ULL
+#define TANDEM_INSTRUMENT_TYPE_LIST 0x4ULL
 
 enum tandem_part {
 	TANDEM_PART_ON_CPU = 0,
@@ -511,8 +518,10 @@ struct tandem_instrument {
 	unsigned int buckets; /* number of its first bucket */
 	unsigned int bucket_count; /* its buckets */
 	unsigned int uses; /* how often the place was used; the program's own */
-	unsigned char reserved_1[20];
-	unsigned char text[384]; /* name, unit, description, scope, attributes (`key=value`, one a line), one after the other */
+	unsigned char reserved_1[4];
+	unsigned long long types; /* INSTRUMENT_TYPE_* of its attributes, four bits each from the lowest; later ones are texts */
+	unsigned char reserved_2[8];
+	unsigned char text[384]; /* name, unit, description, scope (its name; with a version or a schema URL: a line each), attributes (`key=value`, one a line), one after the other */
 };
 _Static_assert(sizeof(struct tandem_instrument) == 448, "instrument");
 _Static_assert(__builtin_offsetof(struct tandem_instrument, state) == 0, "instrument.state");
@@ -527,6 +536,7 @@ _Static_assert(__builtin_offsetof(struct tandem_instrument, attributes_size) == 
 _Static_assert(__builtin_offsetof(struct tandem_instrument, buckets) == 32, "instrument.buckets");
 _Static_assert(__builtin_offsetof(struct tandem_instrument, bucket_count) == 36, "instrument.bucket_count");
 _Static_assert(__builtin_offsetof(struct tandem_instrument, uses) == 40, "instrument.uses");
+_Static_assert(__builtin_offsetof(struct tandem_instrument, types) == 48, "instrument.types");
 _Static_assert(__builtin_offsetof(struct tandem_instrument, text) == 64, "instrument.text");
 
 /* one bucket of an instrument's histogram; the last one has no bound */

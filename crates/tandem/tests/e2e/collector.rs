@@ -78,7 +78,7 @@ fn configure(grpc: u16, http: u16, output: &Path) -> String {
     .to_string()
 }
 
-/// Scenario: a program with servers, clients, errors and panics; once by gRPC, once by HTTP, once compressed.
+/// Scenario: a program with servers, clients, errors and panics; once by gRPC, once by HTTP, once compressed, once as JSON.
 #[test]
 fn a_collector_receives_what_tandem_shows() {
     let test = "collector a_collector_receives_what_tandem_shows";
@@ -86,7 +86,8 @@ fn a_collector_receives_what_tandem_shows() {
         return;
     }
     let program = woven("packs/net-http/program", &["."]).join("nethttp");
-    for (protocol, compression) in [("grpc", "none"), ("http/protobuf", "none"), ("http/protobuf", "gzip")] {
+    let ways = [("grpc", "none"), ("http/protobuf", "none"), ("http/protobuf", "gzip"), ("http/json", "gzip")];
+    for (protocol, compression) in ways {
         let rig = Rig::new();
         let Some(collector) = Collector::start(&rig, test) else { return };
         let port = if protocol == "grpc" { collector.grpc } else { collector.http };
@@ -137,6 +138,51 @@ fn received_metrics(lines: &[Value]) -> BTreeSet<(String, &'static str)> {
             metrics.map(move |metric| (metric["name"].as_str().unwrap_or_default().to_owned(), origin))
         })
         .collect()
+}
+
+/// Scenario: a program counts with the OpenTelemetry API, and ends. Guarantee: the Collector receives what it counted, with the
+/// meter's name, version and schema, and attributes of their own types.
+#[test]
+fn a_collector_receives_metrics_made_by_hand() {
+    let test = "collector a_collector_receives_metrics_made_by_hand";
+    if golang::missing(test) {
+        return;
+    }
+    let program = woven("packs/otel-metric/program", &["."]).join("otel-metric");
+    for protocol in ["http/protobuf", "http/json"] {
+        let rig = Rig::new();
+        let Some(collector) = Collector::start(&rig, test) else { return };
+        let mut tandem = rig.observe("run");
+        tandem.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", collector.http));
+        let finished = run(tandem.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).arg("--").arg(&program), LIMIT);
+        assert_eq!(finished.code, 0, "{finished}");
+        let lines = collector.finish();
+        let resources = lines.iter().flat_map(|line| line["resourceMetrics"].as_array().into_iter().flatten());
+        let scopes = resources.flat_map(|resource| resource["scopeMetrics"].as_array().into_iter().flatten());
+        let shop: Vec<_> = scopes.filter(|scope| scope["scope"]["name"] == "shop").collect();
+        let [shop] = &shop[..] else { panic!("{protocol}: one scope\n{finished}") };
+        assert_eq!(
+            (&shop["scope"]["version"], &shop["schemaUrl"]),
+            (&json!("1.2.3"), &json!("https://example.com/schema"))
+        );
+        let metric = |name: &str| {
+            let found = shop["metrics"].as_array().into_iter().flatten().find(|metric| metric["name"] == name);
+            found.unwrap_or_else(|| panic!("{protocol}: no {name}"))
+        };
+        let orders = metric("orders");
+        assert_eq!((&orders["unit"], &orders["description"]), (&json!("{order}"), &json!("Orders\nthat came.")));
+        assert_eq!(
+            (&orders["sum"]["isMonotonic"], &orders["sum"]["dataPoints"][0]["asInt"]),
+            (&json!(true), &json!("6"))
+        );
+        assert_eq!(metric("temperature")["gauge"]["dataPoints"][0]["asDouble"], json!(-3.5));
+        assert_eq!(metric("took")["histogram"]["dataPoints"][0]["explicitBounds"], json!([0.5, 1]));
+        let points = metric("attributes")["sum"]["dataPoints"].as_array().expect("points");
+        let found: Vec<_> = points.iter().map(|point| attributes(&point["attributes"])).collect();
+        let typed = json!({"bool": true, "float": 1.5, "int": -1, "string": "s"});
+        assert!(found.iter().any(|one| json!(one) == typed), "{protocol}: {found:?}");
+        rig.assert_nothing_left();
+    }
 }
 
 /// Exemplars of requests name spans that Tandem shows.
@@ -201,7 +247,7 @@ fn shapes(spans: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
     shapes
 }
 
-/// Scenario: a program that logs with slog in all ways; by gRPC and by HTTP. Guarantee: the log records that the Collector
+/// Scenario: a program that logs with slog in all ways; by gRPC, by HTTP and as JSON. Guarantee: the log records that the Collector
 /// receives are those that Tandem shows.
 #[test]
 fn a_collector_receives_the_logs_that_tandem_shows() {
@@ -210,7 +256,7 @@ fn a_collector_receives_the_logs_that_tandem_shows() {
         return;
     }
     let program = woven("packs/log-slog/program", &["."]).join("logslog");
-    for protocol in ["grpc", "http/protobuf"] {
+    for protocol in ["grpc", "http/protobuf", "http/json"] {
         let rig = Rig::new();
         let Some(collector) = Collector::start(&rig, test) else { return };
         let (port, path) = if protocol == "grpc" { (collector.grpc, "") } else { (collector.http, "/v1/logs") };
@@ -242,6 +288,7 @@ fn received_logs(lines: &[Value]) -> Vec<Value> {
                     "observed": log["observedTimeUnixNano"],
                     "severity": log["severityNumber"],
                     "word": log["severityText"],
+                    "event": log["eventName"].as_str().unwrap_or_default(),
                     "body": log["body"]["stringValue"],
                     "attributes": attributes(&log["attributes"]),
                     "trace": log["traceId"].as_str().unwrap_or_default(),
@@ -264,6 +311,7 @@ fn log_as_received(log: &LogRecord) -> Value {
         "observed": log.observed_unix_nano.to_string(),
         "severity": log.severity_number,
         "word": log.severity_text,
+        "event": log.event_name,
         "body": log.body,
         "attributes": log.attributes.iter().map(|(key, value)| (key.clone(), otlp_json(value))).collect::<BTreeMap<_, _>>(),
         "trace": log.trace_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -296,7 +344,7 @@ fn attributes(list: &Value) -> BTreeMap<String, Value> {
             ("intValue", Value::String(digits)) => json!(digits.parse::<i64>().expect("digits")),
             (_, plain) => plain.clone(),
         };
-        (entry["key"].as_str().expect("a key").to_owned(), value)
+        (entry["key"].as_str().unwrap_or_default().to_owned(), value) // JSON leaves out what is empty
     };
     list.as_array().into_iter().flatten().map(one).collect()
 }

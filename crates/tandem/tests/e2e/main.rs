@@ -18,6 +18,7 @@ mod golang;
 mod opentelemetry;
 mod operations;
 mod packs;
+mod pool;
 #[path = "../packs/program.rs"]
 mod program;
 mod prometheus;

@@ -4,12 +4,15 @@
 //! What differs from run to run (ids, times, free ports) is replaced before comparing. `INSTA_UPDATE=always cargo test`
 //! accepts what is new.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
+
 use model::{LogRecord, Span};
 
 use crate::golang;
 use crate::program::{Observed, observe, woven_program};
 use crate::promises::assert_kept;
-use crate::rig::repository;
+use crate::rig::{LIMIT, Rig, Running, eventually, repository, run};
 use crate::spans::kind;
 use crate::tree::tree;
 
@@ -73,7 +76,8 @@ fn log_line(log: &LogRecord) -> String {
         log.scope
     );
     let attributes = log.attributes.iter().map(|(key, value)| format!("  · {key} = {value:?}\n"));
-    format!("{head}  {:?}\n{}", log.body.to_string(), attributes.collect::<String>())
+    let event = if log.event_name.is_empty() { String::new() } else { format!("  event {}\n", log.event_name) };
+    format!("{head}  {:?}\n{event}{}", log.body.to_string(), attributes.collect::<String>())
 }
 
 #[test]
@@ -106,7 +110,7 @@ fn logrus() {
 #[test]
 fn otel_log() {
     let logs = check_logs("otel-log");
-    let Some(timed) = logs.iter().find(|log| log.attributes.contains_key("event.name")) else {
+    let Some(timed) = logs.iter().find(|log| log.event_name == "cart.emptied") else {
         assert!(logs.is_empty());
         return;
     };
@@ -114,6 +118,83 @@ fn otel_log() {
     // It says that it was first seen before the one in front of it was.
     let values = logs.iter().find(|log| log.body.to_string() == "values").expect("it");
     assert!(timed.observed_unix_nano < values.observed_unix_nano, "{timed:?} {values:?}");
+}
+
+/// Scenario: a program counts with the OpenTelemetry API, then observes less, then sets a provider. Guarantees: every kind of
+/// instrument has the numbers, bounds and attributes that it was given, of which the limit of series takes none away; what is
+/// not observed any more is gone; nothing that is said to the provider is Tandem's.
+#[test]
+fn otel_metric() {
+    if golang::missing("packs otel_metric") {
+        return;
+    }
+    let program = woven_program("otel-metric");
+    let rig = Rig::new();
+    let mut running = Running::start(rig.observe("run").arg("--").arg(program));
+    let mut input = running.stdin();
+    let mut say = |word: &str| writeln!(input, "{word}").expect("the program's input");
+    let ready = |line: &str| (line == "counted").then_some(());
+    running.stdout_line(ready);
+    let when = |is: &dyn Fn(&str) -> bool| {
+        let mut shown = String::new();
+        eventually(LIMIT, || {
+            shown = own_metrics(&rig);
+            is(&shown).then_some(())
+        })
+        .unwrap_or_else(|| panic!("not what was expected:\n{shown}"));
+        shown
+    };
+    let all = when(&|shown| shown.contains("asked.second"));
+    insta::assert_snapshot!("otel-metric", all);
+    say("less");
+    let fewer = when(&|shown| !shown.contains("sometimes"));
+    let without = |text: &str| text.lines().filter(|line| !line.contains("sometimes")).map(str::to_owned).collect();
+    let (expected, found): (Vec<String>, Vec<String>) = (without(&all), without(&fewer));
+    assert_eq!(found, expected);
+    say("provider");
+    running.stdout_line(|line| (line == "a provider is set").then_some(()));
+    let at_the_end = when(&|shown| !shown.contains("asked"));
+    let gone = |line: &&String| ["asked.", "volume", "temperature"].iter().any(|name| line.contains(name));
+    let kept: Vec<&String> = expected.iter().filter(|line| !gone(line)).collect();
+    assert_eq!(at_the_end.lines().collect::<Vec<_>>(), kept);
+    drop(input);
+    let finished = running.finish();
+    assert_eq!(finished.code, 0, "{finished}");
+    rig.assert_nothing_left();
+}
+
+/// What `tandem metrics` shows of what the program counts itself, a line each; of the metric with too many series the sum.
+fn own_metrics(rig: &Rig) -> String {
+    let output = run(rig.tandem("metrics").arg("--json"), LIMIT);
+    assert_eq!(output.code, 0, "{output}");
+    let (mut several, mut series) = (0, 0);
+    let mut text = String::new();
+    for line in output.stdout.lines() {
+        let metric: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let word = |name: &str| metric[name].as_str().unwrap_or_default().to_owned();
+        if word("scope").starts_with("tandem/") {
+            continue;
+        }
+        if word("name") == "several" {
+            several += metric["value"].as_i64().expect("a number");
+            series += 1;
+            continue;
+        }
+        let _ = writeln!(
+            text,
+            "{} {} {} [{}] {} = {}",
+            word("scope"),
+            word("kind"),
+            word("name"),
+            word("unit"),
+            metric["attributes"],
+            metric["value"]
+        );
+    }
+    if series > 0 {
+        let _ = writeln!(text, "several: {several} in {series} series");
+    }
+    text
 }
 
 /// A log line without the moment at its beginning or in its `time`.

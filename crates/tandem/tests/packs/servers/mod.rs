@@ -5,11 +5,14 @@
 //! To add one: write `servers/NAME.rs` with a `start` like the others', and name it in [`SERVERS`]. The program finds it in
 //! its environment, under the name that the file's first lines say.
 
+mod kafka;
 mod mariadb;
 mod memcached;
+mod nats;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod redis_cluster;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -26,11 +29,14 @@ use crate::rig::{LIMIT, Running, eventually, program, repository, run};
 
 /// What `servers:` in `test.yaml` may name.
 const SERVERS: &[(&str, Start)] = &[
+    ("kafka", kafka::start),
     ("mariadb", mariadb::start),
     ("memcached", memcached::start),
+    ("nats", nats::start),
     ("postgres", postgres::start),
     ("rabbitmq", rabbitmq::start),
     ("redis", redis::start),
+    ("redis-cluster", redis_cluster::start),
 ];
 
 type Start = fn() -> Result<Server, NotStarted>;

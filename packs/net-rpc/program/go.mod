@@ -1,0 +1,3 @@
+module tandem.example/packs/net-rpc
+
+go 1.21
