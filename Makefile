@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions bench compat clean
+.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ generate: ## the files that are derived from the shared-memory contract, and the
 pack-versions: ## the table of versions in each pack: every release of its library is fetched and read
 	@cargo build --quiet --package tandem
 	@for pack in packs/*; do $(TARGET_DIR)/debug/tandem packs verify $$pack --markdown >$$pack/versions.md.new || [ $$? = 1 ] || exit; mv $$pack/versions.md.new $$pack/versions.md; done
+
+pack-pages: ## docs/packs: a page for each pack, from what it says of itself and what its tests have shown
+	@TANDEM_GENERATE=1 cargo test --quiet --package tandem --test packs -- pages_are_up_to_date
 
 format: ## format Rust, Go and C
 	@cargo fmt --all

@@ -25,6 +25,13 @@ rules:
       args: [$ctx, $1]
       call_after: tandemIDENTEnd
       after_args: [$before, "&$err"]
+
+spans: # what the hooks make: `tandem packs show` says it, and a test can hold it against what is really made
+  - scope: tandem/example.com/NAME # as given to NewOp
+    kind: internal # server client producer consumer internal
+    operations: [NAME.greet] # the ids given to NewOp: the pack's name, a dot, and more
+    always: [greet.name]
+    sometimes: [error.type]
 "#;
 
 const HOOK: &str = r#"package greet
@@ -39,7 +46,7 @@ import (
 // and should not allocate: it runs in somebody's program.
 
 var (
-	tandemIDENTOp   = tandem_rt.NewOp("NAME.greet", "example.com/NAME", tandem_rt.KindInternal, "greet")
+	tandemIDENTOp   = tandem_rt.NewOp("NAME.greet", "tandem/example.com/NAME", tandem_rt.KindInternal, "greet")
 	tandemIDENTName = tandem_rt.NewKey("greet.name")
 )
 
@@ -70,6 +77,21 @@ func TestTandemIDENTWithoutAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// It should not allocate: what Greet itself allocates is one text.
+func TestTandemIDENTAllocations(t *testing.T) {
+	var greeter Greeter
+	ctx := context.Background()
+	if allocations := testing.AllocsPerRun(100, func() { greeter.Greet(ctx, "gopher") }); allocations > 1 {
+		t.Errorf("%v allocations a call", allocations)
+	}
+}
+"#;
+
+const SETTINGS: &str = r#"# For packs in Tandem's own repository, whose tests read it (docs/packs.md): what the program needs and when it is run.
+servers: [] # of those that the tests can start: redis, postgres, …; the program finds them in its environment
+set: packs # core, packs
+# versions: [v1.4.0, v1.9.2] # of the module: the lowest and the highest that are supported
 "#;
 
 const MAIN: &str = r#"// Program uses what the pack instruments.
@@ -132,6 +154,7 @@ pub fn write(parent: &Path, name: &str) -> Result<Vec<PathBuf>, WeaveError> {
         (format!("hooks/tandem_{ident}.go"), fill(HOOK)),
         (format!("hooks/tandem_{ident}_test.go"), fill(HOOK_TEST)),
         ("program/go.mod".to_owned(), module),
+        ("program/test.yaml".to_owned(), SETTINGS.to_owned()),
         ("program/main.go".to_owned(), fill(MAIN)),
         ("program/greet/greet.go".to_owned(), fill(GREET)),
     ];

@@ -52,6 +52,7 @@ func (c *tandemConn) catch(key string, values []string) {
 // tandemServerStart begins the span of the request that c is about to hand to the handler.
 func tandemServerStart(c *conn, w *response) {
 	state := tandemOf(c)
+	state.headers.Path = w.req.URL.Path
 	span := tandem_rt.StartIncoming(tandemServerOp, &state.headers.Incoming)
 	userAgent := state.headers.userAgent
 	state.headers = tandemHeaders{}

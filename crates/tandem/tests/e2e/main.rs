@@ -16,6 +16,7 @@ mod garbage;
 mod go_versions;
 mod golang;
 mod opentelemetry;
+mod operations;
 mod packs;
 mod pool;
 #[path = "../packs/program.rs"]
@@ -26,6 +27,7 @@ mod promises;
 mod propagation;
 mod refusals;
 mod rig;
+mod secrets;
 mod shop;
 mod spans;
 mod steps;

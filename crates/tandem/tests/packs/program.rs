@@ -1,4 +1,4 @@
-//! A pack's own program (`packs/*/program`), woven and run under `tandem run`.
+//! A pack's own program (`packs/*/program`, `examples/packs/*/program`), woven and run under `tandem run`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,19 @@ pub struct Observed {
     pub finished: Finished,
 }
 
+/// Where packs are: those that every build has, and examples of one's own.
+pub const PLACES: [&str; 2] = ["packs", "examples/packs"];
+
+/// A pack's folder, from the repository's.
+pub fn folder_of(pack: &str) -> String {
+    let folders = PLACES.map(|place| format!("{place}/{pack}"));
+    let there = folders.iter().find(|folder| repository().join(folder).join("pack.yaml").is_file());
+    there.unwrap_or(&folders[0]).clone()
+}
+
 /// The program of a pack in this repository, built once for all tests.
 pub fn woven_program(pack: &str) -> PathBuf {
-    let module = format!("packs/{pack}/program");
+    let module = format!("{}/program", folder_of(pack));
     woven(&module, &["."]).join(executable_name(&repository().join(module)))
 }
 

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use model::{Source, Span};
 use weave::pack::{Pack, SpanKind, Spans};
 
+use crate::program::PLACES;
 use crate::rig::repository;
 use crate::spans::{is_error, kind, title};
 
 /// Those of all packs: the spans of a program may come from several.
 static PROMISES: LazyLock<Vec<Spans>> = LazyLock::new(|| {
-    let packs = fs::read_dir(repository().join("packs")).expect("the packs").flatten();
+    let packs = PLACES.iter().flat_map(|place| fs::read_dir(repository().join(place)).expect("packs").flatten());
     let load = |folder: fs::DirEntry| Pack::load(&folder.path()).unwrap_or_else(|error| panic!("{error}"));
     packs.flat_map(|folder| load(folder).spans).chain([process()]).collect()
 });
@@ -23,6 +24,8 @@ fn process() -> Spans {
         scope: "tandem/process".to_owned(),
         kind: SpanKind::Internal,
         description: String::new(),
+        operations: Vec::new(),
+        off: false,
         always: keys(&["process.executable.name", "process.pid", "process.exit.code"]),
         sometimes: keys(&["error.type"]),
     }

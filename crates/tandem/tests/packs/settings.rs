@@ -5,6 +5,7 @@ use std::fs;
 
 use serde::Deserialize;
 
+use crate::program::folder_of;
 use crate::rig::repository;
 
 /// As it is written.
@@ -19,6 +20,9 @@ pub struct Settings {
     /// The lowest and the highest version of the pack's module that are supported, and others that need a look.
     #[serde(default)]
     pub versions: Vec<String>,
+    /// Modules that go with the pack's, at the same version.
+    #[serde(default)]
+    pub together: Vec<String>,
     /// More of the program's environment.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -38,8 +42,8 @@ pub enum Set {
 impl Settings {
     /// Those of a pack, or what is wrong with them.
     pub fn of(pack: &str) -> Result<Self, String> {
-        let path = repository().join("packs").join(pack).join("program/test.yaml");
-        let text = fs::read_to_string(&path).map_err(|error| format!("packs/{pack}/program/test.yaml: {error}"))?;
-        serde_saphyr::from_str(&text).map_err(|error| format!("packs/{pack}/program/test.yaml: {error}"))
+        let file = format!("{}/program/test.yaml", folder_of(pack));
+        let text = fs::read_to_string(repository().join(&file)).map_err(|error| format!("{file}: {error}"))?;
+        serde_saphyr::from_str(&text).map_err(|error| format!("{file}: {error}"))
     }
 }
