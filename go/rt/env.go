@@ -11,6 +11,10 @@ var settings struct {
 	endpoint  bool   // OTEL_EXPORTER_OTLP_*: somebody wants spans, agent or not
 	logs      bool   // OTEL_LOGS_EXPORTER names otlp
 	logIDs    bool   // TANDEM_LOG_IDS
+
+	enabledOps  string // OTEL_GO_ENABLED_INSTRUMENTATIONS: only these
+	disabledOps string // OTEL_GO_DISABLED_INSTRUMENTATIONS: not these
+	moreOps     string // TANDEM_ENABLE: these too, though they are off by default
 }
 
 const defaultSocket = "/run/tandem/agent.sock"
@@ -42,6 +46,9 @@ func readEnvironment() {
 		}
 	}
 	configureLimits()
+	settings.enabledOps = env("OTEL_GO_ENABLED_INSTRUMENTATIONS")
+	settings.disabledOps = env("OTEL_GO_DISABLED_INSTRUMENTATIONS")
+	settings.moreOps = env("TANDEM_ENABLE")
 	settings.logs = lists(env("OTEL_LOGS_EXPORTER"), "otlp")
 	settings.logIDs = isTrue("TANDEM_LOG_IDS")
 }

@@ -201,7 +201,9 @@ func Now() int64 { return nanotime() }
 // keepInstruments registers what the runtime knows about itself, and has the observed numbers brought up to date.
 func keepInstruments() {
 	if runtime_monitor(&control.heartbeat, observe) {
-		observers = append(observers, observeRuntime)
+		if Instrumented("runtime.metrics", "tandem/runtime") {
+			observers = append(observers, observeRuntime)
+		}
 		onExit(observeLast)
 	}
 }
@@ -215,7 +217,9 @@ func observeLast() {
 	if nanotime()-int64(atomic.LoadUint64(&control.heartbeat)) > agentAge {
 		return
 	}
-	observeRuntime()
+	if Instrumented("runtime.metrics", "tandem/runtime") {
+		observeRuntime()
+	}
 	atomic.StoreUint64(&control.instrumentsRead, uint64(nanotime()))
 }
 

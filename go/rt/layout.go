@@ -21,6 +21,7 @@ const (
 	accountCount           = 0x4000
 	functionCount          = 0x10000
 	activeCount            = 0x400
+	quietCount             = 0x10
 	functionTextSize       = 0x800000
 	firstFunction          = 0x10000
 	firstArgumentKey       = 0xff00
@@ -453,9 +454,11 @@ type controlLayout struct {
 	heartbeat         uint64 // CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet
 	samplingThreshold uint64 // reject a new root when the low 56 bits of its trace id are below this
 	activeCount       uint32 // highest entry of the table of active functions that was ever used
-	_                 [36]byte
+	quietCount        uint32 // entries of `quiet` that were ever used
+	_                 [32]byte
 	disabled          [32]uint64 // bit by descriptor id: join point switched off
-	_                 [1728]byte
+	quiet             [1664]byte // calls that are not sampled: QUIET_COUNT entries
+	_                 [64]byte
 	descriptorCount   uint32 // descriptors registered; raised after the entry is complete
 	keyCount          uint32 // keys registered; raised after the entry is complete
 	accountCount      uint32 // highest account index given out
@@ -479,7 +482,9 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.flags)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.heartbeat)-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.samplingThreshold)-16]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.activeCount)-24]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.quietCount)-28]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.disabled)-64]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.quiet)-320]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.descriptorCount)-2048]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.keyCount)-2052]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.accountCount)-2056]
@@ -696,6 +701,19 @@ var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.looked)-16]
 var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.granted)-24]
 var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.skip)-26]
 var _ = [1]struct{}{}[unsafe.Offsetof(callsLayout{}.skipped)-28]
+
+// quietLayout: calls of an operation that are not sampled, by what they ask for; who switches functions writes it, `descriptor` last, and 0 before anything else changes.
+type quietLayout struct {
+	descriptor uint32   // id of the operation; 0: the entry is free
+	size       uint32   // bytes of `pattern`
+	pattern    [96]byte // compared with a URL's path, or a full method; `*` is any text
+}
+
+// The build fails here when Go lays quietLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(quietLayout{})-104]
+var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.descriptor)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.size)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.pattern)-8]
 
 // helloLayout: program to agent, with its memfd; the peer is known by SO_PEERCRED.
 type helloLayout struct {

@@ -58,6 +58,9 @@ func NewOp(id, scope string, kind Kind, name string) *Op {
 	descriptor.nameSize = uint8(copy(descriptor.name[:], name))
 	atomic.StoreUint32(&control.descriptorCount, index)
 	op.id, op.bit, op.word = index, 1<<(index%64), &control.disabled[index/64]
+	if !Instrumented(id, scope) {
+		op.switchOff()
+	}
 	return op
 }
 

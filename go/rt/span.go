@@ -90,6 +90,10 @@ func StartIncoming(op *Op, in *Incoming) *Span {
 	} else {
 		span.newTrace()
 	}
+	if in.Path != "" && control.quietCount != 0 && op.isQuiet(in.Path) {
+		span.traceFlags &^= sampledFlag
+		span.tracestate = ""
+	}
 	if in.baggage != "" {
 		span.baggage = cleanBaggage(in.baggage)
 	}

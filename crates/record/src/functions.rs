@@ -191,6 +191,10 @@ impl Functions {
         Ok(texts.map(|texts| Self { file, identity: opened.identity, header: opened.header, texts }))
     }
 
+    pub(crate) fn mapping(&self) -> Arc<Mapping> {
+        Arc::clone(&self.texts.mapping)
+    }
+
     /// Which file it is.
     pub fn identity(&self) -> Identity {
         self.identity
@@ -288,7 +292,11 @@ pub struct Switchboard<'a> {
     functions: &'a Functions,
 }
 
-impl Switchboard<'_> {
+impl<'a> Switchboard<'a> {
+    pub(crate) fn functions(&self) -> &'a Functions {
+        self.functions
+    }
+
     /// Switches a function on, or changes how it is on.
     pub fn on(&mut self, number: FunctionNumber, setting: Setting) -> Result<(), SwitchError> {
         self.check(number)?;

@@ -277,7 +277,9 @@ pub const CONTROL: Struct = Struct {
         f("heartbeat", Type::U64, 8, "CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet"),
         f("sampling_threshold", Type::U64, 16, "reject a new root when the low 56 bits of its trace id are below this"),
         f("active_count", Type::U32, 24, "highest entry of the table of active functions that was ever used"),
+        f("quiet_count", Type::U32, 28, "entries of `quiet` that were ever used"),
         f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
+        f("quiet", Type::Bytes(QUIET_COUNT * QUIET.size), 320, "calls that are not sampled: QUIET_COUNT entries"),
         f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
         f("account_count", Type::U32, 2056, "highest account index given out"),
@@ -300,6 +302,21 @@ pub const CONTROL: Struct = Struct {
             2112,
             "when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never",
         ),
+    ],
+};
+
+/// Entries of [`QUIET`].
+pub const QUIET_COUNT: usize = 16;
+
+/// Calls that are not sampled because of what they ask for.
+pub const QUIET: Struct = Struct {
+    name: "quiet",
+    size: 104,
+    doc: "calls of an operation that are not sampled, by what they ask for; who switches functions writes it, `descriptor` last, and 0 before anything else changes",
+    fields: &[
+        f("descriptor", Type::U32, 0, "id of the operation; 0: the entry is free"),
+        f("size", Type::U32, 4, "bytes of `pattern`"),
+        f("pattern", Type::Bytes(96), 8, "compared with a URL's path, or a full method; `*` is any text"),
     ],
 };
 
@@ -626,6 +643,7 @@ pub const STRUCTS: &[Struct] = &[
     FUNCTION_TEXT,
     ACTIVE,
     CALLS,
+    QUIET,
     HELLO,
     WELCOME,
     LOG,
@@ -757,6 +775,7 @@ pub const CONSTANTS: &[Constant] = &[
     c("ACCOUNT_COUNT", ACCOUNT_COUNT as u64),
     c("FUNCTION_COUNT", FUNCTION_COUNT as u64),
     c("ACTIVE_COUNT", ACTIVE_COUNT as u64),
+    c("QUIET_COUNT", QUIET_COUNT as u64),
     c("FUNCTION_TEXT_SIZE", FUNCTION_TEXT_SIZE as u64),
     c("FIRST_FUNCTION", FIRST_FUNCTION as u64),
     c("FIRST_ARGUMENT_KEY", FIRST_ARGUMENT_KEY as u64),

@@ -187,6 +187,7 @@ impl Writer {
         let number = self.next_descriptor;
         self.next_descriptor += 1;
         self.file.write_all_at(&entry, (self.places.descriptors + number as usize * DESCRIPTOR.size) as u64)?;
+        self.file.write_all_at(&number.to_le_bytes(), (PAGE + CONTROL.at("descriptor_count")) as u64)?;
         Ok(number)
     }
 

@@ -11,6 +11,7 @@ use record::{
     FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, LogItem, LogRecord, Memory, MonotonicNanos,
     OpenError, Setting, SpanRecord, SwitchError, Value, rename_attributes,
 };
+use record::{PATTERN_LIMIT, QuietError};
 
 /// The smallest ring that a reader accepts.
 const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
@@ -287,6 +288,43 @@ fn the_control_page_is_written() {
     control.set_sampling_threshold(None);
     assert_eq!(writer.control_u64("disabled").expect("read"), 0);
     assert_eq!(writer.control_u32("flags").expect("read"), 0);
+}
+
+/// Operations are switched by name, and calls of them are named that are not sampled, as often as one likes.
+#[test]
+fn operations_are_switched() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    for id in ["net/http.server", "net/http.client", "net/httpx.server", "process"] {
+        writer.descriptor(id, "tandem/x", 2, "x").expect("register");
+    }
+    let functions = Functions::open(writer.descriptor_of_file()).expect("open").expect("it has functions");
+    let all = functions.operations();
+    let ids: Vec<&str> = all.iter().map(|operation| operation.id.as_str()).collect();
+    assert_eq!(ids, ["net/http.server", "net/http.client", "net/httpx.server"]);
+    let named = |name: &str| all.iter().filter(|operation| operation.is_named(name)).count();
+    assert_eq!([named("net/http"), named("net/http.server"), named("net"), named("net/http.s")], [2, 1, 0, 0]);
+
+    let mut switchboard = functions.switch().expect("nobody else");
+    switchboard.set_operation(&all[1], false);
+    switchboard.add_quiet(&all[0], "/healthz*").expect("room");
+    switchboard.add_quiet(&all[0], "/healthz*").expect("it is there");
+    switchboard.add_quiet(&all[0], "/metrics").expect("room");
+    assert_eq!(switchboard.add_quiet(&all[0], ""), Err(QuietError::Long));
+    assert_eq!(switchboard.add_quiet(&all[0], &"x".repeat(PATTERN_LIMIT + 1)), Err(QuietError::Long));
+    let now = functions.operations();
+    assert_eq!((now[0].on, now[1].on), (true, false));
+    assert_eq!(now[0].quiet, ["/healthz*", "/metrics"]);
+    assert_eq!(writer.control_u32("quiet_count").expect("read"), 2);
+
+    assert!(switchboard.remove_quiet(&all[0], "/healthz*"));
+    assert!(!switchboard.remove_quiet(&all[0], "/healthz*") && !switchboard.remove_quiet(&all[1], "/metrics"));
+    switchboard.set_operation(&all[1], true);
+    let now = functions.operations();
+    assert_eq!((now[1].on, now[0].quiet.len()), (true, 1));
+    for index in 0..15 {
+        switchboard.add_quiet(&all[2], &index.to_string()).expect("room for sixteen");
+    }
+    assert_eq!(switchboard.add_quiet(&all[2], "x"), Err(QuietError::Full));
 }
 
 /// A program cannot pull the file from under its reader: it is sealed, or it is not read.

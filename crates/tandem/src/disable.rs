@@ -1,4 +1,4 @@
-//! `tandem disable`: switches functions off again.
+//! `tandem disable`: switches functions, and operations of packs, off.
 
 use std::process::ExitCode;
 
@@ -7,21 +7,35 @@ use clap::Args;
 use model::FunctionPattern;
 
 use crate::functions::{Programs, count};
+use crate::operations;
 use crate::terminal;
 
-/// Make no more spans of calls of functions.
+/// Make no more spans of calls of functions, or of what packs record.
 #[derive(Args)]
 pub struct Disable {
-    /// Functions, as for `tandem enable`.
+    /// Functions, an operation or a pack, as for `tandem enable`.
     #[arg(value_name = "PATTERN")]
     pattern: FunctionPattern,
     #[command(flatten)]
     programs: Programs,
+    /// With an operation that serves: only its calls that ask for this, a URL's path (/healthz*) or a full method; * is any text.
+    /// They are not sampled: they leave no spans, nor does what they call, but their numbers are right.
+    #[arg(long, value_name = "PATTERN")]
+    route: Option<String>,
 }
 
 impl Disable {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
+            let operating = self.programs.operating(Some(self.pattern.text()))?;
+            if let Some(route) = &self.route {
+                operations::switch_route(out, &operating, self.pattern.text(), route, false)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            if !operating.is_empty() {
+                operations::switch(out, &operating, false)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             for program in self.programs.with(Some(&self.pattern))? {
                 let mut switchboard = program.functions.switch().with_context(|| program.title())?;
                 let active = program.functions.active();

@@ -1,4 +1,4 @@
-//! `tandem enable`: switches functions that were woven dormant on, in programs that run.
+//! `tandem enable`: switches functions that were woven dormant, and operations of packs, on in programs that run.
 
 use std::process::ExitCode;
 
@@ -8,19 +8,24 @@ use model::FunctionPattern;
 use record::{Setting, SwitchError};
 
 use crate::functions::{Meant, Programs, count};
+use crate::operations;
 use crate::terminal;
 
 /// More is no limit: 0 says that better.
 const HIGHEST_LIMIT: i64 = 1_000_000_000;
 
-/// Make spans of calls of functions, in programs that run.
+/// Make spans of calls of functions, or of what a pack can record, in programs that run.
 #[derive(Args)]
 pub struct Enable {
-    /// Functions: Checkout, Cart.Add, cart.*, example.com/shop/cart.(*Cart).Add; * is any text.
+    /// Functions: Checkout, Cart.Add, cart.*, example.com/shop/cart.(*Cart).Add; * is any text. Or an operation or a pack, in
+    /// full: net/http.client, database/sql.
     #[arg(value_name = "PATTERN")]
     pattern: FunctionPattern,
     #[command(flatten)]
     programs: Programs,
+    /// With an operation that serves: let calls be sampled again that `tandem disable --route` has named so.
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["args", "limit"])]
+    route: Option<String>,
     /// Record the arguments, too (where tandem.yaml says `arguments: true`).
     #[arg(long)]
     args: bool,
@@ -32,6 +37,15 @@ pub struct Enable {
 impl Enable {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
+            let operating = self.programs.operating(Some(self.pattern.text()))?;
+            if let Some(route) = &self.route {
+                operations::switch_route(out, &operating, self.pattern.text(), route, true)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            if !operating.is_empty() {
+                operations::switch(out, &operating, true)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let meant = self.programs.with(Some(&self.pattern))?;
             meant.iter().try_for_each(|program| self.check(program))?;
             for program in &meant {

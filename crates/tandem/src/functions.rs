@@ -1,4 +1,4 @@
-//! What `tandem enable`, `disable` and `list` share: which programs, and which of their functions.
+//! What `tandem enable`, `disable` and `list` share: which programs, and which of their functions and operations.
 //!
 //! Exit codes: 0, or 1 when there is no such program, when it cannot be had, or when nothing matches.
 
@@ -6,7 +6,7 @@ use agent::programs::{self, Choice, Program, ProgramsError};
 use anyhow::bail;
 use clap::Args;
 use model::FunctionPattern;
-use record::{Function, Functions};
+use record::{Function, Functions, Operation};
 
 /// Which programs.
 #[derive(Args)]
@@ -17,6 +17,21 @@ pub struct Programs {
     /// Only programs of this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
+}
+
+/// A program with operations of packs that are meant by their names.
+pub struct Operating {
+    pub pid: u32,
+    pub service: String,
+    pub functions: Functions,
+    pub operations: Vec<Operation>,
+}
+
+impl Operating {
+    /// `shop (process 123)`
+    pub fn title(&self) -> String {
+        format!("{} (process {})", self.service, self.pid)
+    }
 }
 
 /// A program with functions, and those of them that are meant.
@@ -44,6 +59,23 @@ impl Programs {
         })
     }
 
+    /// Those of the programs that have operations with this name: an operation's own, or a pack's, in full; absent: any.
+    /// None has, where the name is a function's or nobody's.
+    pub fn operating(&self, name: Option<&str>) -> Result<Vec<Operating>, ProgramsError> {
+        let with_operations = self.find()?.into_iter().filter_map(|Program { pid, service, functions }| {
+            let functions = functions?;
+            let mut operations = functions.operations();
+            operations.retain(|operation| name.is_none_or(|name| operation.is_named(name)));
+            (!operations.is_empty()).then_some(Operating { pid, service, functions, operations })
+        });
+        Ok(with_operations.collect())
+    }
+
+    /// Whether any of the programs has functions that a pattern means.
+    pub fn have_functions(&self, pattern: Option<&FunctionPattern>) -> Result<bool, ProgramsError> {
+        Ok(self.find()?.into_iter().filter_map(|one| meant(one, pattern)).any(|one| !one.chosen.is_empty()))
+    }
+
     /// The programs that are meant, with their functions that a pattern means; at least one of each.
     pub fn with(&self, pattern: Option<&FunctionPattern>) -> anyhow::Result<Vec<Meant>> {
         let found = self.find()?;
@@ -51,8 +83,12 @@ impl Programs {
         let mut with_functions: Vec<Meant> = found.into_iter().filter_map(|one| meant(one, pattern)).collect();
         if with_functions.is_empty() {
             bail!(
-                "no dormant functions are woven into {}: name them under `functions:` in tandem.yaml and build again \
+                "{}no dormant functions are woven into {}: name them under `functions:` in tandem.yaml and build again \
                  (docs/functions.md)",
+                pattern.map_or(String::new(), |pattern| format!(
+                    "{} is no operation or pack there (`tandem list`), and ",
+                    pattern.text()
+                )),
                 titles.join(", ")
             );
         }

@@ -1,4 +1,4 @@
-//! `tandem list`: the functions that can be switched on in programs that run, and those that are.
+//! `tandem list`: the operations of packs and the functions that can be switched on in programs that run, and those that are.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -6,16 +6,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use model::FunctionPattern;
-use record::{Active, Function, FunctionNumber};
+use record::{Active, Function, FunctionNumber, Operation};
 use serde_json::json;
 
-use crate::functions::{Meant, Programs};
+use crate::functions::{Meant, Operating, Programs};
 use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean};
 
-/// List the functions that can be switched on, and those that are.
+/// List what can be switched on, and what is: operations of packs, and functions.
 #[derive(Args)]
 pub struct List {
-    /// Functions, as for `tandem enable` [default: all].
+    /// Functions, an operation or a pack, as for `tandem enable` [default: all].
     #[arg(value_name = "PATTERN")]
     pattern: Option<FunctionPattern>,
     #[command(flatten)]
@@ -31,10 +31,26 @@ pub struct List {
 impl List {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
+            let operating = self.programs.operating(self.pattern.as_ref().map(FunctionPattern::text))?;
+            for program in &operating {
+                if !self.json {
+                    writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&program.title())))?;
+                }
+                for operation in program.operations.iter().filter(|operation| operation.on || !self.on) {
+                    if self.json {
+                        write_operation_object(out, program, operation)?;
+                    } else {
+                        write_operation(out, operation)?;
+                    }
+                }
+            }
+            if !operating.is_empty() && !self.programs.have_functions(self.pattern.as_ref())? {
+                return Ok(ExitCode::SUCCESS);
+            }
             for program in self.programs.with(self.pattern.as_ref())? {
                 let active: HashMap<FunctionNumber, Active> =
                     program.functions.active().into_iter().map(|active| (active.number, active)).collect();
-                if !self.json {
+                if !self.json && operating.iter().all(|known| known.pid != program.pid) {
                     writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&program.title())))?;
                 }
                 for function in &program.chosen {
@@ -52,6 +68,29 @@ impl List {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+fn write_operation(out: &mut dyn Write, operation: &Operation) -> std::io::Result<()> {
+    let layout = Layout::of_stdout();
+    match operation.on {
+        true => write!(out, "  on   {}", clean(&operation.id))?,
+        false => write!(out, "  off  {}", layout.paint(DIM, clean(&operation.id)))?,
+    }
+    if !operation.quiet.is_empty() {
+        write!(out, "  {}", layout.paint(NOTICE, format!("not sampled: {}", clean(&operation.quiet.join(", ")))))?;
+    }
+    writeln!(out)
+}
+
+fn write_operation_object(out: &mut dyn Write, program: &Operating, operation: &Operation) -> std::io::Result<()> {
+    let object = json!({
+        "pid": program.pid,
+        "service": program.service,
+        "operation": operation.id,
+        "on": operation.on,
+        "not_sampled": operation.quiet,
+    });
+    writeln!(out, "{object}")
 }
 
 fn write_line(out: &mut dyn Write, function: &Function, active: Option<&Active>) -> std::io::Result<()> {

@@ -24,6 +24,7 @@ mod list;
 mod logs;
 mod metrics;
 mod observe;
+mod operations;
 mod packs;
 mod program;
 mod run;

@@ -121,18 +121,23 @@ fn range(rule: &Rule) -> String {
     if parts.is_empty() { "all versions".to_owned() } else { parts.join("; ") }
 }
 
+fn on_or_off(off: bool) -> &'static str {
+    if off { "off" } else { "on" }
+}
+
 fn pack_json(pack: &Pack) -> serde_json::Value {
     let rule = |rule: &Rule| {
         json!({
             "id": rule.id, "description": rule.description, "target": rule.target,
             "version": rule.version.as_ref().map(ToString::to_string), "go": rule.go.as_ref().map(ToString::to_string),
-            "add_files": rule.add_files, "needs": rule.needs,
+            "add_files": rule.add_files, "needs": rule.needs, "default": on_or_off(rule.off),
             "places": rule.edits.iter().map(|edit| edit.place.condition.to_string()).collect::<Vec<_>>(),
         })
     };
     let spans = |spans: &Spans| {
         json!({
             "scope": spans.scope, "kind": spans.kind.to_string(), "description": spans.description,
+            "operations": spans.operations, "default": on_or_off(spans.off),
             "always": spans.always, "sometimes": spans.sometimes,
         })
     };
@@ -168,7 +173,8 @@ fn show(name: &str, as_json: bool) -> Result<ExitCode, WeaveError> {
     }
     println!("{}  {}\nedits {}; from {}", pack.name, pack.description, edited(&pack), pack.source);
     for rule in &pack.rules {
-        println!("\n{}  {}\n    in {}, {}", rule.id, rule.description, rule.target, range(rule));
+        let off = if rule.off { "  (off by default: `enable:` in tandem.yaml)" } else { "" };
+        println!("\n{}  {}{off}\n    in {}, {}", rule.id, rule.description, rule.target, range(rule));
         if !rule.needs.is_empty() {
             println!("    needs {}", rule.needs.join(", "));
         }
@@ -186,7 +192,11 @@ fn show(name: &str, as_json: bool) -> Result<ExitCode, WeaveError> {
     }
     for spans in &pack.spans {
         let description = if spans.description.is_empty() { String::new() } else { format!("  {}", spans.description) };
-        println!("\n{} spans of {}{description}", spans.kind, spans.scope);
+        let off = if spans.off { "  (off by default: TANDEM_ENABLE, `tandem enable`)" } else { "" };
+        println!("\n{} spans of {}{description}{off}", spans.kind, spans.scope);
+        if !spans.operations.is_empty() {
+            println!("    by {}", spans.operations.join(", "));
+        }
         for (what, keys) in [("always", &spans.always), ("sometimes", &spans.sometimes)] {
             if !keys.is_empty() {
                 println!("    {what} {}", keys.join(", "));

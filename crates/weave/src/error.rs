@@ -59,7 +59,7 @@ pub enum WeaveError {
     /// `tandem.yaml` cannot be used.
     #[error("{path}: {problem}")]
     #[diagnostic(help(
-        "tandem.yaml knows `packs:` (folders and Go modules), `disable:` (packs or rules), `functions:` (docs/functions.md) \
+        "tandem.yaml knows `packs:` (folders and Go modules), `enable:`, `disable:` (packs or rules), `functions:` (docs/functions.md) \
          and `standalone:` (docs/standalone.md)"
     ))]
     Configuration {

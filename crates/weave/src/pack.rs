@@ -101,6 +101,10 @@ pub struct Spans {
     pub kind: SpanKind,
     /// Which operation's they are, where that needs words.
     pub description: String,
+    /// The ids that the hooks give to NewOp, if they are said.
+    pub operations: Vec<String>,
+    /// Whether they are made only when somebody asks for them: the operations are off when a program starts.
+    pub off: bool,
     /// Keys of the attributes that each of them has.
     pub always: Vec<String>,
     /// Keys of those that they may have; no others occur.
@@ -149,6 +153,8 @@ pub struct Rule {
     pub add_files: Vec<String>,
     /// Rules that must have matched too.
     pub needs: Vec<String>,
+    /// Whether it is woven only where `enable:` in tandem.yaml names it.
+    pub off: bool,
     /// What is spliced.
     pub edits: Vec<Edit>,
 }
@@ -225,7 +231,7 @@ impl Pack {
         }
         let mut spans = Vec::new();
         for promise in text.spans {
-            let promise = promise.value.spans();
+            let promise = promise.value.spans(&text.pack);
             spans.push(promise.map_err(|Problem { text, at }| malformed(text, at.map_or((0, 0).into(), span)))?);
         }
         let PackText { pack, description, module, .. } = text;
@@ -330,6 +336,14 @@ impl PackSet {
         match self.packs.iter_mut().find(|known| known.name == pack.name) {
             Some(known) => *known = pack,
             None => self.packs.push(pack),
+        }
+    }
+
+    /// Takes out the rules that are off by default, but those that are named, by themselves or with their pack.
+    pub fn enable(&mut self, names: &[String]) {
+        for pack in &mut self.packs {
+            let is_all = names.contains(&pack.name);
+            pack.rules.retain(|rule| !rule.off || is_all || names.contains(&rule.id));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::arguments::Arguments;
 use crate::cache::{Cache, Key};
 use crate::error::{WeaveError, at};
 use crate::go::{self, GoEnv};
-use crate::pack::{PackError, PackSet};
+use crate::pack::{Pack, PackError, PackSet};
 use crate::plan::{Configuration, STANDALONE_PACK};
 use crate::project::Project;
 
@@ -34,7 +34,7 @@ pub struct Searcher<'a> {
     pub dir: &'a Path,
 }
 
-/// The packs that a build in `dir` would use, with those that tandem.yaml disables.
+/// The packs of a build in `dir`, with the rules that it leaves out because they are off by default.
 pub fn packs_in(dir: &Path) -> Result<PackSet, WeaveError> {
     let go = go::find_go()?;
     let env = GoEnv::read(&go, dir)?;
@@ -43,7 +43,10 @@ pub fn packs_in(dir: &Path) -> Result<PackSet, WeaveError> {
     let project = Project::read(&env, &arguments, dir);
     let cache = Cache::open()?;
     let searcher = Searcher { go: &go, env: &env, cache: &cache, project: &project, dir };
-    searcher.packs(&Configuration::read(&project.root)?)
+    let configuration = Configuration::read(&project.root)?;
+    let mut set = searcher.all_packs(&configuration)?;
+    set.disable(&configuration.disable);
+    Ok(set)
 }
 
 /// Folders in `$TANDEM_PACKS`, separated as in `PATH`.
@@ -83,19 +86,30 @@ struct Downloaded {
 }
 
 impl Searcher<'_> {
-    /// All packs, in the order in which they are applied.
+    /// What is woven, in the order in which it is applied.
     pub fn packs(&self, configuration: &Configuration) -> Result<PackSet, WeaveError> {
-        let mut folders = folders_in_environment();
-        for entry in &configuration.packs {
-            folders.push(self.folder(entry)?);
-        }
-        let mut set = PackSet::load(&folders)?;
+        let mut set = self.all_packs(configuration)?;
+        // Whoever names a pack in the environment tries it: of that all is woven.
+        let tried: Vec<String> = folders_in_environment().iter().map(|folder| folder.display().to_string()).collect();
+        let is_tried = |pack: &Pack| tried.iter().any(|folder| pack.source == format!("{folder}/pack.yaml"));
+        let mut enabled: Vec<String> =
+            set.packs.iter().filter(|pack| is_tried(pack)).map(|pack| pack.name.clone()).collect();
+        enabled.extend(configuration.enable.iter().cloned());
+        set.enable(&enabled);
         set.disable(&configuration.disable);
         if configuration.standalone == Some(false) {
             set.disable(&[STANDALONE_PACK.to_owned()]);
         }
         set.check_unique()?;
         Ok(set)
+    }
+
+    fn all_packs(&self, configuration: &Configuration) -> Result<PackSet, WeaveError> {
+        let mut folders = folders_in_environment();
+        for entry in &configuration.packs {
+            folders.push(self.folder(entry)?);
+        }
+        Ok(PackSet::load(&folders)?)
     }
 
     fn folder(&self, entry: &str) -> Result<PathBuf, WeaveError> {

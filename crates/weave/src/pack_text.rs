@@ -73,6 +73,13 @@ pub struct SpansText {
     scope: Spanned<String>,
     /// The kind of the spans.
     kind: SpanKind,
+    /// The ids that the hooks give to NewOp: each begins with the pack's name and a dot.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    operations: Vec<Spanned<String>>,
+    /// Whether they are made when nobody says so; off: the hooks say OffByDefault.
+    #[serde(default)]
+    default: ByDefault,
     /// One line for people: which operation's they are.
     #[serde(default)]
     description: String,
@@ -106,6 +113,9 @@ pub struct RuleText {
     /// Versions of Go that the rule fits.
     #[schemars(with = "Option<String>")]
     go: Option<Spanned<VersionRange>>,
+    /// Whether it is woven when nobody says so; off: only where `enable:` in tandem.yaml names it or the pack.
+    #[serde(default)]
+    default: ByDefault,
     /// Files from hooks/ that are added to the package.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -129,6 +139,16 @@ pub struct RuleText {
     #[serde(default)]
     #[schemars(with = "Vec<ActionText>")]
     any_of: Vec<Spanned<ActionText>>,
+}
+
+/// Whether something is on when nobody says so.
+#[derive(Default, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum ByDefault {
+    #[default]
+    On,
+    Off,
 }
 
 /// A place and what is done there.
@@ -271,7 +291,12 @@ struct Surroundings<'a> {
 
 impl SpansText {
     /// The sound promise.
-    pub fn spans(self) -> Result<Spans, Problem> {
+    pub fn spans(self, pack: &str) -> Result<Spans, Problem> {
+        for operation in &self.operations {
+            if !operation.value.strip_prefix(pack).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.')) {
+                return Err(problem(format!("an operation of {pack} is named {pack}. and more"), operation));
+            }
+        }
         if self.scope.value.is_empty() || self.scope.value.contains(char::is_whitespace) {
             return Err(problem("`scope` is the one that the hooks give to NewOp", &self.scope));
         }
@@ -285,9 +310,11 @@ impl SpansText {
                 return Err(problem(format!("{} is promised twice", key.value), key));
             }
         }
+        let off = self.default == ByDefault::Off;
         let keys = |keys: Vec<Spanned<String>>| keys.into_iter().map(|key| key.value).collect();
         let (scope, always, sometimes) = (self.scope.value, keys(self.always), keys(self.sometimes));
-        Ok(Spans { scope, kind: self.kind, description: self.description, always, sometimes })
+        let operations = keys(self.operations);
+        Ok(Spans { scope, kind: self.kind, description: self.description, operations, off, always, sometimes })
     }
 }
 
@@ -330,6 +357,7 @@ impl RuleText {
             go: self.go.map(|range| range.value),
             add_files: self.add_files.into_iter().map(|file| file.value).collect(),
             needs: self.needs,
+            off: self.default == ByDefault::Off,
             edits,
         })
     }

@@ -111,6 +111,9 @@ pub struct Configuration {
     /// Packs: folders, relative to the file, and Go modules.
     #[serde(default)]
     pub packs: Vec<String>,
+    /// Rules that are off by default and woven all the same, by themselves or with their pack.
+    #[serde(default)]
+    pub enable: Vec<String>,
     /// Packs and rules that are left out.
     #[serde(default)]
     pub disable: Vec<String>,

@@ -52,6 +52,9 @@ fn mistakes_are_shown_where_they_are() {
         "spans:\n  - {scope: tandem/x, kind: sever}",
         "spans:\n  - {scope: tandem/x, kind: server, allways: [url.path]}",
         "spans:\n  - {scope: '', kind: server}",
+        "spans:\n  - {scope: tandem/x, kind: server, default: of}",
+        "spans:\n  - {scope: tandem/x, kind: server, operations: [mine.serve, server.mine]}",
+        "    default: maybe",
         "spans:\n  - scope: tandem/x\n    kind: server\n    always: [url.path]\n    sometimes: [url.query, url.path]",
         "spans:\n  - {scope: tandem/x, kind: server, always: [URL path]}",
     ];

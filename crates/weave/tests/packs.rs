@@ -125,6 +125,21 @@ fn a_pack_that_the_project_requires() {
 }
 
 #[test]
+fn rules_that_are_off_by_default() {
+    let sandbox = program("packs: [one]\n");
+    let [(file, yaml), (hook_file, hook)] = pack("same", "one");
+    sandbox.write(&format!("one/{file}"), &yaml.replace("same.work\n", "same.work\n    default: off\n"));
+    sandbox.write(&format!("one/{hook_file}"), &hook);
+    assert_eq!(sandbox.woven(&["run", "."]).ok().stderr, "work\n");
+    for name in ["same", "same.work"] {
+        sandbox.write("tandem.yaml", &format!("packs: [one]\nenable: [{name}]\n"));
+        assert_eq!(sandbox.woven(&["run", "."]).ok().stderr, "one\nwork\n", "{name}");
+    }
+    sandbox.write("tandem.yaml", "packs: [one]\nenable: [same]\ndisable: [same.work]\n");
+    assert_eq!(sandbox.woven(&["run", "."]).ok().stderr, "work\n");
+}
+
+#[test]
 fn mistakes_in_what_is_named() {
     for (entry, expected) in [
         ("./gone", "cannot read pack"),

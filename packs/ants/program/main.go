@@ -33,7 +33,7 @@ func main() {
 	invoked, err := ants.NewPoolWithFunc(1, func(argument any) { argument.(task).run() })
 	check(err)
 	defer invoked.Release()
-	generic, err := ants.NewPoolWithFuncGeneric(1, task.run)
+	generic, err := newGenericPool(task.run)
 	check(err)
 	defer generic.Release()
 

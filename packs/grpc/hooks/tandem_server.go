@@ -25,7 +25,7 @@ type tandemServed struct {
 }
 
 // tandemServe begins the span of a call that came in.
-func tandemServe(stream *transport.TandemStream) *tandemServed {
+func tandemServe(stream *transport.TandemStream, method string) *tandemServed {
 	if !tandemServer.On() {
 		return nil
 	}
@@ -35,6 +35,7 @@ func tandemServe(stream *transport.TandemStream) *tandemServed {
 		span = tandem_rt.Start(tandemServer, nil).Capture()
 	} else {
 		incoming := stream.Incoming()
+		incoming.Path = method
 		span = tandem_rt.StartIncoming(tandemServer, &incoming)
 	}
 	if span == nil {

@@ -21,7 +21,7 @@ func TestTandemContextOutlivesItsCall(t *testing.T) {
 	var ids [][8]byte
 	for i := 0; i < 10; i++ {
 		var stream transport.TandemStream
-		call := tandemServe(&stream)
+		call := tandemServe(&stream, "/greet.Greeter/Greet")
 		ctx, cancel := context.WithCancel(call.context(context.Background(), server))
 		span := tandem_rt.FromContext(ctx)
 		if span == nil || span != tandem_rt.Current() {

@@ -122,7 +122,7 @@ func main() {
 	go server.Serve(listener)
 	defer server.GracefulStop() // calls end a moment after their answer
 
-	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
+	connection, err := newClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func main() {
 	web := &http.Server{Handler: server, Protocols: protocols}
 	go web.Serve(behind)
 	defer web.Shutdown(ctx) // a request ends a moment after its answer
-	second, err := grpc.NewClient("dns:///"+behind.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	second, err := newClient("dns:///"+behind.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func main() {
 	err = second.Invoke(ctx, "/echo.Echo/Unary", &text{Value: "through net/http"}, out)
 	did("unary behind net/http", out.Value, err)
 
-	nobody, err := grpc.NewClient("passthrough:///127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	nobody, err := newClient("passthrough:///127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}

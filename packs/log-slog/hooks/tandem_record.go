@@ -17,8 +17,14 @@ const (
 	tandemFlagsKey = "trace_flags"
 )
 
+// tandemWithIDs: the environment may take the ids out (OTEL_GO_DISABLED_INSTRUMENTATIONS).
+var tandemWithIDs = tandem_rt.Instrumented("log/slog.record", "tandem/log/slog")
+
 // tandemSpan is the span that a record belongs to, or nil.
 func tandemSpan(ctx context.Context) *tandem_rt.Span {
+	if !tandemWithIDs {
+		return nil
+	}
 	if ctx == nil {
 		return tandem_rt.Closest(nil)
 	}

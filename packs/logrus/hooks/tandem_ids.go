@@ -18,8 +18,14 @@ const (
 	tandemFlagsKey = "trace_flags"
 )
 
+// tandemWithIDs: the environment may take the ids out (OTEL_GO_DISABLED_INSTRUMENTATIONS).
+var tandemWithIDs = tandem_rt.Instrumented("logrus.ids", "tandem/github.com/sirupsen/logrus")
+
 // tandemSpan is the span that a context carries, else the goroutine's, or nil.
 func tandemSpan(ctx context.Context) *tandem_rt.Span {
+	if !tandemWithIDs {
+		return nil
+	}
 	if ctx == nil {
 		return tandem_rt.Closest(nil)
 	}

@@ -41,6 +41,7 @@ func (c *tandemConn) catch(key string, values []string) {
 
 // tandemServerStart begins the span of the request that c is about to hand to the handler.
 func tandemServerStart(c *conn, w *response) {
+	c.tandem.headers.Path = w.req.URL.Path
 	span := tandem_rt.StartIncoming(tandemServerOp, &c.tandem.headers.Incoming)
 	userAgent := c.tandem.headers.userAgent
 	c.tandem.headers = tandemHeaders{}

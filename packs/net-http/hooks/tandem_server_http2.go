@@ -34,7 +34,7 @@ func (s *tandemStream) start(req *Request) bool {
 	if !tandemServerOp.On() {
 		return false
 	}
-	var incoming tandem_rt.Incoming
+	incoming := tandem_rt.Incoming{Path: req.URL.Path}
 	for _, header := range tandem_rt.Carriers() {
 		incoming.Catch(header.Canonical, req.Header[header.Canonical])
 	}

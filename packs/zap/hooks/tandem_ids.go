@@ -20,10 +20,13 @@ const (
 
 var tandemQuotedTraceKey = []byte(`"trace_id"`)
 
+// tandemWithIDs: the environment may take the ids out (OTEL_GO_DISABLED_INSTRUMENTATIONS).
+var tandemWithIDs = tandem_rt.Instrumented("zap.ids", "tandem/go.uber.org/zap")
+
 // tandemIDs writes the ids where nothing has been written of what the logger (context) and the call (fields) have.
 func tandemIDs(to *jsonEncoder, context *buffer.Buffer, fields []Field) {
 	span := tandem_rt.Closest(nil)
-	if span == nil || tandemHas(fields) || bytes.Contains(context.Bytes(), tandemQuotedTraceKey) {
+	if span == nil || !tandemWithIDs || tandemHas(fields) || bytes.Contains(context.Bytes(), tandemQuotedTraceKey) {
 		return
 	}
 	var room [tandem_rt.TraceparentSize]byte // a traceparent: it holds all three, each at its place
@@ -56,7 +59,7 @@ func tandemFields(core Core, fields []Field) []Field {
 		return fields // looks at the entry alone
 	}
 	span := tandem_rt.Closest(nil)
-	if span == nil || tandemHas(fields) {
+	if span == nil || !tandemWithIDs || tandemHas(fields) {
 		return fields
 	}
 	text := span.Traceparent()

@@ -49,7 +49,7 @@ func logs(http.ResponseWriter, *http.Request) {
 	json.Sugar().Infow("with keys", "number", 5)
 	json.Info("own id", zap.String("trace_id", "mine"))
 	json.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return zapcore.NewTee(core, &lines{}) })).Info("two cores", zap.Int("number", 6))
-	json.WithLazy(zap.Int("lazy", 7)).Info("lazy")
+	withLazy(json, zap.Int("lazy", 7)).Info("lazy")
 	zap.NewStdLog(json).Print("of log")
 	restore, err := zap.RedirectStdLogAt(json, zap.WarnLevel)
 	check(err)

@@ -19,6 +19,9 @@ const (
 // What an event's text has when it has an id: the key is text in JSON and in CBOR.
 var tandemWrittenKey = []byte(tandemTraceKey)
 
+// tandemWithIDs: the environment may take the ids out (OTEL_GO_DISABLED_INSTRUMENTATIONS).
+var tandemWithIDs = tandem_rt.Instrumented("zerolog.ids", "tandem/github.com/rs/zerolog")
+
 func tandemSpan(ctx context.Context) *tandem_rt.Span {
 	if ctx == nil {
 		return nil
@@ -27,7 +30,7 @@ func tandemSpan(ctx context.Context) *tandem_rt.Span {
 }
 
 func tandemIDs(e *Event, ctx context.Context) {
-	if e.level == Disabled {
+	if e.level == Disabled || !tandemWithIDs {
 		return
 	}
 	var span *tandem_rt.Span

@@ -18,6 +18,7 @@
 #define TANDEM_ACCOUNT_COUNT 0x4000ULL
 #define TANDEM_FUNCTION_COUNT 0x10000ULL
 #define TANDEM_ACTIVE_COUNT 0x400ULL
+#define TANDEM_QUIET_COUNT 0x10ULL
 #define TANDEM_FUNCTION_TEXT_SIZE 0x800000ULL
 #define TANDEM_FIRST_FUNCTION 0x10000ULL
 #define TANDEM_FIRST_ARGUMENT_KEY 0xff00ULL
@@ -205,9 +206,11 @@ struct tandem_control {
 	unsigned long long heartbeat; /* CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet */
 	unsigned long long sampling_threshold; /* reject a new root when the low 56 bits of its trace id are below this */
 	unsigned int active_count; /* highest entry of the table of active functions that was ever used */
-	unsigned char reserved_1[36];
+	unsigned int quiet_count; /* entries of `quiet` that were ever used */
+	unsigned char reserved_1[32];
 	unsigned long long disabled[32]; /* bit by descriptor id: join point switched off */
-	unsigned char reserved_2[1728];
+	unsigned char quiet[1664]; /* calls that are not sampled: QUIET_COUNT entries */
+	unsigned char reserved_2[64];
 	unsigned int descriptor_count; /* descriptors registered; raised after the entry is complete */
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
@@ -229,7 +232,9 @@ _Static_assert(__builtin_offsetof(struct tandem_control, flags) == 4, "control.f
 _Static_assert(__builtin_offsetof(struct tandem_control, heartbeat) == 8, "control.heartbeat");
 _Static_assert(__builtin_offsetof(struct tandem_control, sampling_threshold) == 16, "control.sampling_threshold");
 _Static_assert(__builtin_offsetof(struct tandem_control, active_count) == 24, "control.active_count");
+_Static_assert(__builtin_offsetof(struct tandem_control, quiet_count) == 28, "control.quiet_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, disabled) == 64, "control.disabled");
+_Static_assert(__builtin_offsetof(struct tandem_control, quiet) == 320, "control.quiet");
 _Static_assert(__builtin_offsetof(struct tandem_control, descriptor_count) == 2048, "control.descriptor_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, key_count) == 2052, "control.key_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, account_count) == 2056, "control.account_count");
@@ -426,6 +431,17 @@ _Static_assert(__builtin_offsetof(struct tandem_calls, looked) == 16, "calls.loo
 _Static_assert(__builtin_offsetof(struct tandem_calls, granted) == 24, "calls.granted");
 _Static_assert(__builtin_offsetof(struct tandem_calls, skip) == 26, "calls.skip");
 _Static_assert(__builtin_offsetof(struct tandem_calls, skipped) == 28, "calls.skipped");
+
+/* calls of an operation that are not sampled, by what they ask for; who switches functions writes it, `descriptor` last, and 0 before anything else changes */
+struct tandem_quiet {
+	unsigned int descriptor; /* id of the operation; 0: the entry is free */
+	unsigned int size; /* bytes of `pattern` */
+	unsigned char pattern[96]; /* compared with a URL's path, or a full method; `*` is any text */
+};
+_Static_assert(sizeof(struct tandem_quiet) == 104, "quiet");
+_Static_assert(__builtin_offsetof(struct tandem_quiet, descriptor) == 0, "quiet.descriptor");
+_Static_assert(__builtin_offsetof(struct tandem_quiet, size) == 4, "quiet.size");
+_Static_assert(__builtin_offsetof(struct tandem_quiet, pattern) == 8, "quiet.pattern");
 
 /* program to agent, with its memfd; the peer is known by SO_PEERCRED */
 struct tandem_hello {

@@ -66,7 +66,8 @@ impl Program {
     fn list(&self, rig: &Rig, arguments: &[&str]) -> BTreeMap<String, Value> {
         let text = self.switch(rig, "list", &[arguments, &["--json"]].concat());
         let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        objects.map(|object| (object["function"].as_str().expect("a name").to_owned(), object)).collect()
+        let functions = objects.filter(|object| object["operation"].is_null()); // others are packs'
+        functions.map(|object| (object["function"].as_str().expect("a name").to_owned(), object)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod garbage;
 mod go_versions;
 mod golang;
 mod opentelemetry;
+mod operations;
 mod packs;
 #[path = "../packs/program.rs"]
 mod program;

@@ -23,6 +23,8 @@ fn process() -> Spans {
         scope: "tandem/process".to_owned(),
         kind: SpanKind::Internal,
         description: String::new(),
+        operations: Vec::new(),
+        off: false,
         always: keys(&["process.executable.name", "process.pid", "process.exit.code"]),
         sometimes: keys(&["error.type"]),
     }

@@ -19,6 +19,9 @@ pub struct Settings {
     /// The lowest and the highest version of the pack's module that are supported, and others that need a look.
     #[serde(default)]
     pub versions: Vec<String>,
+    /// Modules that go with the pack's, at the same version.
+    #[serde(default)]
+    pub together: Vec<String>,
     /// More of the program's environment.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,

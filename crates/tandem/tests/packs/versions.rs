@@ -22,7 +22,7 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
     }
     let module = Pack::load(&repository().join("packs").join(pack)).map_err(|error| error.to_string())?.module;
     let module = module.ok_or_else(|| format!("{pack} is of no module, and has no versions"))?;
-    let program = woven_with(pack, &module, version);
+    let program = woven_with(pack, &module, version, settings);
     let Some(observed) = observe_with_servers(&test, &program, settings) else { return Ok(()) };
     let tree = tree(&observed.spans);
     if settings.set != Set::E2e && snapshot(pack).is_none_or(|usual| usual.trim_end() != tree.trim_end()) {
@@ -32,7 +32,7 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
 }
 
 /// The program, woven with a version of a module that it requires.
-fn woven_with(pack: &str, module: &str, version: &str) -> PathBuf {
+fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> PathBuf {
     let folder = kept().join("versions").join(format!("{pack}@{version}"));
     let _ = fs::remove_dir_all(&folder);
     copy(&repository().join("packs").join(pack).join("program"), &folder);
@@ -41,7 +41,9 @@ fn woven_with(pack: &str, module: &str, version: &str) -> PathBuf {
         assert_eq!(finished.code, 0, "go {}: {finished}", arguments.join(" "));
         finished.stdout
     };
-    go(&["get", &format!("{module}@{version}")]);
+    let modules = std::iter::once(module).chain(settings.together.iter().map(String::as_str));
+    let wanted: Vec<String> = modules.map(|module| format!("{module}@{version}")).collect();
+    go(&std::iter::once("get").chain(wanted.iter().map(String::as_str)).collect::<Vec<_>>());
     go(&["mod", "tidy"]);
     assert_eq!(
         go(&["list", "-m", "-f", "{{.Version}}", module]).trim(),
@@ -49,7 +51,11 @@ fn woven_with(pack: &str, module: &str, version: &str) -> PathBuf {
         "something else needs another version"
     );
     let mut build = tandem();
-    build.args(["go", "build", "-o", "woven/", "."]).current_dir(&folder);
+    build.args(["go", "build", "-o", "woven/"]);
+    if settings.versions.len() > 1 && settings.versions[0] == version {
+        build.args(["-tags", "lowest"]); // by which a program leaves out what that version lacks
+    }
+    build.arg(".").current_dir(&folder);
     let finished = run(&mut build, BUILD_LIMIT);
     assert_eq!(finished.code, 0, "{finished}");
     assert!(!finished.stderr.contains("warning:"), "the weave is not whole\n{}", finished.stderr);

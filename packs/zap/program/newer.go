@@ -1,0 +1,7 @@
+//go:build !lowest
+
+package main
+
+import "go.uber.org/zap"
+
+func withLazy(logger *zap.Logger, fields ...zap.Field) *zap.Logger { return logger.WithLazy(fields...) }
