@@ -15,7 +15,10 @@ package=${PACKAGE:-tandem/rt}
 export TANDEM_CACHE="${TANDEM_CACHE:-$root/target/rt-test}"
 unset TANDEM_SOCKET OTEL_SDK_DISABLED OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG OTEL_EXPORTER_OTLP_ENDPOINT
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; leave' EXIT
+trap 'exit 130' INT TERM
+# The tree is the cache's: it is left as it was.
+leave() { if [ -e "$work.added" ]; then xargs -r -d '\n' rm -f <"$work.added"; rm -f "$work.added"; fi; }
 
 # A woven build of an empty program makes the shadow GOROOT; the tools that go starts for it see where it is.
 printf 'module empty\n\ngo 1.21\n' >"$work/go.mod"
@@ -41,7 +44,7 @@ added() {
 	esac
 }
 for test in "$root"/go/rt/*_test.go "$root"/go/standalone/*_test.go "$root"/go/lib/*/*_test.go "$root"/packs/*/hooks/*_test.go; do
-	if [ -e "$test" ] && added "$test"; then cp "$test" "$shadow/src/$package/"; fi
+	if [ -e "$test" ] && added "$test"; then cp "$test" "$shadow/src/$package/"; echo "$shadow/src/$package/${test##*/}" >>"$work.added"; fi
 done
 cd "$shadow/src" # the standard library is a module of its own, with the GODEBUG settings that go with it
-GOROOT=$shadow GOTOOLCHAIN=local "$shadow/bin/go" test "$@" "$package"
+GOROOT=$shadow GOTOOLCHAIN=local "$shadow/bin/go" test -count=1 "$@" "$package"
