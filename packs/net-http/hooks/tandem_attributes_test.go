@@ -72,11 +72,10 @@ func TestTandemWire(t *testing.T) {
 	span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
 	defer span.End()
 	written := func(header Header) string {
-		var wire tandemWire
-		var carrier tandemCarrier
+		var connection tandemPersistConn
 		var text strings.Builder
-		wire.fill(&Transport{}, &Request{Header: header})
-		w := carrier.carry(bufio.NewWriter(&text), &wire)
+		connection.wire.fill(&Transport{}, &Request{Header: header})
+		w := connection.carry(bufio.NewWriter(&text))
 		tandemUncarry(&w).write()
 		w.(*bufio.Writer).Flush()
 		return text.String()
