@@ -58,7 +58,7 @@ func main() {
 		at.User = url.UserPassword(secret("user"), secret("password"))
 		at.Path = "/login"
 		query := url.Values{}
-		for _, name := range []string{"AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "X-Amz-Signature"} {
+		for _, name := range []string{"AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "X-Amz-Signature", "token", "access_token", "apiKey", "password", "client-secret"} {
 			query.Set(name, secret(name))
 		}
 		at.RawQuery = query.Encode()

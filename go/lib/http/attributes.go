@@ -59,7 +59,7 @@ func trimBrackets(host string) string {
 	return host
 }
 
-// Redact hides the values of query parameters that sign requests, as the conventions ask. It allocates only then.
+// Redact hides the values of query parameters whose names say that they are secret. It allocates only then.
 func Redact(query string) string {
 	for start := 0; start < len(query); {
 		end := len(query)
@@ -74,10 +74,37 @@ func Redact(query string) string {
 	return query
 }
 
+// isSecret says so of the parameters that sign requests, as the conventions ask, and of those that are called what secrets are
+// called: in any case of letters, in one word or parted by hyphens, underscores or dots. docs/secrets.md has the list.
 func isSecret(parameter string) bool {
-	switch parameter {
-	case "AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token":
+	var name [32]byte
+	size := 0
+	for i := 0; i < len(parameter); i++ {
+		c := parameter[i]
+		if c == '-' || c == '_' || c == '.' {
+			continue
+		}
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if size == len(name) { // the end tells
+			copy(name[:], name[1:])
+			size--
+		}
+		name[size] = c
+		size++
+	}
+	word := name[:size]
+	switch string(word) {
+	case "sig", "awsaccesskeyid", "xamzcredential", "xgoogcredential",
+		"auth", "authorization", "bearer", "jwt", "assertion", "clientassertion", "samlresponse", "codeverifier",
+		"pass", "passphrase", "pin", "otp", "accesskey", "secretkey", "privatekey", "credentials", "session", "sessionid":
 		return true
+	}
+	for _, end := range [...]string{"token", "password", "passwd", "pwd", "secret", "signature", "apikey"} {
+		if len(word) >= len(end) && string(word[len(word)-len(end):]) == end {
+			return true
+		}
 	}
 	return false
 }

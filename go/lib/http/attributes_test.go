@@ -34,18 +34,36 @@ func TestSplitHost(t *testing.T) {
 
 func TestRedact(t *testing.T) {
 	for query, want := range map[string]string{
-		"":                          "",
-		"a=1&b=2":                   "a=1&b=2",
-		"sig=x":                     "sig=REDACTED",
-		"a=1&sig=x&b=2":             "a=1&sig=REDACTED&b=2",
-		"Signature=x&Signature=y":   "Signature=REDACTED&Signature=REDACTED",
-		"design=x&sig":              "design=x&sig",
-		"AWSAccessKeyId=x&&":        "AWSAccessKeyId=REDACTED&&",
-		"X-Amz-Signature=a=b&c=sig": "X-Amz-Signature=REDACTED&c=sig",
+		"":                                  "",
+		"a=1&b=2":                           "a=1&b=2",
+		"sig=x":                             "sig=REDACTED",
+		"a=1&sig=x&b=2":                     "a=1&sig=REDACTED&b=2",
+		"Signature=x&Signature=y":           "Signature=REDACTED&Signature=REDACTED",
+		"design=x&sig":                      "design=x&sig",
+		"AWSAccessKeyId=x&&":                "AWSAccessKeyId=REDACTED&&",
+		"X-Amz-Signature=a=b&c=sig":         "X-Amz-Signature=REDACTED&c=sig",
+		"token=x&max_tokens=5":              "token=REDACTED&max_tokens=5",
+		"Access-Token=x&apiKey=y&api_key=z": "Access-Token=REDACTED&apiKey=REDACTED&api_key=REDACTED",
+		"db_password=x&client_secret=y":     "db_password=REDACTED&client_secret=REDACTED",
+		"X-Amz-Security-Token=x&X-Goog-Credential=y":               "X-Amz-Security-Token=REDACTED&X-Goog-Credential=REDACTED",
+		"a-very-long-name-of-more-than-thirty-two-letters.token=x": "a-very-long-name-of-more-than-thirty-two-letters.token=REDACTED",
+		"author=x&passenger=y&key=z&design=w&secretary=v":          "author=x&passenger=y&key=z&design=w&secretary=v",
 	} {
 		if got := Redact(query); got != want {
 			t.Errorf("%q: %q", query, got)
 		}
+	}
+}
+
+// Looking for secrets costs no allocation where there are none.
+func TestRedactAllocations(t *testing.T) {
+	query := "page=3&sort=name&filter=price&Page-Size=100&a-very-long-name-of-more-than-thirty-two-letters=1"
+	if n := testing.AllocsPerRun(100, func() {
+		if Redact(query) != query {
+			t.Error("changed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

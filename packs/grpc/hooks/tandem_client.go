@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/internal/transport"
 	"google.golang.org/grpc/status"
+	"tandem/db"
 	tandem_rt "tandem/rt"
 )
 
@@ -21,9 +22,10 @@ var (
 	tandemStreaming = tandem_rt.NewOp("grpc.client.stream", "tandem/google.golang.org/grpc", tandem_rt.KindClient, tandemName)
 )
 
-// tandemInvoke begins the span of a unary call.
+// tandemInvoke begins the span of a unary call. One that serves the operation of a database's client has none: the trace goes on
+// with that operation's.
 func tandemInvoke(cc *ClientConn, ctx context.Context, method string) *tandem_rt.Span {
-	if !tandemUnary.On() {
+	if !tandemUnary.On() || db.Inside() {
 		return nil
 	}
 	span := tandem_rt.Start(tandemUnary, tandem_rt.FromContext(ctx))
@@ -189,6 +191,14 @@ func tandemParse(target string) *tandemAddress {
 		endpoint = strings.TrimPrefix(endpoint, "/")
 	case found && (scheme == "unix" || scheme == "unix-abstract"):
 		return &tandemAddress{address: strings.TrimPrefix(endpoint, "//")}
+	case scheme == "etcd-endpoints":
+		// Before what the client was given there is a pointer, another one for each client.
+		_, endpoint, _ = strings.Cut(strings.TrimPrefix(endpoint, "//"), "/")
+		endpoint = strings.TrimSuffix(strings.TrimPrefix(endpoint, "#initially=["), "]")
+		target = endpoint
+		if _, rest, found := strings.Cut(endpoint, "://"); found && !strings.Contains(rest, "://") {
+			endpoint = rest
+		}
 	case strings.Contains(target, "://"):
 		return &tandemAddress{address: target}
 	default:

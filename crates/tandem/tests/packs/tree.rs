@@ -64,6 +64,8 @@ fn attribute_lines(attributes: &Attributes, before: &str) -> String {
             value = "<stack>".to_owned();
         } else if key == "process.pid" {
             value = "<pid>".to_owned();
+        } else if key == "cassandra.coordinator.id" {
+            value = "<node>".to_owned();
         } else if value.chars().count() > 200 {
             value = format!("<{} characters>", value.chars().count());
         }

@@ -5,6 +5,8 @@
 //! To add one: write `servers/NAME.rs` with a `start` like the others', and name it in [`SERVERS`]. The program finds it in
 //! its environment, under the name that the file's first lines say.
 
+mod cassandra;
+mod etcd;
 mod kafka;
 mod mariadb;
 mod memcached;
@@ -29,6 +31,8 @@ use crate::rig::{LIMIT, Running, eventually, program, repository, run};
 
 /// What `servers:` in `test.yaml` may name.
 const SERVERS: &[(&str, Start)] = &[
+    ("cassandra", cassandra::start),
+    ("etcd", etcd::start),
     ("kafka", kafka::start),
     ("mariadb", mariadb::start),
     ("memcached", memcached::start),
