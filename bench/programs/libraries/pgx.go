@@ -36,12 +36,14 @@ func init() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		return call{name: "pgx", count: 500, spans: 1, do: func(n int) {
-			for ; n > 0; n-- {
-				if _, err := conn.Exec(context.Background(), "update items set seen = 1 where id = 7"); err != nil {
-					log.Fatal(err)
+		return call{name: "pgx", count: 500, spans: 1, whole: 1, do: func(n int) {
+			with.span(func(ctx context.Context) { // without one around it, otelpgx makes none
+				for ; n > 0; n-- {
+					if _, err := conn.Exec(ctx, "update items set seen = 1 where id = 7"); err != nil {
+						log.Fatal(err)
+					}
 				}
-			}
+			})
 		}}
 	})
 }
