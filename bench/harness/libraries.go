@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // librariesPart: a call of each library, with memory at its other end: woven in one program that switches its modes, by hand
 // in another that also makes it plain. The two run in turns; only differences within one are compared with each other.
@@ -33,6 +37,37 @@ func librariesPart(b *bench) (*outcome, error) {
 	}
 	return result, nil
 }
+
+// packsPart: the same for packs that have a file in programs/libraries.
+func packsPart(b *bench) (*outcome, error) {
+	sink, err := b.startSink()
+	if err != nil {
+		return nil, err
+	}
+	defer sink.stop()
+	found, err := b.measureLibraries(sink, "none", "-packs", "-limit", pick(b, "20s", "1s"))
+	if err != nil {
+		return nil, err
+	}
+	var calls []string
+	for name := range found.Woven.Rounds {
+		if call, isTraced := strings.CutSuffix(name, ", traced"); isTraced {
+			calls = append(calls, call)
+		}
+	}
+	slices.Sort(calls)
+	result := &outcome{Raw: found}
+	for _, call := range calls {
+		rows := found.rows(call)
+		rows[0].Goal = atMost(ofDifference, mostAdded)
+		result.Rows = append(result.Rows, rows...)
+	}
+	result.Rows = append(result.Rows, found.Woven.delivered("woven"), found.ByHand.delivered("by hand"))
+	return result, nil
+}
+
+// mostAdded is what a pack may add to a call, in nanoseconds.
+const mostAdded = 500
 
 // libraries are the figures of both programs.
 type libraries struct {
@@ -107,15 +142,20 @@ const fewerTimes = 20
 
 func (l *libraries) rows(call string) []row {
 	traced, dormant, byHand, plain := call+", traced", call+", dormant", call+", by hand", call+", plain"
-	rows := []row{
-		l.Woven.added(call+": CPU, traced, agent", traced, dormant, nil),
-		l.ByHand.added(call+": CPU, by hand", byHand, plain, nil),
-		l.ByHand.added(call+": CPU, by hand, before it is processed", byHand+" unsent", plain, nil),
-		l.addedTimes(call),
-		l.counted(call, "allocations", "traced", atMost(ofDifference, 0.02)),
-		l.counted(call, "allocations", "by hand", nil),
-		l.counted(call, "bytes", "traced", nil),
-		l.counted(call, "bytes", "by hand", nil),
+	cpu := l.Woven.added(call+": CPU, traced, agent", traced, dormant, nil)
+	allocations := l.counted(call, "allocations", "traced", atMost(ofDifference, 0.02))
+	rows := []row{cpu, allocations, l.counted(call, "bytes", "traced", nil)}
+	if len(l.ByHand.Rounds[byHand]) > 0 {
+		rows = []row{
+			cpu,
+			l.ByHand.added(call+": CPU, by hand", byHand, plain, nil),
+			l.ByHand.added(call+": CPU, by hand, before it is processed", byHand+" unsent", plain, nil),
+			l.addedTimes(call),
+			allocations,
+			l.counted(call, "allocations", "by hand", nil),
+			l.counted(call, "bytes", "traced", nil),
+			l.counted(call, "bytes", "by hand", nil),
+		}
 	}
 	if unsampled := call + ", unsampled"; len(l.Woven.Rounds[unsampled]) > 0 {
 		rows = append(rows, l.Woven.added(call+": CPU, not sampled", unsampled, dormant, nil),

@@ -31,6 +31,7 @@ var parts = []part{
 	{"start", "the life of a program that does nothing", startPart},
 	{"hello-sockets", "a saturated net/http server, against one instrumented by hand", socketsPart},
 	{"libraries", "calls of net/http, grpc, database/sql and slog, against contrib libraries by hand", librariesPart},
+	{"packs", "the same and calls of more packs, each by a file of its own", packsPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }

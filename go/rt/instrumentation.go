@@ -149,6 +149,16 @@ func lowerOf(c byte) byte {
 // in the control page. Who writes it takes an entry's operation away first; a call that reads it at that moment may be
 // decided either way.
 
+// leaveOut lets a span not be sampled whose call asks for what is quiet.
+//
+//go:norace
+func (s *Span) leaveOut(op *Op, path string) {
+	if path != "" && control.quietCount != 0 && op.isQuiet(path) {
+		s.traceFlags &^= sampledFlag
+		s.tracestate = ""
+	}
+}
+
 // isQuiet says whether calls of an operation that ask for this are not sampled.
 //
 //go:norace

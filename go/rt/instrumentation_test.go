@@ -95,6 +95,17 @@ func TestQuietCalls(t *testing.T) {
 			span.End()
 		}
 	}
+	below := Start(opInternal, nil)
+	for path, sampled := range map[string]bool{"/healthz": false, "/": true, "": true} {
+		span := StartServed(opServer, nil, path)
+		child := Start(opInternal, nil)
+		if span.Sampled() != sampled || child.Sampled() != sampled || !below.Sampled() {
+			t.Errorf("%q below another span: sampled is %v", path, span.Sampled())
+		}
+		child.End()
+		span.End()
+	}
+	below.End()
 	in := Incoming{Path: "/health"}
 	other := StartIncoming(opInternal, &in)
 	if !other.Sampled() {

@@ -9,7 +9,13 @@ import (
 // chooseParent), or the root of a new trace. It returns nil when the operation is off.
 //
 //go:norace
-func Start(op *Op, explicit *Span) *Span {
+func Start(op *Op, explicit *Span) *Span { return StartServed(op, explicit, "") }
+
+// StartServed is Start for what serves below another server's span, such as calls that come in HTTP requests: path is what
+// Incoming's is.
+//
+//go:norace
+func StartServed(op *Op, explicit *Span, path string) *Span {
 	if op == nil || !op.On() {
 		return nil
 	}
@@ -26,6 +32,7 @@ func Start(op *Op, explicit *Span) *Span {
 		span.giveBack()
 		return nil
 	}
+	span.leaveOut(op, path)
 	span.prepare(op)
 	span.enter(at)
 	span.begin(link)
@@ -90,10 +97,7 @@ func StartIncoming(op *Op, in *Incoming) *Span {
 	} else {
 		span.newTrace()
 	}
-	if in.Path != "" && control.quietCount != 0 && op.isQuiet(in.Path) {
-		span.traceFlags &^= sampledFlag
-		span.tracestate = ""
-	}
+	span.leaveOut(op, in.Path)
 	if in.baggage != "" {
 		span.baggage = cleanBaggage(in.baggage)
 	}

@@ -41,8 +41,11 @@ func cases(figures *paired.Figures) (cases []paired.Case, finish func() error, e
 			return func() { figures.Counts[each.name+kind+" line"] = float64(each.lineSize()) }
 		}
 		do := counted(figures, dressed[index])
+		cases = append(cases, paired.Case{Name: each.name + ", plain", Count: each.count, Do: each.do, Clear: length(", plain")})
+		if each.bare {
+			continue
+		}
 		cases = append(cases,
-			paired.Case{Name: each.name + ", plain", Count: each.count, Do: each.do, Clear: length(", plain")},
 			paired.Case{Name: each.name + ", by hand", Count: each.count, Do: func(n int) { do(n); flush() }, Clear: length(", by hand")},
 			paired.Case{Name: each.name + ", by hand unsent", Count: each.count, Do: do, Clear: flush})
 	}
@@ -83,6 +86,7 @@ func startSDK() (flush func(), shutdown func() error, err error) {
 
 func byHand() instruments {
 	return instruments{
+		byHand:    true,
 		handler:   func(handler http.Handler) http.Handler { return otelhttp.NewHandler(handler, "hello") },
 		transport: func(transport http.RoundTripper) http.RoundTripper { return otelhttp.NewTransport(transport) },
 		server:    []grpc.ServerOption{grpc.StatsHandler(otelgrpc.NewServerHandler())},

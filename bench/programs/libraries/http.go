@@ -20,13 +20,18 @@ const hello = "GET /hello HTTP/1.1\r\n" +
 
 // server is a request to a net/http server whose client lies in memory.
 func server(with instruments) call {
-	conn := &clientSide{more: make(chan int), done: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /hello", with.handler(http.HandlerFunc(serve.Hello)))
+	return requested("http server", func(listener net.Listener) error { return http.Serve(listener, mux) })
+}
+
+// requested is a request for /hello to a server whose client lies in memory.
+func requested(name string, serve func(net.Listener) error) call {
+	conn := &clientSide{more: make(chan int), done: make(chan struct{}, 1)}
 	listener := make(listener, 1)
 	listener <- conn
-	go func() { log.Fatal(http.Serve(listener, mux)) }()
-	return call{name: "http server", count: 1000, spans: 1, do: func(n int) {
+	go func() { log.Fatal(serve(listener)) }()
+	return call{name: name, count: 1000, spans: 1, do: func(n int) {
 		conn.more <- n
 		<-conn.done
 	}}

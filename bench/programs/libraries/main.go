@@ -1,5 +1,5 @@
-// Command libraries measures a call of net/http's server and client, of grpc, database/sql and log/slog, each with nothing
-// but memory at its other end: no kernel, no database. It is built twice. Plain, it also measures each call instrumented by
+// Command libraries measures a call of net/http's server and client, of grpc, database/sql and log/slog, and of the packs that
+// have a file PACK.go here (with PACK_byhand.go, where a library is there that instruments it), each with nothing but memory at its other end: no kernel, no database. It is built twice. Plain, it also measures each call instrumented by
 // hand with OpenTelemetry's contrib libraries and SDK. Woven, it switches itself between dormant, not sampled and traced
 // hooks. Only differences within one process are compared.
 package main
@@ -26,6 +26,7 @@ import (
 var (
 	rounds  = flag.Int("rounds", 100, "rounds to measure")
 	limit   = flag.Duration("limit", time.Minute, "time after which to end early")
+	packs   = flag.Bool("packs", false, "measure the calls of more packs, too")
 	records = flag.Bool("records", false, "measure log records (woven: OTEL_LOGS_EXPORTER=otlp must be set), not the other calls")
 	only    = flag.String("only", "", "measure this case only, such as \"grpc, traced\"")
 	profile = flag.String("allocations", "", "write a profile of all allocations to this file")
@@ -42,6 +43,7 @@ type call struct {
 	do    func(n int)
 
 	decided bool // the caller says that its trace is sampled, so it always is
+	bare    bool // nobody instruments it by hand
 }
 
 // instruments are the places where a program is instrumented by hand.
@@ -55,6 +57,7 @@ type instruments struct {
 	records   func(slog.Handler) slog.Handler // and log records
 	logger    func() *log.Logger              // with log records
 	span      func(do func(context.Context))
+	byHand    bool // what a pack's own file instruments
 }
 
 // plain instruments nothing.
@@ -80,8 +83,17 @@ func calls(with instruments) []call {
 	if *records {
 		return []call{record(with), printed(with)}
 	}
-	return []call{server(with), server2(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
+	calls := []call{server(with), server2(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
+	if *packs {
+		for _, more := range more {
+			calls = append(calls, more(with))
+		}
+	}
+	return calls
 }
+
+// more makes the calls of packs that have a file of their own here, which adds to it.
+var more []func(with instruments) call
 
 func main() {
 	flag.Parse()

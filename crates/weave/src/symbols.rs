@@ -68,13 +68,14 @@ struct Way {
 }
 
 const CODE_SECTION: u8 = b't';
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 7] = [
     Way { is_inverted: false, section: 0 },
     Way { is_inverted: false, section: b'T' },
     Way { is_inverted: false, section: b'F' },
     Way { is_inverted: false, section: CODE_SECTION },
     Way { is_inverted: true, section: 0 },
     Way { is_inverted: true, section: b'T' },
+    Way { is_inverted: true, section: b'F' },
 ];
 
 /// The symbols of an object, which can be put in another order.

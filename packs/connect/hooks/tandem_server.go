@@ -13,7 +13,7 @@ var tandemServerOp = tandem_rt.NewOp("connect.server", "tandem/connectrpc.com/co
 
 // tandemServe calls a procedure's implementation.
 func tandemServe(h *Handler, ctx context.Context, conn handlerConnCloser) (err error) {
-	span := tandem_rt.Start(tandemServerOp, tandem_rt.FromContext(ctx))
+	span := tandem_rt.StartServed(tandemServerOp, tandem_rt.FromContext(ctx), h.spec.Procedure)
 	if span == nil {
 		return h.implementation(ctx, conn)
 	}

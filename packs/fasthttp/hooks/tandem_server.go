@@ -41,7 +41,8 @@ func (c *tandemConn) start(ctx *RequestCtx) {
 		return
 	}
 	header := &ctx.Request.Header
-	var incoming tandem_rt.Incoming
+	path, query := tandemTarget(header)
+	incoming := tandem_rt.Incoming{Path: path}
 	tandemCatch(&incoming, header)
 	span := tandem_rt.StartIncoming(tandemServerOp, &incoming)
 	if span == nil {
@@ -59,7 +60,6 @@ func (c *tandemConn) start(ctx *RequestCtx) {
 		return
 	}
 	c.describe(ctx)
-	path, query := tandemTarget(header)
 	span.Str(tandem_rt.KeyURLPath, path)
 	if query != "" {
 		span.Str(tandem_rt.KeyURLQuery, tandem_http.Redact(query))

@@ -44,7 +44,7 @@ func main() {
 	consume(ctx, address)
 	request(ctx, address)
 	client.Close()
-	did("ProduceSync, closed", client.ProduceSync(ctx, &kgo.Record{Topic: "orders"}).FirstErr())
+	produceClosed(ctx, client)
 }
 
 func createTopics(ctx context.Context, client *kgo.Client) {

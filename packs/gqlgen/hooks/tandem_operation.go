@@ -38,7 +38,7 @@ func tandemStart(ctx context.Context, operation *graphql.OperationContext) (star
 	default:
 		return started
 	}
-	started.span = tandem_rt.Start(op, tandem_rt.FromContext(ctx))
+	started.span = tandem_rt.StartServed(op, tandem_rt.FromContext(ctx), operation.Operation.Name)
 	started.span.Str(tandemType, string(operation.Operation.Operation))
 	if name := operation.Operation.Name; name != "" {
 		started.span.Str(tandemName, name)

@@ -32,7 +32,7 @@ func tandemServe(stream *transport.TandemStream, method string) *tandemServed {
 	var span *tandem_rt.Span
 	if stream.Peer == nil && tandem_rt.Current() != nil {
 		// Served by net/http, whose span continues the trace already.
-		span = tandem_rt.Start(tandemServer, nil).Capture()
+		span = tandem_rt.StartServed(tandemServer, nil, method).Capture()
 	} else {
 		incoming := stream.Incoming()
 		incoming.Path = method

@@ -19,7 +19,7 @@ type tandemServed struct {
 }
 
 func tandemServe(req *Request) (served tandemServed) {
-	var nobody tandem_rt.Incoming
+	nobody := tandem_rt.Incoming{Path: req.ServiceMethod}
 	served.span = tandem_rt.StartIncoming(tandemServerOp, &nobody)
 	served.span.Str(tandem_rt.KeyRPCSystemName, tandemSystem)
 	served.span.Str(tandem_rt.KeyRPCMethod, req.ServiceMethod)

@@ -1,7 +1,7 @@
 // Operations is a program that serves and calls itself, for tests that switch what packs record while it runs.
 //
 // It prints its process id, then asks itself for what the lines of standard input say, each a number and a path, and answers
-// each with a line: the status, and the traceparent that the handler got. /outer asks for /inner. It ends when its standard
+// each with a line: the traceparent that the handler got. /outer asks for /inner. It ends when its standard
 // input does.
 package main
 
@@ -38,7 +38,10 @@ func main() {
 		}
 		body, _ := io.ReadAll(response.Body)
 		response.Body.Close()
-		fmt.Println("answer", number, response.StatusCode, string(body))
+		if response.StatusCode != http.StatusOK {
+			panic(response.Status)
+		}
+		fmt.Println("answer", number, string(body))
 	}
 	server.Close()
 }

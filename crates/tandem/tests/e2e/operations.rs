@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::ChildStdin;
 
+use model::{Kind, Span};
 use serde_json::Value;
 
 use crate::golang;
 use crate::rig::{LIMIT, Rig, Running, run};
-use crate::spans::parents;
+use crate::spans::{attribute, parents};
 use crate::steps;
 
 struct Program {
@@ -24,19 +26,23 @@ struct Program {
 
 impl Program {
     fn start(rig: &Rig, environment: &[(&str, &str)]) -> Self {
+        Self::start_of(rig, &steps::program("operations"), environment)
+    }
+
+    fn start_of(rig: &Rig, program: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = rig.observe("run");
-        command.args(["--no-kernel", "--"]).arg(steps::program("operations")).envs(environment.iter().copied());
+        command.args(["--no-kernel", "--"]).arg(program).envs(environment.iter().copied());
         let mut running = Running::start(&mut command);
         let pid = running.stdout_line(|line| line.strip_prefix("pid ").map(str::to_owned));
         let input = running.stdin();
         Self { running, input, pid, asked: 0 }
     }
 
-    /// Lets the program ask itself for a path: the traceparent that came with the innermost request.
+    /// Lets the program ask itself for a path: what it answers.
     fn ask(&mut self, path: &str) -> String {
         self.asked += 1;
         writeln!(self.input, "{} {path}", self.asked).expect("the program reads");
-        let start = format!("answer {} 200 ", self.asked);
+        let start = format!("answer {} ", self.asked);
         self.running.stdout_line(|line| line.strip_prefix(&start).map(str::to_owned))
     }
 
@@ -144,6 +150,58 @@ fn calls_are_left_out_by_what_they_ask_for() {
         ("server GET /", "client GET"),
     ];
     assert_eq!(parents(&rig.spans()), pairs(&expected));
+}
+
+/// The same in servers other than net/http's: what serves below another server's span leaves out only itself and what it calls.
+#[test]
+fn calls_of_other_servers_are_left_out() {
+    if golang::missing("operations calls_of_other_servers_are_left_out") {
+        return;
+    }
+    let rig = Rig::new();
+    let mut program = Program::start_of(&rig, &golang::woven("tests/served", &["."]).join("served"), &[]);
+    for (operation, pattern) in
+        [("fasthttp.server", "/inner*"), ("connect.server", "/names.Names/I*"), ("net/rpc.server", "*.Inner")]
+    {
+        let said = program.switch(&rig, "disable", &[operation, "--route", pattern]);
+        assert_eq!(said, format!("unknown_service:served (process PID): {operation} {pattern} is not sampled\n"));
+    }
+    for (library, asked) in [
+        ("fasthttp", "/inner"),
+        ("fasthttp", "/other"),
+        ("connect", "/names.Names/Inner"),
+        ("connect", "/names.Names/Other"),
+        ("rpc", "Names.Inner"),
+        ("rpc", "Names.Other"),
+    ] {
+        assert_eq!(program.ask(&format!("{library} {asked}")), asked);
+    }
+    program.end();
+    rig.assert_nothing_left();
+    let mut served: Vec<String> = rig.spans().iter().filter(|span| span.kind != Kind::Client).map(of_what).collect();
+    served.sort();
+    let expected = [
+        "http /names.Names/Inner", // below which the call is left out
+        "http /names.Names/Other",
+        "fasthttp /other",
+        "connect names.Names/Other",
+        "rpc Names.Other",
+        "work /other",
+        "work /names.Names/Other",
+        "work Names.Other",
+    ];
+    let mut expected = expected.map(str::to_owned);
+    expected.sort();
+    assert_eq!(served, expected);
+}
+
+/// The library that serves a span, and what was asked of it.
+fn of_what(span: &Span) -> String {
+    let asked = ["rpc.method", "url.path", "asked"].map(|key| attribute(span, key)).concat();
+    match span.kind {
+        Kind::Server => format!("{} {asked}", span.scope.rsplit_once('/').map_or("", |(_, library)| library)),
+        _ => format!("{} {asked}", span.name),
+    }
 }
 
 /// The official tool's variables, with its words and with ours.
