@@ -8,6 +8,7 @@
 mod kafka;
 mod mariadb;
 mod memcached;
+mod mongo;
 mod nats;
 mod postgres;
 mod rabbitmq;
@@ -32,6 +33,7 @@ const SERVERS: &[(&str, Start)] = &[
     ("kafka", kafka::start),
     ("mariadb", mariadb::start),
     ("memcached", memcached::start),
+    ("mongo", mongo::start),
     ("nats", nats::start),
     ("postgres", postgres::start),
     ("rabbitmq", rabbitmq::start),
