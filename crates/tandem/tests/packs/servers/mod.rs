@@ -10,6 +10,7 @@ mod etcd;
 mod kafka;
 mod mariadb;
 mod memcached;
+mod mongo;
 mod nats;
 mod postgres;
 mod rabbitmq;
@@ -36,6 +37,7 @@ const SERVERS: &[(&str, Start)] = &[
     ("kafka", kafka::start),
     ("mariadb", mariadb::start),
     ("memcached", memcached::start),
+    ("mongo", mongo::start),
     ("nats", nats::start),
     ("postgres", postgres::start),
     ("rabbitmq", rabbitmq::start),
