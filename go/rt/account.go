@@ -11,7 +11,7 @@ import (
 
 const (
 	goClasses     = 9
-	kernelClasses = 8
+	kernelClasses = 12 // two of them are no times
 )
 
 // goParts is the part of the anatomy that a class of Go's waits belongs to.
@@ -19,13 +19,14 @@ var goParts = [goClasses]uint16{
 	partGoRunnable, partGoNetwork, partGoChannel, partGoSelect, partGoSync, partGoSleep, partGoGc, partGoOther, partGoCoroutine,
 }
 
-// kernelParts is the part that each of the first counters of an account slot belongs to.
+// kernelParts is the part that each of the first counters of an account slot belongs to; 0: it is no time.
 var kernelParts = [kernelClasses]uint16{
 	partRunQueue, partBlockedFile, partBlockedNetwork, partBlockedFutex, partBlockedLock, partBlockedSleep, partBlockedOther, partMajorFault,
+	8: 0, 9: 0, partBlockIo, partThrottled,
 }
 
 // partsSize is the room that all parts together need in a record.
-const partsSize = (goClasses + kernelClasses) * 12
+const partsSize = (goClasses + kernelClasses - 2) * 12
 
 // agentSilence is how long the agent may be silent, ns, before its half of the accounts counts as dead.
 const agentSilence = 5e9
@@ -104,7 +105,7 @@ func (s *Span) measureKernel(at *slot) bool {
 		return false
 	}
 	for class := range kernelParts {
-		if now, before := kernel[class], s.account.kernel[class]; now > before {
+		if now, before := kernel[class], s.account.kernel[class]; now > before && kernelParts[class] != 0 {
 			s.part(kernelParts[class], now-before)
 		}
 	}

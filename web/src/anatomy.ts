@@ -19,7 +19,7 @@ export const GROUPS: Group[] = [
   {
     name: 'blocked in the kernel',
     meaning: 'its thread was in a system call or waited for a page',
-    parts: ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'major_fault'],
+    parts: ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
   },
 ];
 

@@ -229,7 +229,7 @@ const steps = {
       ['run_queue'],
       ['go_runnable'],
       ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
-      ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'major_fault'],
+      ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
     ];
     const parts = groups.flat();
     const groupOf = (part) => groups.findIndex((group) => group.includes(part));

@@ -16,7 +16,7 @@ use record::layout::{
     FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS,
     RECORD_FLAG_KERNEL_PARTS,
 };
-use record::{Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
+use record::{HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
 use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
@@ -65,6 +65,8 @@ pub struct Assembler {
     series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
     faults: Faults,
     limits: Limits,
+    /// Parts of the anatomy that can be measured, a bit each.
+    parts: u32,
     working: Working,
 }
 
@@ -128,6 +130,7 @@ impl Assembler {
             series: HashMap::default(),
             faults: Faults::new(),
             limits: Limits::default(),
+            parts: !0,
             working: Working::default(),
         }
     }
@@ -137,6 +140,18 @@ impl Assembler {
     pub fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// Knows which parts of the anatomy the program tells from others.
+    #[must_use]
+    pub fn told(mut self, facts: &HeaderFacts) -> Self {
+        self.parts = (0..PARTS.len()).filter(|&part| facts.tells(part)).fold(0, |mask, part| mask | 1 << part);
+        self
+    }
+
+    /// Leaves out parts that this machine cannot measure, a bit each, by their index in `record::layout::PARTS`.
+    pub fn leave_out(&mut self, parts: u32) {
+        self.parts &= !parts;
     }
 
     /// Takes one record. `None`: it makes no sense, and that has been counted.
@@ -161,7 +176,8 @@ impl Assembler {
         if !self.names.learn(record.descriptor(), &mut self.builder) {
             return self.fault("unknown_operation");
         }
-        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, working } = self;
+        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, parts, working } =
+            self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         let Working { name, series_key, event, renamed } = working;
@@ -169,7 +185,9 @@ impl Assembler {
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let mut budget = limits.budget();
-            let noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            let parts = measured_parts(record.flags(), *parts);
+            let noted =
+                Noted::gather(&record, end, parts, &operation.template, keys, faults, &mut budget, &mut encoder);
             let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
             let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
             let wall = end.0 - start.0;
@@ -401,6 +419,7 @@ impl<'a> Noted<'a> {
     fn gather(
         record: &SpanRecord<'a>,
         end: MonotonicNanos,
+        parts: Parts,
         template: &Template,
         keys: &mut Keys,
         faults: &mut Faults,
@@ -413,7 +432,7 @@ impl<'a> Noted<'a> {
             name: None,
             status_message: &[],
             tracestate: &[],
-            parts: measured_parts(record.flags()),
+            parts,
             start: None,
             end: None,
             dropped: [0; 3],
@@ -520,11 +539,11 @@ const fn parts_of(go: bool) -> u32 {
     mask
 }
 
-/// Parts of the halves that were measured, as 0 until an item says more.
-fn measured_parts(flags: u8) -> Parts {
+/// Parts of the halves that were measured, of those that can be, as 0 until an item says more.
+fn measured_parts(flags: u8, possible: u32) -> Parts {
     let go = if flags & RECORD_FLAG_GO_PARTS != 0 { GO_PARTS } else { 0 };
     let kernel = if flags & RECORD_FLAG_KERNEL_PARTS != 0 { KERNEL_PARTS } else { 0 };
-    Parts::zeros(go | kernel)
+    Parts::zeros((go | kernel) & possible)
 }
 
 /// The series that a span belongs to: of its operation, status and dimensions.

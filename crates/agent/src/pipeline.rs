@@ -430,12 +430,8 @@ impl Pipeline {
             },
         };
         let Some(session) = self.sessions.get_mut(&token) else { return };
-        if let Some(kernel) = &mut self.kernel
-            && !session.watched
-            && session.memory().header().facts.has_accounts()
-        {
-            session.accounts = kernel.watch(session.pid(), &session.memory().header().facts);
-            session.watched = true;
+        if let Some(kernel) = &mut self.kernel {
+            session.watch(kernel.as_mut());
         }
         session.beat(clock::now());
         handshake::welcome(connection.as_fd(), session.accounts.as_ref());

@@ -9,6 +9,8 @@ use std::path::Path;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Composite, Enum, Struct, Typedef};
 
+use record::layout;
+
 use crate::error::ProbeError;
 
 /// Something that a part of Tandem needs, or that tells a person how far it can go here.
@@ -32,6 +34,8 @@ pub enum FeatureId {
     SchedInfo,
     /// The run queue's clock, reachable from a thread.
     RunQueueClock,
+    /// Waits for block devices, marked as such.
+    IoWait,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -61,6 +65,8 @@ pub enum Purpose {
     Spans,
     /// The kernel's half of the latency anatomy.
     Anatomy,
+    /// One part of it that is told from others.
+    AnatomyPart,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -90,7 +96,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Architecture,
         Self::Memfd,
         Self::Btf,
@@ -100,6 +106,7 @@ impl FeatureId {
         Self::Helpers,
         Self::SchedInfo,
         Self::RunQueueClock,
+        Self::IoWait,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -124,6 +131,7 @@ impl FeatureId {
             Self::Helpers => "BPF helpers and maps",
             Self::SchedInfo => "run-queue times",
             Self::RunQueueClock => "run-queue clock",
+            Self::IoWait => "block I/O",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -148,7 +156,16 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
+            Self::IoWait => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
+        }
+    }
+
+    /// The part of the anatomy that counts as another one without it, as its index in `record::layout::PARTS`.
+    fn part(self) -> Option<usize> {
+        match self {
+            Self::IoWait => Some(layout::part("block_io")),
+            _ => None,
         }
     }
 
@@ -181,6 +198,11 @@ impl FeatureId {
                 },
                 "cfs_rq.rq",
                 "use a kernel with CONFIG_FAIR_GROUP_SCHED",
+            ),
+            Self::IoWait => types.require(
+                |btf| has_member(btf, "task_struct", "in_iowait"),
+                "task_struct.in_iowait",
+                "use Linux 5.15 or newer; until then waits for block devices count as blocked_file",
             ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
@@ -228,6 +250,16 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
         }
     }
     Ok(())
+}
+
+/// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in `record::layout::PARTS`.
+pub(crate) fn lacking_parts() -> u32 {
+    let types = KernelTypes::read();
+    let lacking = FeatureId::ALL.into_iter().filter_map(|id| {
+        let part = id.part()?;
+        matches!(id.state(&types), State::Missing { .. }).then_some(1 << part)
+    });
+    lacking.fold(0, |mask, bit| mask | bit)
 }
 
 /// What may stand behind a refusal of the kernel although all that is needed is there.

@@ -16,7 +16,7 @@ use std::thread;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_sys};
 use record::HeaderFacts;
-use record::layout::{ACCOUNT, ACCOUNT_COUNT};
+use record::layout::{ACCOUNT, ACCOUNT_COUNT, FIRST_PART_COUNT};
 
 use crate::error::ProbeError;
 use crate::features;
@@ -31,6 +31,9 @@ pub struct AccountMap {
     pub fd: OwnedFd,
     /// Slots in it.
     pub slots: u32,
+    /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in
+    /// `record::layout::PARTS`.
+    pub lacking: u32,
 }
 
 /// What the probe has done so far, for watched processes only. Its cost follows `switches`.
@@ -55,6 +58,8 @@ pub struct Kernel {
     processes: MapHandle,
     statistics: MapHandle,
     stock: Stock,
+    /// Parts that this kernel cannot tell from others, a bit each.
+    lacking: u32,
     /// Index in `accounts_of` by process id.
     watched: HashMap<u32, u32>,
 }
@@ -86,6 +91,7 @@ impl Kernel {
             processes: handle(&loaded.maps.processes)?,
             stock: Stock::open(handle(&loaded.maps.accounts_of)?),
             watched: HashMap::new(),
+            lacking: features::lacking_parts(),
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
@@ -108,6 +114,7 @@ impl Kernel {
             m_curg_offset: facts.m_curg_offset,
             account_offset: facts.account_offset,
             accounts: index,
+            parts: if facts.part_count == 0 { FIRST_PART_COUNT as u64 } else { facts.part_count.into() },
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
@@ -116,7 +123,7 @@ impl Kernel {
             .as_fd()
             .try_clone_to_owned()
             .map_err(|error| failed("duplicating its descriptor")(error.into()))?;
-        Ok(AccountMap { fd, slots: accounts.max_entries() })
+        Ok(AccountMap { fd, slots: accounts.max_entries(), lacking: self.lacking })
     }
 
     /// Stops watching a process. What it has mapped stays readable to it and does not change any more.

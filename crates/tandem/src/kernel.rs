@@ -21,7 +21,7 @@ struct Watcher(probe::Kernel);
 impl KernelHalf for Watcher {
     fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Option<AccountMap> {
         match self.0.watch(pid, facts) {
-            Ok(probe::AccountMap { fd, slots }) => Some(AccountMap { fd, slots }),
+            Ok(probe::AccountMap { fd, slots, lacking }) => Some(AccountMap { fd, slots, lacking }),
             Err(error) => {
                 eprintln!("tandem: warning: {error}; {}", error.remedy());
                 None

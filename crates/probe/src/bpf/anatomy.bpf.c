@@ -9,6 +9,7 @@
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "intf.h"
 
@@ -98,6 +99,11 @@ static __always_inline u32 account_of(struct task_struct *task, const struct tan
 	return (u32)word;
 }
 
+static __always_inline bool waits_for_device(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->in_iowait) && BPF_CORE_READ_BITFIELD(task, in_iowait);
+}
+
 static __always_inline void leaves(struct task_struct *task, bool preempted)
 {
 	u32 process_id = task->tgid, zero = 0, account;
@@ -135,6 +141,8 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 		away->class = TANDEM_CLASS_RUN_QUEUE;
 	else if (syscall < 0) /* entered the kernel by a fault */
 		away->class = TANDEM_CLASS_MAJOR_FAULT;
+	else if (waits_for_device(task) && process->parts > TANDEM_PART_BLOCK_IO)
+		away->class = TANDEM_CLASS_BLOCK_IO;
 	else
 		away->class = class_of_syscall[syscall & (TANDEM_SYSCALL_COUNT - 1)];
 }

@@ -23,7 +23,10 @@ enum tandem_class {
 	TANDEM_CLASS_SLEEP = 5,
 	TANDEM_CLASS_OTHER = 6,
 	TANDEM_CLASS_MAJOR_FAULT = 7,
-	TANDEM_CLASS_COUNT = 8, /* a power of two: the programs mask with it */
+	/* Two of the account's counters are no times. */
+	TANDEM_CLASS_BLOCK_IO = 10,
+	TANDEM_CLASS_THROTTLED = 11,
+	TANDEM_CLASS_COUNT = 16, /* a power of two: the programs mask with it */
 };
 
 /* A watched process: how its goroutines are found. From the header page of its shared memory. */
@@ -34,6 +37,7 @@ struct tandem_watched {
 	unsigned int m_curg_offset;
 	unsigned int account_offset;
 	unsigned int accounts; /* its index in accounts_of */
+	unsigned long long parts; /* how many parts of the anatomy it tells apart */
 };
 
 /* A thread that left the CPU while it ran a goroutine with an account. */
@@ -63,5 +67,7 @@ TANDEM_CLASS_IS(TANDEM_CLASS_LOCK, blocked_lock);
 TANDEM_CLASS_IS(TANDEM_CLASS_SLEEP, blocked_sleep);
 TANDEM_CLASS_IS(TANDEM_CLASS_OTHER, blocked_other);
 TANDEM_CLASS_IS(TANDEM_CLASS_MAJOR_FAULT, major_fault);
+TANDEM_CLASS_IS(TANDEM_CLASS_BLOCK_IO, block_io);
+TANDEM_CLASS_IS(TANDEM_CLASS_THROTTLED, throttled);
 
 #endif

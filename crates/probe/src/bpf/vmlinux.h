@@ -78,6 +78,7 @@ struct pt_regs {
 
 struct task_struct {
 	unsigned int __state;
+	unsigned in_iowait : 1;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;

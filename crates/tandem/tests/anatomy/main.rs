@@ -47,6 +47,9 @@ fn run(program: &Path, mode: &str) -> Table {
         .expect("tandem starts");
     assert!(output.status.success(), "tandem run: {}", String::from_utf8_lossy(&output.stderr));
     let spans = report::spans(&String::from_utf8_lossy(&output.stdout));
+    if let Ok(left_out) = fs::read_to_string(folder.path().join("left-out")) {
+        left_out.lines().for_each(|line| skip(&format!("anatomy {mode}"), line));
+    }
     let observations = report::observations(&fs::read_to_string(&report).expect("the program wrote its report"));
     compare(&observations, &spans, mode == "garbage")
 }

@@ -104,6 +104,29 @@ func flock(file *os.File, how int) {
 	}
 }
 
+// readsFromDevice opens the file once more, past the page cache, and returns a buffer as such reads want it.
+func readsFromDevice(file *os.File) (direct *os.File, aligned []byte, err error) {
+	direct, err = os.OpenFile(file.Name(), os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	aligned, err = syscall.Mmap(-1, 0, 4<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	check(err)
+	if _, err := direct.ReadAt(aligned, 0); err != nil {
+		return nil, nil, err
+	}
+	return direct, aligned, nil
+}
+
+// leaveOut notes, for the test that runs us, what cannot be tried here.
+func leaveOut(folder, name, why string) {
+	list, err := os.OpenFile(filepath.Join(folder, "left-out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	check(err)
+	_, err = list.WriteString(name + ": " + why + "\n")
+	check(err)
+	check(list.Close())
+}
+
 func newWaits(folder string) []*wait {
 	var ended atomic.Int64
 	near, far := connected()
@@ -116,6 +139,10 @@ func newWaits(folder string) []*wait {
 	_, err = data.WriteAt(content, 0) // once before, so that a hypervisor has given the memory for it
 	check(err)
 	check(data.Sync())
+	direct, aligned, err := readsFromDevice(data)
+	if err != nil {
+		leaveOut(folder, "device", "the file system of "+folder+" has no direct reads: "+err.Error())
+	}
 
 	computing := &wait{name: "computing", lockedOnly: true, prepare: func() func(*observation) {
 		return func(*observation) { burn(pause) }
@@ -209,12 +236,29 @@ func newWaits(folder string) []*wait {
 			_, err := data.WriteAt(content, 0)
 			check(err)
 			check(data.Sync())
-			// Only what the thread did not compute meanwhile is waiting.
-			o.add("blocked_file", start+threadCPU()-cpu, 0)
+			// Only what the thread did not compute meanwhile is waiting: for the device, or for whoever writes the journal.
+			computed := threadCPU() - cpu
+			o.add("blocked_file", start+computed, 0)
+			o.add("block_io", start+computed, 0)
+		}
+	}}
+	device := &wait{name: "device", lockedOnly: true, prepare: func() func(*observation) {
+		return func(o *observation) {
+			start, cpu := now(), threadCPU()
+			for now()-start < int64(pause) {
+				_, err := direct.ReadAt(aligned, 0)
+				check(err)
+			}
+			// All that it did not compute is waiting for the device.
+			computed := threadCPU() - cpu
+			o.add("block_io", start+computed, now())
 		}
 	}}
 	single := []*wait{
 		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
+	}
+	if direct != nil {
+		single = append(single, device)
 	}
 	everything := &wait{name: "everything", lockedOnly: true, prepare: func() func(*observation) {
 		var steps []func(*observation)
