@@ -36,6 +36,8 @@ pub enum FeatureId {
     RunQueueClock,
     /// Waits for block devices, marked as such.
     IoWait,
+    /// Times that control groups have been throttled.
+    Throttling,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -96,7 +98,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Architecture,
         Self::Memfd,
         Self::Btf,
@@ -107,6 +109,7 @@ impl FeatureId {
         Self::SchedInfo,
         Self::RunQueueClock,
         Self::IoWait,
+        Self::Throttling,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -132,6 +135,7 @@ impl FeatureId {
             Self::SchedInfo => "run-queue times",
             Self::RunQueueClock => "run-queue clock",
             Self::IoWait => "block I/O",
+            Self::Throttling => "CPU throttling",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -156,7 +160,7 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
-            Self::IoWait => Purpose::AnatomyPart,
+            Self::IoWait | Self::Throttling => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
         }
     }
@@ -165,6 +169,7 @@ impl FeatureId {
     fn part(self) -> Option<usize> {
         match self {
             Self::IoWait => Some(layout::part("block_io")),
+            Self::Throttling => Some(layout::part("throttled")),
             _ => None,
         }
     }
@@ -203,6 +208,11 @@ impl FeatureId {
                 |btf| has_member(btf, "task_struct", "in_iowait"),
                 "task_struct.in_iowait",
                 "use Linux 5.15 or newer; until then waits for block devices count as blocked_file",
+            ),
+            Self::Throttling => types.require(
+                |btf| has_member(btf, "cfs_rq", "throttled_clock_self_time"),
+                "cfs_rq.throttled_clock_self_time",
+                "use Linux 6.6 or newer with CONFIG_CFS_BANDWIDTH; until then time without CPU quota counts as run_queue",
             ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(

@@ -104,6 +104,22 @@ static __always_inline bool waits_for_device(struct task_struct *task)
 	return bpf_core_field_exists(task->in_iowait) && BPF_CORE_READ_BITFIELD(task, in_iowait);
 }
 
+/*
+ * For how long threads of its control group, on its CPU, have been kept from running because the group had used up its
+ * time, its ancestors' limits included. Grows while such threads are kept.
+ */
+static __always_inline u64 throttled_time(struct task_struct *task)
+{
+	struct cfs_rq *queue = task->se.cfs_rq;
+	u64 since, clock;
+
+	if (!bpf_core_field_exists(queue->throttled_clock_self_time))
+		return 0;
+	since = queue->throttled_clock_self;
+	clock = queue->rq->clock;
+	return queue->throttled_clock_self_time + (since && clock > since ? clock - since : 0);
+}
+
 static __always_inline void leaves(struct task_struct *task, bool preempted)
 {
 	u32 process_id = task->tgid, zero = 0, account;
@@ -135,6 +151,8 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 	}
 	away->since = bpf_ktime_get_ns();
 	away->run_delay = task->sched_info.run_delay;
+	away->queue = (u64)task->se.cfs_rq;
+	away->throttled = throttled_time(task);
 	away->account = account;
 	syscall = ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax;
 	if (preempted || task->__state == 0) /* by an interrupt on its way back to user space, the latter */
@@ -147,17 +165,37 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 		away->class = class_of_syscall[syscall & (TANDEM_SYSCALL_COUNT - 1)];
 }
 
+/*
+ * Of so long in a run queue, the time that the control group was throttled. On another CPU than before nothing is known
+ * of it. Since Linux 6.18 a thread that wakes up in a throttled group runs until it is about to leave the kernel, so a
+ * wait that ends has no such time; before, it may have as much as the group was throttled meanwhile.
+ */
+static __always_inline u64 throttled_of(u64 queued, const struct tandem_away *away, const struct tandem_watched *process,
+					struct task_struct *task)
+{
+	u64 throttled;
+
+	if (away->queue != (u64)task->se.cfs_rq || process->parts <= TANDEM_PART_THROTTLED)
+		return 0;
+	if (away->class != TANDEM_CLASS_RUN_QUEUE && bpf_core_field_exists(task->throttled))
+		return 0;
+	throttled = throttled_time(task) - away->throttled;
+	return throttled < queued ? throttled : queued;
+}
+
 static __always_inline void charge(struct tandem_account *account, const struct tandem_away *away,
-				   struct task_struct *task)
+				   const struct tandem_watched *process, struct task_struct *task)
 {
 	u64 *parts = (u64 *)account;
 	u64 total = bpf_ktime_get_ns() - away->since;
 	u64 queued_at = task->sched_info.last_queued;
 	u64 clock = task->se.cfs_rq->rq->clock;
-	u64 queued;
+	u64 queued, throttled;
 
 	if (away->class == TANDEM_CLASS_RUN_QUEUE) {
-		account->run_queue += total;
+		throttled = throttled_of(total, away, process, task);
+		account->throttled += throttled;
+		account->run_queue += total - throttled;
 		account->switches_involuntary++;
 		return;
 	}
@@ -167,7 +205,9 @@ static __always_inline void charge(struct tandem_account *account, const struct 
 		queued += clock - queued_at;
 	if (queued > total)
 		queued = total;
-	account->run_queue += queued;
+	throttled = throttled_of(queued, away, process, task);
+	account->throttled += throttled;
+	account->run_queue += queued - throttled;
 	parts[away->class & (TANDEM_CLASS_COUNT - 1)] += total - queued;
 	account->switches_voluntary++;
 }
@@ -193,7 +233,7 @@ static __always_inline void returns(struct task_struct *task)
 		return;
 	account = bpf_map_lookup_elem(accounts, &index);
 	if (account)
-		charge(account, away, task);
+		charge(account, away, process, task);
 	else if ((counts = bpf_map_lookup_elem(&statistics, &zero)))
 		counts->lost++;
 }

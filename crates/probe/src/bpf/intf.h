@@ -44,6 +44,8 @@ struct tandem_watched {
 struct tandem_away {
 	unsigned long long since; /* CLOCK_MONOTONIC, ns */
 	unsigned long long run_delay; /* its sched_info.run_delay at that moment, ns */
+	unsigned long long throttled; /* what throttled_time said at that moment, ns */
+	unsigned long long queue; /* address of the run queue that it said it of */
 	unsigned int account; /* account index; 0: not away, or nobody's time */
 	enum tandem_class class;
 };

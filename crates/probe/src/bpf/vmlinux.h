@@ -53,6 +53,8 @@ struct rq {
 
 struct cfs_rq {
 	struct rq *rq;
+	u64 throttled_clock_self;
+	u64 throttled_clock_self_time;
 };
 
 struct sched_entity {
@@ -86,6 +88,7 @@ struct task_struct {
 	int tgid;
 	struct signal_struct *signal;
 	struct thread_struct thread;
+	bool throttled;
 };
 
 #pragma clang attribute pop

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"iter"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -272,6 +275,43 @@ func newWaits(folder string) []*wait {
 		}
 	}}
 	return append(single, everything)
+}
+
+// newThrottled computes more than its control group may.
+func newThrottled(group string) []*wait {
+	return []*wait{{name: "limit", lockedOnly: true, prepare: func() func(*observation) {
+		return func(o *observation) {
+			start, cpu, throttled := now(), threadCPU(), throttledNanos(group)
+			burn(3 * pause)
+			// The kernel's own account, of all threads; nobody else computes.
+			spent := min(throttledNanos(group)-throttled, now()-start-(threadCPU()-cpu))
+			o.Parts["throttled"] = &bounds{LeastNanos: spent, MostNanos: spent}
+		}
+	}}}
+}
+
+// throttledNanos reads for how long a control group has been throttled.
+func throttledNanos(group string) int64 {
+	text, err := os.ReadFile(filepath.Join(group, "cpu.stat.local")) // without what its ancestors or children were
+	if err != nil {
+		text, err = os.ReadFile(filepath.Join(group, "cpu.stat"))
+	}
+	check(err)
+	words := strings.Fields(string(text))
+	for i := 0; i+1 < len(words); i += 2 {
+		switch words[i] {
+		case "throttled_time": // control groups of version 1
+			nanos, err := strconv.ParseInt(words[i+1], 10, 64)
+			check(err)
+			return nanos
+		case "throttled_usec":
+			micros, err := strconv.ParseInt(words[i+1], 10, 64)
+			check(err)
+			return 1000 * micros
+		}
+	}
+	check(fmt.Errorf("%s does not say for how long it was throttled", group))
+	return 0
 }
 
 // newRequest prepares one of many requests: it computes a little, asks a peer over a connection, waits for a channel,
