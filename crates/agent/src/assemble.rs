@@ -185,9 +185,8 @@ impl Assembler {
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let mut budget = limits.budget();
-            let parts = measured_parts(record.flags(), *parts);
-            let noted =
-                Noted::gather(&record, end, parts, &operation.template, keys, faults, &mut budget, &mut encoder);
+            let mut noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            noted.parts.keep(*parts);
             let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
             let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
             let wall = end.0 - start.0;
@@ -205,6 +204,7 @@ impl Assembler {
                 let exemplar =
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
+                measure.anatomy(index, &noted.parts);
             }
             let name = match noted.name {
                 Some(given) => {
@@ -419,7 +419,6 @@ impl<'a> Noted<'a> {
     fn gather(
         record: &SpanRecord<'a>,
         end: MonotonicNanos,
-        parts: Parts,
         template: &Template,
         keys: &mut Keys,
         faults: &mut Faults,
@@ -432,7 +431,7 @@ impl<'a> Noted<'a> {
             name: None,
             status_message: &[],
             tracestate: &[],
-            parts,
+            parts: measured_parts(record.flags()),
             start: None,
             end: None,
             dropped: [0; 3],
@@ -539,11 +538,11 @@ const fn parts_of(go: bool) -> u32 {
     mask
 }
 
-/// Parts of the halves that were measured, of those that can be, as 0 until an item says more.
-fn measured_parts(flags: u8, possible: u32) -> Parts {
+/// Parts of the halves that were measured, as 0 until an item says more.
+fn measured_parts(flags: u8) -> Parts {
     let go = if flags & RECORD_FLAG_GO_PARTS != 0 { GO_PARTS } else { 0 };
     let kernel = if flags & RECORD_FLAG_KERNEL_PARTS != 0 { KERNEL_PARTS } else { 0 };
-    Parts::zeros((go | kernel) & possible)
+    Parts::zeros(go | kernel)
 }
 
 /// The series that a span belongs to: of its operation, status and dimensions.

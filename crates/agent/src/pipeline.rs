@@ -170,6 +170,7 @@ impl Agent {
             let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
+            metrics.extend(state.measure.anatomies(start, now));
             let own = state.statistics.metrics(&reports);
             drop(state);
             metrics.extend(conventions::metrics(&red, start, now));
