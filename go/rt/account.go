@@ -26,7 +26,7 @@ var kernelParts = [kernelClasses]uint16{
 }
 
 // partsSize is the room that all parts together need in a record.
-const partsSize = (goClasses + kernelClasses - 2) * 12
+const partsSize = (goClasses + kernelClasses - 2 + 1) * 12
 
 // agentSilence is how long the agent may be silent, ns, before its half of the accounts counts as dead.
 const agentSilence = 5e9
@@ -39,6 +39,7 @@ var (
 // account is a snapshot.
 type account struct {
 	stamp  int64
+	cgo    uint32
 	ns     [goClasses]int64
 	kernel [kernelClasses]uint64
 }
@@ -58,6 +59,7 @@ func (s *slot) activate() {
 //go:norace
 func (a *account) look(s *slot) (hasKernel bool) {
 	a.stamp = s.stamp
+	a.cgo = s.cgo
 	a.ns = *(*[goClasses]int64)(unsafe.Pointer(&s.ns))
 	if kernel := kernelSlot(s.index); kernel != nil {
 		a.kernel = *kernel
@@ -103,6 +105,9 @@ func (s *Span) measureKernel(at *slot) bool {
 	kernel := kernelSlot(at.index)
 	if kernel == nil {
 		return false
+	}
+	if ran := at.cgo - s.account.cgo; ran != 0 {
+		s.part(partCgo, uint64(ran)*64)
 	}
 	for class := range kernelParts {
 		if now, before := kernel[class], s.account.kernel[class]; now > before && kernelParts[class] != 0 {

@@ -106,7 +106,7 @@ const (
 	instrumentTypeFloat    = 0x2
 	instrumentTypeBool     = 0x3
 	instrumentTypeList     = 0x4
-	partCount              = 0x14
+	partCount              = 0x15
 	firstPartCount         = 0x12
 )
 
@@ -135,6 +135,7 @@ const (
 	partMajorFault     = 17
 	partBlockIo        = 18
 	partThrottled      = 19
+	partCgo            = 20
 )
 
 // Well-known attribute keys.
@@ -260,7 +261,7 @@ var keyNames = [...]string{
 }
 
 // partNames are the names of the anatomy's parts.
-var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled"}
+var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo"}
 
 // KeyOf returns the well-known key of this name, or 0.
 func KeyOf(name string) Key {

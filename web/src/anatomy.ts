@@ -8,7 +8,7 @@ export interface Group {
 }
 
 export const GROUPS: Group[] = [
-  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu'] },
+  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu', 'cgo'] },
   { name: 'kernel run queue', meaning: 'its thread could run, and waited for a CPU, or for CPU time of its control group', parts: ['run_queue', 'throttled'] },
   { name: 'Go runnable', meaning: 'the goroutine could run, and waited for a thread', parts: ['go_runnable'] },
   {

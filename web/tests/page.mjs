@@ -225,7 +225,7 @@ const steps = {
 
   async 'colours of groups and neighbours can be told apart without red or green'() {
     const groups = [
-      ['on_cpu'],
+      ['on_cpu', 'cgo'],
       ['run_queue', 'throttled'],
       ['go_runnable'],
       ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],

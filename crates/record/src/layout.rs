@@ -904,7 +904,7 @@ pub const CONSTANTS: &[Constant] = &[
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
-pub const PARTS: [&str; 20] = [
+pub const PARTS: [&str; 21] = [
     "on_cpu",
     "run_queue",
     "go_runnable",
@@ -925,6 +925,7 @@ pub const PARTS: [&str; 20] = [
     "major_fault",
     "block_io",
     "throttled",
+    "cgo",
 ];
 
 /// Parts that every program tells apart: those that there were before the header said how many.

@@ -103,7 +103,7 @@
 #define TANDEM_INSTRUMENT_TYPE_FLOAT 0x2ULL
 #define TANDEM_INSTRUMENT_TYPE_BOOL 0x3ULL
 #define TANDEM_INSTRUMENT_TYPE_LIST 0x4ULL
-#define TANDEM_PART_COUNT 0x14ULL
+#define TANDEM_PART_COUNT 0x15ULL
 #define TANDEM_FIRST_PART_COUNT 0x12ULL
 
 enum tandem_part {
@@ -127,6 +127,7 @@ enum tandem_part {
 	TANDEM_PART_MAJOR_FAULT = 17,
 	TANDEM_PART_BLOCK_IO = 18,
 	TANDEM_PART_THROTTLED = 19,
+	TANDEM_PART_CGO = 20,
 };
 
 /* first page: facts that never change while the program runs; the program writes it, `magic` last */

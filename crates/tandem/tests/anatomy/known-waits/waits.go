@@ -260,6 +260,7 @@ func newWaits(folder string) []*wait {
 	single := []*wait{
 		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
 	}
+	single = append(single, newForeign(folder)...)
 	if direct != nil {
 		single = append(single, device)
 	}
