@@ -11,7 +11,7 @@ import (
 
 const (
 	goClasses     = 9
-	kernelClasses = 12 // two of them are no times
+	kernelClasses = 13 // two of them are no times
 )
 
 // goParts is the part of the anatomy that a class of Go's waits belongs to.
@@ -22,7 +22,7 @@ var goParts = [goClasses]uint16{
 // kernelParts is the part that each of the first counters of an account slot belongs to; 0: it is no time.
 var kernelParts = [kernelClasses]uint16{
 	partRunQueue, partBlockedFile, partBlockedNetwork, partBlockedFutex, partBlockedLock, partBlockedSleep, partBlockedOther, partMajorFault,
-	8: 0, 9: 0, partBlockIo, partThrottled,
+	8: 0, 9: 0, partBlockIo, partThrottled, partNetworkUnread,
 }
 
 // partsSize is the room that all parts together need in a record.

@@ -106,7 +106,7 @@ const (
 	instrumentTypeFloat    = 0x2
 	instrumentTypeBool     = 0x3
 	instrumentTypeList     = 0x4
-	partCount              = 0x15
+	partCount              = 0x16
 	firstPartCount         = 0x12
 )
 
@@ -136,6 +136,7 @@ const (
 	partBlockIo        = 18
 	partThrottled      = 19
 	partCgo            = 20
+	partNetworkUnread  = 21
 )
 
 // Well-known attribute keys.
@@ -261,7 +262,7 @@ var keyNames = [...]string{
 }
 
 // partNames are the names of the anatomy's parts.
-var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo"}
+var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo", "network_unread"}
 
 // KeyOf returns the well-known key of this name, or 0.
 func KeyOf(name string) Key {
@@ -644,7 +645,8 @@ type accountLayout struct {
 	switchesInvoluntary uint64 // times it was preempted by the kernel
 	blockIo             uint64 // blocked for a block device in a system call; only of programs that tell it apart
 	throttled           uint64 // runnable, its control group having used up its CPU time; only of programs that tell it apart
-	_                   [32]byte
+	networkUnread       uint64 // of Go's wait for the network, while the data were there already; with `--detail` only
+	_                   [24]byte
 }
 
 // The build fails here when Go lays accountLayout out differently.
@@ -661,6 +663,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesVoluntary)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesInvoluntary)-72]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.blockIo)-80]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.throttled)-88]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.networkUnread)-96]
 
 // functionTextLayout: head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes.
 type functionTextLayout struct {

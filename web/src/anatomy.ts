@@ -14,7 +14,7 @@ export const GROUPS: Group[] = [
   {
     name: 'Go waits',
     meaning: 'the goroutine was parked: for the network, a channel, a lock, a timer …',
-    parts: ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+    parts: ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
   },
   {
     name: 'blocked in the kernel',

@@ -228,7 +228,7 @@ const steps = {
       ['on_cpu', 'cgo'],
       ['run_queue', 'throttled'],
       ['go_runnable'],
-      ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+      ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
       ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
     ];
     const parts = groups.flat();

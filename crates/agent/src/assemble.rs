@@ -13,8 +13,8 @@ use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
-    FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS,
-    RECORD_FLAG_KERNEL_PARTS,
+    self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
+    RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
 };
 use record::{HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
@@ -484,6 +484,13 @@ impl<'a> Noted<'a> {
         }
         // The rest of wall time was spent computing, but only when everything else was measured.
         if record.has(RECORD_FLAG_GO_PARTS) && record.has(RECORD_FLAG_KERNEL_PARTS) {
+            // The kernel's finding about a wait that Go has measured.
+            let unread = noted.parts.get(UNREAD).unwrap_or(0);
+            let network = noted.parts.get(GO_NETWORK).unwrap_or(0);
+            if unread > network {
+                noted.parts.set(UNREAD, network);
+            }
+            noted.parts.set(GO_NETWORK, network.saturating_sub(unread));
             noted.parts.set(ON_CPU, 0);
             let waited = noted.parts.sum();
             noted.parts.set(ON_CPU, wall.saturating_sub(waited));
@@ -517,6 +524,8 @@ impl<'a> Noted<'a> {
 }
 
 const ON_CPU: usize = 0;
+const GO_NETWORK: usize = layout::part("go_network");
+const UNREAD: usize = layout::part("network_unread");
 
 /// Go's waits are timed by the processor's counter, the span by the clock: a span that only waited may have waited longer
 /// than it took, by no more than this (ns).

@@ -38,6 +38,8 @@ pub enum FeatureId {
     IoWait,
     /// Times that control groups have been throttled.
     Throttling,
+    /// When data come to a socket, and when they are read.
+    SocketTimes,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -98,7 +100,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Architecture,
         Self::Memfd,
         Self::Btf,
@@ -110,6 +112,7 @@ impl FeatureId {
         Self::RunQueueClock,
         Self::IoWait,
         Self::Throttling,
+        Self::SocketTimes,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -136,6 +139,7 @@ impl FeatureId {
             Self::RunQueueClock => "run-queue clock",
             Self::IoWait => "block I/O",
             Self::Throttling => "CPU throttling",
+            Self::SocketTimes => "socket tracepoints",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -160,7 +164,7 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
-            Self::IoWait | Self::Throttling => Purpose::AnatomyPart,
+            Self::IoWait | Self::Throttling | Self::SocketTimes => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
         }
     }
@@ -170,6 +174,7 @@ impl FeatureId {
         match self {
             Self::IoWait => Some(layout::part("block_io")),
             Self::Throttling => Some(layout::part("throttled")),
+            Self::SocketTimes => Some(layout::part("network_unread")),
             _ => None,
         }
     }
@@ -214,6 +219,15 @@ impl FeatureId {
                 "cfs_rq.throttled_clock_self_time",
                 "use Linux 6.6 or newer with CONFIG_CFS_BANDWIDTH; until then time without CPU quota counts as run_queue",
             ),
+            Self::SocketTimes => types.require(
+                |btf| {
+                    ["btf_trace_sk_data_ready", "btf_trace_sock_recv_length"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(*name).is_some())
+                },
+                "sk_data_ready, sock_recv_length (used with --detail)",
+                "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
+            ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
                 |btf| has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_RINGBUF"),
@@ -250,6 +264,11 @@ pub fn detect() -> Vec<Feature> {
     FeatureId::ALL.into_iter().map(|id| Feature { id, state: id.state(&types) }).collect()
 }
 
+/// The state of one of them.
+pub fn state_of(id: FeatureId) -> State {
+    id.state(&KernelTypes::read())
+}
+
 /// The first feature that the latency anatomy needs and that is missing, as an error.
 pub fn require_anatomy() -> Result<(), ProbeError> {
     let types = KernelTypes::read();
@@ -262,14 +281,17 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
     Ok(())
 }
 
+/// Parts that only the detail mode tells from others, a bit each.
+pub(crate) const DETAIL_PARTS: u32 = 1 << layout::part("network_unread");
+
 /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in `record::layout::PARTS`.
-pub(crate) fn lacking_parts() -> u32 {
+pub(crate) fn lacking_parts(detail: bool) -> u32 {
     let types = KernelTypes::read();
     let lacking = FeatureId::ALL.into_iter().filter_map(|id| {
         let part = id.part()?;
         matches!(id.state(&types), State::Missing { .. }).then_some(1 << part)
     });
-    lacking.fold(0, |mask, bit| mask | bit)
+    lacking.fold(if detail { 0 } else { DETAIL_PARTS }, |mask, bit| mask | bit)
 }
 
 /// What may stand behind a refusal of the kernel although all that is needed is there.

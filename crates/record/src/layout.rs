@@ -506,6 +506,12 @@ pub const ACCOUNT: Struct = Struct {
             88,
             "runnable, its control group having used up its CPU time; only of programs that tell it apart",
         ),
+        f(
+            "network_unread",
+            Type::U64,
+            96,
+            "of Go's wait for the network, while the data were there already; with `--detail` only",
+        ),
     ],
 };
 
@@ -904,7 +910,7 @@ pub const CONSTANTS: &[Constant] = &[
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
-pub const PARTS: [&str; 21] = [
+pub const PARTS: [&str; 22] = [
     "on_cpu",
     "run_queue",
     "go_runnable",
@@ -926,6 +932,7 @@ pub const PARTS: [&str; 21] = [
     "block_io",
     "throttled",
     "cgo",
+    "network_unread",
 ];
 
 /// Parts that every program tells apart: those that there were before the header said how many.

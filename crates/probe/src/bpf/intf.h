@@ -50,6 +50,22 @@ struct tandem_away {
 	enum tandem_class class;
 };
 
+/* What is known of the account of the goroutine that waits for a socket; `stamp` and what follows lie behind its word.
+ */
+struct tandem_goroutine {
+	unsigned long long word; /* account index in the low half, on in the high half */
+	unsigned long long stamp; /* when it last began to run, CLOCK_MONOTONIC ns */
+	unsigned long long runnable; /* for how long it has been runnable in Go, ns */
+};
+
+/* A socket that a watched process wanted to read and found empty. */
+struct tandem_awaited {
+	unsigned long long arrived; /* CLOCK_MONOTONIC, ns; 0: nothing yet */
+	unsigned long long runnable; /* of the goroutine, when it found nothing */
+	unsigned int account; /* its account index; 0: nobody waits */
+	unsigned int reserved;
+};
+
 /* What the probe did on one CPU, for watched processes only. */
 struct tandem_statistics {
 	unsigned long long switches; /* times a thread left the CPU */

@@ -103,7 +103,7 @@
 #define TANDEM_INSTRUMENT_TYPE_FLOAT 0x2ULL
 #define TANDEM_INSTRUMENT_TYPE_BOOL 0x3ULL
 #define TANDEM_INSTRUMENT_TYPE_LIST 0x4ULL
-#define TANDEM_PART_COUNT 0x15ULL
+#define TANDEM_PART_COUNT 0x16ULL
 #define TANDEM_FIRST_PART_COUNT 0x12ULL
 
 enum tandem_part {
@@ -128,6 +128,7 @@ enum tandem_part {
 	TANDEM_PART_BLOCK_IO = 18,
 	TANDEM_PART_THROTTLED = 19,
 	TANDEM_PART_CGO = 20,
+	TANDEM_PART_NETWORK_UNREAD = 21,
 };
 
 /* first page: facts that never change while the program runs; the program writes it, `magic` last */
@@ -382,7 +383,8 @@ struct tandem_account {
 	unsigned long long switches_involuntary; /* times it was preempted by the kernel */
 	unsigned long long block_io; /* blocked for a block device in a system call; only of programs that tell it apart */
 	unsigned long long throttled; /* runnable, its control group having used up its CPU time; only of programs that tell it apart */
-	unsigned char reserved_1[32];
+	unsigned long long network_unread; /* of Go's wait for the network, while the data were there already; with `--detail` only */
+	unsigned char reserved_1[24];
 };
 _Static_assert(sizeof(struct tandem_account) == 128, "account");
 _Static_assert(__builtin_offsetof(struct tandem_account, run_queue) == 0, "account.run_queue");
@@ -397,6 +399,7 @@ _Static_assert(__builtin_offsetof(struct tandem_account, switches_voluntary) == 
 _Static_assert(__builtin_offsetof(struct tandem_account, switches_involuntary) == 72, "account.switches_involuntary");
 _Static_assert(__builtin_offsetof(struct tandem_account, block_io) == 80, "account.block_io");
 _Static_assert(__builtin_offsetof(struct tandem_account, throttled) == 88, "account.throttled");
+_Static_assert(__builtin_offsetof(struct tandem_account, network_unread) == 96, "account.network_unread");
 
 /* head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes */
 struct tandem_function_text {

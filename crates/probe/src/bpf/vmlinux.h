@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
@@ -46,6 +47,10 @@ typedef struct {
 } atomic_t;
 
 struct mm_struct;
+
+struct sock {
+	void *sk_bpf_storage;
+};
 
 struct rq {
 	u64 clock;

@@ -18,6 +18,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use group::Group;
+use probe::features::{FeatureId, State};
 use report::{Observation, SpanAnatomy, Table};
 use support::skip;
 
@@ -43,6 +44,7 @@ fn run(program: &Path, mode: &str, group: Option<&Group>) -> Table {
     let output = Command::new(TANDEM)
         .args(["run", "--json", "--no-ui", "--store"])
         .arg(folder.path().join("store"))
+        .args(Some("--detail").filter(|_| mode == "unread"))
         .arg("--")
         .args(group.map_or(Vec::new(), Group::entered_by))
         .args([program, Path::new(mode), folder.path(), &report])
@@ -100,6 +102,10 @@ fn anatomy_agrees_with_the_programs_own_stamps() {
     }
     for mode in ["alone", "processes", "goroutines", "garbage", "requests"] {
         check(mode, None);
+    }
+    match probe::features::state_of(FeatureId::SocketTimes) {
+        State::Available(_) => check("unread", None),
+        State::Missing { why, .. } => skip("anatomy unread", &why),
     }
     match Group::limited() {
         Ok(group) => check("throttled", Some(&group)),

@@ -4,7 +4,8 @@
 //	known-waits MODE FOLDER REPORT
 //
 // MODE is how busy the machine is meanwhile: alone, processes (others hog the CPUs), goroutines (our own hog them),
-// garbage (the collector is kept busy), requests (200 spans at once) or throttled (in a control group, whose folder is
+// garbage (the collector is kept busy), requests (200 spans at once), unread (nobody looks whether
+// there is something to read) or throttled (in a control group, whose folder is
 // $KNOWN_WAITS_GROUP, that may use half of a CPU). FOLDER is for the files that are locked and
 // synced. REPORT gets one JSON object a span. The program is plain Go: its only trace of Tandem is one comment.
 package main
@@ -32,7 +33,7 @@ func main() {
 		}
 	}
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|throttled FOLDER REPORT")
+		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|throttled FOLDER REPORT")
 		os.Exit(2)
 	}
 	mode, folder := os.Args[1], os.Args[2]
@@ -41,6 +42,9 @@ func main() {
 	switch mode {
 	case "requests":
 		observations = manyRequests()
+	case "unread":
+		runtime.GOMAXPROCS(1)
+		observations = oneByOne(mode, newUnread())
 	case "throttled":
 		observations = oneByOne(mode, newThrottled(os.Getenv("KNOWN_WAITS_GROUP")))
 	default:
@@ -168,7 +172,7 @@ func manyRequests() []*observation {
 // disturb makes the machine as busy as the mode says, until the returned function is called.
 func disturb(mode string) (stop func()) {
 	switch mode {
-	case "alone", "requests", "throttled":
+	case "alone", "requests", "unread", "throttled":
 		return func() {}
 	case "processes":
 		var hogs []*exec.Cmd

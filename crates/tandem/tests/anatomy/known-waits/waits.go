@@ -278,6 +278,31 @@ func newWaits(folder string) []*wait {
 	return append(single, everything)
 }
 
+// newUnread waits for data, which come while the only processor computes.
+func newUnread() []*wait {
+	return []*wait{{name: "data", prepare: func() func(*observation) {
+		near, far := connected()
+		var sent atomic.Int64
+		return func(o *observation) {
+			go func() {
+				burn(pause / 2)
+				sent.Store(now())
+				far.Write([]byte{1})
+				burn(pause)
+			}()
+			start := now()
+			_, err := near.Read(make([]byte, 1))
+			check(err)
+			waited, end := sent.Load()-start, now()
+			o.Parts["go_network"] = &bounds{LeastNanos: waited, MostNanos: waited}
+			// From then on nobody looked, or it was not its turn.
+			o.Parts["network_unread"] = &bounds{LeastNanos: end - sent.Load(), MostNanos: end - sent.Load()}
+			near.Close()
+			far.Close()
+		}
+	}}}
+}
+
 // newThrottled computes more than its control group may.
 func newThrottled(group string) []*wait {
 	return []*wait{{name: "limit", lockedOnly: true, prepare: func() func(*observation) {
