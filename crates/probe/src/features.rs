@@ -223,7 +223,7 @@ impl FeatureId {
                 |btf| {
                     ["btf_trace_sk_data_ready", "btf_trace_sock_recv_length"]
                         .iter()
-                        .all(|name| btf.type_by_name::<Typedef<'_>>(*name).is_some())
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
                 },
                 "sk_data_ready, sock_recv_length (used with --detail)",
                 "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
