@@ -11,7 +11,7 @@ import (
 
 const (
 	goClasses     = 9
-	kernelClasses = 8
+	kernelClasses = 13 // two of them are no times
 )
 
 // goParts is the part of the anatomy that a class of Go's waits belongs to.
@@ -19,13 +19,14 @@ var goParts = [goClasses]uint16{
 	partGoRunnable, partGoNetwork, partGoChannel, partGoSelect, partGoSync, partGoSleep, partGoGc, partGoOther, partGoCoroutine,
 }
 
-// kernelParts is the part that each of the first counters of an account slot belongs to.
+// kernelParts is the part that each of the first counters of an account slot belongs to; 0: it is no time.
 var kernelParts = [kernelClasses]uint16{
 	partRunQueue, partBlockedFile, partBlockedNetwork, partBlockedFutex, partBlockedLock, partBlockedSleep, partBlockedOther, partMajorFault,
+	8: 0, 9: 0, partBlockIo, partThrottled, partNetworkUnread,
 }
 
 // partsSize is the room that all parts together need in a record.
-const partsSize = (goClasses + kernelClasses) * 12
+const partsSize = (goClasses + kernelClasses - 2 + 1) * 12
 
 // agentSilence is how long the agent may be silent, ns, before its half of the accounts counts as dead.
 const agentSilence = 5e9
@@ -38,6 +39,7 @@ var (
 // account is a snapshot.
 type account struct {
 	stamp  int64
+	cgo    uint32
 	ns     [goClasses]int64
 	kernel [kernelClasses]uint64
 }
@@ -57,6 +59,7 @@ func (s *slot) activate() {
 //go:norace
 func (a *account) look(s *slot) (hasKernel bool) {
 	a.stamp = s.stamp
+	a.cgo = s.cgo
 	a.ns = *(*[goClasses]int64)(unsafe.Pointer(&s.ns))
 	if kernel := kernelSlot(s.index); kernel != nil {
 		a.kernel = *kernel
@@ -103,8 +106,11 @@ func (s *Span) measureKernel(at *slot) bool {
 	if kernel == nil {
 		return false
 	}
+	if ran := at.cgo - s.account.cgo; ran != 0 {
+		s.part(partCgo, uint64(ran)*64)
+	}
 	for class := range kernelParts {
-		if now, before := kernel[class], s.account.kernel[class]; now > before {
+		if now, before := kernel[class], s.account.kernel[class]; now > before && kernelParts[class] != 0 {
 			s.part(kernelParts[class], now-before)
 		}
 	}

@@ -106,6 +106,8 @@ const (
 	instrumentTypeFloat    = 0x2
 	instrumentTypeBool     = 0x3
 	instrumentTypeList     = 0x4
+	partCount              = 0x16
+	firstPartCount         = 0x12
 )
 
 // Upper bounds of the duration histograms, ns.
@@ -131,6 +133,10 @@ const (
 	partBlockedSleep   = 15
 	partBlockedOther   = 16
 	partMajorFault     = 17
+	partBlockIo        = 18
+	partThrottled      = 19
+	partCgo            = 20
+	partNetworkUnread  = 21
 )
 
 // Well-known attribute keys.
@@ -256,7 +262,7 @@ var keyNames = [...]string{
 }
 
 // partNames are the names of the anatomy's parts.
-var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault"}
+var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo", "network_unread"}
 
 // KeyOf returns the well-known key of this name, or 0.
 func KeyOf(name string) Key {
@@ -411,7 +417,8 @@ type headerLayout struct {
 	tandemVersion     [32]byte // version of tandem that wove the program, zero padded
 	instrumentsOffset uint64   // offset of the instruments, then of their buckets; 0: none
 	bucketCount       uint32   // capacity of the table of buckets
-	_                 [3828]byte
+	partCount         uint32   // parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT
+	_                 [3824]byte
 }
 
 // The build fails here when Go lays headerLayout out differently.
@@ -453,6 +460,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goVersion)-192]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.tandemVersion)-224]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.instrumentsOffset)-256]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.bucketCount)-264]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.partCount)-268]
 
 // controlLayout: second page: the first half the agent writes and the program reads, the second half the other way round.
 type controlLayout struct {
@@ -635,7 +643,10 @@ type accountLayout struct {
 	majorFault          uint64 // blocked outside system calls: page faults that wait for a device
 	switchesVoluntary   uint64 // times it gave up the CPU by itself
 	switchesInvoluntary uint64 // times it was preempted by the kernel
-	_                   [48]byte
+	blockIo             uint64 // blocked for a block device in a system call; only of programs that tell it apart
+	throttled           uint64 // runnable, its control group having used up its CPU time; only of programs that tell it apart
+	networkUnread       uint64 // of Go's wait for the network, while the data were there already; with `--detail` only
+	_                   [24]byte
 }
 
 // The build fails here when Go lays accountLayout out differently.
@@ -650,6 +661,9 @@ var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.blockedOther)-48]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.majorFault)-56]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesVoluntary)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesInvoluntary)-72]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.blockIo)-80]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.throttled)-88]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.networkUnread)-96]
 
 // functionTextLayout: head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes.
 type functionTextLayout struct {

@@ -28,10 +28,10 @@ func runtime_panics() uint32
 func runtime_panicked() (value any, panicking bool)
 
 // runtime_monitor has read called about once a second, by a goroutine that counts as one of the runtime's own, while what
-// heartbeat points to is young. It never blocks a deadlock from being found. False: it cannot be started.
+// heartbeat points to is young, and tells the runtime where the kernel's counters are. It never blocks a deadlock from being found. False: it cannot be started.
 //
 //go:linkname runtime_monitor
-func runtime_monitor(heartbeat *uint64, read func()) bool
+func runtime_monitor(heartbeat *uint64, accounts *unsafe.Pointer, slots *uint32, read func()) bool
 
 // runtime_readMetrics is what runtime/metrics.Read calls. It stops nothing.
 //
@@ -74,7 +74,8 @@ type slot struct {
 	on      uint32         // not 0: the runtime adds up this goroutine's waits
 	stamp   int64          // nanotime of the last change of state, to within some 100 ns
 	ns      [9]int64       // nanoseconds waited, by class; see goParts
-	exit    int64          // what os.Exit was called with
+	exit    int32          // what os.Exit was called with
+	cgo     uint32         // time that C code ran on a CPU, in 64 ns; wraps
 	coro    unsafe.Pointer // the runtime's
 	log     uint64         // the log record that is on its way; see log.go
 }

@@ -103,6 +103,7 @@ func layOut(base unsafe.Pointer, count uint32) {
 	header.fileSize = uint64(memorySize)
 	header.pid = uint32(processID())
 	header.accountsSize = accountCount
+	header.partCount = partCount
 	header.startMonotonic, header.startRealtime = clockPair()
 	header.controlOffset = controlAt
 	header.descriptorsOffset = uint64(descriptorsAt)

@@ -87,7 +87,7 @@ func endProgram() {
 
 // endProcess ends the program's span.
 func endProcess() {
-	code := here().exit
+	code := int64(here().exit)
 	processSpan.Int(keyProcessExitCode, code)
 	if code != 0 {
 		processSpan.SetError(string(appendNumber(nil, int(code))), "")

@@ -8,18 +8,18 @@ export interface Group {
 }
 
 export const GROUPS: Group[] = [
-  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu'] },
-  { name: 'kernel run queue', meaning: 'its thread could run, and waited for a CPU', parts: ['run_queue'] },
+  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu', 'cgo'] },
+  { name: 'kernel run queue', meaning: 'its thread could run, and waited for a CPU, or for CPU time of its control group', parts: ['run_queue', 'throttled'] },
   { name: 'Go runnable', meaning: 'the goroutine could run, and waited for a thread', parts: ['go_runnable'] },
   {
     name: 'Go waits',
     meaning: 'the goroutine was parked: for the network, a channel, a lock, a timer …',
-    parts: ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+    parts: ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
   },
   {
     name: 'blocked in the kernel',
     meaning: 'its thread was in a system call or waited for a page',
-    parts: ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'major_fault'],
+    parts: ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
   },
 ];
 

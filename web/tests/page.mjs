@@ -225,11 +225,11 @@ const steps = {
 
   async 'colours of groups and neighbours can be told apart without red or green'() {
     const groups = [
-      ['on_cpu'],
-      ['run_queue'],
+      ['on_cpu', 'cgo'],
+      ['run_queue', 'throttled'],
       ['go_runnable'],
-      ['go_network', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
-      ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'major_fault'],
+      ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+      ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
     ];
     const parts = groups.flat();
     const groupOf = (part) => groups.findIndex((group) => group.includes(part));

@@ -13,10 +13,10 @@ use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts
 use foldhash::fast::RandomState;
 use model::Resource;
 use record::layout::{
-    FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD_FLAG_GO_PARTS,
-    RECORD_FLAG_KERNEL_PARTS,
+    self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
+    RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
 };
-use record::{Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
+use record::{HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
 
 use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
@@ -65,6 +65,8 @@ pub struct Assembler {
     series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
     faults: Faults,
     limits: Limits,
+    /// Parts of the anatomy that can be measured, a bit each.
+    parts: u32,
     working: Working,
 }
 
@@ -128,6 +130,7 @@ impl Assembler {
             series: HashMap::default(),
             faults: Faults::new(),
             limits: Limits::default(),
+            parts: !0,
             working: Working::default(),
         }
     }
@@ -137,6 +140,18 @@ impl Assembler {
     pub fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// Knows which parts of the anatomy the program tells from others.
+    #[must_use]
+    pub fn told(mut self, facts: &HeaderFacts) -> Self {
+        self.parts = (0..PARTS.len()).filter(|&part| facts.tells(part)).fold(0, |mask, part| mask | 1 << part);
+        self
+    }
+
+    /// Leaves out parts that this machine cannot measure, a bit each, by their index in `record::layout::PARTS`.
+    pub fn leave_out(&mut self, parts: u32) {
+        self.parts &= !parts;
     }
 
     /// Takes one record. `None`: it makes no sense, and that has been counted.
@@ -161,7 +176,8 @@ impl Assembler {
         if !self.names.learn(record.descriptor(), &mut self.builder) {
             return self.fault("unknown_operation");
         }
-        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, working } = self;
+        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, parts, working } =
+            self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         let Working { name, series_key, event, renamed } = working;
@@ -169,7 +185,8 @@ impl Assembler {
         builder.add(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let mut budget = limits.budget();
-            let noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            let mut noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            noted.parts.keep(*parts);
             let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
             let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
             let wall = end.0 - start.0;
@@ -187,6 +204,7 @@ impl Assembler {
                 let exemplar =
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
+                measure.anatomy(index, &noted.parts);
             }
             let name = match noted.name {
                 Some(given) => {
@@ -466,6 +484,13 @@ impl<'a> Noted<'a> {
         }
         // The rest of wall time was spent computing, but only when everything else was measured.
         if record.has(RECORD_FLAG_GO_PARTS) && record.has(RECORD_FLAG_KERNEL_PARTS) {
+            // The kernel's finding about a wait that Go has measured.
+            let unread = noted.parts.get(UNREAD).unwrap_or(0);
+            let network = noted.parts.get(GO_NETWORK).unwrap_or(0);
+            if unread > network {
+                noted.parts.set(UNREAD, network);
+            }
+            noted.parts.set(GO_NETWORK, network.saturating_sub(unread));
             noted.parts.set(ON_CPU, 0);
             let waited = noted.parts.sum();
             noted.parts.set(ON_CPU, wall.saturating_sub(waited));
@@ -499,6 +524,8 @@ impl<'a> Noted<'a> {
 }
 
 const ON_CPU: usize = 0;
+const GO_NETWORK: usize = layout::part("go_network");
+const UNREAD: usize = layout::part("network_unread");
 
 /// Go's waits are timed by the processor's counter, the span by the clock: a span that only waited may have waited longer
 /// than it took, by no more than this (ns).

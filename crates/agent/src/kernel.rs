@@ -11,6 +11,9 @@ pub struct AccountMap {
     pub fd: OwnedFd,
     /// Slots in it.
     pub slots: u32,
+    /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in
+    /// `record::layout::PARTS`.
+    pub lacking: u32,
 }
 
 /// The kernel half: told which processes to watch.

@@ -1,10 +1,11 @@
 //! The agent: takes the records of woven programs out of shared memory and makes spans and metrics of them.
 //!
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
-//! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations) → [`pipeline`] (the loop that does it all) → sinks of
+//! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
 //! something in them.
 
+mod anatomy;
 pub mod assemble;
 pub mod clock;
 mod instruments;

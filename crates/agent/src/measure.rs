@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use deliver::conventions;
-use deliver::metrics::{Exemplar, RedKey, RedSeries};
+use deliver::metrics::{Exemplar, Metric, RedKey, RedSeries};
+use deliver::otlp::encode::{Parts, UnixNanos};
 use foldhash::fast::RandomState;
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
+
+use crate::anatomy::{Anatomies, OperationIndex};
 
 /// Series that are kept of all services together, or the limit of one metric, if that is more.
 const SERIES_LIMIT: usize = 10_000;
@@ -23,6 +26,9 @@ pub struct SeriesIndex(usize);
 pub struct Measure {
     index: HashMap<String, SeriesIndex, RandomState>,
     series: Vec<RedSeries>,
+    /// The operation that each series belongs to.
+    operations: Vec<OperationIndex>,
+    anatomies: Anatomies,
     /// Series by service and metric.
     counts: HashMap<(Arc<str>, &'static str), usize>,
     limit: usize,
@@ -37,7 +43,14 @@ impl Default for Measure {
 impl Measure {
     /// Keeps so many series of a metric of one service; what comes after goes into one that says so.
     pub fn new(limit: usize) -> Self {
-        Self { index: HashMap::default(), series: Vec::new(), counts: HashMap::new(), limit }
+        Self {
+            index: HashMap::default(),
+            series: Vec::new(),
+            operations: Vec::new(),
+            anatomies: Anatomies::new(limit),
+            counts: HashMap::new(),
+            limit,
+        }
     }
 
     /// Finds or makes a series.
@@ -69,6 +82,17 @@ impl Measure {
         series.exemplars[bucket] = Some(span);
     }
 
+    /// Adds what the anatomy of one span says.
+    #[inline]
+    pub fn anatomy(&mut self, index: SeriesIndex, parts: &Parts) {
+        self.anatomies.span(self.operations[index.0], parts);
+    }
+
+    /// The anatomies as metrics.
+    pub fn anatomies(&self, start: UnixNanos, now: UnixNanos) -> Vec<Metric> {
+        self.anatomies.metrics(start, now)
+    }
+
     /// Adds spans that only left their counts.
     pub fn counts(&mut self, index: SeriesIndex, buckets: &[u64; BUCKET_COUNT], sum_ns: u64) {
         let series = &mut self.series[index.0];
@@ -90,6 +114,7 @@ impl Measure {
     fn insert(&mut self, key: RedKey) -> SeriesIndex {
         let index = SeriesIndex(self.series.len());
         self.index.insert(identity(&key), index);
+        self.operations.push(self.anatomies.operation(&key));
         self.series.push(RedSeries {
             key: Arc::new(key),
             buckets: [0; BUCKET_COUNT],

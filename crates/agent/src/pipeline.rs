@@ -170,6 +170,7 @@ impl Agent {
             let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
+            metrics.extend(state.measure.anatomies(start, now));
             let own = state.statistics.metrics(&reports);
             drop(state);
             metrics.extend(conventions::metrics(&red, start, now));
@@ -430,12 +431,8 @@ impl Pipeline {
             },
         };
         let Some(session) = self.sessions.get_mut(&token) else { return };
-        if let Some(kernel) = &mut self.kernel
-            && !session.watched
-            && session.memory().header().facts.has_accounts()
-        {
-            session.accounts = kernel.watch(session.pid(), &session.memory().header().facts);
-            session.watched = true;
+        if let Some(kernel) = &mut self.kernel {
+            session.watch(kernel.as_mut());
         }
         session.beat(clock::now());
         handshake::welcome(connection.as_fd(), session.accounts.as_ref());

@@ -14,7 +14,7 @@ use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::{LogRecord, Resource, Span};
 use proptest::prelude::*;
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
-use record::layout::{PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
+use record::layout::{FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
 
@@ -150,6 +150,7 @@ fn a_span_arrives_whole() {
     let rig = rig();
     let mut writer = Writer::create(Options {
         resource: "OTEL_SERVICE_NAME=shop\nOTEL_RESOURCE_ATTRIBUTES=team=red".to_owned(),
+        facts: HeaderFacts { part_count: PARTS.len() as u32, ..HeaderFacts::default() },
         ..Options::default()
     })
     .expect("create");
@@ -239,6 +240,8 @@ fn parts_are_not_more_than_the_whole() {
     let spans = rig.keep.spans();
     let parts = &spans[0].anatomy.as_ref().expect("measured").parts_ns;
     assert_eq!((parts["run_queue"], parts["go_network"], parts["on_cpu"]), (100, 8_900, 0));
+    // A program woven before the header said how many parts it knows has those of that time.
+    assert_eq!((parts.len(), parts.contains_key("block_io")), (FIRST_PART_COUNT, false));
     assert_eq!(parts.values().sum::<u64>(), 10_000);
 }
 
@@ -358,7 +361,7 @@ impl KernelHalf for FakeKernel {
         let own = pid == std::process::id();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("watch {own} {}", facts.g_m_offset));
         let file = std::fs::File::open("/dev/null").expect("open");
-        Some(AccountMap { fd: file.into(), slots: 77 })
+        Some(AccountMap { fd: file.into(), slots: 77, lacking: 0 })
     }
 
     fn unwatch(&mut self, pid: u32) {

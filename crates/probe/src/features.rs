@@ -9,6 +9,8 @@ use std::path::Path;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Composite, Enum, Struct, Typedef};
 
+use record::layout;
+
 use crate::error::ProbeError;
 
 /// Something that a part of Tandem needs, or that tells a person how far it can go here.
@@ -32,6 +34,12 @@ pub enum FeatureId {
     SchedInfo,
     /// The run queue's clock, reachable from a thread.
     RunQueueClock,
+    /// Waits for block devices, marked as such.
+    IoWait,
+    /// Times that control groups have been throttled.
+    Throttling,
+    /// When data come to a socket, and when they are read.
+    SocketTimes,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -61,6 +69,8 @@ pub enum Purpose {
     Spans,
     /// The kernel's half of the latency anatomy.
     Anatomy,
+    /// One part of it that is told from others.
+    AnatomyPart,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -90,7 +100,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Architecture,
         Self::Memfd,
         Self::Btf,
@@ -100,6 +110,9 @@ impl FeatureId {
         Self::Helpers,
         Self::SchedInfo,
         Self::RunQueueClock,
+        Self::IoWait,
+        Self::Throttling,
+        Self::SocketTimes,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -124,6 +137,9 @@ impl FeatureId {
             Self::Helpers => "BPF helpers and maps",
             Self::SchedInfo => "run-queue times",
             Self::RunQueueClock => "run-queue clock",
+            Self::IoWait => "block I/O",
+            Self::Throttling => "CPU throttling",
+            Self::SocketTimes => "socket tracepoints",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -148,7 +164,18 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
+            Self::IoWait | Self::Throttling | Self::SocketTimes => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
+        }
+    }
+
+    /// The part of the anatomy that counts as another one without it, as its index in `record::layout::PARTS`.
+    fn part(self) -> Option<usize> {
+        match self {
+            Self::IoWait => Some(layout::part("block_io")),
+            Self::Throttling => Some(layout::part("throttled")),
+            Self::SocketTimes => Some(layout::part("network_unread")),
+            _ => None,
         }
     }
 
@@ -181,6 +208,25 @@ impl FeatureId {
                 },
                 "cfs_rq.rq",
                 "use a kernel with CONFIG_FAIR_GROUP_SCHED",
+            ),
+            Self::IoWait => types.require(
+                |btf| has_member(btf, "task_struct", "in_iowait"),
+                "task_struct.in_iowait",
+                "use Linux 5.15 or newer; until then waits for block devices count as blocked_file",
+            ),
+            Self::Throttling => types.require(
+                |btf| has_member(btf, "cfs_rq", "throttled_clock_self_time"),
+                "cfs_rq.throttled_clock_self_time",
+                "use Linux 6.6 or newer with CONFIG_CFS_BANDWIDTH; until then time without CPU quota counts as run_queue",
+            ),
+            Self::SocketTimes => types.require(
+                |btf| {
+                    ["btf_trace_sk_data_ready", "btf_trace_sock_recv_length"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
+                },
+                "sk_data_ready, sock_recv_length (used with --detail)",
+                "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
             ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
@@ -218,6 +264,11 @@ pub fn detect() -> Vec<Feature> {
     FeatureId::ALL.into_iter().map(|id| Feature { id, state: id.state(&types) }).collect()
 }
 
+/// The state of one of them.
+pub fn state_of(id: FeatureId) -> State {
+    id.state(&KernelTypes::read())
+}
+
 /// The first feature that the latency anatomy needs and that is missing, as an error.
 pub fn require_anatomy() -> Result<(), ProbeError> {
     let types = KernelTypes::read();
@@ -228,6 +279,19 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
         }
     }
     Ok(())
+}
+
+/// Parts that only the detail mode tells from others, a bit each.
+pub(crate) const DETAIL_PARTS: u32 = 1 << layout::part("network_unread");
+
+/// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in `record::layout::PARTS`.
+pub(crate) fn lacking_parts(detail: bool) -> u32 {
+    let types = KernelTypes::read();
+    let lacking = FeatureId::ALL.into_iter().filter_map(|id| {
+        let part = id.part()?;
+        matches!(id.state(&types), State::Missing { .. }).then_some(1 << part)
+    });
+    lacking.fold(if detail { 0 } else { DETAIL_PARTS }, |mask, bit| mask | bit)
 }
 
 /// What may stand behind a refusal of the kernel although all that is needed is there.

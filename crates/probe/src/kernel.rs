@@ -16,7 +16,7 @@ use std::thread;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_sys};
 use record::HeaderFacts;
-use record::layout::{ACCOUNT, ACCOUNT_COUNT};
+use record::layout::{ACCOUNT, ACCOUNT_COUNT, FIRST_PART_COUNT};
 
 use crate::error::ProbeError;
 use crate::features;
@@ -31,6 +31,9 @@ pub struct AccountMap {
     pub fd: OwnedFd,
     /// Slots in it.
     pub slots: u32,
+    /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in
+    /// `record::layout::PARTS`.
+    pub lacking: u32,
 }
 
 /// What the probe has done so far, for watched processes only. Its cost follows `switches`.
@@ -52,9 +55,13 @@ pub struct Statistics {
 #[derive(Debug)]
 pub struct Kernel {
     probe: Link,
+    /// The programs of the detail mode; dropped with the rest.
+    _details: Vec<Link>,
     processes: MapHandle,
     statistics: MapHandle,
     stock: Stock,
+    /// Parts that this kernel cannot tell from others, a bit each.
+    lacking: u32,
     /// Index in `accounts_of` by process id.
     watched: HashMap<u32, u32>,
 }
@@ -62,30 +69,55 @@ pub struct Kernel {
 impl Kernel {
     /// Loads and attaches the probe; it watches nobody yet.
     pub fn load() -> Result<Self, ProbeError> {
+        Self::load_with(false)
+    }
+
+    /// The same, with the programs of the detail mode, as far as this kernel has what they need.
+    pub fn load_detailed() -> Result<Self, ProbeError> {
+        Self::load_with(true)
+    }
+
+    fn load_with(detail: bool) -> Result<Self, ProbeError> {
+        let lacking = features::lacking_parts(detail);
+        let detail = detail && lacking & features::DETAIL_PARTS == 0;
         features::require_anatomy()?;
         // libbpf's messages go to one printer for the whole process, so loads take turns.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         log_start();
-        let loaded = Self::load_with_log();
+        let loaded = Self::load_with_log(detail, lacking);
         let log = log_end();
         loaded
             .map_err(|(step, source)| features::cause_of_refusal().unwrap_or(ProbeError::Refused { step, source, log }))
     }
 
-    fn load_with_log() -> Result<Self, (&'static str, libbpf_rs::Error)> {
+    fn load_with_log(detail: bool, lacking: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
         let mut storage = MaybeUninit::uninit();
         let mut open = AnatomySkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
         if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
             constants.class_of_syscall = syscalls::classes();
         }
+        for program in [&mut open.progs.on_data, &mut open.progs.on_receive] {
+            program.set_autoload(detail);
+        }
+        if !detail {
+            open.maps.awaited_sockets.set_autocreate(false).map_err(|error| ("leaving out a map", error))?;
+        }
         let loaded = open.load().map_err(|error| ("loading it", error))?;
+        let mut details = Vec::new();
+        if detail {
+            for program in [&loaded.progs.on_data, &loaded.progs.on_receive] {
+                details.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
+            }
+        }
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
         // The link keeps the program, the program its maps: the rest of the object can go.
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
             stock: Stock::open(handle(&loaded.maps.accounts_of)?),
             watched: HashMap::new(),
+            lacking,
+            _details: details,
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
@@ -108,6 +140,7 @@ impl Kernel {
             m_curg_offset: facts.m_curg_offset,
             account_offset: facts.account_offset,
             accounts: index,
+            parts: if facts.part_count == 0 { FIRST_PART_COUNT as u64 } else { facts.part_count.into() },
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
@@ -116,7 +149,7 @@ impl Kernel {
             .as_fd()
             .try_clone_to_owned()
             .map_err(|error| failed("duplicating its descriptor")(error.into()))?;
-        Ok(AccountMap { fd, slots: accounts.max_entries() })
+        Ok(AccountMap { fd, slots: accounts.max_entries(), lacking: self.lacking })
     }
 
     /// Stops watching a process. What it has mapped stays readable to it and does not change any more.

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use probe::{AccountMap, Kernel};
 use record::HeaderFacts;
-use record::layout::{ACCOUNT, HEADER_HAS_ACCOUNTS};
+use record::layout::{ACCOUNT, FIRST_PART_COUNT, HEADER_HAS_ACCOUNTS, PARTS};
 
 use support::skip;
 
@@ -68,6 +69,7 @@ fn facts() -> HeaderFacts {
         slot_offset: 0,
         account_offset: std::mem::offset_of!(Goroutine, account) as u32,
         g0_address: 0,
+        part_count: PARTS.len() as u32,
     }
 }
 
@@ -107,7 +109,8 @@ impl Accounts {
 
     /// All time counters of a slot, by name.
     fn parts(&self, index: u32) -> Vec<(&'static str, u64)> {
-        ACCOUNT.fields.iter().take(8).map(|field| (field.name, self.read(index, field.name))).collect()
+        let counters = ACCOUNT.fields.iter().filter(|field| PARTS.contains(&field.name));
+        counters.map(|field| (field.name, self.read(index, field.name))).collect()
     }
 }
 
@@ -273,6 +276,52 @@ fn waits_go_to_their_parts() {
     assert!(statistics.attributed > 0 && statistics.attributed <= statistics.switches, "{statistics:?}");
     // A switch that the kernel hid is counted, and makes its attempt a wrong one.
     assert!(statistics.lost <= wrong, "{wrong} attempts were wrong: {statistics:?}");
+}
+
+/// Reads a file from its device for some time; `None`: nothing here can be read past the page cache.
+fn read_from_device() -> Option<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    const SIZE: usize = 4 << 20;
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("device-{}", std::process::id()));
+    std::fs::write(&path, vec![1u8; SIZE]).expect("the target folder can be written");
+    let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    std::fs::remove_file(&path).expect("it was just made");
+    let file = direct.ok()?;
+    let (writes, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping; direct reads want their buffer aligned to the device's blocks.
+    let buffer = unsafe { libc::mmap(ptr::null_mut(), SIZE, writes, flags, -1, 0) };
+    assert_ne!(buffer, libc::MAP_FAILED);
+    let started = Instant::now();
+    let mut read_all = true;
+    while read_all && started.elapsed() < WAIT {
+        // SAFETY: the kernel writes at most `SIZE` bytes to the mapping, which is as large.
+        read_all = unsafe { libc::pread(file.as_raw_fd(), buffer, SIZE, 0) } == SIZE as isize;
+    }
+    // SAFETY: our own mapping, not used any more.
+    unsafe { libc::munmap(buffer, SIZE) };
+    read_all.then_some(())
+}
+
+/// Waiting for a block device is a part of its own; programs that do not know it have it under the class of the call.
+#[test]
+fn waits_for_a_device_are_block_io() {
+    let test = "probe waits_for_a_device_are_block_io";
+    let Some((mut kernel, _turn)) = load_or_skip(test) else { return };
+    if read_from_device().is_none() {
+        return skip(test, "no file here can be read past the page cache");
+    }
+    for (index, part_count, part, other) in
+        [(5, PARTS.len(), "block_io", "blocked_file"), (6, FIRST_PART_COUNT, "blocked_file", "block_io")]
+    {
+        let facts = HeaderFacts { part_count: part_count as u32, ..facts() };
+        let accounts = Accounts::map(&kernel.watch(std::process::id(), &facts).expect("this process can be watched"));
+        run_as(&goroutine(index, true), || read_from_device().expect("it could just be read"));
+        let parts = accounts.parts(index);
+        println!("{part_count} parts: {parts:?}");
+        assert!(accounts.read(index, part) > 1_000_000, "{parts:?}");
+        // Making the file may wait for the file system's journal.
+        assert!(accounts.read(index, part) > accounts.read(index, other), "{parts:?}");
+    }
 }
 
 /// Waiting for a CPU that another thread hogs is run-queue time, also right after being blocked.

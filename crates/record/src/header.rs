@@ -5,8 +5,8 @@
 use std::ops::RangeInclusive;
 
 use crate::layout::{
-    ACTIVE, BUCKET, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, HEADER, HEADER_HAS_ACCOUNTS, INSTRUMENT, KEY,
-    LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
+    ACTIVE, BUCKET, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_PART_COUNT, HEADER, HEADER_HAS_ACCOUNTS, INSTRUMENT,
+    KEY, LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
 };
 use crate::{MonotonicNanos, bytes};
 
@@ -72,12 +72,19 @@ pub struct HeaderFacts {
     pub account_offset: u32,
     /// Run-time address of `runtime.g0`.
     pub g0_address: u64,
+    /// Parts of the anatomy that the program tells apart; see [`HeaderFacts::tells`].
+    pub part_count: u32,
 }
 
 impl HeaderFacts {
     /// The program has accounts at all.
     pub fn has_accounts(&self) -> bool {
         self.flags & HEADER_HAS_ACCOUNTS != 0
+    }
+
+    /// The program tells a part of the anatomy from others, named by its index in [`PARTS`](crate::layout::PARTS).
+    pub fn tells(&self, part: usize) -> bool {
+        part < if self.part_count == 0 { FIRST_PART_COUNT } else { self.part_count as usize }
     }
 }
 
@@ -174,6 +181,7 @@ impl Header {
                 slot_offset: number("slot_offset"),
                 account_offset: number("account_offset"),
                 g0_address: bytes::u64_at(page, HEADER.at("g0_address")),
+                part_count: number("part_count"),
             },
             go_version: bytes::padded_text(&page[HEADER.at("go_version")..][..32]),
             tandem_version: bytes::padded_text(&page[HEADER.at("tandem_version")..][..32]),

@@ -256,6 +256,12 @@ pub const HEADER: Struct = Struct {
         f("tandem_version", Type::Bytes(32), 224, "version of tandem that wove the program, zero padded"),
         f("instruments_offset", Type::U64, 256, "offset of the instruments, then of their buckets; 0: none"),
         f("bucket_count", Type::U32, 264, "capacity of the table of buckets"),
+        f(
+            "part_count",
+            Type::U32,
+            268,
+            "parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT",
+        ),
     ],
 };
 
@@ -488,6 +494,24 @@ pub const ACCOUNT: Struct = Struct {
         f("major_fault", Type::U64, 56, "blocked outside system calls: page faults that wait for a device"),
         f("switches_voluntary", Type::U64, 64, "times it gave up the CPU by itself"),
         f("switches_involuntary", Type::U64, 72, "times it was preempted by the kernel"),
+        f(
+            "block_io",
+            Type::U64,
+            80,
+            "blocked for a block device in a system call; only of programs that tell it apart",
+        ),
+        f(
+            "throttled",
+            Type::U64,
+            88,
+            "runnable, its control group having used up its CPU time; only of programs that tell it apart",
+        ),
+        f(
+            "network_unread",
+            Type::U64,
+            96,
+            "of Go's wait for the network, while the data were there already; with `--detail` only",
+        ),
     ],
 };
 
@@ -881,10 +905,12 @@ pub const CONSTANTS: &[Constant] = &[
     c("INSTRUMENT_TYPE_FLOAT", INSTRUMENT_TYPE_FLOAT as u64),
     c("INSTRUMENT_TYPE_BOOL", INSTRUMENT_TYPE_BOOL as u64),
     c("INSTRUMENT_TYPE_LIST", INSTRUMENT_TYPE_LIST as u64),
+    c("PART_COUNT", PARTS.len() as u64),
+    c("FIRST_PART_COUNT", FIRST_PART_COUNT as u64),
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
-pub const PARTS: [&str; 18] = [
+pub const PARTS: [&str; 22] = [
     "on_cpu",
     "run_queue",
     "go_runnable",
@@ -903,7 +929,26 @@ pub const PARTS: [&str; 18] = [
     "blocked_sleep",
     "blocked_other",
     "major_fault",
+    "block_io",
+    "throttled",
+    "cgo",
+    "network_unread",
 ];
+
+/// Parts that every program tells apart: those that there were before the header said how many.
+pub const FIRST_PART_COUNT: usize = 18;
+
+/// The number of a part; a compile-time error when there is none of this name.
+pub const fn part(name: &str) -> usize {
+    let mut index = 0;
+    while index < PARTS.len() {
+        if same(PARTS[index], name) {
+            return index;
+        }
+        index += 1;
+    }
+    panic!("no such part")
+}
 
 /// A well-known attribute key.
 #[derive(Clone, Copy, Debug)]

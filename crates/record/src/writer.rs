@@ -146,6 +146,7 @@ impl Writer {
             ("m_curg_offset", facts.m_curg_offset),
             ("slot_offset", facts.slot_offset),
             ("account_offset", facts.account_offset),
+            ("part_count", facts.part_count),
             ("descriptor_count", DESCRIPTORS),
             ("key_count", KEYS),
             ("resource_size", self.options.resource.len() as u32),

@@ -36,18 +36,20 @@ enum Group {
     Weaving,
     Spans,
     Anatomy,
+    Parts,
     Agent,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [Self::Weaving, Self::Spans, Self::Anatomy, Self::Agent, Self::Outlook];
+    const ALL: [Self; 6] = [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Agent, Self::Outlook];
 
     fn title(self) -> &'static str {
         match self {
             Self::Weaving => "To weave programs (tandem go build)",
             Self::Spans => "For woven programs to record spans",
             Self::Anatomy => "For the kernel's half of the latency anatomy",
+            Self::Parts => "For single parts of it; without them they count as others",
             Self::Agent => "The agent of this machine",
             Self::Outlook => "What else this kernel offers to probes",
         }
@@ -58,6 +60,7 @@ impl Group {
             Self::Weaving => "weaving",
             Self::Spans => "spans",
             Self::Anatomy => "anatomy",
+            Self::Parts => "parts",
             Self::Agent => "agent",
             Self::Outlook => "outlook",
         }
@@ -103,6 +106,7 @@ fn check_all() -> Vec<Check> {
         let group = match id.purpose() {
             Purpose::Spans => Group::Spans,
             Purpose::Anatomy => Group::Anatomy,
+            Purpose::AnatomyPart => Group::Parts,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }

@@ -57,6 +57,9 @@ pub struct Destinations {
     /// Do without the kernel half.
     #[arg(long)]
     no_kernel: bool,
+    /// Tell more parts of the latency anatomy, at a price that is said first (docs/anatomy.md).
+    #[arg(long, conflicts_with = "no_kernel")]
+    detail: bool,
 }
 
 /// Whose programs an agent serves.
@@ -102,7 +105,11 @@ impl Destinations {
         if let Some(endpoint) = export.logs {
             sinks.push(Arc::new(otlp::export::logs(endpoint)?));
         }
-        let kernel = if self.no_kernel { None } else { kernel::load().map_err(|why| eprintln!("tandem: {why}")).ok() };
+        let kernel = if self.no_kernel {
+            None
+        } else {
+            kernel::load(self.detail).map_err(|why| eprintln!("tandem: {why}")).ok()
+        };
         let cardinality_limit = export.cardinality_limit;
         let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel, cardinality_limit })?;
         let metrics = || {

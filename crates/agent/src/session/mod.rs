@@ -18,7 +18,6 @@ use record::{
     SeriesReader, Tables,
 };
 
-use crate::AccountMap;
 use crate::assemble::{Assembler, Ending};
 use crate::clock::{self, Clock};
 use crate::instruments;
@@ -26,6 +25,7 @@ use crate::limits::Limits;
 use crate::logs::LogAssembler;
 use crate::measure::Measure;
 use crate::statistics::Statistics;
+use crate::{AccountMap, KernelHalf};
 
 /// A batch is handed on when it has so many bytes, or when its oldest span has waited so long.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -84,7 +84,8 @@ impl Session {
             functions: FunctionReader { tables: memory.tables(), seen: HashMap::new() },
             logs: LogAssembler::new(memory.tables(), Arc::clone(&resource), &memory.header().tandem_version),
             assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version)
-                .within(Limits::parse(&text)),
+                .within(Limits::parse(&text))
+                .told(&memory.header().facts),
             recent: Recent::default(),
             counted: ProgramCounters::default(),
             waiting_since: None,
@@ -95,6 +96,18 @@ impl Session {
         })
     }
 
+    /// Has the kernel half watch it, unless it does.
+    pub(crate) fn watch(&mut self, kernel: &mut dyn KernelHalf) {
+        if self.watched || !self.memory.header().facts.has_accounts() {
+            return;
+        }
+        self.accounts = kernel.watch(self.pid, &self.memory.header().facts);
+        if let Some(accounts) = &self.accounts {
+            self.assembler.leave_out(accounts.lacking);
+        }
+        self.watched = true;
+    }
+
     /// Process id, as the agent sees it.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
@@ -103,11 +116,6 @@ impl Session {
     /// Becomes readable when the process ends; `None` when it has.
     pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Its memory.
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
     }
 
     /// Which memory it is.

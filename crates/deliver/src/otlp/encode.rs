@@ -127,6 +127,18 @@ impl Parts {
         self.nanoseconds[part] = nanoseconds;
     }
 
+    /// Forgets all other parts.
+    #[inline]
+    pub fn keep(&mut self, parts: u32) {
+        self.measured &= parts;
+    }
+
+    /// The parts that were measured, a bit each.
+    #[inline]
+    pub fn measured(&self) -> u32 {
+        self.measured
+    }
+
     /// A part, where measured.
     #[inline]
     pub fn get(&self, part: usize) -> Option<u64> {

@@ -9,6 +9,7 @@
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "intf.h"
 
@@ -50,6 +51,14 @@ struct {
 	__type(key, int);
 	__type(value, struct tandem_away);
 } away_tasks SEC(".maps");
+
+/* Sockets of watched processes that one of their goroutines waited for. Only with the programs of the detail mode. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tandem_awaited);
+} awaited_sockets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -98,6 +107,27 @@ static __always_inline u32 account_of(struct task_struct *task, const struct tan
 	return (u32)word;
 }
 
+static __always_inline bool waits_for_device(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->in_iowait) && BPF_CORE_READ_BITFIELD(task, in_iowait);
+}
+
+/*
+ * For how long threads of its control group, on its CPU, have been kept from running because the group had used up its
+ * time, its ancestors' limits included. Grows while such threads are kept.
+ */
+static __always_inline u64 throttled_time(struct task_struct *task)
+{
+	struct cfs_rq *queue = task->se.cfs_rq;
+	u64 since, clock;
+
+	if (!bpf_core_field_exists(queue->throttled_clock_self_time))
+		return 0;
+	since = queue->throttled_clock_self;
+	clock = queue->rq->clock;
+	return queue->throttled_clock_self_time + (since && clock > since ? clock - since : 0);
+}
+
 static __always_inline void leaves(struct task_struct *task, bool preempted)
 {
 	u32 process_id = task->tgid, zero = 0, account;
@@ -129,27 +159,51 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 	}
 	away->since = bpf_ktime_get_ns();
 	away->run_delay = task->sched_info.run_delay;
+	away->queue = (u64)task->se.cfs_rq;
+	away->throttled = throttled_time(task);
 	away->account = account;
 	syscall = ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax;
 	if (preempted || task->__state == 0) /* by an interrupt on its way back to user space, the latter */
 		away->class = TANDEM_CLASS_RUN_QUEUE;
 	else if (syscall < 0) /* entered the kernel by a fault */
 		away->class = TANDEM_CLASS_MAJOR_FAULT;
+	else if (waits_for_device(task) && process->parts > TANDEM_PART_BLOCK_IO)
+		away->class = TANDEM_CLASS_BLOCK_IO;
 	else
 		away->class = class_of_syscall[syscall & (TANDEM_SYSCALL_COUNT - 1)];
 }
 
+/*
+ * Of so long in a run queue, the time that the control group was throttled. On another CPU than before nothing is known
+ * of it. Since Linux 6.18 a thread that wakes up in a throttled group runs until it is about to leave the kernel, so a
+ * wait that ends has no such time; before, it may have as much as the group was throttled meanwhile.
+ */
+static __always_inline u64 throttled_of(u64 queued, const struct tandem_away *away,
+					const struct tandem_watched *process, struct task_struct *task)
+{
+	u64 throttled;
+
+	if (away->queue != (u64)task->se.cfs_rq || process->parts <= TANDEM_PART_THROTTLED)
+		return 0;
+	if (away->class != TANDEM_CLASS_RUN_QUEUE && bpf_core_field_exists(task->throttled))
+		return 0;
+	throttled = throttled_time(task) - away->throttled;
+	return throttled < queued ? throttled : queued;
+}
+
 static __always_inline void charge(struct tandem_account *account, const struct tandem_away *away,
-				   struct task_struct *task)
+				   const struct tandem_watched *process, struct task_struct *task)
 {
 	u64 *parts = (u64 *)account;
 	u64 total = bpf_ktime_get_ns() - away->since;
 	u64 queued_at = task->sched_info.last_queued;
 	u64 clock = task->se.cfs_rq->rq->clock;
-	u64 queued;
+	u64 queued, throttled;
 
 	if (away->class == TANDEM_CLASS_RUN_QUEUE) {
-		account->run_queue += total;
+		throttled = throttled_of(total, away, process, task);
+		account->throttled += throttled;
+		account->run_queue += total - throttled;
 		account->switches_involuntary++;
 		return;
 	}
@@ -159,7 +213,9 @@ static __always_inline void charge(struct tandem_account *account, const struct 
 		queued += clock - queued_at;
 	if (queued > total)
 		queued = total;
-	account->run_queue += queued;
+	throttled = throttled_of(queued, away, process, task);
+	account->throttled += throttled;
+	account->run_queue += queued - throttled;
 	parts[away->class & (TANDEM_CLASS_COUNT - 1)] += total - queued;
 	account->switches_voluntary++;
 }
@@ -185,7 +241,7 @@ static __always_inline void returns(struct task_struct *task)
 		return;
 	account = bpf_map_lookup_elem(accounts, &index);
 	if (account)
-		charge(account, away, task);
+		charge(account, away, process, task);
 	else if ((counts = bpf_map_lookup_elem(&statistics, &zero)))
 		counts->lost++;
 }
@@ -207,5 +263,92 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *previous, struct tas
 	else
 		forget_if_dead(previous);
 	returns(next);
+	return 0;
+}
+
+#define EAGAIN 11
+
+/*
+ * The detail mode. A goroutine that finds a socket empty parks until the runtime's poller sees data there; when it
+ * reads them it is known when they came, and, from the goroutine's own stamps, when the poller saw them. What lies in
+ * between is time in which the data were there and nobody looked.
+ */
+SEC("?tp_btf/sk_data_ready")
+int BPF_PROG(on_data, struct sock *socket)
+{
+	struct tandem_awaited *awaited;
+
+	if (!socket->sk_bpf_storage) /* nobody's that is watched */
+		return 0;
+	awaited = bpf_sk_storage_get(&awaited_sockets, socket, 0, 0);
+	if (awaited && awaited->account && !awaited->arrived)
+		awaited->arrived = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* The goroutine that the current thread runs, when it has an account that is on. */
+static __always_inline bool current_goroutine(struct tandem_goroutine *goroutine, const struct tandem_watched *process)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 thread_pointer = task->thread.fsbase, g;
+
+	if (!thread_pointer || process->parts <= TANDEM_PART_NETWORK_UNREAD)
+		return false;
+	if (bpf_probe_read_user(&g, sizeof(g), (void *)(thread_pointer + process->tls_g_offset)))
+		return false;
+	if (!g || g == process->g0_address)
+		return false;
+	if (bpf_probe_read_user(goroutine, sizeof(*goroutine), (void *)(g + process->account_offset)))
+		return false;
+	return goroutine->word >> 32 == TANDEM_ACCOUNT_ON && (u32)goroutine->word;
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(on_receive, struct sock *socket, int result, int flags)
+{
+	const struct tandem_watched *process;
+	struct tandem_goroutine goroutine;
+	struct tandem_awaited *awaited;
+	struct tandem_account *account;
+	u32 process_id, index;
+	u64 arrived, runnable;
+	void *accounts;
+
+	if (result != -EAGAIN && !socket->sk_bpf_storage) /* nobody waited for it */
+		return 0;
+	process_id = bpf_get_current_pid_tgid() >> 32;
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	if (!process)
+		return 0;
+	if (result == -EAGAIN) {
+		if (!current_goroutine(&goroutine, process))
+			return 0;
+		awaited = bpf_sk_storage_get(&awaited_sockets, socket, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!awaited)
+			return 0;
+		awaited->arrived = 0;
+		awaited->runnable = goroutine.runnable;
+		awaited->account = (u32)goroutine.word;
+		return 0;
+	}
+	awaited = bpf_sk_storage_get(&awaited_sockets, socket, 0, 0);
+	if (!awaited || !awaited->account)
+		return 0;
+	index = awaited->account;
+	arrived = awaited->arrived;
+	runnable = awaited->runnable;
+	awaited->account = 0;
+	if (!arrived || !current_goroutine(&goroutine, process) || (u32)goroutine.word != index)
+		return 0;
+	/* From the data's coming until it ran again, less the time that it waited for its turn in Go. */
+	arrived += goroutine.runnable - runnable;
+	if (goroutine.stamp <= arrived)
+		return 0;
+	accounts = bpf_map_lookup_elem(&accounts_of, &process->accounts);
+	if (!accounts)
+		return 0;
+	account = bpf_map_lookup_elem(accounts, &index);
+	if (account)
+		account->network_unread += goroutine.stamp - arrived;
 	return 0;
 }

@@ -23,7 +23,10 @@ enum tandem_class {
 	TANDEM_CLASS_SLEEP = 5,
 	TANDEM_CLASS_OTHER = 6,
 	TANDEM_CLASS_MAJOR_FAULT = 7,
-	TANDEM_CLASS_COUNT = 8, /* a power of two: the programs mask with it */
+	/* Two of the account's counters are no times. */
+	TANDEM_CLASS_BLOCK_IO = 10,
+	TANDEM_CLASS_THROTTLED = 11,
+	TANDEM_CLASS_COUNT = 16, /* a power of two: the programs mask with it */
 };
 
 /* A watched process: how its goroutines are found. From the header page of its shared memory. */
@@ -34,14 +37,33 @@ struct tandem_watched {
 	unsigned int m_curg_offset;
 	unsigned int account_offset;
 	unsigned int accounts; /* its index in accounts_of */
+	unsigned long long parts; /* how many parts of the anatomy it tells apart */
 };
 
 /* A thread that left the CPU while it ran a goroutine with an account. */
 struct tandem_away {
 	unsigned long long since; /* CLOCK_MONOTONIC, ns */
 	unsigned long long run_delay; /* its sched_info.run_delay at that moment, ns */
+	unsigned long long throttled; /* what throttled_time said at that moment, ns */
+	unsigned long long queue; /* address of the run queue that it said it of */
 	unsigned int account; /* account index; 0: not away, or nobody's time */
 	enum tandem_class class;
+};
+
+/* What is known of the account of the goroutine that waits for a socket; `stamp` and what follows lie behind its word.
+ */
+struct tandem_goroutine {
+	unsigned long long word; /* account index in the low half, on in the high half */
+	unsigned long long stamp; /* when it last began to run, CLOCK_MONOTONIC ns */
+	unsigned long long runnable; /* for how long it has been runnable in Go, ns */
+};
+
+/* A socket that a watched process wanted to read and found empty. */
+struct tandem_awaited {
+	unsigned long long arrived; /* CLOCK_MONOTONIC, ns; 0: nothing yet */
+	unsigned long long runnable; /* of the goroutine, when it found nothing */
+	unsigned int account; /* its account index; 0: nobody waits */
+	unsigned int reserved;
 };
 
 /* What the probe did on one CPU, for watched processes only. */
@@ -63,5 +85,7 @@ TANDEM_CLASS_IS(TANDEM_CLASS_LOCK, blocked_lock);
 TANDEM_CLASS_IS(TANDEM_CLASS_SLEEP, blocked_sleep);
 TANDEM_CLASS_IS(TANDEM_CLASS_OTHER, blocked_other);
 TANDEM_CLASS_IS(TANDEM_CLASS_MAJOR_FAULT, major_fault);
+TANDEM_CLASS_IS(TANDEM_CLASS_BLOCK_IO, block_io);
+TANDEM_CLASS_IS(TANDEM_CLASS_THROTTLED, throttled);
 
 #endif

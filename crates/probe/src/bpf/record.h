@@ -103,6 +103,8 @@
 #define TANDEM_INSTRUMENT_TYPE_FLOAT 0x2ULL
 #define TANDEM_INSTRUMENT_TYPE_BOOL 0x3ULL
 #define TANDEM_INSTRUMENT_TYPE_LIST 0x4ULL
+#define TANDEM_PART_COUNT 0x16ULL
+#define TANDEM_FIRST_PART_COUNT 0x12ULL
 
 enum tandem_part {
 	TANDEM_PART_ON_CPU = 0,
@@ -123,6 +125,10 @@ enum tandem_part {
 	TANDEM_PART_BLOCKED_SLEEP = 15,
 	TANDEM_PART_BLOCKED_OTHER = 16,
 	TANDEM_PART_MAJOR_FAULT = 17,
+	TANDEM_PART_BLOCK_IO = 18,
+	TANDEM_PART_THROTTLED = 19,
+	TANDEM_PART_CGO = 20,
+	TANDEM_PART_NETWORK_UNREAD = 21,
 };
 
 /* first page: facts that never change while the program runs; the program writes it, `magic` last */
@@ -165,7 +171,8 @@ struct tandem_header {
 	unsigned char tandem_version[32]; /* version of tandem that wove the program, zero padded */
 	unsigned long long instruments_offset; /* offset of the instruments, then of their buckets; 0: none */
 	unsigned int bucket_count; /* capacity of the table of buckets */
-	unsigned char reserved_2[3828];
+	unsigned int part_count; /* parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT */
+	unsigned char reserved_2[3824];
 };
 _Static_assert(sizeof(struct tandem_header) == 4096, "header");
 _Static_assert(__builtin_offsetof(struct tandem_header, magic) == 0, "header.magic");
@@ -205,6 +212,7 @@ _Static_assert(__builtin_offsetof(struct tandem_header, go_version) == 192, "hea
 _Static_assert(__builtin_offsetof(struct tandem_header, tandem_version) == 224, "header.tandem_version");
 _Static_assert(__builtin_offsetof(struct tandem_header, instruments_offset) == 256, "header.instruments_offset");
 _Static_assert(__builtin_offsetof(struct tandem_header, bucket_count) == 264, "header.bucket_count");
+_Static_assert(__builtin_offsetof(struct tandem_header, part_count) == 268, "header.part_count");
 
 /* second page: the first half the agent writes and the program reads, the second half the other way round */
 struct tandem_control {
@@ -373,7 +381,10 @@ struct tandem_account {
 	unsigned long long major_fault; /* blocked outside system calls: page faults that wait for a device */
 	unsigned long long switches_voluntary; /* times it gave up the CPU by itself */
 	unsigned long long switches_involuntary; /* times it was preempted by the kernel */
-	unsigned char reserved_1[48];
+	unsigned long long block_io; /* blocked for a block device in a system call; only of programs that tell it apart */
+	unsigned long long throttled; /* runnable, its control group having used up its CPU time; only of programs that tell it apart */
+	unsigned long long network_unread; /* of Go's wait for the network, while the data were there already; with `--detail` only */
+	unsigned char reserved_1[24];
 };
 _Static_assert(sizeof(struct tandem_account) == 128, "account");
 _Static_assert(__builtin_offsetof(struct tandem_account, run_queue) == 0, "account.run_queue");
@@ -386,6 +397,9 @@ _Static_assert(__builtin_offsetof(struct tandem_account, blocked_other) == 48, "
 _Static_assert(__builtin_offsetof(struct tandem_account, major_fault) == 56, "account.major_fault");
 _Static_assert(__builtin_offsetof(struct tandem_account, switches_voluntary) == 64, "account.switches_voluntary");
 _Static_assert(__builtin_offsetof(struct tandem_account, switches_involuntary) == 72, "account.switches_involuntary");
+_Static_assert(__builtin_offsetof(struct tandem_account, block_io) == 80, "account.block_io");
+_Static_assert(__builtin_offsetof(struct tandem_account, throttled) == 88, "account.throttled");
+_Static_assert(__builtin_offsetof(struct tandem_account, network_unread) == 96, "account.network_unread");
 
 /* head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes */
 struct tandem_function_text {

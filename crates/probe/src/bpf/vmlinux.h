@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
@@ -47,12 +48,18 @@ typedef struct {
 
 struct mm_struct;
 
+struct sock {
+	void *sk_bpf_storage;
+};
+
 struct rq {
 	u64 clock;
 };
 
 struct cfs_rq {
 	struct rq *rq;
+	u64 throttled_clock_self;
+	u64 throttled_clock_self_time;
 };
 
 struct sched_entity {
@@ -78,6 +85,7 @@ struct pt_regs {
 
 struct task_struct {
 	unsigned int __state;
+	unsigned in_iowait : 1;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
@@ -85,6 +93,7 @@ struct task_struct {
 	int tgid;
 	struct signal_struct *signal;
 	struct thread_struct thread;
+	bool throttled;
 };
 
 #pragma clang attribute pop

@@ -3,9 +3,10 @@
 //! Guarantees: a plain Go program, woven by `tandem go build` and run under `tandem run`, has spans whose parts agree with
 //! what the program itself stamped (5 % or 0.3 ms, whichever is larger), and whose parts together with the CPU clock of a
 //! locked thread make up the wall time (95 to 105 %, spans over 1 ms). Alone, with other processes and with its own
-//! goroutines hogging the CPUs, under garbage-collection pressure, and with 200 spans at once. `known-waits/` is the
-//! program. Needs Go, and the privileges of the kernel half.
+//! goroutines hogging the CPUs, under garbage-collection pressure, with 200 spans at once, and in a control group that may
+//! use a part of a CPU only. `known-waits/` is the program. Needs Go, and the privileges of the kernel half.
 
+mod group;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,37 +17,45 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use group::Group;
+use probe::features::{FeatureId, State};
 use report::{Observation, SpanAnatomy, Table};
 use support::skip;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 
 /// Compares in one mode.
-fn check(mode: &str) {
+fn check(mode: &str, group: Option<&Group>) {
     let program = built();
-    let mut table = run(program, mode);
+    let mut table = run(program, mode, group);
     println!("{table}");
     if !table.is_good() {
         println!("{mode}: once more, in case something else had the machine");
-        table = run(program, mode);
+        table = run(program, mode, group);
         println!("{table}");
     }
     assert!(table.is_good(), "{mode}: the anatomy does not agree with the program's own stamps\n{table}");
 }
 
 /// Runs the program in one mode under `tandem run` and compares.
-fn run(program: &Path, mode: &str) -> Table {
+fn run(program: &Path, mode: &str, group: Option<&Group>) -> Table {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let report = folder.path().join("report");
     let output = Command::new(TANDEM)
         .args(["run", "--json", "--no-ui", "--store"])
         .arg(folder.path().join("store"))
+        .args(Some("--detail").filter(|_| mode == "unread"))
         .arg("--")
+        .args(group.map_or(Vec::new(), Group::entered_by))
         .args([program, Path::new(mode), folder.path(), &report])
+        .envs(group.map(|group| ("KNOWN_WAITS_GROUP", group.folder())))
         .output()
         .expect("tandem starts");
     assert!(output.status.success(), "tandem run: {}", String::from_utf8_lossy(&output.stderr));
     let spans = report::spans(&String::from_utf8_lossy(&output.stdout));
+    if let Ok(left_out) = fs::read_to_string(folder.path().join("left-out")) {
+        left_out.lines().for_each(|line| skip(&format!("anatomy {mode}"), line));
+    }
     let observations = report::observations(&fs::read_to_string(&report).expect("the program wrote its report"));
     compare(&observations, &spans, mode == "garbage")
 }
@@ -92,6 +101,14 @@ fn anatomy_agrees_with_the_programs_own_stamps() {
         return skip(test, "there is no go command in PATH");
     }
     for mode in ["alone", "processes", "goroutines", "garbage", "requests"] {
-        check(mode);
+        check(mode, None);
+    }
+    match probe::features::state_of(FeatureId::SocketTimes) {
+        State::Available(_) => check("unread", None),
+        State::Missing { why, .. } => skip("anatomy unread", &why),
+    }
+    match Group::limited() {
+        Ok(group) => check("throttled", Some(&group)),
+        Err(why) => skip("anatomy throttled", &why),
     }
 }

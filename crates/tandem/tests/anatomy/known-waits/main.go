@@ -4,7 +4,9 @@
 //	known-waits MODE FOLDER REPORT
 //
 // MODE is how busy the machine is meanwhile: alone, processes (others hog the CPUs), goroutines (our own hog them),
-// garbage (the collector is kept busy) or requests (200 spans at once). FOLDER is for the files that are locked and
+// garbage (the collector is kept busy), requests (200 spans at once), unread (nobody looks whether
+// there is something to read) or throttled (in a control group, whose folder is
+// $KNOWN_WAITS_GROUP, that may use half of a CPU). FOLDER is for the files that are locked and
 // synced. REPORT gets one JSON object a span. The program is plain Go: its only trace of Tandem is one comment.
 package main
 
@@ -31,16 +33,22 @@ func main() {
 		}
 	}
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests FOLDER REPORT")
+		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|throttled FOLDER REPORT")
 		os.Exit(2)
 	}
 	mode, folder := os.Args[1], os.Args[2]
 	stop := disturb(mode)
 	var observations []*observation
-	if mode == "requests" {
+	switch mode {
+	case "requests":
 		observations = manyRequests()
-	} else {
-		observations = oneByOne(mode, folder)
+	case "unread":
+		runtime.GOMAXPROCS(1)
+		observations = oneByOne(mode, newUnread())
+	case "throttled":
+		observations = oneByOne(mode, newThrottled(os.Getenv("KNOWN_WAITS_GROUP")))
+	default:
+		observations = oneByOne(mode, newWaits(folder))
 	}
 	stop()
 	report, err := os.Create(os.Args[3])
@@ -104,7 +112,7 @@ func measure(o *observation, work func(*observation)) {
 	o.CPUNanos = threadCPU() - cpu
 }
 
-func oneByOne(mode, folder string) (all []*observation) {
+func oneByOne(mode string, waits []*wait) (all []*observation) {
 	for _, locked := range []bool{false, true} {
 		done := make(chan bool)
 		go func() {
@@ -112,7 +120,7 @@ func oneByOne(mode, folder string) (all []*observation) {
 			if locked {
 				runtime.LockOSThread()
 			}
-			for _, w := range newWaits(folder) {
+			for _, w := range waits {
 				if locked && w.unlockedOnly || !locked && w.lockedOnly {
 					continue
 				}
@@ -164,7 +172,7 @@ func manyRequests() []*observation {
 // disturb makes the machine as busy as the mode says, until the returned function is called.
 func disturb(mode string) (stop func()) {
 	switch mode {
-	case "alone", "requests":
+	case "alone", "requests", "unread", "throttled":
 		return func() {}
 	case "processes":
 		var hogs []*exec.Cmd

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"iter"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -104,6 +107,29 @@ func flock(file *os.File, how int) {
 	}
 }
 
+// readsFromDevice opens the file once more, past the page cache, and returns a buffer as such reads want it.
+func readsFromDevice(file *os.File) (direct *os.File, aligned []byte, err error) {
+	direct, err = os.OpenFile(file.Name(), os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	aligned, err = syscall.Mmap(-1, 0, 4<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	check(err)
+	if _, err := direct.ReadAt(aligned, 0); err != nil {
+		return nil, nil, err
+	}
+	return direct, aligned, nil
+}
+
+// leaveOut notes, for the test that runs us, what cannot be tried here.
+func leaveOut(folder, name, why string) {
+	list, err := os.OpenFile(filepath.Join(folder, "left-out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	check(err)
+	_, err = list.WriteString(name + ": " + why + "\n")
+	check(err)
+	check(list.Close())
+}
+
 func newWaits(folder string) []*wait {
 	var ended atomic.Int64
 	near, far := connected()
@@ -116,6 +142,10 @@ func newWaits(folder string) []*wait {
 	_, err = data.WriteAt(content, 0) // once before, so that a hypervisor has given the memory for it
 	check(err)
 	check(data.Sync())
+	direct, aligned, err := readsFromDevice(data)
+	if err != nil {
+		leaveOut(folder, "device", "the file system of "+folder+" has no direct reads: "+err.Error())
+	}
 
 	computing := &wait{name: "computing", lockedOnly: true, prepare: func() func(*observation) {
 		return func(*observation) { burn(pause) }
@@ -209,12 +239,30 @@ func newWaits(folder string) []*wait {
 			_, err := data.WriteAt(content, 0)
 			check(err)
 			check(data.Sync())
-			// Only what the thread did not compute meanwhile is waiting.
-			o.add("blocked_file", start+threadCPU()-cpu, 0)
+			// Only what the thread did not compute meanwhile is waiting: for the device, or for whoever writes the journal.
+			computed := threadCPU() - cpu
+			o.add("blocked_file", start+computed, 0)
+			o.add("block_io", start+computed, 0)
+		}
+	}}
+	device := &wait{name: "device", lockedOnly: true, prepare: func() func(*observation) {
+		return func(o *observation) {
+			start, cpu := now(), threadCPU()
+			for now()-start < int64(pause) {
+				_, err := direct.ReadAt(aligned, 0)
+				check(err)
+			}
+			// All that it did not compute is waiting for the device.
+			computed := threadCPU() - cpu
+			o.add("block_io", start+computed, now())
 		}
 	}}
 	single := []*wait{
 		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
+	}
+	single = append(single, newForeign(folder)...)
+	if direct != nil {
+		single = append(single, device)
 	}
 	everything := &wait{name: "everything", lockedOnly: true, prepare: func() func(*observation) {
 		var steps []func(*observation)
@@ -228,6 +276,68 @@ func newWaits(folder string) []*wait {
 		}
 	}}
 	return append(single, everything)
+}
+
+// newUnread waits for data, which come while the only processor computes.
+func newUnread() []*wait {
+	return []*wait{{name: "data", prepare: func() func(*observation) {
+		near, far := connected()
+		var sent atomic.Int64
+		return func(o *observation) {
+			go func() {
+				burn(pause / 2)
+				sent.Store(now())
+				far.Write([]byte{1})
+				burn(pause)
+			}()
+			start := now()
+			_, err := near.Read(make([]byte, 1))
+			check(err)
+			waited, end := sent.Load()-start, now()
+			o.Parts["go_network"] = &bounds{LeastNanos: waited, MostNanos: waited}
+			// From then on nobody looked, or it was not its turn.
+			o.Parts["network_unread"] = &bounds{LeastNanos: end - sent.Load(), MostNanos: end - sent.Load()}
+			near.Close()
+			far.Close()
+		}
+	}}}
+}
+
+// newThrottled computes more than its control group may.
+func newThrottled(group string) []*wait {
+	return []*wait{{name: "limit", lockedOnly: true, prepare: func() func(*observation) {
+		return func(o *observation) {
+			start, cpu, throttled := now(), threadCPU(), throttledNanos(group)
+			burn(3 * pause)
+			// The kernel's own account, of all threads; nobody else computes.
+			spent := min(throttledNanos(group)-throttled, now()-start-(threadCPU()-cpu))
+			o.Parts["throttled"] = &bounds{LeastNanos: spent, MostNanos: spent}
+		}
+	}}}
+}
+
+// throttledNanos reads for how long a control group has been throttled.
+func throttledNanos(group string) int64 {
+	text, err := os.ReadFile(filepath.Join(group, "cpu.stat.local")) // without what its ancestors or children were
+	if err != nil {
+		text, err = os.ReadFile(filepath.Join(group, "cpu.stat"))
+	}
+	check(err)
+	words := strings.Fields(string(text))
+	for i := 0; i+1 < len(words); i += 2 {
+		switch words[i] {
+		case "throttled_time": // control groups of version 1
+			nanos, err := strconv.ParseInt(words[i+1], 10, 64)
+			check(err)
+			return nanos
+		case "throttled_usec":
+			micros, err := strconv.ParseInt(words[i+1], 10, 64)
+			check(err)
+			return 1000 * micros
+		}
+	}
+	check(fmt.Errorf("%s does not say for how long it was throttled", group))
+	return 0
 }
 
 // newRequest prepares one of many requests: it computes a little, asks a peer over a connection, waits for a channel,
