@@ -1,13 +1,19 @@
 package rt
 
-// The program itself as a span, when whoever started it has put a trace into its environment: TRACEPARENT, TRACESTATE and
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// The program itself as a span, when whoever started it has put a trace into its environment, or asks for it
+// (TANDEM_ENABLE=process): TRACEPARENT, TRACESTATE and
 // BAGGAGE, or what else OTEL_PROPAGATORS says, as OpenTelemetry's "environment variables as context propagation carriers" has it. The attributes are those of the semantic
 // conventions for command-line programs. The span begins with the program, is current in main and in what that starts, and
 // ends when main returns or os.Exit is called; a program that is killed leaves it unfinished.
 
 var (
 	processSpan        *Span
-	keyProcessExitCode Key
+	keyProcessExitCode = NewKey("process.exit.code")
 	// An initialiser, so that goroutines that packages start when they are initialised belong to the span.
 	_ = startProcess()
 )
@@ -37,11 +43,10 @@ func startProcess() bool {
 		}
 	}
 	var known parent
-	if _, found := in.parent(&known); !found {
+	if _, found := in.parent(&known); !found && !asked(settings.enabledOps, "process") && !asked(settings.moreOps, "process") {
 		return false
 	}
 	op := NewOp("process", "tandem/process", KindInternal, "{process.executable.name}")
-	keyProcessExitCode = NewKey("process.exit.code")
 	span := StartIncoming(op, &in)
 	if span == nil {
 		return false
@@ -57,7 +62,7 @@ func startProcess() bool {
 
 // atExit is what happens when the program ends by itself.
 var atExit struct {
-	watched bool
+	watched uint32
 	last    func()
 }
 
@@ -69,28 +74,48 @@ func OnExit(f func()) {
 }
 
 func watchExit() {
-	if !atExit.watched {
-		atExit.watched = true
+	if atomic.CompareAndSwapUint32(&atExit.watched, 0, 1) {
 		onExit(endProgram)
 	}
 }
 
+// lastSpan is what EndWithProgram was given and has not ended.
+var lastSpan unsafe.Pointer
+
+// EndWithProgram has a span end with the program if it has not ended before, with the program's exit code: for what may be what
+// ends it. Only the last one given does. EndedBefore must be called before the span is ended otherwise.
+func EndWithProgram(s *Span) {
+	if s == nil {
+		return
+	}
+	atomic.StorePointer(&lastSpan, unsafe.Pointer(s.Capture()))
+	watchExit()
+}
+
+// EndedBefore says that a span that was given to EndWithProgram is about to end.
+func EndedBefore(s *Span) {
+	atomic.CompareAndSwapPointer(&lastSpan, unsafe.Pointer(s), nil)
+}
+
 // endProgram is run by the goroutine that ends the program.
 func endProgram() {
+	if last := (*Span)(atomic.SwapPointer(&lastSpan, nil)); last != nil {
+		endWith(last)
+	}
 	if processSpan != nil {
-		endProcess()
+		endWith(processSpan)
 	}
 	if atExit.last != nil {
 		atExit.last()
 	}
 }
 
-// endProcess ends the program's span.
-func endProcess() {
+// endWith ends a span with the program.
+func endWith(span *Span) {
 	code := int64(here().exit)
-	processSpan.Int(keyProcessExitCode, code)
+	span.Int(keyProcessExitCode, code)
 	if code != 0 {
-		processSpan.SetError(string(appendNumber(nil, int(code))), "")
+		span.SetError(string(appendNumber(nil, int(code))), "")
 	}
-	processSpan.End()
+	span.End()
 }

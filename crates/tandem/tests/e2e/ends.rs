@@ -180,6 +180,26 @@ fn a_trace_in_the_environment_goes_on() {
     }
 }
 
+/// Scenario: nobody gave the program a trace, but somebody asks for its span. Guarantee: it is the root of all others.
+#[test]
+fn a_program_is_a_root_where_asked_for() {
+    if golang::missing("ends a_program_is_a_root_where_asked_for") {
+        return;
+    }
+    for (how, code) in [("return", 0), ("exit", 7)] {
+        let rig = Rig::new();
+        let mut command = under_tandem(&rig);
+        let finished = run(command.env("TANDEM_ENABLE", "process").arg(steps::program("ends")).arg(how), LIMIT);
+        assert_eq!(finished.code, code, "{finished}");
+        let spans = rig.spans();
+        let roots: Vec<&Span> = spans.iter().filter(|span| span.parent_span_id.is_none()).collect();
+        let [root] = roots[..] else { panic!("{how}: {roots:?}") };
+        assert_eq!((root.name.as_str(), root.unfinished), ("ends", false));
+        assert_eq!(root.attributes.get("process.exit.code"), Some(&Value::Int(code.into())));
+        assert!(spans.len() > 1, "{how}: {:?}", names(&spans));
+    }
+}
+
 /// Scenario: worlds in which the memory cannot be made: memfd_create is refused, addresses are few. Guarantees: the program
 /// does what it does; the agent says why there is nothing.
 #[test]

@@ -1,0 +1,76 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	tandem_rt "tandem/rt"
+)
+
+// This file makes the spans of operations, which are current until the answer is there. What an operation is given and what it
+// answers is not looked at.
+
+var (
+	tandemOperation = tandem_rt.NewOp("aws-sdk-go-v2.operation", "tandem/github.com/aws/aws-sdk-go-v2", tandem_rt.KindClient, "{rpc.method}")
+	tandemRegion    = tandem_rt.NewKey("cloud.region")
+	tandemRequestID = tandem_rt.NewKey("aws.request_id")
+)
+
+// tandemStart begins the span.
+func tandemStart(ctx context.Context, about *RegisterServiceMetadata) *tandem_rt.Span {
+	if !tandemOperation.On() {
+		return nil
+	}
+	span := tandem_rt.Start(tandemOperation, tandem_rt.FromContext(ctx))
+	if span == nil {
+		return nil
+	}
+	span.Str(tandem_rt.KeyRPCSystemName, "aws-api")
+	span.Join(tandem_rt.KeyRPCMethod, about.ServiceID, "/", about.OperationName)
+	if about.Region != "" {
+		span.Str(tandemRegion, about.Region)
+	}
+	return span
+}
+
+// tandemEnd ends it. An error's message may quote what was given, so only its code is shown.
+func tandemEnd(span *tandem_rt.Span, metadata *middleware.Metadata, result *error) {
+	if span == nil {
+		return
+	}
+	if id, known := GetRequestIDMetadata(*metadata); known && span.Recording() {
+		span.Str(tandemRequestID, id)
+	}
+	if err := *result; err != nil {
+		tandemFail(span, err)
+	}
+	span.End()
+}
+
+func tandemFail(span *tandem_rt.Span, err error) {
+	var answered smithy.APIError
+	var cancelled *smithy.CanceledError
+	switch {
+	case errors.As(err, &answered) && answered.ErrorCode() != "":
+		code := answered.ErrorCode()
+		span.Str(tandem_rt.KeyRPCResponseStatusCode, code)
+		span.SetError(code, "")
+	case errors.Is(err, context.DeadlineExceeded):
+		span.SetError("context.DeadlineExceeded", "")
+	case errors.As(err, &cancelled), errors.Is(err, context.Canceled):
+		span.SetError("context.Canceled", "")
+	default:
+		span.SetError(tandemKind(err), "")
+	}
+}
+
+// tandemKind names an error that came from this side, by the innermost that it wraps.
+func tandemKind(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return reflect.TypeOf(err).String()
+}
