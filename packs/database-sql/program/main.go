@@ -119,14 +119,9 @@ func exercise(driver, dsn, placeholder, broken string) error {
 	did("Tx.Prepare", err)
 	did("Tx.Rollback", tx.Rollback())
 
-	short, stop := context.WithCancel(ctx)
-	tx, err = db.BeginTx(short, nil)
-	did("DB.BeginTx", err)
-	stop()
-	for tx != nil && !errors.Is(tx.Commit(), sql.ErrTxDone) {
-		time.Sleep(time.Millisecond) // the pool rolls back by itself: one span that this program did not ask for
+	if driver != "postgres" { // lib/pq closes the connection at the same moment: which comes first is chance
+		cancelled(ctx, db)
 	}
-	fmt.Println("cancelled: one ROLLBACK")
 
 	connection, err := db.Conn(ctx)
 	did("DB.Conn, no span", err)
@@ -158,6 +153,18 @@ func exercise(driver, dsn, placeholder, broken string) error {
 	_, err = db.ExecContext(done, "SELECT 3")
 	did("DB.ExecContext cancelled", err)
 	return nil
+}
+
+// cancelled ends a transaction's context: the pool rolls back by itself, one span that this program did not ask for.
+func cancelled(ctx context.Context, db *sql.DB) {
+	short, stop := context.WithCancel(ctx)
+	tx, err := db.BeginTx(short, nil)
+	did("DB.BeginTx", err)
+	stop()
+	for tx != nil && !errors.Is(tx.Commit(), sql.ErrTxDone) {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println("cancelled: one ROLLBACK")
 }
 
 // pool asks for a connection while the only one is taken: the operation waits for it, inside its span. One that waits in
