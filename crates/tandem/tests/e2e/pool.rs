@@ -5,8 +5,9 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::golang::{self, woven};
+use crate::golang;
 use crate::rig::{LIMIT, Rig, Running, eventually, run};
+use crate::steps::program;
 
 /// Scenario: one connection may be open and is in use, one request waits for it, the time of two has ended, and one was taken
 /// back; then the wait ends, then the limit, then the database. Guarantees: each of these numbers is right at each time, and a
@@ -17,8 +18,7 @@ fn a_pool_says_what_it_is_short_of() {
         return;
     }
     let rig = Rig::new();
-    let program = woven("tests/programs", &["./pool"]).join("pool");
-    let mut running = Running::start(rig.observe("run").arg("--").arg(program));
+    let mut running = Running::start(rig.observe("run").arg("--").arg(program("pool")));
     let mut input = running.stdin();
     let mut say = |word: &str| writeln!(input, "{word}").expect("the program's input");
     running.stdout_line(|line| (line == "waiting").then_some(()));
