@@ -33,12 +33,12 @@ if [ "$purpose" != build ]; then
     want qemu-aarch64 qemu-user
     want '/usr/lib/postgresql/*/bin/postgres' postgresql
     want redis-server redis-server
+    want mariadbd mariadb-server
 fi
 if [ "$purpose" = packs ]; then
-    want mariadbd mariadb-server
     want memcached memcached
     want '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
-    want java default-jre-headless
+    want javac default-jdk-headless
     want mvn maven
 fi
 [ "$purpose" != bench ] || want wrk wrk
