@@ -4,19 +4,18 @@ import (
 	"errors"
 	"reflect"
 	"strconv"
+
+	"tandem/failure"
 )
 
 // This file names errors. It runs only when an operation failed, so it may allocate and reflect.
 
-// Errors names the errors that a pack knows by their value, such as context.Canceled. The first that errors.Is finds is it.
-type Errors []struct {
-	Err  error
-	Name string
-}
+// Errors names the errors that a pack knows by their value.
+type Errors = failure.Names
 
-// failure describes err: what the database calls it (empty when it did not come from there), what kind of error it is, and
+// describe says of err: what the database calls it (empty when it did not come from there), what kind of error it is, and
 // its text.
-func failure(err error, names Errors) (code, kind, message string) {
+func describe(err error, names Errors) (code, kind, message string) {
 	defer func() {
 		if recover() != nil && kind == "" {
 			// A driver's error that cannot be looked at, a nil pointer for instance.
@@ -26,7 +25,7 @@ func failure(err error, names Errors) (code, kind, message string) {
 	if code = codeOf(err); code != "" {
 		kind = code
 	} else {
-		kind = names.kindOf(err)
+		kind = names.Kind(err)
 	}
 	return code, kind, Redact(err.Error())
 }
@@ -93,22 +92,4 @@ func numberIn(value reflect.Value) string {
 		return value.String()
 	}
 	return ""
-}
-
-// kindOf names an error of which only its Go value is known.
-func (names Errors) kindOf(err error) string {
-	for i := range names {
-		if errors.Is(err, names[i].Err) {
-			return names[i].Name
-		}
-	}
-	// The innermost error is the reason; the ones around it say where.
-	for depth := 0; depth < 16; depth++ {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			break
-		}
-		err = inner
-	}
-	return reflect.TypeOf(err).String()
 }

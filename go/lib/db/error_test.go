@@ -26,7 +26,7 @@ func TestFailure(t *testing.T) {
 		{errors.Join(errors.New("a"), io.EOF), "", "io.EOF"},
 		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", io.ErrUnexpectedEOF)), "", "*errors.errorString"},
 	} {
-		code, kind, _ := failure(test.err, names)
+		code, kind, _ := describe(test.err, names)
 		if code != test.code || kind != test.kind {
 			t.Errorf("got %q %q, want %q %q", code, kind, test.code, test.kind)
 		}

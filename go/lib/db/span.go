@@ -158,7 +158,7 @@ func Fail(span *rt.Span, err error, names Errors) {
 	if span == nil {
 		return
 	}
-	code, kind, message := failure(err, names)
+	code, kind, message := describe(err, names)
 	if code != "" {
 		span.Str(rt.KeyDBResponseStatusCode, code)
 	}

@@ -8,10 +8,9 @@
 package messaging
 
 import (
-	"errors"
-	"reflect"
 	"unsafe"
 
+	"tandem/failure"
 	"tandem/rt"
 )
 
@@ -85,11 +84,8 @@ func StartProcess(op *rt.Op, in *rt.Incoming) *rt.Span {
 	return span
 }
 
-// Errors names the errors that a pack knows by their value. The first that errors.Is finds is it.
-type Errors []struct {
-	Err  error
-	Name string
-}
+// Errors names the errors that a pack knows by their value.
+type Errors = failure.Names
 
 // End ends a span whose operation ended with err.
 func End(span *rt.Span, err error, names Errors) {
@@ -110,24 +106,7 @@ func fail(span *rt.Span, err error, names Errors) {
 		span.SetError(kind, text)
 	}()
 	text = err.Error()
-	kind = names.kind(err)
-}
-
-// kind names an error: by the innermost one where it is not known, for that is the reason.
-func (names Errors) kind(err error) string {
-	for i := range names {
-		if errors.Is(err, names[i].Err) {
-			return names[i].Name
-		}
-	}
-	for depth := 0; depth < 16; depth++ {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			break
-		}
-		err = inner
-	}
-	return reflect.TypeOf(err).String()
+	kind = names.Kind(err)
 }
 
 // Carrier is a span's context in the form of headers whose values are bytes, for messages that outlive their span. It is

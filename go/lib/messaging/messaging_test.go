@@ -84,7 +84,7 @@ func TestErrors(t *testing.T) {
 		fmt.Errorf("read: %w", io.EOF):           "io.EOF",
 		fmt.Errorf("send: %w", errors.New("no")): "*errors.errorString",
 	} {
-		if got := names.kind(err); got != want {
+		if got := names.Kind(err); got != want {
 			t.Errorf("%v: %s", err, got)
 		}
 	}

@@ -1,9 +1,9 @@
 package redis
 
 import (
-	"errors"
 	"internal/reflectlite"
 
+	"tandem/failure"
 	"tandem/rt"
 )
 
@@ -79,13 +79,7 @@ func prefix(text string) string {
 // Kind names an error of which only its Go value is known, by the innermost one: that is the reason, those around it say
 // where.
 func Kind(err error) string {
-	for depth := 0; depth < 16; depth++ {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			break
-		}
-		err = inner
-	}
+	err = failure.Innermost(err)
 	kind := reflectlite.TypeOf(err).String()
 	switch text := err.Error(); {
 	case kind == "context.deadlineExceededError":

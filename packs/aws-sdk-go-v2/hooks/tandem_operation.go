@@ -3,10 +3,10 @@ package middleware
 import (
 	"context"
 	"errors"
-	"reflect"
 
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
+	tandem_failure "tandem/failure"
 	tandem_rt "tandem/rt"
 )
 
@@ -50,6 +50,11 @@ func tandemEnd(span *tandem_rt.Span, metadata *middleware.Metadata, result *erro
 	span.End()
 }
 
+var tandemErrors = tandem_failure.Names{
+	{context.DeadlineExceeded, "context.DeadlineExceeded"},
+	{context.Canceled, "context.Canceled"},
+}
+
 func tandemFail(span *tandem_rt.Span, err error) {
 	var answered smithy.APIError
 	var cancelled *smithy.CanceledError
@@ -58,19 +63,9 @@ func tandemFail(span *tandem_rt.Span, err error) {
 		code := answered.ErrorCode()
 		span.Str(tandem_rt.KeyRPCResponseStatusCode, code)
 		span.SetError(code, "")
-	case errors.Is(err, context.DeadlineExceeded):
-		span.SetError("context.DeadlineExceeded", "")
-	case errors.As(err, &cancelled), errors.Is(err, context.Canceled):
+	case errors.As(err, &cancelled):
 		span.SetError("context.Canceled", "")
 	default:
-		span.SetError(tandemKind(err), "")
+		span.SetError(tandemErrors.Kind(err), "")
 	}
-}
-
-// tandemKind names an error that came from this side, by the innermost that it wraps.
-func tandemKind(err error) string {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
-	}
-	return reflect.TypeOf(err).String()
 }
