@@ -12,7 +12,7 @@ use model::{LogRecord, Span};
 use crate::golang;
 use crate::program::{Observed, observe, woven_program};
 use crate::promises::assert_kept;
-use crate::rig::{LIMIT, Rig, Running, eventually, repository, run};
+use crate::rig::{LIMIT, Rig, Running, eventually, repository, run, tandem};
 use crate::spans::kind;
 use crate::tree::tree;
 
@@ -32,7 +32,11 @@ fn check_logs(pack: &str) -> Vec<LogRecord> {
     }
     let ids = ("TANDEM_LOG_IDS", "true");
     let otlp = ("OTEL_LOGS_EXPORTER", "otlp");
-    let Observed { spans, logs, finished } = exercise(pack, &[ids, otlp]);
+    let Observed { spans, logs, finished } = exercise(pack, &[ids, otlp, ("TANDEM_DEBUG", "1")]);
+    if spans.is_empty() {
+        let inspected = run(tandem().arg("inspect").arg(woven_program(pack)), LIMIT);
+        panic!("no spans\n{finished}\n{inspected}");
+    }
     let mut written: String = finished.stdout.lines().map(|line| without_time(line) + "\n").collect();
     let mut recorded: String = logs.iter().map(log_line).collect();
     let mut by_start: Vec<&Span> = spans.iter().collect();

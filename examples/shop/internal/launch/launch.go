@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,19 +44,23 @@ type Shop struct {
 // Start starts all services and waits until they are healthy. When one does not
 // get there, those that were started are stopped again.
 func Start(ctx context.Context, options Options) (*Shop, error) {
-	addrs, err := resolve(options.Addrs)
+	sockets, err := listen(options.Addrs)
+	defer closeAll(sockets)
 	if err != nil {
 		return nil, err
 	}
-	shop := &Shop{Addrs: addrs, exited: make(chan *process, len(Services))}
-	if err := shop.start(ctx, options); err != nil {
+	shop := &Shop{Addrs: map[string]string{}, exited: make(chan *process, len(Services))}
+	for service, socket := range sockets {
+		shop.Addrs[service] = socket.addr
+	}
+	if err := shop.start(ctx, options, sockets); err != nil {
 		shop.Stop()
 		return nil, err
 	}
 	return shop, nil
 }
 
-func (s *Shop) start(ctx context.Context, options Options) error {
+func (s *Shop) start(ctx context.Context, options Options, sockets map[string]socket) error {
 	env := append(os.Environ(), "SHOP_DATA_DIR="+options.DataDir)
 	for service, addr := range s.Addrs {
 		env = append(env, AddrVariable(service)+"="+addr)
@@ -67,7 +70,7 @@ func (s *Shop) start(ctx context.Context, options Options) error {
 		if err != nil {
 			return err
 		}
-		p, err := startProcess(service, filepath.Join(options.BinDir, service), env, log)
+		p, err := startProcess(service, filepath.Join(options.BinDir, service), env, sockets[service].file, log)
 		if err != nil {
 			return err
 		}
@@ -77,6 +80,7 @@ func (s *Shop) start(ctx context.Context, options Options) error {
 			s.exited <- p
 		}()
 	}
+	closeAll(sockets) // When a service ends, its callers must notice.
 	return s.awaitHealth(ctx)
 }
 
@@ -96,26 +100,35 @@ func openLog(dir, service string) (*os.File, error) {
 	return os.Create(filepath.Join(dir, service+".log"))
 }
 
-// resolve picks free ports where none is given. All are held at once, so that
-// they differ; they are let go for the services to take, which in the meantime
-// another program could do too: the service then says so, and the start fails.
-func resolve(addrs map[string]string) (map[string]string, error) {
-	resolved := make(map[string]string, len(Services))
-	var held []io.Closer
-	defer func() {
-		for _, listener := range held {
-			listener.Close()
-		}
-	}()
+// socket listens for a service that has yet to start.
+type socket struct {
+	addr string
+	file *os.File
+}
+
+// listen listens for all services, which are handed the sockets: between a port
+// that was found free and the service, no other program can come.
+func listen(addrs map[string]string) (map[string]socket, error) {
+	sockets := make(map[string]socket, len(Services))
 	for _, service := range Services {
 		listener, err := net.Listen("tcp", addrs[service])
 		if err != nil {
-			return nil, fmt.Errorf("address of %s: %w", service, err)
+			return sockets, fmt.Errorf("address of %s: %w", service, err)
 		}
-		held = append(held, listener)
-		resolved[service] = listener.Addr().String()
+		file, err := listener.(*net.TCPListener).File()
+		listener.Close() // The file is a duplicate.
+		if err != nil {
+			return sockets, fmt.Errorf("address of %s: %w", service, err)
+		}
+		sockets[service] = socket{listener.Addr().String(), file}
 	}
-	return resolved, nil
+	return sockets, nil
+}
+
+func closeAll(sockets map[string]socket) {
+	for _, socket := range sockets {
+		socket.file.Close() // Closed before: no harm.
+	}
 }
 
 // Pids returns the process id of each service.

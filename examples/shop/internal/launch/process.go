@@ -1,13 +1,17 @@
 package launch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
+
+	"example.com/shop/internal/service"
 )
 
 // stopTimeout is more than a service allows its requests to finish.
@@ -18,27 +22,31 @@ const stopTimeout = 15 * time.Second
 type process struct {
 	service string
 	cmd     *exec.Cmd
+	log     string        // The path of its log; empty: standard error.
 	done    chan struct{} // Closed when the process has ended; err is set by then.
 	err     error
 }
 
-// startProcess starts the service. It takes over the log, which may be nil.
-func startProcess(service, path string, env []string, log *os.File) (*process, error) {
+// startProcess starts a service with its listening socket. It takes over the log,
+// which may be nil.
+func startProcess(name, path string, env []string, listener, log *os.File) (*process, error) {
 	cmd := exec.Command(path)
-	cmd.Env = env
+	cmd.ExtraFiles = []*os.File{listener} // The first of them is descriptor 3.
+	cmd.Env = append(slices.Clip(env), service.ListenVariable+"=3")
 	cmd.Stderr = os.Stderr
+	p := &process{service: name, cmd: cmd, done: make(chan struct{})}
 	if log != nil {
 		defer log.Close() // The child has its own descriptor.
 		cmd.Stderr = log
+		p.log = log.Name()
 	}
 	cmd.SysProcAttr = ownGroup()
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w (build the services with: go build -o bin ./cmd/...)", err)
 		}
-		return nil, fmt.Errorf("start %s: %w", service, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{service: service, cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
@@ -49,9 +57,19 @@ func startProcess(service, path string, env []string, log *os.File) (*process, e
 // unexpected describes the end of a process that should be running.
 func (p *process) unexpected() error {
 	if p.err == nil {
-		return fmt.Errorf("%s stopped by itself", p.service)
+		return fmt.Errorf("%s stopped by itself%s", p.service, p.lastLine())
 	}
-	return fmt.Errorf("%s failed: %w", p.service, p.err)
+	return fmt.Errorf("%s failed: %w%s", p.service, p.err, p.lastLine())
+}
+
+// lastLine is the last thing that the process has logged, where that was to a file.
+func (p *process) lastLine() string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return fmt.Sprintf(" (%s: %s)", p.log, lines[len(lines)-1])
 }
 
 // stop asks the process to end, then makes it. A process that ended before is

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,13 +10,14 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	pb "example.com/shop/internal/ordersv1"
+	"example.com/shop/internal/service"
 	"example.com/shop/internal/web"
 )
 
 // Serve answers gRPC on the address until the context ends, then lets the calls
 // under way finish.
 func Serve(ctx context.Context, addr string, orders pb.OrdersServer) error {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := service.Listen(addr)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
+
+	"example.com/shop/internal/service"
 )
 
 // ShutdownGrace is how long requests may take to finish after the service was
@@ -23,7 +24,7 @@ const maxBody = 1 << 20
 // Serve answers requests on the address until the context ends, then lets those
 // under way finish.
 func Serve(ctx context.Context, addr string, handler http.Handler) error {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := service.Listen(addr)
 	if err != nil {
 		return err
 	}
