@@ -40,6 +40,8 @@ pub enum FeatureId {
     Throttling,
     /// When data come to a socket, and when they are read.
     SocketTimes,
+    /// TCP connections of watched processes.
+    Connections,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -100,7 +102,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Architecture,
         Self::Memfd,
         Self::Btf,
@@ -113,6 +115,7 @@ impl FeatureId {
         Self::IoWait,
         Self::Throttling,
         Self::SocketTimes,
+        Self::Connections,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -140,6 +143,7 @@ impl FeatureId {
             Self::IoWait => "block I/O",
             Self::Throttling => "CPU throttling",
             Self::SocketTimes => "socket tracepoints",
+            Self::Connections => "TCP connections",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -164,7 +168,7 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
-            Self::IoWait | Self::Throttling | Self::SocketTimes => Purpose::AnatomyPart,
+            Self::IoWait | Self::Throttling | Self::SocketTimes | Self::Connections => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
         }
     }
@@ -227,6 +231,17 @@ impl FeatureId {
                 },
                 "sk_data_ready, sock_recv_length (used with --detail)",
                 "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
+            ),
+            Self::Connections => types.require(
+                |btf| {
+                    btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb").is_some()
+                        && has_member(btf, "epitem", "ep")
+                        && has_member(btf, "eppoll_entry", "base")
+                        && has_enumerator(btf, "bpf_func_id", "BPF_FUNC_sock_from_file")
+                        && has_member(btf, "bpf_iter_seq_task_common", "pid_visiting")
+                },
+                "tcp_retransmit_skb, task_file iterators of a process",
+                "use Linux 6.1 or newer; until then spans have no tandem.tcp.retransmits and tandem.tcp.rtt",
             ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(

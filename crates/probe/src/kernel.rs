@@ -18,8 +18,9 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_
 use record::HeaderFacts;
 use record::layout::{ACCOUNT, ACCOUNT_COUNT, FIRST_PART_COUNT};
 
+use crate::connections::Rounds;
 use crate::error::ProbeError;
-use crate::features;
+use crate::features::{self, FeatureId};
 use crate::skeleton::AnatomySkelBuilder;
 use crate::skeleton::types::{tandem_statistics, tandem_watched};
 use crate::syscalls;
@@ -55,9 +56,12 @@ pub struct Statistics {
 #[derive(Debug)]
 pub struct Kernel {
     probe: Link,
-    /// The programs of the detail mode; dropped with the rest.
-    _details: Vec<Link>,
+    /// All other programs; dropped with the rest.
+    _others: Vec<Link>,
+    /// The looks at connections, where this kernel has what they need.
+    rounds: Option<Rounds>,
     processes: MapHandle,
+    pollers: MapHandle,
     statistics: MapHandle,
     stock: Stock,
     /// Parts that this kernel cannot tell from others, a bit each.
@@ -100,15 +104,26 @@ impl Kernel {
         for program in [&mut open.progs.on_data, &mut open.progs.on_receive] {
             program.set_autoload(detail);
         }
+        let connections = matches!(features::state_of(FeatureId::Connections), features::State::Available(_));
+        for program in [&mut open.progs.on_retransmit, &mut open.progs.on_descriptor] {
+            program.set_autoload(connections);
+        }
         if !detail {
             open.maps.awaited_sockets.set_autocreate(false).map_err(|error| ("leaving out a map", error))?;
         }
         let loaded = open.load().map_err(|error| ("loading it", error))?;
-        let mut details = Vec::new();
+        let mut others = Vec::new();
         if detail {
             for program in [&loaded.progs.on_data, &loaded.progs.on_receive] {
-                details.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
+                others.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
             }
+        }
+        let mut rounds = None;
+        if connections {
+            let failed = |error| ("attaching what looks at connections", error);
+            others.push(loaded.progs.on_retransmit.attach().map_err(failed)?);
+            let program = loaded.progs.on_descriptor.as_fd().try_clone_to_owned();
+            rounds = Some(Rounds::start(program.map_err(|error| failed(error.into()))?));
         }
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
         // The link keeps the program, the program its maps: the rest of the object can go.
@@ -117,7 +132,9 @@ impl Kernel {
             stock: Stock::open(handle(&loaded.maps.accounts_of)?),
             watched: HashMap::new(),
             lacking,
-            _details: details,
+            _others: others,
+            rounds,
+            pollers: handle(&loaded.maps.pollers)?,
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
@@ -141,10 +158,14 @@ impl Kernel {
             account_offset: facts.account_offset,
             accounts: index,
             parts: if facts.part_count == 0 { FIRST_PART_COUNT as u64 } else { facts.part_count.into() },
+            poller: 0,
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
             .map_err(failed("adding the process"))?;
+        if let Some(rounds) = &self.rounds {
+            rounds.add(pid);
+        }
         let fd = accounts
             .as_fd()
             .try_clone_to_owned()
@@ -154,7 +175,14 @@ impl Kernel {
 
     /// Stops watching a process. What it has mapped stays readable to it and does not change any more.
     pub fn unwatch(&mut self, pid: u32) {
+        if let Some(rounds) = &self.rounds {
+            rounds.remove(pid);
+        }
         // It may be gone already: the probe itself forgets a process whose last thread ends.
+        if let Ok(Some(process)) = self.processes.lookup(&pid.to_ne_bytes(), MapFlags::ANY) {
+            let poller = mem::offset_of!(tandem_watched, poller);
+            let _ = self.pollers.delete(&process[poller..poller + size_of::<u64>()]);
+        }
         let _ = self.processes.delete(&pid.to_ne_bytes());
         if let Some(index) = self.watched.remove(&pid) {
             self.stock.give_back(index);

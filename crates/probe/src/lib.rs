@@ -5,6 +5,7 @@
 //! machine allows and what to do about the rest. Nothing is pinned: when the process that loaded a probe ends, however
 //! it ends, the kernel takes everything away.
 
+mod connections;
 mod error;
 pub mod features;
 mod kernel;

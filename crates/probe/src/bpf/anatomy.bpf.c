@@ -45,6 +45,15 @@ struct {
 	__array(values, struct accounts);
 } accounts_of SEC(".maps");
 
+/* Address of an event poll to the id of the process whose Go runtime waits in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TANDEM_WATCHED_COUNT);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u32);
+} pollers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -128,10 +137,33 @@ static __always_inline u64 throttled_time(struct task_struct *task)
 	return queue->throttled_clock_self_time + (since && clock > since ? clock - since : 0);
 }
 
+#define EPOLL_WAIT 232
+#define EPOLL_PWAIT 281
+
+/* A thread that goes to sleep in the runtime's poller shows which one that is. */
+static __noinline void learn_poller(struct task_struct *task, struct tandem_watched *process)
+{
+	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
+	u32 descriptor = registers->di, process_id = task->tgid;
+	struct file **files, *file = 0;
+	u64 poller = 0;
+
+	if (registers->orig_ax != EPOLL_PWAIT && registers->orig_ax != EPOLL_WAIT)
+		return;
+	if (descriptor >= BPF_CORE_READ(task, files, fdt, max_fds))
+		return;
+	files = BPF_CORE_READ(task, files, fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), files + descriptor) || !file)
+		return;
+	poller = (u64)BPF_CORE_READ(file, private_data);
+	if (poller && bpf_map_update_elem(&pollers, &poller, &process_id, 0) == 0)
+		process->poller = poller;
+}
+
 static __always_inline void leaves(struct task_struct *task, bool preempted)
 {
 	u32 process_id = task->tgid, zero = 0, account;
-	const struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
+	struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
 	struct tandem_statistics *counts;
 	struct tandem_away *away;
 	long syscall;
@@ -148,8 +180,11 @@ static __always_inline void leaves(struct task_struct *task, bool preempted)
 		away->account = 0;
 	}
 	account = account_of(task, process, counts);
-	if (!account)
+	if (!account) {
+		if (!process->poller)
+			learn_poller(task, process);
 		return;
+	}
 	counts->attributed++;
 	if (!away)
 		away = bpf_task_storage_get(&away_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -250,9 +285,17 @@ static __always_inline void returns(struct task_struct *task)
 static __always_inline void forget_if_dead(struct task_struct *task)
 {
 	u32 process_id = task->tgid;
+	const struct tandem_watched *process;
+	u64 poller;
 
-	if (task->exit_state && task->signal->live.counter == 0)
-		bpf_map_delete_elem(&processes, &process_id);
+	if (!task->exit_state || task->signal->live.counter != 0)
+		return;
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	if (!process)
+		return;
+	poller = process->poller;
+	bpf_map_delete_elem(&pollers, &poller);
+	bpf_map_delete_elem(&processes, &process_id);
 }
 
 SEC("tp_btf/sched_switch")
@@ -263,6 +306,96 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *previous, struct tas
 	else
 		forget_if_dead(previous);
 	returns(next);
+	return 0;
+}
+
+static __always_inline struct tandem_account *account_at(const struct tandem_watched *process, u32 index)
+{
+	void *accounts = bpf_map_lookup_elem(&accounts_of, &process->accounts);
+
+	return accounts ? bpf_map_lookup_elem(accounts, &index) : 0;
+}
+
+/* Entries of a socket's wait queue that are looked at: its pollers, and threads that block on it. */
+#define WAITERS 8
+
+/*
+ * The kernel sends something again. Whose connection it is, the socket's wait queue says: Go's runtime has every
+ * descriptor in its poller. Entries of other kinds are taken for pollers as well; they lead to none that is known. The
+ * woven runtime looks at the count before and after it waits for the descriptor.
+ */
+SEC("?tp_btf/tcp_retransmit_skb")
+int BPF_PROG(on_retransmit, struct sock *socket)
+{
+	const struct tandem_watched *process;
+	struct list_head *head, *entry;
+	struct socket_wq *queue = socket->sk_wq;
+	struct tandem_account *account;
+	struct epitem *item;
+	u32 *process_id, index;
+	u64 poller;
+
+	if (!queue)
+		return 0;
+	head = __builtin_preserve_access_index(&queue->wait.head);
+	entry = BPF_CORE_READ(head, next);
+	for (int i = 0; i < WAITERS && entry != head; i++) {
+		struct eppoll_entry *waiter =
+			(void *)entry - bpf_core_field_offset(struct eppoll_entry, wait) -
+			bpf_core_field_offset(struct wait_queue_entry, entry);
+
+		item = BPF_CORE_READ(waiter, base);
+		poller = (u64)BPF_CORE_READ(item, ep);
+		process_id = poller ? bpf_map_lookup_elem(&pollers, &poller) : 0;
+		if (process_id) {
+			process = bpf_map_lookup_elem(&processes, process_id);
+			if (!process || process->poller != poller)
+				return 0;
+			index = BPF_CORE_READ(item, ffd.fd);
+			account = account_at(process, index);
+			if (account)
+				__sync_fetch_and_add(&account->connection_resent, 1);
+			return 0;
+		}
+		entry = BPF_CORE_READ(entry, next);
+	}
+	return 0;
+}
+
+#define IPPROTO_TCP 6
+
+/* The agent has the descriptors of a watched process gone through, once a second: how far away is the other end? */
+SEC("?iter/task_file")
+int on_descriptor(struct bpf_iter__task_file *context)
+{
+	struct task_struct *task = context->task;
+	struct file *file = context->file;
+	const struct tandem_watched *process;
+	struct tandem_account *account;
+	struct socket *socket;
+	struct sock *peer;
+	u32 process_id, rtt;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	peer = socket->sk;
+	if (!peer || peer->sk_protocol != IPPROTO_TCP)
+		return 0;
+	rtt = BPF_CORE_READ((struct tcp_sock *)peer, srtt_us) >> 3;
+	if (!rtt)
+		return 0;
+	process_id = task->tgid;
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	if (!process)
+		return 0;
+	account = account_at(process, context->fd);
+	if (!account)
+		return 0;
+	account->connection_rtt = rtt;
+	account->connection_sampled = bpf_ktime_get_ns() >> 24;
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct tandem_watched {
 	unsigned int account_offset;
 	unsigned int accounts; /* its index in accounts_of */
 	unsigned long long parts; /* how many parts of the anatomy it tells apart */
+	unsigned long long poller; /* address of the event poll that its Go runtime waits in; 0: not seen yet */
 };
 
 /* A thread that left the CPU while it ran a goroutine with an account. */

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,6 +169,18 @@ func newWaits(folder string) []*wait {
 			o.add("go_network", start, ended.Load())
 		}
 	}}
+	sending := &wait{name: "sending", prepare: func() func(*observation) {
+		near, far := connected()
+		fill(near)
+		return func(o *observation) {
+			later(&ended, func() { go io.Copy(io.Discard, far) })
+			start := now()
+			_, err := near.Write([]byte{1})
+			check(err)
+			o.add("go_send", start, ended.Load())
+			near.Close()
+		}
+	}}
 	channel := &wait{name: "channel", prepare: func() func(*observation) {
 		return func(o *observation) {
 			later(&ended, func() { one <- true })
@@ -258,7 +273,7 @@ func newWaits(folder string) []*wait {
 		}
 	}}
 	single := []*wait{
-		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
+		computing, sleep, network, sending, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
 	}
 	single = append(single, newForeign(folder)...)
 	if direct != nil {
@@ -301,6 +316,109 @@ func newUnread() []*wait {
 			far.Close()
 		}
 	}}}
+}
+
+// fill writes to a connection until its buffers are full.
+func fill(conn net.Conn) {
+	check(conn.SetWriteDeadline(time.Now().Add(pause)))
+	for chunk, err := make([]byte, 1<<20), error(nil); err == nil; {
+		_, err = conn.Write(chunk)
+	}
+	check(conn.SetWriteDeadline(time.Time{}))
+}
+
+// newStopped computes while somebody else prints the stacks of many goroutines, for which the world is stopped.
+func newStopped() []*wait {
+	for i := 0; i < 2000; i++ {
+		go func() { select {} }()
+	}
+	text := make([]byte, 16<<20)
+	return []*wait{{name: "world", prepare: func() func(*observation) {
+		var began, ended atomic.Int64
+		return func(o *observation) {
+			go func() {
+				time.Sleep(pause / 2)
+				began.Store(now())
+				runtime.Stack(text, true)
+				ended.Store(now())
+			}()
+			for ended.Load() == 0 {
+				burn(pause / 20)
+			}
+			stopped := ended.Load() - began.Load()
+			o.Parts["go_stopped"] = &bounds{LeastNanos: stopped, MostNanos: stopped}
+		}
+	}}}
+}
+
+// newLoss sends something that gets lost, so that it is sent again.
+func newLoss() []*wait {
+	return []*wait{{name: "retransmission", prepare: func() func(*observation) {
+		near, far := connected()
+		go io.Copy(far, far)
+		ask := func() {
+			_, err := near.Write([]byte{1})
+			check(err)
+			_, err = near.Read(make([]byte, 1))
+			check(err)
+		}
+		ask()
+		time.Sleep(1500 * time.Millisecond) // until somebody has looked how far away the other end is
+		before := tcpInfo(near)
+		loss("replace", "blackhole")
+		return func(o *observation) {
+			mended := make(chan bool)
+			go func() {
+				time.Sleep(pause)
+				loss("del")
+				close(mended)
+			}()
+			start := now()
+			ask()
+			o.Parts["go_network"] = &bounds{MostNanos: now() - start}
+			start = now()
+			<-mended
+			o.Parts["go_channel"] = &bounds{MostNanos: now() - start}
+			after := tcpInfo(near)
+			resent := int64(after.totalRetrans - before.totalRetrans)
+			if resent == 0 {
+				check(errors.New("nothing was sent again"))
+			}
+			o.Attributes["tandem.tcp.retransmits"] = &bounds{LeastNanos: resent, MostNanos: resent}
+			near, far := int64(before.rtt)*1000, int64(after.rtt)*1000
+			o.Attributes["tandem.tcp.rtt"] = &bounds{LeastNanos: min(near, far), MostNanos: max(near, far)}
+		}
+	}}}
+}
+
+// loss changes what becomes of the packets on this network.
+func loss(verb string, kind ...string) {
+	command := exec.Command("tc", append([]string{"qdisc", verb, "dev", "lo", "root"}, kind...)...)
+	command.Stderr = os.Stderr
+	check(command.Run())
+}
+
+// connectionInfo is the beginning of the kernel's struct tcp_info.
+type connectionInfo struct {
+	_            [68]byte
+	rtt          uint32 // µs
+	_            [28]byte
+	totalRetrans uint32
+}
+
+func tcpInfo(conn net.Conn) (info connectionInfo) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	check(err)
+	check(raw.Control(func(fd uintptr) {
+		const tcpInfoOption = 11
+		size := unsafe.Sizeof(info)
+		_, _, failure := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, tcpInfoOption,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if failure != 0 {
+			check(failure)
+		}
+	}))
+	return info
 }
 
 // newThrottled computes more than its control group may.
