@@ -333,9 +333,10 @@ func newStopped() []*wait {
 		go func() { select {} }()
 	}
 	text := make([]byte, 16<<20)
-	return []*wait{{name: "world", prepare: func() func(*observation) {
+	return []*wait{{name: "world", lockedOnly: true, prepare: func() func(*observation) {
 		var began, ended atomic.Int64
 		return func(o *observation) {
+			start, cpu := now(), threadCPU()
 			go func() {
 				time.Sleep(pause / 2)
 				began.Store(now())
@@ -345,7 +346,8 @@ func newStopped() []*wait {
 			for ended.Load() == 0 {
 				burn(pause / 20)
 			}
-			stopped := ended.Load() - began.Load()
+			// Who stops the world may have to wait for a CPU before and after that.
+			stopped := min(ended.Load()-began.Load(), now()-start-(threadCPU()-cpu))
 			o.Parts["go_stopped"] = &bounds{LeastNanos: stopped, MostNanos: stopped}
 		}
 	}}}
