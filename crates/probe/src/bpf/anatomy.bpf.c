@@ -61,7 +61,15 @@ struct {
 	__type(value, struct tandem_away);
 } away_tasks SEC(".maps");
 
-/* Sockets of watched processes that one of their goroutines waited for. Only with the programs of the detail mode. */
+/* System calls by span. Only with the programs of the detail mode, as what follows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CALLER_COUNT);
+	__type(key, struct tandem_caller);
+	__type(value, struct tandem_called);
+} callers SEC(".maps");
+
+/* Sockets of watched processes that one of their goroutines waited for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -226,7 +234,7 @@ static __always_inline u64 throttled_of(u64 queued, const struct tandem_away *aw
 	return throttled < queued ? throttled : queued;
 }
 
-static __always_inline void charge(struct tandem_account *account, const struct tandem_away *away,
+static __always_inline void charge(struct tandem_account *account, struct tandem_away *away,
 				   const struct tandem_watched *process, struct task_struct *task)
 {
 	u64 *parts = (u64 *)account;
@@ -235,6 +243,7 @@ static __always_inline void charge(struct tandem_account *account, const struct 
 	u64 clock = task->se.cfs_rq->rq->clock;
 	u64 queued, throttled;
 
+	away->off += total;
 	if (away->class == TANDEM_CLASS_RUN_QUEUE) {
 		throttled = throttled_of(total, away, process, task);
 		account->throttled += throttled;
@@ -402,7 +411,7 @@ int on_descriptor(struct bpf_iter__task_file *context)
 #define EAGAIN 11
 
 /*
- * The detail mode. A goroutine that finds a socket empty parks until the runtime's poller sees data there; when it
+ * The detail mode, from here on. A goroutine that finds a socket empty parks until the runtime's poller sees data there; when it
  * reads them it is known when they came, and, from the goroutine's own stamps, when the poller saw them. What lies in
  * between is time in which the data were there and nobody looked.
  */
@@ -483,5 +492,163 @@ int BPF_PROG(on_receive, struct sock *socket, int result, int flags)
 	account = bpf_map_lookup_elem(accounts, &index);
 	if (account)
 		account->network_unread += goroutine.stamp - arrived;
+	return 0;
+}
+
+/* Goes on in a system call, or a page fault, of a goroutine with an account; 0: of nobody, whose time is not looked at. */
+static __always_inline struct tandem_away *begins(struct task_struct *task, u32 *account)
+{
+	u32 process_id = task->tgid, zero = 0;
+	const struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
+	struct tandem_statistics *counts;
+
+	if (!process || process->parts <= TANDEM_PART_MINOR_FAULT)
+		return 0;
+	counts = bpf_map_lookup_elem(&statistics, &zero);
+	if (!counts)
+		return 0;
+	*account = account_of(task, process, counts);
+	if (!*account)
+		return 0;
+	return bpf_task_storage_get(&away_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline void fault_begins(void)
+{
+	struct tandem_away *away;
+	u32 account;
+
+	away = begins(bpf_get_current_task_btf(), &account);
+	if (!away)
+		return;
+	away->faulting = account;
+	away->off_before = away->off;
+	away->faulted = bpf_ktime_get_ns();
+}
+
+SEC("?tp_btf/page_fault_user")
+int BPF_PROG(on_fault)
+{
+	fault_begins();
+	return 0;
+}
+
+/* The kernel's own access to memory of the program, in a system call. */
+SEC("?tp_btf/page_fault_kernel")
+int BPF_PROG(on_kernel_fault)
+{
+	fault_begins();
+	return 0;
+}
+
+/* The software event that counts page faults that waited for no device; it comes when the page is there. */
+SEC("?perf_event")
+int on_fault_end(void *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
+	const struct tandem_watched *process;
+	struct tandem_account *account;
+	u32 process_id = task->tgid;
+	u64 spent;
+
+	if (!away || !away->faulted)
+		return 0;
+	spent = bpf_ktime_get_ns() - away->faulted;
+	away->faulted = 0;
+	if (spent < away->off - away->off_before)
+		return 0;
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	account = process ? account_at(process, away->faulting) : 0;
+	if (!account)
+		return 0;
+	account->minor_fault += spent - (away->off - away->off_before);
+	account->minor_faults++;
+	return 0;
+}
+
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(on_call, struct pt_regs *registers, long number)
+{
+	struct tandem_away *away;
+	u32 account;
+
+	away = begins(bpf_get_current_task_btf(), &account);
+	if (!away)
+		return 0;
+	away->calling = number + 1;
+	away->called = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* What is known of the span that a goroutine works for; `span` lies behind the record's first words and its trace id. */
+struct context {
+	u64 first;
+	u64 trace[2];
+	u64 span;
+	u8 valid;
+	u8 others[7];
+	u64 home; /* the slot of the goroutine that began it */
+};
+
+/* The span that the thread's goroutine has begun and not ended. */
+static __always_inline u64 current_span(struct task_struct *task, const struct tandem_watched *process)
+{
+	struct context context;
+	u64 g = 0, m = 0, curg = 0, record = 0;
+
+	if (bpf_probe_read_user(&g, sizeof(g), (void *)(task->thread.fsbase + process->tls_g_offset)) || !g)
+		return 0;
+	if (bpf_probe_read_user(&m, sizeof(m), (void *)(g + process->g_m_offset)) || !m)
+		return 0;
+	if (bpf_probe_read_user(&curg, sizeof(curg), (void *)(m + process->m_curg_offset)) || !curg)
+		return 0;
+	if (bpf_probe_read_user(&record, sizeof(record), (void *)(curg + process->slot_offset)) || !record)
+		return 0;
+	if (bpf_probe_read_user(&context, sizeof(context), (void *)record) || !context.valid)
+		return 0;
+	return context.home == curg + process->slot_offset ? context.span : 0;
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(on_call_end)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
+	const struct tandem_watched *process;
+	static const struct tandem_called none;
+	struct tandem_caller caller = {};
+	struct tandem_called *called;
+	u32 process_id = task->tgid, number;
+	u64 spent;
+	int i;
+
+	if (!away || !away->called)
+		return 0;
+	spent = bpf_ktime_get_ns() - away->called;
+	away->called = 0;
+	number = away->calling; /* the registers no longer say it after a signal's handler */
+	process = bpf_map_lookup_elem(&processes, &process_id);
+	if (!process)
+		return 0;
+	caller.span = current_span(task, process);
+	caller.process = process_id;
+	if (!caller.span)
+		return 0;
+	called = bpf_map_lookup_elem(&callers, &caller);
+	if (!called) {
+		bpf_map_update_elem(&callers, &caller, &none, BPF_NOEXIST);
+		called = bpf_map_lookup_elem(&callers, &caller);
+		if (!called)
+			return 0;
+	}
+	for (i = 0; i < TANDEM_NAMED_SYSCALLS; i++) {
+		if (!called->by_number[i].number)
+			called->by_number[i].number = number;
+		if (called->by_number[i].number == number)
+			break;
+	}
+	called->by_number[i].count++;
+	called->by_number[i].time += spent;
 	return 0;
 }

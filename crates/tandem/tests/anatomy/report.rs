@@ -23,9 +23,9 @@ impl SpanAnatomy {
         self.parts.get(name).copied().unwrap_or(0)
     }
 
-    /// On the CPU, in Go or in C.
+    /// On the CPU: in Go, in C, in the kernel.
     fn on_cpu(&self) -> i64 {
-        self.part("on_cpu") + self.part("cgo")
+        ["on_cpu", "cgo", "minor_fault"].iter().map(|part| self.part(part)).sum()
     }
 
     /// Everything but the CPU.
@@ -65,7 +65,7 @@ impl Observation {
         for (name, &(least, most)) in &self.parts {
             let found = span.part(name);
             let turns: i64 = TURNS.iter().map(|turn| span.part(turn)).sum();
-            let turns = if ["throttled", "cgo"].contains(&name.as_str()) { 0 } else { turns }; // they are no waits for others
+            let turns = if ["throttled", "cgo", "minor_fault"].contains(&name.as_str()) { 0 } else { turns }; // they are no waits for others
             let too_short = found + turns < least - tolerance(least);
             let too_long = found > most + tolerance(most) && !expected_from_collector(name);
             if too_short || too_long {

@@ -5,7 +5,7 @@
 //
 // MODE is how busy the machine is meanwhile: alone, processes (others hog the CPUs), goroutines (our own hog them),
 // garbage (the collector is kept busy), requests (200 spans at once), unread (nobody looks whether
-// there is something to read), stopped (somebody stops the world), throttled (in a control group, whose folder is
+// there is something to read), detail (what only that mode tells), stopped (somebody stops the world), throttled (in a control group, whose folder is
 // $KNOWN_WAITS_GROUP, that may use half of a CPU) or loss (in a network of its own, which loses packets). FOLDER is for the files that are locked and
 // synced. REPORT gets one JSON object a span. The program is plain Go: its only trace of Tandem is one comment.
 package main
@@ -33,7 +33,7 @@ func main() {
 		}
 	}
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|stopped|throttled|loss FOLDER REPORT")
+		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|detail|stopped|throttled|loss FOLDER REPORT")
 		os.Exit(2)
 	}
 	mode, folder := os.Args[1], os.Args[2]
@@ -45,6 +45,8 @@ func main() {
 	case "unread":
 		runtime.GOMAXPROCS(1)
 		observations = oneByOne(mode, newUnread())
+	case "detail":
+		observations = oneByOne(mode, newDetails())
 	case "stopped":
 		observations = oneByOne(mode, newStopped())
 	case "loss":
@@ -82,6 +84,7 @@ type observation struct {
 	// By part of the anatomy: the least and the most it can be. A wait lasts at least until the one who ends it has
 	// stamped that it will, and at most until the waiter has stamped that it runs again.
 	Parts map[string]*bounds `json:"parts"`
+	start int64              // when the span began
 	// Attributes of the span that are numbers, in the same way.
 	Attributes map[string]*bounds `json:"attributes"`
 }
@@ -113,6 +116,7 @@ func now() int64 { return int64(time.Since(base)) }
 //tandem:span known-wait case=o.Case
 func measure(o *observation, work func(*observation)) {
 	cpu, start := threadCPU(), now()
+	o.start = start
 	work(o)
 	o.WallNanos = now() - start
 	o.CPUNanos = threadCPU() - cpu
@@ -178,7 +182,7 @@ func manyRequests() []*observation {
 // disturb makes the machine as busy as the mode says, until the returned function is called.
 func disturb(mode string) (stop func()) {
 	switch mode {
-	case "alone", "requests", "unread", "stopped", "throttled", "loss":
+	case "alone", "requests", "unread", "detail", "stopped", "throttled", "loss":
 		return func() {}
 	case "processes":
 		var hogs []*exec.Cmd

@@ -318,6 +318,49 @@ func newUnread() []*wait {
 	}}}
 }
 
+// newDetails makes page faults and system calls.
+func newDetails() []*wait {
+	const pages = 1024
+	faults := &wait{name: "pages", lockedOnly: true, prepare: func() func(*observation) {
+		memory, err := syscall.Mmap(-1, 0, pages<<12, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+		check(err)
+		const noHugePages = 15
+		check(syscall.Madvise(memory, noHugePages))
+		return func(o *observation) {
+			cpu, before := threadCPU(), minorFaults()
+			for i := 0; i < len(memory); i += 1 << 12 {
+				memory[i] = 1
+			}
+			counted := minorFaults() - before
+			o.Attributes["tandem.page_faults"] = &bounds{LeastNanos: counted * 49 / 50, MostNanos: counted + 10}
+			o.Parts["minor_fault"] = &bounds{LeastNanos: 1, MostNanos: threadCPU() - cpu}
+			check(syscall.Munmap(memory))
+		}
+	}}
+	calls := &wait{name: "calls", prepare: func() func(*observation) {
+		return func(o *observation) {
+			for i := 0; i < 100; i++ {
+				syscall.Getppid()
+			}
+			start := now()
+			sleepCall(pause)
+			o.add("blocked_sleep", start, start+int64(pause))
+			o.Attributes["tandem.syscall.getppid.count"] = &bounds{LeastNanos: 100, MostNanos: 100}
+			o.Attributes["tandem.syscall.getppid.duration"] = &bounds{LeastNanos: 1, MostNanos: start - o.start}
+			o.Attributes["tandem.syscall.nanosleep.duration"] = &bounds{LeastNanos: int64(pause), MostNanos: now() - start}
+		}
+	}}
+	return []*wait{faults, calls}
+}
+
+// minorFaults is how many page faults of this thread waited for no device.
+func minorFaults() int64 {
+	const thisThread = 1
+	var usage syscall.Rusage
+	check(syscall.Getrusage(thisThread, &usage))
+	return usage.Minflt
+}
+
 // fill writes to a connection until its buffers are full.
 func fill(conn net.Conn) {
 	check(conn.SetWriteDeadline(time.Now().Add(pause)))
