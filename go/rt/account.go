@@ -175,17 +175,10 @@ func (s *Span) measureKernel(at *slot) bool {
 			s.part(kernelParts[class], now-before)
 		}
 	}
-	if faults := uint32(kernel[minorFaults]>>32) - uint32(s.account.kernel[minorFaults]>>32); faults != 0 {
+	if faults := increase(uint32(kernel[minorFaults]>>32), uint32(s.account.kernel[minorFaults]>>32)); faults != 0 {
 		s.item(itemInt, uint16(KeyTandemPageFaults), uint64(faults))
 	}
-	if own := ownAccountOf(at.index); own != nil && at.ns[1] != s.account.ns[1] {
-		if resent := own.resent - s.account.own.resent; resent != 0 {
-			s.item(itemInt, uint16(KeyTandemTCPRetransmits), uint64(resent))
-		}
-		if own.rtt != 0 {
-			s.item(itemInt, uint16(KeyTandemTCPRTT), uint64(own.rtt)*1000)
-		}
-	}
+	s.measureConnections(at)
 	return true
 }
 

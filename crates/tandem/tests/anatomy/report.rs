@@ -193,7 +193,10 @@ impl fmt::Display for Table {
 pub fn spans(lines: &str) -> HashMap<String, SpanAnatomy> {
     let span = |line: &str| {
         let span: Value = serde_json::from_str(line).ok()?;
-        let case = span["attributes"]["case"].as_str()?.to_owned();
+        let case = match &span["attributes"] {
+            own if own["case"].is_string() => own["case"].as_str()?.to_owned(),
+            request => request["url.full"].as_str()?.split_once("/case/")?.1.replace("%20", " "),
+        };
         let anatomy = &span["anatomy"];
         let parts = anatomy["parts_ns"].as_object()?.iter();
         let parts = parts.filter_map(|(name, nanos)| Some((name.clone(), nanos.as_i64()?))).collect();

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +27,10 @@ type wait struct {
 	name string
 	// Which kinds of goroutine it says something about.
 	lockedOnly, unlockedOnly bool
+	// What happens has a span of its own.
+	spanless bool
+	// It takes seconds.
+	slow bool
 	// prepare does what must be ready before the span begins, and returns what happens in it.
 	prepare func() func(*observation)
 }
@@ -398,42 +405,67 @@ func newStopped() []*wait {
 
 // newLoss sends something that gets lost, so that it is sent again.
 func newLoss() []*wait {
-	return []*wait{{name: "retransmission", prepare: func() func(*observation) {
+	direct := &wait{name: "retransmission", slow: true, prepare: func() func(*observation) {
 		near, far := connected()
 		go io.Copy(far, far)
-		ask := func() {
+		ask := func(string) {
 			_, err := near.Write([]byte{1})
 			check(err)
 			_, err = near.Read(make([]byte, 1))
 			check(err)
 		}
-		ask()
-		time.Sleep(1500 * time.Millisecond) // until somebody has looked how far away the other end is
-		before := tcpInfo(near)
-		loss("replace", "blackhole")
-		return func(o *observation) {
-			mended := make(chan bool)
-			go func() {
-				time.Sleep(pause)
-				loss("del")
-				close(mended)
-			}()
-			start := now()
-			ask()
-			o.Parts["go_network"] = &bounds{MostNanos: now() - start}
-			start = now()
-			<-mended
-			o.Parts["go_channel"] = &bounds{MostNanos: now() - start}
-			after := tcpInfo(near)
-			resent := int64(after.totalRetrans - before.totalRetrans)
-			if resent == 0 {
-				check(errors.New("nothing was sent again"))
-			}
-			o.Attributes["tandem.tcp.retransmits"] = &bounds{LeastNanos: resent, MostNanos: resent}
-			near, far := int64(before.rtt)*1000, int64(after.rtt)*1000
-			o.Attributes["tandem.tcp.rtt"] = &bounds{LeastNanos: min(near, far), MostNanos: max(near, far)}
+		return resending(near, "go_network", ask)
+	}}
+	// The span is that of the client, whose goroutine waits for those of the connection.
+	request := &wait{name: "request", spanless: true, slow: true, prepare: func() func(*observation) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		check(err)
+		go http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		var near net.Conn
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			near = conn
+			return conn, err
 		}
-	}}}
+		client := &http.Client{Transport: &http.Transport{DialContext: dial}}
+		ask := func(name string) {
+			answer, err := client.Get("http://" + listener.Addr().String() + "/case/" + url.PathEscape(name))
+			check(err)
+			check(answer.Body.Close())
+		}
+		ask("first")
+		return resending(near, "go_select", ask)
+	}}
+	return []*wait{direct, request}
+}
+
+// resending asks once, waits until somebody has looked how far away the other end is, and asks again while packets get
+// lost; so part is what it waits in.
+func resending(conn net.Conn, part string, ask func(name string)) func(*observation) {
+	ask("first")
+	time.Sleep(1500 * time.Millisecond)
+	before := tcpInfo(conn)
+	loss("replace", "blackhole")
+	return func(o *observation) {
+		mended := make(chan bool)
+		go func() {
+			time.Sleep(pause)
+			loss("del")
+			close(mended)
+		}()
+		start := now()
+		ask(o.Case)
+		o.Parts[part] = &bounds{MostNanos: now() - start}
+		<-mended // long ago
+		after := tcpInfo(conn)
+		resent := int64(after.totalRetrans - before.totalRetrans)
+		if resent == 0 {
+			check(errors.New("nothing was sent again"))
+		}
+		o.Attributes["tandem.tcp.retransmits"] = &bounds{LeastNanos: resent, MostNanos: resent}
+		one, other := int64(before.rtt)*1000, int64(after.rtt)*1000
+		o.Attributes["tandem.tcp.rtt"] = &bounds{LeastNanos: min(one, other), MostNanos: max(one, other)}
+	}
 }
 
 // loss changes what becomes of the packets on this network.
