@@ -33,6 +33,12 @@ func kernelPart(b *bench) (*outcome, error) {
 	}
 	raw := map[string]*kernelFigures{}
 	result := &outcome{Raw: raw}
+	strangers, err := b.kernelForOthers(plain)
+	if err != nil {
+		return nil, err
+	}
+	raw["another program"] = &kernelFigures{Unwatched: *strangers}
+	result.Rows = []row{{What: "HTTP server that was never watched: each switch of the machine", Unit: "ns", Value: strangers.each(onSwitch), Goal: atMost(ofValue, 25)}}
 	for _, each := range b.workloads(woven, plain) {
 		found, err := b.kernelCost(each, false)
 		if err != nil {
@@ -148,6 +154,62 @@ func (b *bench) kernelCost(w workload, detail bool) (*kernelFigures, error) {
 	return found, m.counted(found, pick(b, 10, 2), pick(b, 200*time.Millisecond, 50*time.Millisecond))
 }
 
+// kernelForOthers is what the kernel half does while all that runs is strange to it: a saturated plain server, while an agent
+// watches a program that sleeps.
+func (b *bench) kernelForOthers(plain string) (*phase, error) {
+	agent := exec.CommandContext(b.ctx, b.tandem, "run", "--no-ui", "--store", filepath.Join(b.work, "store"), "--", "sleep", "1000")
+	agent.Cancel = func() error { return agent.Process.Signal(syscall.SIGTERM) }
+	agent.WaitDelay = 5 * time.Second
+	if err := agent.Start(); err != nil {
+		return nil, err
+	}
+	defer (&loading{agent}).stop()
+	server, err := b.start(pinned(serverCore, plain, "http"), b.noAgent())
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	_, serves, _ := strings.Cut(server.line, " ")
+	load, err := b.startLoad("http://"+serves, "10m")
+	if err != nil {
+		return nil, err
+	}
+	defer load.stop()
+	var probe *probe
+	for attempt := 0; probe == nil; attempt++ {
+		time.Sleep(200 * time.Millisecond)
+		if probe, err = findProbe(agent.Process.Pid); err != nil && attempt == 50 {
+			return nil, err
+		}
+	}
+	defer probe.close()
+	found := &phase{}
+	return found, withStatistics(func(empty *emptyProgram) error {
+		programs, nothing := probe.programs(), empty.ran()
+		time.Sleep(pick(b, 4*time.Second, 200*time.Millisecond))
+		found.add(probe.programs(), programs, empty.ran().since(nothing))
+		return nil
+	})
+}
+
+// withStatistics has the kernel count the run time of programs meanwhile, which costs something itself.
+func withStatistics(do func(empty *emptyProgram) error) error {
+	before, err := os.ReadFile(statisticsSwitch)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(statisticsSwitch, []byte("1"), 0o644); err != nil {
+		return err
+	}
+	defer os.WriteFile(statisticsSwitch, before, 0o644)
+	empty, err := attachEmpty()
+	if err != nil {
+		return err
+	}
+	defer empty.close()
+	return do(empty)
+}
+
 // kernelMeasurement switches the watching of a program off and on.
 type kernelMeasurement struct {
 	probe    *probe
@@ -214,42 +276,31 @@ func (m *kernelMeasurement) pairs(found *kernelFigures, rounds int, lasting time
 	return nil
 }
 
-// counted has the kernel count the run time of the programs meanwhile, which costs something itself.
+// counted adds up the run time of the programs in phases of both kinds.
 func (m *kernelMeasurement) counted(found *kernelFigures, rounds int, lasting time.Duration) error {
-	before, err := os.ReadFile(statisticsSwitch)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(statisticsSwitch, []byte("1"), 0o644); err != nil {
-		return err
-	}
-	defer os.WriteFile(statisticsSwitch, before, 0o644)
-	empty, err := attachEmpty()
-	if err != nil {
-		return err
-	}
-	defer empty.close()
-	for ; rounds > 0; rounds-- {
-		for _, watched := range []bool{true, false} {
-			into := &found.Unwatched
-			if watched {
-				into = &found.Watched
+	return withStatistics(func(empty *emptyProgram) error {
+		for ; rounds > 0; rounds-- {
+			for _, watched := range []bool{true, false} {
+				into := &found.Unwatched
+				if watched {
+					into = &found.Watched
+				}
+				if err := m.watching.set(watched); err != nil {
+					return err
+				}
+				programs, nothing, switches := m.probe.programs(), empty.ran(), m.probe.switches()
+				done, cpu, err := m.during(watched, lasting)
+				if err != nil {
+					return err
+				}
+				into.Switches += m.probe.switches() - switches
+				into.add(m.probe.programs(), programs, empty.ran().since(nothing))
+				into.Done += done
+				into.CPU += cpu
 			}
-			if err := m.watching.set(watched); err != nil {
-				return err
-			}
-			programs, nothing, switches := m.probe.programs(), empty.ran(), m.probe.switches()
-			done, cpu, err := m.during(watched, lasting)
-			if err != nil {
-				return err
-			}
-			into.Switches += m.probe.switches() - switches
-			into.add(m.probe.programs(), programs, empty.ran().since(nothing))
-			into.Done += done
-			into.CPU += cpu
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (p *phase) add(after, before map[string]ran, empty ran) {
@@ -283,13 +334,12 @@ func (f *kernelFigures) rows(w workload) []row {
 		{What: w.name + ": kernel half, each switch away and back", Unit: "ns", Value: each / max(1, watched.Switches)},
 		{What: w.name + ": kernel half, each request", Unit: "ns", Value: each / watched.Done},
 		{What: w.name + ": of its CPU time", Unit: "%", Value: 100 * each / watched.CPU},
-		{What: w.name + ": each switch of others", Unit: "ns", Value: alone},
 	}
 	if w.saturated {
 		rows[3].Goal = atMost(ofValue, 1)
 	}
 	if w.idle {
-		return []row{rows[1], rows[3], rows[4]}
+		return []row{rows[1], rows[3]}
 	}
 	cpu := figures{Unit: "ns", Rounds: f.CPU}
 	return append(rows, cpu.added(w.name+": CPU a request, watched", "watched", "unwatched", nil))

@@ -99,6 +99,7 @@ pub struct Kernel {
     /// The looks at connections, where this kernel has what they need.
     rounds: Option<Rounds>,
     processes: MapHandle,
+    filter: Filter,
     pollers: MapHandle,
     /// System calls by span, in the detail mode.
     callers: Option<MapHandle>,
@@ -186,6 +187,7 @@ impl Kernel {
         // The link keeps the program, the program its maps: the rest of the object can go.
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
+            filter: Filter::of(handle(&loaded.maps.bss)?),
             stock: Stock::open(handle(&loaded.maps.accounts_of)?),
             watched: HashMap::new(),
             lacking,
@@ -222,6 +224,7 @@ impl Kernel {
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .and_then(|()| self.filter.add(pid))
             .map_err(failed("adding the process"))?;
         if let Some(rounds) = &self.rounds {
             rounds.add(pid);
@@ -251,6 +254,7 @@ impl Kernel {
         }
         let _ = self.processes.delete(&pid.to_ne_bytes());
         if let Some(index) = self.watched.remove(&pid) {
+            self.filter.remove(pid);
             self.stock.give_back(index);
         }
     }
@@ -285,8 +289,46 @@ impl Kernel {
     }
 }
 
+/// The probe's array of bytes by the last bits of process ids.
+#[derive(Debug)]
+struct Filter {
+    map: MapHandle,
+    /// How many processes share each byte.
+    counts: Vec<u32>,
+}
+
+impl Filter {
+    fn of(map: MapHandle) -> Self {
+        let counts = vec![0; map.value_size() as usize];
+        Self { map, counts }
+    }
+
+    fn place(pid: u32) -> usize {
+        (pid & (TANDEM_FILTER_COUNT - 1)) as usize
+    }
+
+    fn add(&mut self, pid: u32) -> Result<(), libbpf_rs::Error> {
+        self.counts[Self::place(pid)] += 1;
+        self.write()
+    }
+
+    fn remove(&mut self, pid: u32) {
+        let count = &mut self.counts[Self::place(pid)];
+        *count = count.saturating_sub(1);
+        // A byte that stays costs the processes behind it a look into the map.
+        let _ = self.write();
+    }
+
+    fn write(&self) -> Result<(), libbpf_rs::Error> {
+        let bytes: Vec<u8> = self.counts.iter().map(|&count| u8::from(count != 0)).collect();
+        self.map.update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY)
+    }
+}
+
 /// How many account maps lie ready.
 const STOCK: u32 = 4;
+/// Elements of the probe's `may_be_watched` (intf.h): its size is the map's, which is checked when it is written.
+const TANDEM_FILTER_COUNT: u32 = 4096;
 
 /// Account maps in `accounts_of` that no process has yet.
 #[derive(Debug)]

@@ -241,8 +241,8 @@ mod tests {
         let named = |number: libc::c_long| name(number as u32);
         assert_eq!((named(libc::SYS_read), named(libc::SYS_rseq)), (Some("read"), Some("rseq")));
         assert_eq!(
-            (named(libc::SYS_pidfd_send_signal), named(libc::SYS_futex_wait)),
-            (Some("pidfd_send_signal"), Some("futex_wait"))
+            (named(libc::SYS_pidfd_send_signal), named(libc::SYS_futex_waitv)),
+            (Some("pidfd_send_signal"), Some("futex_waitv"))
         );
         assert_eq!((name(335), name(5000)), (None, None));
         assert_eq!(class(libc::SYS_fsync), tandem_class::TANDEM_CLASS_FILE);

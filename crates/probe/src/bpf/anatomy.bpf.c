@@ -18,6 +18,12 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Class by system call number, filled in by the loader. */
 const volatile u8 class_of_syscall[TANDEM_SYSCALL_COUNT];
 
+/*
+ * Not 0 where a process whose id ends so may be watched: one byte is all that is looked at when a thread of another one
+ * leaves the CPU. Written by the loader.
+ */
+u8 may_be_watched[TANDEM_FILTER_COUNT];
+
 struct accounts {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -83,6 +89,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct tandem_statistics);
 } statistics SEC(".maps");
+
+static __always_inline struct tandem_watched *watched(u32 process_id)
+{
+	if (!may_be_watched[process_id & (TANDEM_FILTER_COUNT - 1)])
+		return 0;
+	return bpf_map_lookup_elem(&processes, &process_id);
+}
 
 static __always_inline bool read_user(u64 *value, u64 address, struct tandem_statistics *counts)
 {
@@ -170,9 +183,9 @@ static __noinline void learn_poller(struct task_struct *task, struct tandem_watc
 
 static __always_inline void leaves(struct task_struct *task, bool preempted)
 {
-	u32 process_id = task->tgid, zero = 0, account;
-	struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
+	struct tandem_watched *process = watched(task->tgid);
 	struct tandem_statistics *counts;
+	u32 zero = 0, account;
 	struct tandem_away *away;
 	long syscall;
 
@@ -266,18 +279,21 @@ static __always_inline void charge(struct tandem_account *account, struct tandem
 
 static __always_inline void returns(struct task_struct *task)
 {
-	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	const struct tandem_watched *process;
 	struct tandem_statistics *counts;
 	struct tandem_account *account;
-	u32 process_id = task->tgid, zero = 0, index;
+	struct tandem_away *away;
+	u32 zero = 0, index;
 	void *accounts;
 
+	if (!task->bpf_storage) /* nobody's that is watched */
+		return;
+	away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	if (!away || !away->account)
 		return;
 	index = away->account;
 	away->account = 0;
-	process = bpf_map_lookup_elem(&processes, &process_id);
+	process = watched(task->tgid);
 	if (!process) /* not watched any more */
 		return;
 	accounts = bpf_map_lookup_elem(&accounts_of, &process->accounts);
@@ -452,14 +468,13 @@ int BPF_PROG(on_receive, struct sock *socket, int result, int flags)
 	struct tandem_goroutine goroutine;
 	struct tandem_awaited *awaited;
 	struct tandem_account *account;
-	u32 process_id, index;
 	u64 arrived, runnable;
+	u32 index;
 	void *accounts;
 
 	if (result != -EAGAIN && !socket->sk_bpf_storage) /* nobody waited for it */
 		return 0;
-	process_id = bpf_get_current_pid_tgid() >> 32;
-	process = bpf_map_lookup_elem(&processes, &process_id);
+	process = watched(bpf_get_current_pid_tgid() >> 32);
 	if (!process)
 		return 0;
 	if (result == -EAGAIN) {
@@ -498,9 +513,9 @@ int BPF_PROG(on_receive, struct sock *socket, int result, int flags)
 /* Goes on in a system call, or a page fault, of a goroutine with an account; 0: of nobody, whose time is not looked at. */
 static __always_inline struct tandem_away *begins(struct task_struct *task, u32 *account)
 {
-	u32 process_id = task->tgid, zero = 0;
-	const struct tandem_watched *process = bpf_map_lookup_elem(&processes, &process_id);
+	const struct tandem_watched *process = watched(task->tgid);
 	struct tandem_statistics *counts;
+	u32 zero = 0;
 
 	if (!process || process->parts <= TANDEM_PART_MINOR_FAULT)
 		return 0;
@@ -546,19 +561,21 @@ SEC("?perf_event")
 int on_fault_end(void *context)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	const struct tandem_watched *process;
 	struct tandem_account *account;
-	u32 process_id = task->tgid;
+	struct tandem_away *away;
 	u64 spent;
 
+	if (!task->bpf_storage)
+		return 0;
+	away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	if (!away || !away->faulted)
 		return 0;
 	spent = bpf_ktime_get_ns() - away->faulted;
 	away->faulted = 0;
 	if (spent < away->off - away->off_before)
 		return 0;
-	process = bpf_map_lookup_elem(&processes, &process_id);
+	process = watched(task->tgid);
 	account = process ? account_at(process, away->faulting) : 0;
 	if (!account)
 		return 0;
@@ -614,25 +631,28 @@ SEC("?tp_btf/sys_exit")
 int BPF_PROG(on_call_end)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct tandem_away *away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	const struct tandem_watched *process;
+	struct tandem_away *away;
 	static const struct tandem_called none;
 	struct tandem_caller caller = {};
 	struct tandem_called *called;
-	u32 process_id = task->tgid, number;
+	u32 number;
 	u64 spent;
 	int i;
 
+	if (!task->bpf_storage)
+		return 0;
+	away = bpf_task_storage_get(&away_tasks, task, 0, 0);
 	if (!away || !away->called)
 		return 0;
 	spent = bpf_ktime_get_ns() - away->called;
 	away->called = 0;
 	number = away->calling; /* the registers no longer say it after a signal's handler */
-	process = bpf_map_lookup_elem(&processes, &process_id);
+	process = watched(task->tgid);
 	if (!process)
 		return 0;
 	caller.span = current_span(task, process);
-	caller.process = process_id;
+	caller.process = task->tgid;
 	if (!caller.span)
 		return 0;
 	called = bpf_map_lookup_elem(&callers, &caller);

@@ -10,6 +10,8 @@
 
 /* Processes that can be watched at once. */
 #define TANDEM_WATCHED_COUNT 4096
+/* Entries of the filter of process ids: a power of two. */
+#define TANDEM_FILTER_COUNT 4096
 /* Entries of the table of system calls: a power of two above the highest number of amd64. */
 #define TANDEM_SYSCALL_COUNT 512
 

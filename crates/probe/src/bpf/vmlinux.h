@@ -148,6 +148,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	void *bpf_storage;
 	int exit_state;
 	int tgid;
 	struct signal_struct *signal;
