@@ -11,8 +11,7 @@ import (
 
 const (
 	goClasses     = 9
-	kernelClasses = 16 // four of them are no times
-	minorFaults   = 14 // the high half of this one counts them
+	kernelClasses = 13 // two of them are no times; minor_fault lies apart
 )
 
 // goParts is the part of the anatomy that a class of Go's waits belongs to.
@@ -23,11 +22,11 @@ var goParts = [goClasses]uint16{
 // kernelParts is the part that each of the first counters of an account slot belongs to; 0: it is no time.
 var kernelParts = [kernelClasses]uint16{
 	partRunQueue, partBlockedFile, partBlockedNetwork, partBlockedFutex, partBlockedLock, partBlockedSleep, partBlockedOther, partMajorFault,
-	8: 0, 9: 0, partBlockIo, partThrottled, partNetworkUnread, 13: 0, 14: 0, partMinorFault,
+	8: 0, 9: 0, partBlockIo, partThrottled, partNetworkUnread,
 }
 
 // partsSize is the room that all parts together need in a record, with three attributes.
-const partsSize = (goClasses + 2 + kernelClasses - 4 + 1 + 3) * 12
+const partsSize = (goClasses + 2 + kernelClasses - 2 + 1 + 1 + 3) * 12
 
 // agentSilence is how long the agent may be silent, ns, before its half of the accounts counts as dead.
 const agentSilence = 5e9
@@ -57,11 +56,16 @@ func keepAccounts() {
 
 // account is a snapshot.
 type account struct {
-	stamp  int64
-	cgo    uint32
-	ns     [goClasses]int64
-	own    ownAccount
-	kernel [kernelClasses]uint64
+	stamp      int64
+	cgo        uint32
+	resent     uint32 // of the goroutine's account, and of the connection that Uses names
+	ns         [goClasses]int64
+	stopped    int64
+	sent       int64
+	kernel     [kernelClasses]uint64
+	minorFault uint64
+	faults     uint32
+	since      uint32 // when the connection was first named
 }
 
 // activate makes the runtime add up this goroutine's waits, and gives it an account index for life.
@@ -82,10 +86,11 @@ func (a *account) look(s *slot) (hasKernel bool) {
 	a.cgo = s.cgo
 	a.ns = *(*[goClasses]int64)(unsafe.Pointer(&s.ns))
 	if own := ownAccountOf(s.index); own != nil {
-		a.own = *own
+		a.stopped, a.sent, a.resent = own.stopped, own.sent, own.resent
 	}
 	if kernel := kernelSlot(s.index); kernel != nil {
-		a.kernel = *kernel
+		a.kernel = *(*[kernelClasses]uint64)(unsafe.Pointer(kernel))
+		a.minorFault, a.faults = kernel.minorFault, kernel.minorFaults
 		return true
 	}
 	return false
@@ -104,12 +109,12 @@ func ownAccountOf(index uint32) *ownAccount {
 // kernelSlot returns the kernel's counters of an account, or nil.
 //
 //go:norace
-func kernelSlot(index uint32) *[kernelClasses]uint64 {
+func kernelSlot(index uint32) *accountLayout {
 	if index >= atomic.LoadUint32(&kernelAccountCount) {
 		return nil
 	}
 	base := atomic.LoadPointer(&kernelAccounts)
-	return (*[kernelClasses]uint64)(unsafe.Add(base, uintptr(index)*unsafe.Sizeof(accountLayout{})))
+	return (*accountLayout)(unsafe.Add(base, uintptr(index)*unsafe.Sizeof(accountLayout{})))
 }
 
 // measureGo appends what Go's half of the account gained since the span started.
@@ -123,9 +128,9 @@ func (s *Span) measureGo(at *slot) {
 	}
 	runnable, network := at.ns[0]-s.account.ns[0], at.ns[1]-s.account.ns[1]
 	if own := ownAccountOf(at.index); own != nil {
-		runnable = s.within(partGoStopped, runnable, own.stopped-s.account.own.stopped)
+		runnable = s.within(partGoStopped, runnable, own.stopped-s.account.stopped)
 		if network > 0 {
-			network = s.within(partGoSend, network, own.sent-s.account.own.sent)
+			network = s.within(partGoSend, network, own.sent-s.account.sent)
 		}
 	}
 	s.goPart(partGoRunnable, runnable)
@@ -170,12 +175,16 @@ func (s *Span) measureKernel(at *slot) bool {
 	if ran := at.cgo - s.account.cgo; ran != 0 {
 		s.part(partCgo, uint64(ran)*64)
 	}
+	counters := (*[kernelClasses]uint64)(unsafe.Pointer(kernel))
 	for class := range kernelParts {
-		if now, before := kernel[class], s.account.kernel[class]; now > before && kernelParts[class] != 0 {
+		if now, before := counters[class], s.account.kernel[class]; now > before && kernelParts[class] != 0 {
 			s.part(kernelParts[class], now-before)
 		}
 	}
-	if faults := increase(uint32(kernel[minorFaults]>>32), uint32(s.account.kernel[minorFaults]>>32)); faults != 0 {
+	if now, before := kernel.minorFault, s.account.minorFault; now > before {
+		s.part(partMinorFault, now-before)
+	}
+	if faults := increase(kernel.minorFaults, s.account.faults); faults != 0 {
 		s.item(itemInt, uint16(KeyTandemPageFaults), uint64(faults))
 	}
 	s.measureConnections(at)

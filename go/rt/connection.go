@@ -1,10 +1,5 @@
 package rt
 
-import (
-	"sync/atomic"
-	"unsafe"
-)
-
 // What the kernel half knows of a connection is kept by the number of its descriptor. A goroutine that waits for it itself has
 // its share in its account; a span whose connection others read and write has to name it.
 
@@ -26,28 +21,21 @@ func (c *Connection) Name(descriptor int) {
 	}
 }
 
-// Uses says that from now on until it ends the span waits for a connection that other goroutines read and write. The last
+// Uses says that from now on until it ends the span waits for a connection that other goroutines read and write. The first
 // one counts.
 //
 //go:norace
 func (s *Span) Uses(c *Connection) {
-	if s == nil || s.state&stateKernel == 0 {
+	if s == nil || s.state&stateKernel == 0 || c.descriptor == 0 {
 		return
 	}
-	if known := connectionOf(c.descriptor); known != nil {
-		s.connection, s.connectionSince, s.resent = c.descriptor, c.since, known.connectionResent
+	if s.connection != 0 { // sent again over another one
+		return
 	}
-}
-
-// connectionOf returns what the kernel says of a connection, or nil.
-//
-//go:norace
-func connectionOf(descriptor uint32) *accountLayout {
-	if descriptor == 0 || descriptor > atomic.LoadUint32(&kernelAccountCount) {
-		return nil
+	if known := kernelSlot(c.descriptor - 1); known != nil {
+		s.connection, s.account.since = c.descriptor, c.since
+		s.account.resent += known.connectionResent
 	}
-	base := atomic.LoadPointer(&kernelAccounts)
-	return (*accountLayout)(unsafe.Add(base, uintptr(descriptor-1)*unsafe.Sizeof(accountLayout{})))
 }
 
 // measureConnections appends how often the kernel sent something again while the span waited for a connection, and how
@@ -55,16 +43,23 @@ func connectionOf(descriptor uint32) *accountLayout {
 //
 //go:norace
 func (s *Span) measureConnections(at *slot) {
-	resent, rtt := uint32(0), uint32(0)
-	if own := ownAccountOf(at.index); own != nil && at.ns[1] != s.account.ns[1] {
-		resent, rtt = own.resent-s.account.own.resent, own.rtt
+	own := ownAccountOf(at.index)
+	if own == nil {
+		return
 	}
-	if known := connectionOf(s.connection); known != nil {
-		resent += increase(known.connectionResent, s.resent)
-		if int32(known.connectionSampled-s.connectionSince) > 0 { // this connection's, not the one's that had the descriptor before
-			rtt = known.connectionRTT
+	resent, rtt := own.resent, uint32(0)
+	if at.ns[1] != s.account.ns[1] {
+		rtt = own.rtt
+	}
+	if s.connection != 0 {
+		if known := kernelSlot(s.connection - 1); known != nil {
+			resent += known.connectionResent
+			if int32(known.connectionSampled-s.account.since) > 0 { // this connection's, not the one's that had the descriptor before
+				rtt = known.connectionRTT
+			}
 		}
 	}
+	resent = increase(resent, s.account.resent)
 	if resent != 0 {
 		s.item(itemInt, uint16(KeyTandemTCPRetransmits), uint64(resent))
 	}

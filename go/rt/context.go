@@ -46,9 +46,6 @@ type Span struct {
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
 	manual     manual
-
-	connectionSince uint32 // when that was first named
-	resent          uint32 // what had been sent again over it when it was named for this span
 }
 
 // homeOffset is where tandem_enter looks for Span.home; the array has no other length.

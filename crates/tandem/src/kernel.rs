@@ -4,8 +4,9 @@ use agent::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 use record::HeaderFacts;
 
 /// What the detail mode says before it starts.
-const PRICE: &str = "--detail costs watched programs 0.1 to 0.5 µs for each system call and about 0.1 µs for each read of a \
-                     socket, arrival of data and page fault, and all other programs of this machine about 0.05 µs for each";
+const PRICE: &str = "--detail costs watched programs 0.1 to 0.3 µs for each system call and up to 0.1 µs for each read of a \
+                     socket, arrival of data and page fault, and all other programs of this machine about 0.05 µs for each; \
+                     a saturated server needs some 10 % more CPU time";
 
 /// Loads the kernel half. Where it cannot be had, the error is one line that says why and what to do.
 pub fn load(detail: bool) -> Result<Box<dyn KernelHalf>, String> {
