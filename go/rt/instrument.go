@@ -284,7 +284,7 @@ func Now() int64 { return nanotime() }
 
 // keepInstruments registers what the runtime knows about itself, and has the observed numbers brought up to date.
 func keepInstruments() {
-	if runtime_monitor(&control.heartbeat, &kernelAccounts, &kernelAccountCount, observe) {
+	if runtime_monitor(&control.heartbeat, observe) {
 		if Instrumented("runtime.metrics", "tandem/runtime") {
 			observers = append(observers, observeRuntime)
 		}
