@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use deliver::conventions;
 use deliver::metrics::{Metric, Snapshot, joined};
 use deliver::{Batch, Sink, SinkReport};
-use record::{Identity, MonotonicNanos, OpenError};
+use record::{Hello, Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 
@@ -403,29 +403,38 @@ impl Pipeline {
                 self.connections.remove(&token);
                 self.fault(cause);
             }
-            Greeting::Without(errno) => {
+            Greeting::Without(errno, said) => {
                 let peer = handshake::peer(connection.socket.as_fd());
                 self.connections.remove(&token);
                 match peer {
-                    Some(pid) => self.refuse(pid, &OpenError::Absent(errno.into())),
+                    Some(pid) if process::may_be(pid, said.pid) => self.refuse(pid, &OpenError::Absent(errno.into())),
+                    Some(_) => self.fault("foreign_process"),
                     None => self.fault("foreign_pid_namespace"),
                 }
             }
-            Greeting::Hello(memory) => {
+            Greeting::Hello(memory, said) => {
                 if let Some(connection) = self.connections.remove(&token) {
-                    self.hello(&connection.socket, &memory);
+                    self.hello(&connection.socket, &memory, said);
                 }
             }
         }
     }
 
-    fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd) {
+    /// Nobody speaks for another process: the kernel says who has connected, and the message and the memory agree.
+    fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd, said: Hello) {
         let Some(pid) = handshake::peer(connection.as_fd()) else { return self.fault("foreign_pid_namespace") };
+        if !process::may_be(pid, said.pid) {
+            return self.fault("foreign_process");
+        }
         self.end_replaced(pid);
         let known = Identity::of(memory.as_fd()).ok().and_then(|identity| self.session_of(identity));
         let token = match known {
+            // Who has somebody else's memory, and as it may be his process id, too, still does not get his accounts.
+            Some(token) if self.sessions.get(&token).is_some_and(|session| session.pid() != pid) => {
+                return self.fault("foreign_memory");
+            }
             Some(token) => token,
-            None => match self.open(pid, memory) {
+            None => match self.open(pid, Some((&said, handshake::peer_process(connection.as_fd()))), memory) {
                 Some(token) => token,
                 None => return,
             },
@@ -457,12 +466,15 @@ impl Pipeline {
         self.sessions.iter().find(|(_, session)| session.identity() == identity).map(|(token, _)| *token)
     }
 
-    fn open(&mut self, pid: u32, memory: &impl AsFd) -> Option<u64> {
+    /// Begins a session: with a program that has connected, or with one that was found.
+    fn open(&mut self, pid: u32, connected: Option<(&Hello, Option<OwnedFd>)>, memory: &impl AsFd) -> Option<u64> {
         if self.sessions.len() >= SESSION_LIMIT {
             self.fault("too_many_programs");
             return None;
         }
-        let opened = process::watch(pid)
+        let (says, process) = connected.map(|(hello, process)| (Some(hello.pid), process)).unwrap_or_default();
+        let opened = process
+            .map_or_else(|| process::watch(pid), |process| Ok(Some(process)))
             .map_err(|error| OpenError::System("watch its process", error))
             .and_then(|pidfd| Session::open(pid, pidfd, memory.as_fd()));
         let session = match opened {
@@ -473,6 +485,10 @@ impl Pipeline {
                 return None;
             }
         };
+        if says.is_some_and(|says| says != session.owner()) {
+            self.fault("foreign_memory");
+            return None;
+        }
         let token = self.token();
         let ended = session.pidfd().is_none();
         if let Some(pidfd) = session.pidfd()
@@ -539,6 +555,9 @@ impl Pipeline {
         let own: HashSet<u32> = self.sessions.values().map(Session::pid).collect();
         for &pid in processes.iter().filter(|pid| !own.contains(pid)) {
             let Some(memory) = process::find_memory(pid, self.looked_at.insert(pid)) else { continue };
+            if !process::owner(memory.as_fd()).is_some_and(|owner| process::may_be(pid, owner)) {
+                continue; // another process's, which this one was given or has inherited
+            }
             let age = process::started(&memory).map_or(0, |start| clock::now().0.saturating_sub(start.0));
             if age < GROWN_UP {
                 self.looked_at.remove(&pid);
@@ -547,7 +566,7 @@ impl Pipeline {
             if Identity::of(memory.as_fd()).is_ok_and(|identity| self.session_of(identity).is_some()) {
                 continue; // inherited by a child of the program
             }
-            if let Some(token) = self.open(pid, &memory)
+            if let Some(token) = self.open(pid, None, &memory)
                 && let Some(session) = self.sessions.get(&token)
             {
                 session.call();

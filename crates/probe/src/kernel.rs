@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::slice;
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -59,7 +59,9 @@ pub struct Kernel {
     _details: Vec<Link>,
     processes: MapHandle,
     statistics: MapHandle,
-    stock: Stock,
+    accounts_of: MapHandle,
+    /// Made with the first process: its thread has the privileges of that moment, not those of loading.
+    stock: OnceLock<Stock>,
     /// Parts that this kernel cannot tell from others, a bit each.
     lacking: u32,
     /// Index in `accounts_of` by process id.
@@ -114,13 +116,29 @@ impl Kernel {
         // The link keeps the program, the program its maps: the rest of the object can go.
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
-            stock: Stock::open(handle(&loaded.maps.accounts_of)?),
+            accounts_of: handle(&loaded.maps.accounts_of)?,
+            stock: OnceLock::new(),
             watched: HashMap::new(),
             lacking,
             _details: details,
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
+    }
+
+    /// Begins to make account maps for processes that will come. The first [`Self::watch`] does it, too, and waits for one.
+    pub fn stock_up(&self) {
+        let _ = self.stock(); // what keeps it from that keeps `watch`, too, which says so
+    }
+
+    fn stock(&self) -> Result<&Stock, libbpf_rs::Error> {
+        match self.stock.get() {
+            Some(stock) => Ok(stock),
+            None => {
+                let accounts_of = MapHandle::try_from(&self.accounts_of)?;
+                Ok(self.stock.get_or_init(|| Stock::open(accounts_of)))
+            }
+        }
     }
 
     /// Begins to keep accounts for a process, named by its id in the agent's pid namespace (the initial one: `load`
@@ -131,7 +149,7 @@ impl Kernel {
         }
         let failed = |step| move |source| ProbeError::Watch { pid, step, source };
         self.unwatch(pid);
-        let (index, accounts) = self.stock.take().map_err(failed("making an account map"))?;
+        let (index, accounts) = self.stock().and_then(Stock::take).map_err(failed("making an account map"))?;
         self.watched.insert(pid, index);
         let process = tandem_watched {
             tls_g_offset: facts.tls_g_offset,
@@ -157,7 +175,7 @@ impl Kernel {
         // It may be gone already: the probe itself forgets a process whose last thread ends.
         let _ = self.processes.delete(&pid.to_ne_bytes());
         if let Some(index) = self.watched.remove(&pid) {
-            self.stock.give_back(index);
+            self.stock.get().iter().for_each(|stock| stock.give_back(index));
         }
     }
 

@@ -113,6 +113,11 @@ impl Session {
         self.pid
     }
 
+    /// The process id that the memory's program gave itself.
+    pub(crate) fn owner(&self) -> u32 {
+        self.memory.header().pid
+    }
+
     /// Becomes readable when the process ends; `None` when it has.
     pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)

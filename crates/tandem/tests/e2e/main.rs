@@ -27,6 +27,7 @@ mod promises;
 mod propagation;
 mod refusals;
 mod rig;
+mod safety;
 mod secrets;
 mod shop;
 mod spans;
