@@ -11,6 +11,8 @@ mod functions;
 pub mod generate;
 pub mod header;
 mod hello;
+#[cfg(feature = "writer")]
+pub mod image;
 mod instrument;
 pub mod layout;
 mod log;
