@@ -34,8 +34,12 @@ const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// A program that has connected says hello within this time.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 const CONNECTION_LIMIT: usize = 256;
+/// Of these, so many of one user who is neither root nor the agent's own: nobody keeps the others out.
+const USER_CONNECTION_LIMIT: usize = 64;
 /// Programs that are read at once.
 const SESSION_LIMIT: usize = 4096;
+/// The same for one such user.
+const USER_SESSION_LIMIT: usize = 1024;
 
 /// So long, and of so many programs, the last numbers that an ended program kept itself are still shown.
 const ENDED_TIME: Duration = Duration::from_secs(90);
@@ -241,8 +245,14 @@ fn look(shared: &Shared) -> MutexGuard<'_, State> {
     state
 }
 
+/// Whether it is neither root nor who runs the agent.
+fn is_guest(user: Option<u32>) -> bool {
+    user.is_none_or(|user| user != 0 && user != rustix::process::geteuid().as_raw())
+}
+
 struct Connection {
     socket: OwnedFd,
+    user: Option<u32>,
     since: Instant,
 }
 
@@ -382,13 +392,15 @@ impl Pipeline {
 
     fn accept(&mut self) {
         while let Some(socket) = self.listener.accept() {
-            if self.connections.len() >= CONNECTION_LIMIT {
+            let user = handshake::peer_user(socket.as_fd());
+            let of_user = self.connections.values().filter(|connection| connection.user == user).count();
+            if self.connections.len() >= CONNECTION_LIMIT || is_guest(user) && of_user >= USER_CONNECTION_LIMIT {
                 self.fault("too_many_connections");
                 continue;
             }
             let token = self.token();
             if epoll::add(&self.epoll, &socket, EventData::new_u64(token), EventFlags::IN).is_ok() {
-                self.connections.insert(token, Connection { socket, since: Instant::now() });
+                self.connections.insert(token, Connection { socket, user, since: Instant::now() });
                 self.greet(token);
             }
         }
@@ -468,7 +480,9 @@ impl Pipeline {
 
     /// Begins a session: with a program that has connected, or with one that was found.
     fn open(&mut self, pid: u32, connected: Option<(&Hello, Option<OwnedFd>)>, memory: &impl AsFd) -> Option<u64> {
-        if self.sessions.len() >= SESSION_LIMIT {
+        let user = process::user(pid);
+        let of_user = self.sessions.values().filter(|session| session.user == user).count();
+        if self.sessions.len() >= SESSION_LIMIT || is_guest(user) && of_user >= USER_SESSION_LIMIT {
             self.fault("too_many_programs");
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -333,6 +334,50 @@ fn nobody_speaks_for_another_process() {
     assert_eq!(statistics.faults, [("foreign_memory", 2), ("foreign_process", 3)].into());
     let said = said.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(said.iter().all(|line| line.contains("true")), "{said:?}");
+}
+
+/// Not a test of its own: another user who connects as often as he can and says nothing, until his input ends.
+#[test]
+fn connects_in_vain() {
+    let Some(socket) = std::env::var_os("TANDEM_TEST_CROWD") else { return };
+    let held: Vec<_> = (0..200)
+        .map(|_| {
+            let socket = &socket;
+            let connection = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+            let address = SocketAddrUnix::new(Path::new(socket)).expect("an address");
+            rustix::net::connect(&connection, &address).expect("the agent listens");
+            connection
+        })
+        .collect();
+    println!("connected");
+    let _ = std::io::stdin().read_line(&mut String::new());
+    drop(held);
+}
+
+/// One user cannot keep others out by connecting again and again.
+#[test]
+fn one_user_leaves_room_for_others() {
+    let rig = rig();
+    let folder = rig.socket.parent().expect("a folder");
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    let test = folder.join("test");
+    std::fs::copy(std::env::current_exe().expect("this test"), &test).expect("a copy");
+    let mut other = std::process::Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&test);
+    other.args(["--exact", "connects_in_vain", "--nocapture"]).env("TANDEM_TEST_CROWD", &rig.socket);
+    other.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut other = other.spawn().expect("setpriv");
+    let mut output = std::io::BufRead::lines(std::io::BufReader::new(other.stdout.take().expect("piped")));
+    if !output.by_ref().map_while(Result::ok).any(|line| line.contains("connected")) {
+        return println!("skipped: there is no other user here");
+    }
+    let writer = Writer::create(Options::default()).expect("create");
+    writer.connect(&rig.socket).expect("there is room");
+    drop(other.stdin.take());
+    other.wait().expect("a child");
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
+    assert!(statistics.faults["too_many_connections"] >= 100, "{:?}", statistics.faults);
+    assert_eq!(statistics.sessions, 1);
 }
 
 /// A program that connects again gets its answer, and is still one program.

@@ -179,6 +179,13 @@ impl Kernel {
         }
     }
 
+    /// Account maps that there are: those of watched processes, and a few that lie ready.
+    pub fn account_maps(&self) -> usize {
+        let there =
+            |index: &u32| self.accounts_of.lookup(&index.to_ne_bytes(), MapFlags::ANY).is_ok_and(|map| map.is_some());
+        (0..self.accounts_of.max_entries()).filter(there).count()
+    }
+
     /// Whether the probe looks at a process. It forgets one by itself when the last thread ends.
     pub fn watches(&self, pid: u32) -> bool {
         self.processes.lookup(&pid.to_ne_bytes(), MapFlags::ANY).is_ok_and(|found| found.is_some())

@@ -585,3 +585,33 @@ fn no_privileges_is_a_clear_error() {
     let error = Kernel::load().expect_err("checked above");
     assert!(!error.to_string().is_empty() && !error.remedy().is_empty());
 }
+
+/// Scenario: processes come and go, many times as many as the stock is large. Guarantees: no account map is left, and no descriptor; the next process
+/// is watched as the first one was.
+#[test]
+fn processes_that_come_and_go_leave_nothing() {
+    let Some((mut kernel, _turn)) = load_or_skip("probe processes_that_come_and_go_leave_nothing") else { return };
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("our own").count();
+    let mut sleeper = Command::new("sleep").arg("600").spawn().expect("a process");
+    drop(kernel.watch(sleeper.id(), &facts()).expect("a process can be watched"));
+    kernel.unwatch(sleeper.id());
+    let (before, maps) = (descriptors(), kernel.account_maps());
+    for _ in 0..400 {
+        drop(kernel.watch(sleeper.id(), &facts()).expect("a process can be watched"));
+        kernel.unwatch(sleeper.id());
+    }
+    let left = (0..500).find(|_| {
+        thread::sleep(WAIT);
+        kernel.account_maps() <= maps + 8 && descriptors() <= before + 8 // a thread keeps some maps ready
+    });
+    assert!(
+        left.is_some(),
+        "{} account maps, {} descriptors; before {maps}, {before}",
+        kernel.account_maps(),
+        descriptors()
+    );
+    sleeper.kill().and_then(|()| sleeper.wait()).expect("a child");
+    let accounts = watch_self(&mut kernel);
+    run_as(&goroutine(1, true), nap);
+    assert!(accounts.read(1, "blocked_sleep") > 0);
+}

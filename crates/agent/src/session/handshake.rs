@@ -181,8 +181,17 @@ pub(crate) fn peer_process(connection: BorrowedFd<'_>) -> Option<OwnedFd> {
 }
 
 /// Process id of the other end, as this process sees it; `None` when it cannot see it.
-#[expect(unsafe_code, reason = "the safe binding cannot express the process id 0 of a foreign PID namespace")]
 pub(crate) fn peer(connection: BorrowedFd<'_>) -> Option<u32> {
+    u32::try_from(credentials(connection)?.pid).ok().filter(|&pid| pid != 0)
+}
+
+/// User of the other end.
+pub(crate) fn peer_user(connection: BorrowedFd<'_>) -> Option<u32> {
+    Some(credentials(connection)?.uid)
+}
+
+#[expect(unsafe_code, reason = "the safe binding cannot express the process id 0 of a foreign PID namespace")]
+fn credentials(connection: BorrowedFd<'_>) -> Option<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `size` bytes, which is the structure's size, and all bytes are valid for it.
@@ -195,5 +204,5 @@ pub(crate) fn peer(connection: BorrowedFd<'_>) -> Option<u32> {
             &raw mut size,
         )
     };
-    u32::try_from(credentials.pid).ok().filter(|&pid| outcome == 0 && pid != 0)
+    (outcome == 0).then_some(credentials)
 }

@@ -39,6 +39,8 @@ const RECENT: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Session {
     pid: u32,
+    /// Its user, as it was found.
+    pub(crate) user: Option<u32>,
     pidfd: Option<OwnedFd>,
     resource: Arc<Resource>,
     memory: Memory,
@@ -75,6 +77,7 @@ impl Session {
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
         Ok(Self {
             pid,
+            user: process::user(pid),
             pidfd,
             resource: Arc::clone(&resource),
             control: memory.control(),

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::{Attributes, Resource, Value};
@@ -37,6 +37,11 @@ pub(crate) fn started(memory: &File) -> Option<MonotonicNanos> {
     let mut start = [0; 8];
     memory.read_exact_at(&mut start, HEADER.at("start_monotonic") as u64).ok()?;
     Some(MonotonicNanos(u64::from_le_bytes(start)))
+}
+
+/// The user of a process.
+pub(crate) fn user(pid: u32) -> Option<u32> {
+    Some(fs::metadata(format!("/proc/{pid}")).ok()?.uid())
 }
 
 /// The process id that a memory's program gave itself.

@@ -12,7 +12,7 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 6] = ["./steps", "./garbage", "./functions", "./ends", "./operations", "./pool"];
+const PACKAGES: [&str; 7] = ["./steps", "./garbage", "./functions", "./ends", "./operations", "./pool", "./brief"];
 
 /// The woven program of that name.
 pub fn program(name: &str) -> PathBuf {
