@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory
 	@scripts/setup.sh test
 	@TANDEM_SOAK=$(or $(DURATION),1h) \
 		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
+
+soak-programs: ## COUNT (default 5000) programs with 2000 goroutines each start and end under one agent, which keeps nothing
+	@scripts/setup.sh test
+	@TANDEM_SOAK_PROGRAMS=$(or $(COUNT),5000) \
+		cargo test --release --package tandem --test e2e soak::programs_by_the_thousand -- --ignored --nocapture
 
 test-platforms: ## woven programs for other systems and processors, built, and run where they can be
 	@cargo build --quiet --package tandem

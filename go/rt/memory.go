@@ -74,7 +74,6 @@ func setUp() unsafe.Pointer {
 	base := makeMemory(uint32(2 * count))
 	if base != nil && memoryFile >= 0 {
 		greetAgent()
-		keepInstruments()
 	}
 	return base
 }
