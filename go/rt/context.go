@@ -183,6 +183,9 @@ func Resume(s *Span) (previous *Span) {
 	at := here()
 	previous = (*Span)(at.context)
 	at.context = unsafe.Pointer(s.Capture())
+	if labelling {
+		at.relabel()
+	}
 	return previous
 }
 
@@ -203,7 +206,13 @@ func Carry(explicit *Span) *Span {
 // Restore puts back what Resume, Unset or Ignore returned.
 //
 //go:norace
-func Restore(previous *Span) { here().context = unsafe.Pointer(previous) }
+func Restore(previous *Span) {
+	at := here()
+	at.context = unsafe.Pointer(previous)
+	if labelling {
+		at.relabel()
+	}
+}
 
 // Unset empties the slot, so that goroutines started next inherit nothing. Undo it with Restore.
 //
@@ -212,6 +221,9 @@ func Unset() (previous *Span) {
 	at := here()
 	previous = (*Span)(at.context)
 	at.context = nil
+	if labelling {
+		at.relabel()
+	}
 	return previous
 }
 
@@ -221,6 +233,9 @@ func Unset() (previous *Span) {
 func Detach() {
 	at := here()
 	at.context, at.on = nil, 0
+	if labelling {
+		at.relabel()
+	}
 }
 
 // Ignore mutes this goroutine, and those it starts, until Restore.
@@ -379,6 +394,9 @@ func (s *Span) enter(at *slot) {
 		}
 	}
 	at.context = unsafe.Pointer(s)
+	if labelling {
+		at.relabel()
+	}
 }
 
 // leave gives the slot back what it held before, if s is still current here.
@@ -391,6 +409,9 @@ func (s *Span) leave(at *slot, state uint32) {
 	}
 	at.context = unsafe.Pointer(s.stillRunning())
 	s.previous = nil
+	if labelling {
+		at.relabel()
+	}
 	if state&(stateMeasured|statePreviousOn) == stateMeasured {
 		at.on = 0
 	}

@@ -77,7 +77,6 @@ func setUp() unsafe.Pointer {
 	}
 	if base != nil && memoryFile >= 0 {
 		greetAgent()
-		keepInstruments()
 	}
 	return base
 }

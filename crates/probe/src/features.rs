@@ -3,6 +3,7 @@
 //! Looked at, not tried, wherever the kernel says it in files that everybody may read: the answers are then the same with
 //! and without privileges, and asking changes nothing. [`require_anatomy`] is the same list as the loader sees it.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -16,8 +17,10 @@ use crate::error::ProbeError;
 /// Something that a part of Tandem needs, or that tells a person how far it can go here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeatureId {
-    /// Linux on amd64.
+    /// Linux on amd64 or arm64.
     Architecture,
+    /// A processor that the kernel half knows.
+    Processor,
     /// Anonymous shared memory.
     Memfd,
     /// Type information of the running kernel.
@@ -106,9 +109,10 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Architecture,
         Self::Memfd,
+        Self::Processor,
         Self::Btf,
         Self::Capabilities,
         Self::PidNamespace,
@@ -137,7 +141,8 @@ impl FeatureId {
     /// Name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Architecture => "Linux on amd64",
+            Self::Architecture => "Linux on amd64 or arm64",
+            Self::Processor => "processor",
             Self::Memfd => "shared memory",
             Self::Btf => "kernel type information",
             Self::Capabilities => "privileges",
@@ -169,7 +174,8 @@ impl FeatureId {
     pub fn purpose(self) -> Purpose {
         match self {
             Self::Architecture | Self::Memfd => Purpose::Spans,
-            Self::Btf
+            Self::Processor
+            | Self::Btf
             | Self::Capabilities
             | Self::PidNamespace
             | Self::SchedulerTracepoint
@@ -199,7 +205,8 @@ impl FeatureId {
 
     fn state(self, types: &KernelTypes) -> State {
         match self {
-            Self::Architecture => architecture(),
+            Self::Architecture => architecture(env::consts::OS, env::consts::ARCH),
+            Self::Processor => processor(env::consts::OS, env::consts::ARCH),
             Self::Memfd => memfd(),
             Self::Btf => types.state(),
             Self::Capabilities => capabilities(),
@@ -422,14 +429,25 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-fn architecture() -> State {
-    let here = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return State::Available(here);
+fn architecture(system: &str, processor: &str) -> State {
+    let here = format!("{system} on {processor}");
+    match (system, processor) {
+        ("linux", "x86_64" | "aarch64") => State::Available(here),
+        _ => State::Missing {
+            why: here,
+            remedy: "Tandem records on Linux on amd64 and arm64; elsewhere woven programs run as plain ones do",
+        },
     }
-    State::Missing {
-        why: here,
-        remedy: "Tandem records on Linux on amd64; elsewhere woven programs run as plain ones do",
+}
+
+/// The kernel half reads registers and thread-local storage of the processor, and knows its numbers of system calls.
+fn processor(system: &str, processor: &str) -> State {
+    match (system, processor) {
+        ("linux", "x86_64") => State::Available(processor.to_owned()),
+        _ => State::Missing {
+            why: format!("the kernel half does not know {system} on {processor} yet"),
+            remedy: "use it on amd64; here spans have Go's half of their anatomy, which needs nothing",
+        },
     }
 }
 
@@ -569,6 +587,25 @@ mod tests {
         let types = KernelTypes(Err("gone".into()));
         assert!(matches!(FeatureId::Btf.state(&types), State::Missing { .. }));
         assert!(matches!(FeatureId::SchedInfo.state(&types), State::Missing { .. }));
+    }
+
+    /// Scenario: the processors that Go runs on. Guarantees: where only the kernel half is unknown, spans are not refused;
+    /// the refusal names the processor, and is the first, before privileges and kernel features that would not help.
+    #[test]
+    fn a_processor_that_is_not_known_is_refused_by_name() {
+        let refused = |state: State| match state {
+            State::Available(_) => None,
+            State::Missing { why, .. } => Some(why),
+        };
+        assert_eq!(refused(architecture("linux", "x86_64")).or(refused(processor("linux", "x86_64"))), None);
+        assert_eq!(refused(architecture("linux", "aarch64")), None);
+        assert!(refused(processor("linux", "aarch64")).is_some_and(|why| why.contains("aarch64")));
+        for (system, name) in [("linux", "riscv64"), ("macos", "aarch64"), ("windows", "x86_64")] {
+            assert!(refused(architecture(system, name)).is_some_and(|why| why.contains(name)), "{system} on {name}");
+            assert!(refused(processor(system, name)).is_some(), "{system} on {name}");
+        }
+        let first = FeatureId::ALL.into_iter().find(|feature| feature.purpose() == Purpose::Anatomy);
+        assert_eq!(first, Some(FeatureId::Processor));
     }
 
     /// The mode in force is the one in brackets; a kernel that does not say has none.

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::slice;
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -104,7 +104,9 @@ pub struct Kernel {
     /// System calls by span, in the detail mode.
     callers: Option<MapHandle>,
     statistics: MapHandle,
-    stock: Stock,
+    accounts_of: MapHandle,
+    /// Made with the first process: its thread has the privileges of that moment, not those of loading.
+    stock: OnceLock<Stock>,
     /// Parts that this kernel cannot tell from others, a bit each.
     lacking: u32,
     /// Index in `accounts_of` by process id.
@@ -188,7 +190,8 @@ impl Kernel {
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
             filter: Filter::of(handle(&loaded.maps.bss)?),
-            stock: Stock::open(handle(&loaded.maps.accounts_of)?),
+            accounts_of: handle(&loaded.maps.accounts_of)?,
+            stock: OnceLock::new(),
             watched: HashMap::new(),
             lacking,
             _others: others,
@@ -200,6 +203,21 @@ impl Kernel {
         })
     }
 
+    /// Begins to make account maps for processes that will come. The first [`Self::watch`] does it, too, and waits for one.
+    pub fn stock_up(&self) {
+        let _ = self.stock(); // what keeps it from that keeps `watch`, too, which says so
+    }
+
+    fn stock(&self) -> Result<&Stock, libbpf_rs::Error> {
+        match self.stock.get() {
+            Some(stock) => Ok(stock),
+            None => {
+                let accounts_of = MapHandle::try_from(&self.accounts_of)?;
+                Ok(self.stock.get_or_init(|| Stock::open(accounts_of)))
+            }
+        }
+    }
+
     /// Begins to keep accounts for a process, named by its id in the agent's pid namespace (the initial one: `load`
     /// checks that). Watching a process again replaces its accounts by new ones.
     pub fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Result<AccountMap, ProbeError> {
@@ -208,7 +226,7 @@ impl Kernel {
         }
         let failed = |step| move |source| ProbeError::Watch { pid, step, source };
         self.unwatch(pid);
-        let (index, accounts) = self.stock.take().map_err(failed("making an account map"))?;
+        let (index, accounts) = self.stock().and_then(Stock::take).map_err(failed("making an account map"))?;
         self.watched.insert(pid, index);
         let process = tandem_watched {
             tls_g_offset: facts.tls_g_offset,
@@ -255,8 +273,15 @@ impl Kernel {
         let _ = self.processes.delete(&pid.to_ne_bytes());
         if let Some(index) = self.watched.remove(&pid) {
             self.filter.remove(pid);
-            self.stock.give_back(index);
+            self.stock.get().iter().for_each(|stock| stock.give_back(index));
         }
+    }
+
+    /// Account maps that there are: those of watched processes, and a few that lie ready.
+    pub fn account_maps(&self) -> usize {
+        let there =
+            |index: &u32| self.accounts_of.lookup(&index.to_ne_bytes(), MapFlags::ANY).is_ok_and(|map| map.is_some());
+        (0..self.accounts_of.max_entries()).filter(there).count()
     }
 
     /// Whether the probe looks at a process. It forgets one by itself when the last thread ends.

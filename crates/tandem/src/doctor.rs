@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use probe::features::{self, Feature, FeatureId, Purpose, State};
+use probe::features::{self, Feature, Purpose, State};
 use serde_json::json;
 use weave::cache::Cache;
 use weave::go::{GoEnv, find_go};
 
 use crate::agent::DEFAULT_SOCKET;
+use crate::privileges::{self, Capability};
 
 /// Say what this machine allows, and what to do about the rest.
 #[derive(Args)]
@@ -38,11 +39,13 @@ enum Group {
     Anatomy,
     Parts,
     Agent,
+    Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 6] = [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Agent, Self::Outlook];
+    const ALL: [Self; 7] =
+        [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Agent, Self::Privileges, Self::Outlook];
 
     fn title(self) -> &'static str {
         match self {
@@ -51,6 +54,7 @@ impl Group {
             Self::Anatomy => "For the kernel's half of the latency anatomy",
             Self::Parts => "For single parts of it; without them they count as others",
             Self::Agent => "The agent of this machine",
+            Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
         }
     }
@@ -62,6 +66,7 @@ impl Group {
             Self::Anatomy => "anatomy",
             Self::Parts => "parts",
             Self::Agent => "agent",
+            Self::Privileges => "privileges",
             Self::Outlook => "outlook",
         }
     }
@@ -99,7 +104,7 @@ fn check_all() -> Vec<Check> {
     checks.push(Check { group: Group::Weaving, name: "cache folder", state: cache_folder() });
     let features = features::detect();
     let probe_possible = features.iter().all(|Feature { id, state }| {
-        let needed = *id == FeatureId::Architecture || id.purpose() == Purpose::Anatomy;
+        let needed = id.purpose() == Purpose::Anatomy;
         !needed || matches!(state, State::Available(_))
     });
     checks.extend(features.into_iter().map(|Feature { id, state }| {
@@ -115,6 +120,11 @@ fn check_all() -> Vec<Check> {
         checks.push(Check { group: Group::Anatomy, name: "scheduler probe", state: scheduler_probe() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
+    checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
+        group: Group::Privileges,
+        name: capability.name,
+        state: privilege(capability),
+    }));
     checks
 }
 
@@ -164,6 +174,14 @@ fn scheduler_probe() -> State {
     match probe::Kernel::load() {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+fn privilege(capability: &Capability) -> State {
+    let what = format!("{}: {}", capability.kept, capability.reason);
+    match capability.is_there() {
+        true => State::Available(what),
+        false => State::Missing { why: format!("not there. {what}"), remedy: capability.without },
     }
 }
 

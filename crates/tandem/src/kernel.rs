@@ -8,19 +8,25 @@ const PRICE: &str = "--detail costs watched programs 0.1 to 0.3 µs for each sys
                      socket, arrival of data and page fault, and all other programs of this machine about 0.05 µs for each; \
                      a saturated server needs some 10 % more CPU time";
 
-/// Loads the kernel half. Where it cannot be had, the error is one line that says why and what to do.
-pub fn load(detail: bool) -> Result<Box<dyn KernelHalf>, String> {
+/// Loads the kernel half. Where it cannot be had, the error is one line that says why and what to do. No thread is started.
+pub fn load(detail: bool) -> Result<probe::Kernel, String> {
     if detail {
         eprintln!("tandem: {PRICE}");
     }
     match if detail { probe::Kernel::load_detailed() } else { probe::Kernel::load() } {
-        Ok(kernel) => Ok(Box::new(Watcher(kernel))),
+        Ok(kernel) => Ok(kernel),
         Err(error) => {
             let why = error.to_string();
             let first = why.lines().next().unwrap_or_default();
             Err(format!("the kernel half is off: {first}; {} (tandem doctor says more)", error.remedy()))
         }
     }
+}
+
+/// Sets it to work.
+pub fn watcher(kernel: probe::Kernel) -> Box<dyn KernelHalf> {
+    kernel.stock_up();
+    Box::new(Watcher(kernel))
 }
 
 /// Reports what cannot be watched, and goes on without: those spans lack the kernel's parts.

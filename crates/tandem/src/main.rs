@@ -26,6 +26,7 @@ mod metrics;
 mod observe;
 mod operations;
 mod packs;
+mod privileges;
 mod program;
 mod run;
 mod terminal;

@@ -39,6 +39,8 @@ const RECENT: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Session {
     pid: u32,
+    /// Its user, as it was found.
+    pub(crate) user: Option<u32>,
     pidfd: Option<OwnedFd>,
     resource: Arc<Resource>,
     memory: Memory,
@@ -75,6 +77,7 @@ impl Session {
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
         Ok(Self {
             pid,
+            user: process::user(pid),
             pidfd,
             resource: Arc::clone(&resource),
             control: memory.control(),
@@ -112,6 +115,11 @@ impl Session {
     /// Process id, as the agent sees it.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The process id that the memory's program gave itself.
+    pub(crate) fn owner(&self) -> u32 {
+        self.memory.header().pid
     }
 
     /// Becomes readable when the process ends; `None` when it has.

@@ -5,8 +5,8 @@ use std::io::Write;
 use probe::{Kernel, ProbeError};
 
 /// Loads the probe, or counts the calling test as skipped with the reason.
-pub fn load_or_skip(test: &str) -> Option<Kernel> {
-    match Kernel::load() {
+pub fn load_with_or_skip(test: &str, load: fn() -> Result<Kernel, ProbeError>) -> Option<Kernel> {
+    match load() {
         Ok(kernel) => Some(kernel),
         // Without privileges, type information and the like there is nothing to test. A kernel that has it all and yet
         // refuses the program is a failure.
