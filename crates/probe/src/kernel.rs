@@ -81,14 +81,7 @@ impl Kernel {
         let lacking = features::lacking_parts(detail);
         let detail = detail && lacking & features::DETAIL_PARTS == 0;
         features::require_anatomy()?;
-        // libbpf's messages go to one printer for the whole process, so loads take turns.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        log_start();
-        let loaded = Self::load_with_log(detail, lacking);
-        let log = log_end();
-        loaded
-            .map_err(|(step, source)| features::cause_of_refusal().unwrap_or(ProbeError::Refused { step, source, log }))
+        loading("scheduler probe", || Self::load_with_log(detail, lacking))
     }
 
     fn load_with_log(detail: bool, lacking: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
@@ -280,17 +273,38 @@ fn new_account_map() -> Result<MapHandle, libbpf_rs::Error> {
 }
 
 #[expect(unsafe_code, reason = "the kernel takes structures as bytes")]
-fn bytes_of(process: &tandem_watched) -> &[u8] {
-    // SAFETY: a `repr(C)` structure of integers without padding: every byte is initialised, and the slice lives as long
-    // as the reference.
-    unsafe { slice::from_raw_parts(std::ptr::from_ref(process).cast(), size_of::<tandem_watched>()) }
+pub(crate) fn bytes_of<T: Packed>(process: &T) -> &[u8] {
+    // SAFETY: a `repr(C)` structure of integers without padding (Packed): every byte is initialised, and the slice lives
+    // as long as the reference.
+    unsafe { slice::from_raw_parts(std::ptr::from_ref(process).cast(), size_of::<T>()) }
 }
+
+/// `repr(C)` structures of integers without padding.
+pub(crate) trait Packed {}
+impl Packed for tandem_watched {}
+impl Packed for crate::profile_skeleton::types::tandem_profiled {}
 
 #[expect(unsafe_code, reason = "the kernel gives structures as bytes")]
 fn statistics_from(bytes: &[u8]) -> tandem_statistics {
     assert!(bytes.len() >= size_of::<tandem_statistics>(), "the map's values are smaller than their type");
     // SAFETY: long enough, checked above; a `repr(C)` structure of integers, so any bytes are a value of it.
     unsafe { bytes.as_ptr().cast::<tandem_statistics>().read_unaligned() }
+}
+
+/// Loads something with what libbpf says about it kept for the error.
+pub(crate) fn loading<T>(
+    what: &'static str,
+    load: impl FnOnce() -> Result<T, (&'static str, libbpf_rs::Error)>,
+) -> Result<T, ProbeError> {
+    // libbpf's messages go to one printer for the whole process, so loads take turns.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    log_start();
+    let loaded = load();
+    let log = log_end();
+    loaded.map_err(|(step, source)| {
+        features::cause_of_refusal().unwrap_or(ProbeError::Refused { what, step, source, log })
+    })
 }
 
 /// What libbpf said during the current load.

@@ -37,12 +37,14 @@ enum Group {
     Spans,
     Anatomy,
     Parts,
+    Profiles,
     Agent,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 6] = [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Agent, Self::Outlook];
+    const ALL: [Self; 7] =
+        [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Profiles, Self::Agent, Self::Outlook];
 
     fn title(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Group {
             Self::Spans => "For woven programs to record spans",
             Self::Anatomy => "For the kernel's half of the latency anatomy",
             Self::Parts => "For single parts of it; without them they count as others",
+            Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
             Self::Agent => "The agent of this machine",
             Self::Outlook => "What else this kernel offers to probes",
         }
@@ -61,6 +64,7 @@ impl Group {
             Self::Spans => "spans",
             Self::Anatomy => "anatomy",
             Self::Parts => "parts",
+            Self::Profiles => "profiles",
             Self::Agent => "agent",
             Self::Outlook => "outlook",
         }
@@ -107,12 +111,16 @@ fn check_all() -> Vec<Check> {
             Purpose::Spans => Group::Spans,
             Purpose::Anatomy => Group::Anatomy,
             Purpose::AnatomyPart => Group::Parts,
+            Purpose::Profiles => Group::Profiles,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }
     }));
     if probe_possible {
         checks.push(Check { group: Group::Anatomy, name: "scheduler probe", state: scheduler_probe() });
+    }
+    if features::require_profiles().is_ok() {
+        checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks
@@ -162,6 +170,14 @@ fn cache_folder() -> State {
 /// Loads the probe for a moment: the only way to know that the kernel takes it.
 fn scheduler_probe() -> State {
     match probe::Kernel::load() {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+/// The same of the profiler.
+fn profiler() -> State {
+    match probe::Profiler::load(probe::Rate::DEFAULT) {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }

@@ -31,6 +31,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
@@ -81,6 +82,7 @@ struct thread_struct {
 
 struct pt_regs {
 	unsigned long orig_ax;
+	unsigned long sp;
 };
 
 struct task_struct {
@@ -90,6 +92,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct mm_struct *mm;
 	int exit_state;
+	int pid;
 	int tgid;
 	struct signal_struct *signal;
 	struct thread_struct thread;
