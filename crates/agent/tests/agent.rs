@@ -301,8 +301,14 @@ fn connecting_again_is_no_second_session() {
 #[test]
 fn one_agent_a_socket() {
     let rig = rig();
-    let config =
-        || Config { socket: rig.socket.clone(), scan: false, sinks: Vec::new(), kernel: None, cardinality_limit: None };
+    let config = || Config {
+        socket: rig.socket.clone(),
+        scan: false,
+        sinks: Vec::new(),
+        kernel: None,
+        profiling: None,
+        cardinality_limit: None,
+    };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");
     rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
