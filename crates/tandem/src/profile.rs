@@ -171,7 +171,8 @@ fn write_pprof(file: &Path, samples: &[StoredSample], kind: Option<ProfileKind>)
     let shown = kind.unwrap_or(ProfileKind::Cpu);
     let context = || format!("cannot write {}", file.display());
     pprof::write(File::create(file).with_context(context)?, samples, shown).with_context(context)?;
-    eprintln!("tandem: {} samples in {}; look at it with: go tool pprof -http=: {0}", samples.len(), file.display());
+    let (count, file) = (samples.len(), file.display());
+    eprintln!("tandem: {count} samples in {file}; look at them with: go tool pprof -http=: {file}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 // Hot spends time in functions of known names, inside spans and outside of them, and writes down how much it was by the
 // clocks of its own threads, so that the test that runs it (../main.rs) can compare profiles with it.
 //
-//	hot REPORT
+//	hot REPORT REQUESTS
 //
 // The program is plain Go: its only trace of Tandem are the comments above two functions.
 package main
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -17,9 +18,8 @@ import (
 )
 
 const (
-	requests = 12
-	share    = 50 * time.Millisecond // of a CPU, for the smallest of the hot functions
-	blocked  = 60 * time.Millisecond
+	share   = 50 * time.Millisecond // of a CPU, for the smallest of the hot functions
+	blocked = 60 * time.Millisecond
 )
 
 // report is the time of each function, ns: on the CPU, or blocked.
@@ -32,6 +32,10 @@ type report struct {
 var found = report{CPU: map[string]int64{}, Blocked: map[string]int64{}}
 
 func main() {
+	requests, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
 	for i := 0; i < requests; i++ {
 		request()
 		outside()
@@ -90,11 +94,15 @@ func blocking(name string, work func()) {
 var sink uint64
 
 // inlined is so small that the compiler puts it into its caller.
-func inlined(x uint64) uint64 { return x*6364136223846793005 + 1442695040888963407 }
+func inlined(x uint64) uint64 {
+	x ^= x << 13
+	x ^= x >> 7
+	return x ^ x<<17
+}
 
 //go:noinline
 func around() {
-	x := sink
+	x := sink | 1
 	for i := 0; i < 100000; i++ {
 		x = inlined(x)
 	}
