@@ -105,13 +105,14 @@ impl LineTable {
             size: segment.size(),
             file_offset: segment.file_range().0,
         });
-        let Some(mut found) = Self::with_table(table.to_vec(), code.collect()) else { return Ok(None) };
+        let Some(mut found) = Self::of_parts(table.to_vec(), Vec::new()) else { return Ok(None) };
+        found.code = code.collect();
         found.complete(file, address)?;
         Ok(Some(found))
     }
 
-    /// Checks the head of a table.
-    pub fn with_table(table: Vec<u8>, code: Vec<Segment>) -> Option<Self> {
+    /// Of a table, and of what its functions say elsewhere, as they are in a program. Checks the table's head.
+    pub fn of_parts(table: Vec<u8>, function_data: Vec<u8>) -> Option<Self> {
         if !table.starts_with(&BEGINNING) {
             return None;
         }
@@ -125,9 +126,9 @@ impl LineTable {
             files: place(5)?,
             programs: place(6)?,
             functions: place(7)?,
-            function_data: Vec::new(),
+            function_data,
             table,
-            code,
+            code: Vec::new(),
         })
     }
 

@@ -108,24 +108,25 @@ pub struct Profiler {
 impl Profiler {
     /// Loads and attaches it; it looks at nobody yet.
     pub fn load(rate: Rate) -> Result<Self, ProbeError> {
-        features::require_profiles()?;
-        loading("profiler", || Self::load_with_log(rate))
+        Self::load_sized(rate, buffer_size(processors().len()))
     }
 
-    fn load_with_log(rate: Rate) -> Result<Self, (&'static str, libbpf_rs::Error)> {
+    /// The same with a buffer of so many bytes: a power of two, at least a page.
+    pub fn load_sized(rate: Rate, bytes: u32) -> Result<Self, ProbeError> {
+        features::require_profiles()?;
+        loading("profiler", || Self::load_with_log(rate, bytes))
+    }
+
+    fn load_with_log(rate: Rate, bytes: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
         let mut storage = MaybeUninit::uninit();
         let mut open = ProfileSkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
         if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
             constants.period = rate.period();
         }
-        let processors = processors();
-        open.maps
-            .samples
-            .set_max_entries(buffer_size(processors.len()))
-            .map_err(|error| ("sizing its buffer", error))?;
+        open.maps.samples.set_max_entries(bytes).map_err(|error| ("sizing its buffer", error))?;
         let loaded = open.load().map_err(|error| ("loading it", error))?;
         let mut links = Vec::new();
-        for processor in processors {
+        for processor in processors() {
             let clock = match open_clock(processor, rate) {
                 Ok(clock) => clock,
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue, // it went away meanwhile
@@ -207,13 +208,12 @@ impl Profiler {
     /// Who takes its samples, on one thread.
     pub fn into_reader(self) -> Result<SampleReader, ProbeError> {
         let taken: Rc<RefCell<Vec<Sample>>> = Rc::default();
-        let period = self.rate.period().into();
         let ring = {
             let taken = Rc::clone(&taken);
             let mut builder = RingBufferBuilder::new();
             builder
                 .add(&self.samples, move |bytes| {
-                    taken.borrow_mut().extend(sample_from(bytes, period));
+                    taken.borrow_mut().extend(sample_from(bytes));
                     0
                 })
                 .map_err(ProbeError::Statistics)?;
@@ -252,7 +252,7 @@ impl SampleReader {
 
 /// Bytes of the buffer: a power of two, room for a second of samples of the usual length at the default rate.
 fn buffer_size(processors: usize) -> u32 {
-    (processors as u32 * 32 * 1024).next_power_of_two().clamp(1 << 20, 64 << 20)
+    (processors.min(2048) as u32 * 32 * 1024).next_power_of_two().clamp(1 << 20, 64 << 20)
 }
 
 /// Processors that are there: `0-3,8`.
@@ -311,7 +311,7 @@ fn open_clock(processor: u32, rate: Rate) -> io::Result<OwnedFd> {
 }
 
 /// A sample as the kernel wrote it, its stack as far as it goes.
-fn sample_from(bytes: &[u8], period: u64) -> Option<Sample> {
+fn sample_from(bytes: &[u8]) -> Option<Sample> {
     const HEAD: usize = mem::offset_of!(tandem_sample, frames);
     let mut whole = [0; size_of::<tandem_sample>()];
     let size = bytes.len().min(whole.len());
@@ -320,7 +320,7 @@ fn sample_from(bytes: &[u8], period: u64) -> Option<Sample> {
     let depth = usize::from(raw.depth).min(size.checked_sub(HEAD)? / size_of::<u64>());
     Some(Sample {
         time: raw.time,
-        weight: if raw.weight == 0 { period } else { raw.weight },
+        weight: raw.weight,
         process: raw.process,
         thread: raw.thread,
         kind: match raw.kind {
@@ -359,10 +359,11 @@ mod tests {
         let depth = mem::offset_of!(tandem_sample, depth);
         bytes[depth] = 200;
         bytes[HEAD] = 7;
-        let sample = sample_from(&bytes, 5).expect("a sample");
+        bytes[mem::offset_of!(tandem_sample, weight)] = 5;
+        let sample = sample_from(&bytes).expect("a sample");
         assert_eq!((sample.stack.as_slice(), sample.weight, sample.kind), (&[7, 0, 0][..], 5, SampleKind::Cpu));
         assert_eq!((sample.span, sample.top, sample.system_call), (None, None, None));
-        assert_eq!(sample_from(&bytes[..HEAD - 1], 5), None);
+        assert_eq!(sample_from(&bytes[..HEAD - 1]), None);
     }
 
     /// The buffer's size is one that the kernel takes.

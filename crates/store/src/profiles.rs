@@ -4,6 +4,7 @@
 //! Stacks repeat, and so do the functions on them: each is kept once. Which operation a sample belongs to is not written
 //! down with it: the spans in the store say so when somebody asks.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -219,10 +220,10 @@ pub fn query(connection: &Connection, filter: &ProfileFilter) -> rusqlite::Resul
                 samples.push(stored(connection, row, &mut stacks, &mut resources, &mut names)?);
                 continue;
             };
-            if !traces.contains_key(&trace) {
-                traces.insert(trace, Spans::of(connection, trace)?);
-            }
-            let spans = &traces[&trace];
+            let spans = match traces.entry(trace) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(Spans::of(connection, trace)?),
+            };
             if filter.span.is_some_and(|wanted| !spans.is_within(span, |around, _| around == wanted))
                 || route
                     .as_ref()
@@ -249,16 +250,17 @@ fn stored(
     names: &mut Names,
 ) -> rusqlite::Result<StoredSample> {
     let (resource, stack): (i64, i64) = (row.get(6)?, row.get(7)?);
-    if !stacks.contains_key(&stack) {
-        stacks.insert(stack, Arc::new(names.frames(connection, stack)?));
-    }
-    if !resources.contains_key(&resource) {
+    let stack = match stacks.entry(stack) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(Arc::new(names.frames(connection, stack)?)),
+    };
+    if let Entry::Vacant(place) = resources.entry(resource) {
         let found = logs::resource_of(connection, resource)?;
         let executable = match found.attributes.get("process.executable.path") {
             Some(model::Value::String(path)) => path.as_str(),
             _ => "",
         };
-        resources.insert(resource, (found.service().into(), executable.into()));
+        place.insert((found.service().into(), executable.into()));
     }
     let (service, executable) = resources[&resource].clone();
     Ok(StoredSample {
@@ -269,7 +271,7 @@ fn stored(
             trace_id: row.get::<_, Option<[u8; 16]>>(3)?.map(TraceId),
             span_id: row.get::<_, Option<[u8; 8]>>(4)?.map(SpanId),
             thread_id: row.get(5)?,
-            stack: Arc::clone(&stacks[&stack]),
+            stack: Arc::clone(stack),
         },
         service,
         executable,

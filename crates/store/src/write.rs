@@ -425,6 +425,7 @@ impl Writer {
                     break;
                 }
                 self.has_removed = true;
+                self.known.stacks = profiles::KnownStacks::default();
             }
             Ok(())
         };
@@ -455,7 +456,7 @@ fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize
         Doomed::Oldest { share } => {
             remove_oldest(&transaction, share)?
                 + logs::remove_oldest(&transaction, share)?
-                + profiles::remove_oldest(&transaction, share)?
+                + remove_oldest_samples(&transaction, share)?
         }
         Doomed::StartedBefore(start) => {
             let ids: Vec<i64> = transaction
@@ -479,6 +480,15 @@ fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<
     let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
     let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_TRACES);
     remove_traces(transaction, first, first + count - 1)
+}
+
+/// Samples, and at once what only they had: stacks may be most of it.
+fn remove_oldest_samples(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
+    let removed = profiles::remove_oldest(transaction, share)?;
+    if removed > 0 {
+        profiles::forget_unused(transaction)?;
+    }
+    Ok(removed)
 }
 
 /// Removes the traces with these numbers: a range in one go, for they lie together.

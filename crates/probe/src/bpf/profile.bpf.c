@@ -148,6 +148,25 @@ static __always_inline void hand_over(struct tandem_sample *sample, struct tande
 		counts->samples++;
 }
 
+/*
+ * The time that a tick stands for: it may come late, where interrupts were off or the machine below took the CPU away, and
+ * then stands for those that it replaces. Sums are right, since each period is counted once.
+ */
+#define LONGEST_TICK 1000000000
+static __always_inline u64 ticked(struct tandem_profile_statistics *counts)
+{
+	u64 now = bpf_ktime_get_ns(), periods, passed;
+
+	if (!counts->clock_start) {
+		counts->clock_start = now;
+		return period;
+	}
+	periods = (now - counts->clock_start + period / 2) / period;
+	passed = (periods - counts->clock_periods) * period;
+	counts->clock_periods = periods;
+	return passed < LONGEST_TICK ? passed : period;
+}
+
 SEC("perf_event")
 int on_clock(struct tandem_clock_context *context)
 {
@@ -157,16 +176,20 @@ int on_clock(struct tandem_clock_context *context)
 	struct tandem_sample *sample;
 	struct task_struct *task;
 	struct pt_regs *registers;
-	u64 stack_pointer, goroutine;
+	u64 stack_pointer, goroutine, weight;
 
-	if (!process)
-		return 0;
 	counts = bpf_map_lookup_elem(&statistics, &zero);
+	if (!counts)
+		return 0;
+	weight = ticked(counts);
+	if (!process || !weight)
+		return 0;
 	sample = bpf_map_lookup_elem(&drafts, &zero);
-	if (!counts || !sample)
+	if (!sample)
 		return 0;
 	task = bpf_get_current_task_btf();
 	begin(sample, task, TANDEM_SAMPLE_CPU);
+	sample->weight = weight;
 	if (context->cs & 3) {
 		stack_pointer = context->sp;
 	} else {

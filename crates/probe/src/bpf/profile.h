@@ -29,7 +29,7 @@ enum tandem_sample_kind {
 /* A sample: a stack, and whose it is. `frames` goes as far as the stack was read. */
 struct tandem_sample {
 	unsigned long long time; /* CLOCK_MONOTONIC, ns: now, or when it was blocked */
-	unsigned long long weight; /* what it stands for, ns; 0: the time between two samples */
+	unsigned long long weight; /* the time that it stands for, ns */
 	unsigned int process;
 	unsigned int thread;
 	enum tandem_sample_kind kind;
@@ -61,6 +61,9 @@ struct tandem_profile_statistics {
 	unsigned long long failed; /* no stack could be read */
 	unsigned long long blocked; /* times that a thread was blocked while it worked for a goroutine */
 	unsigned long long chosen; /* of these, those whose stack was read */
+	/* The clock: when it ticked first, CLOCK_MONOTONIC ns, and how many periods ago that was at the last tick. */
+	unsigned long long clock_start;
+	unsigned long long clock_periods;
 	/* How many are chosen: */
 	unsigned long long window; /* when the current 100 ms began */
 	unsigned int chosen_in_window;

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profile/hot");
+/// No multiple of the scheduler's own clock, nor close to one: what else happens at its ticks would always be there, too.
+const RATE: u32 = 397;
 /// Two clocks that are read one after the other, by different threads, are apart by so much at most, ns.
 const CLOCKS_APART: u64 = 1_000_000;
 
@@ -149,7 +151,7 @@ fn profiles_agree_with_the_programs_own_clocks() {
     if is_skipped("profile profiles_agree_with_the_programs_own_clocks") {
         return;
     }
-    let seen = Seen::of(&built("hot", &[]), 499, 8);
+    let seen = Seen::of(&built("hot", &[]), RATE, 8);
     println!("{seen}");
     for (kind, times) in [(ProfileKind::Cpu, &seen.cpu), (ProfileKind::OffCpu, &seen.blocked)] {
         for (function, &time) in times.iter().filter(|(function, _)| *function != "main.inlined") {
@@ -257,7 +259,7 @@ fn stripped_programs_have_functions_and_lines() {
         return;
     }
     let program = built("hot-stripped", &["-buildmode=pie", "-trimpath", "-ldflags=-s -w"]);
-    let seen = Seen::of(&program, 499, 1);
+    let seen = Seen::of(&program, RATE, 1);
     for function in ["main.plain", "main.beside", "main.deep", "main.outer", "main.around", "main.inlined"] {
         let sample = seen.of_function(ProfileKind::Cpu, function).next();
         let sample = sample.unwrap_or_else(|| panic!("{function} is not seen\n{seen}"));
