@@ -15,11 +15,14 @@ use deliver::{Batch, Signal, Sink};
 use model::{ProfileKind, Resource, SpanId, TraceId};
 use record::{HeaderFacts, MonotonicNanos};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+use crate::parked::Parked;
 use crate::symbols::{Image, Images, Symbols};
 
-/// How often samples are taken out of the kernel's buffer.
-const TAKE_EVERY: Duration = Duration::from_millis(100);
+/// How often samples are taken out of the kernel's buffer, and parked goroutines are looked at.
+const TAKE_EVERY: Duration = Duration::from_millis(50);
+/// A look that comes later than this stands for so long only.
+const LONGEST_LOOK: u64 = 1_000_000_000;
 /// A batch is handed on when it has so many samples, or when its oldest has waited so long.
 const BATCH_SAMPLES: u32 = 5_000;
 const BATCH_AGE: Duration = Duration::from_secs(2);
@@ -171,8 +174,24 @@ struct Worker {
 
 struct Program {
     symbols: Symbols,
+    parked: Option<Parked>,
+    /// When its parked goroutines were last looked at.
+    looked: MonotonicNanos,
     builder: ProfileBuilder,
     waiting_since: Option<Instant>,
+}
+
+impl Program {
+    /// Samples of its goroutines that are parked, once the last ones are old enough. They stand for the time since.
+    fn look(&mut self) -> Vec<Sample> {
+        let now = clock::now();
+        let passed = now.0.saturating_sub(self.looked.0);
+        if passed < TAKE_EVERY.as_nanos() as u64 / 2 {
+            return Vec::new();
+        }
+        self.looked = now;
+        self.parked.as_mut().map(|parked| parked.look(now, passed.min(LONGEST_LOOK))).unwrap_or_default()
+    }
 }
 
 impl Worker {
@@ -197,7 +216,9 @@ impl Worker {
         self.end(pid); // another one that had its id
         let builder = ProfileBuilder::new(resource, &image.path, &version);
         let symbols = Symbols::of(image, &mut self.images);
-        self.programs.insert(pid, Program { symbols, builder, waiting_since: None });
+        let parked = Parked::of(pid, &facts);
+        let looked = clock::now();
+        self.programs.insert(pid, Program { symbols, parked, looked, builder, waiting_since: None });
         self.source.watch(pid, &facts);
     }
 
@@ -211,7 +232,11 @@ impl Worker {
     fn take(&mut self) {
         self.clock.refresh();
         let mut counted = ProfileCounts::default();
-        for sample in self.source.take() {
+        let mut samples = self.source.take();
+        for program in self.programs.values_mut() {
+            samples.extend(program.look());
+        }
+        for sample in samples {
             let Some(program) = self.programs.get_mut(&sample.process) else { continue };
             let stack = program.symbols.stack(&sample);
             program.builder.add(Observed {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use gobin::{LineTable, Segment};
-use model::{Frame, Location};
+use model::{Frame, Location, ProfileKind};
 
 use crate::profile::Sample;
 
@@ -18,6 +18,8 @@ use crate::profile::Sample;
 const KNOWN: usize = 65_536;
 /// Texts longer than this are cut.
 const LONGEST_TEXT: usize = 1024;
+/// What parks a goroutine, whatever for.
+const PARKS: [&str; 2] = ["runtime.gopark", "runtime.goparkunlock"];
 /// Mappings with code that are looked at.
 const MOST_MAPPINGS: usize = 256;
 
@@ -133,6 +135,16 @@ impl Symbols {
             stack.push(self.in_kernel(place));
         }
         let Some((&innermost, callers)) = sample.stack.split_first() else { return stack };
+        let is_parked = sample.kind == ProfileKind::OffCpu && sample.in_kernel.is_none();
+        if is_parked {
+            // Where it goes on is behind a call; that it parks is known.
+            stack.extend(sample.stack.iter().map_while(|address| self.location(address.wrapping_sub(1))));
+            let parks =
+                |location: &Arc<Location>| location.frames.iter().any(|frame| PARKS.contains(&frame.function.as_str()));
+            let first = stack.iter().position(|location| !parks(location)).unwrap_or(0);
+            stack.drain(..first);
+            return stack;
+        }
         // In a system call it stands behind the instruction that made it.
         let address = innermost.wrapping_sub(u64::from(sample.in_kernel.is_some()));
         stack.extend(self.location(address));
@@ -249,7 +261,7 @@ mod tests {
             value_ns: 1,
             process: 1,
             thread: 1,
-            kind: model::ProfileKind::Cpu,
+            kind: ProfileKind::Cpu,
             span: None,
             in_kernel: Some("kernel: read".into()),
             top: None,

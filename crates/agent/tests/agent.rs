@@ -92,7 +92,8 @@ fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
     let keep = Arc::new(Keep::default());
     let logs = Arc::new(KeepLogs::default());
     let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&keep) as _, Arc::clone(&logs) as _];
-    let config = Config { socket: socket.clone(), scan: false, sinks, kernel, profiling: None, cardinality_limit: None };
+    let config =
+        Config { socket: socket.clone(), scan: false, sinks, kernel, profiling: None, cardinality_limit: None };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
 

@@ -189,6 +189,13 @@ fn check_inlining(seen: &Seen) {
         seen.of_function(ProfileKind::Cpu, "main.spin").filter(|sample| sample.stack[0].function == "main.spin");
     let callers: HashSet<_> = spinning.map(|sample| sample.stack[1].function.as_str()).collect();
     assert_eq!(callers, HashSet::from(["main.plain", "main.beside", "main.deep", "main.outer"]));
+    // What parks is left out, so that what it waits for is the innermost.
+    for sample in seen.of_function(ProfileKind::OffCpu, "main.rests") {
+        assert_eq!(
+            (sample.stack[0].function.as_str(), sample.stack[1].function.as_str()),
+            ("runtime.chanrecv", "runtime.chanrecv1")
+        );
+    }
 }
 
 fn check_spans(seen: &Seen) {
@@ -199,6 +206,7 @@ fn check_spans(seen: &Seen) {
         (ProfileKind::Cpu, "main.beside", Some("main.request")),
         (ProfileKind::Cpu, "main.deep", Some("main.inner")),
         (ProfileKind::OffCpu, "main.sleeps", Some("main.request")),
+        (ProfileKind::OffCpu, "main.rests", Some("main.request")),
         (ProfileKind::Cpu, "main.outer", None),
     ];
     for (kind, function, name) in expected {
@@ -260,6 +268,8 @@ fn stripped_programs_have_functions_and_lines() {
     }
     let program = built("hot-stripped", &["-buildmode=pie", "-trimpath", "-ldflags=-s -w"]);
     let seen = Seen::of(&program, RATE, 1);
+    let parked = seen.of_function(ProfileKind::OffCpu, "main.rests").next();
+    assert!(parked.is_some_and(|sample| sample.span_id.is_some()), "what is parked is not seen\n{seen}");
     for function in ["main.plain", "main.beside", "main.deep", "main.outer", "main.around", "main.inlined"] {
         let sample = seen.of_function(ProfileKind::Cpu, function).next();
         let sample = sample.unwrap_or_else(|| panic!("{function} is not seen\n{seen}"));

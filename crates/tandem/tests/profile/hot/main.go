@@ -20,6 +20,7 @@ import (
 const (
 	share   = 50 * time.Millisecond // of a CPU, for the smallest of the hot functions
 	blocked = 60 * time.Millisecond
+	rest    = 300 * time.Millisecond
 )
 
 // report is the time of each function, ns: on the CPU, or blocked.
@@ -61,6 +62,7 @@ func request() {
 	<-done
 	inner()
 	blocking("main.sleeps", sleeps)
+	blocking("main.rests", rests)
 }
 
 //tandem:span
@@ -138,6 +140,11 @@ func sleeps() {
 	time := syscall.NsecToTimespec(int64(blocked))
 	syscall.Nanosleep(&time, nil)
 }
+
+// rests waits in Go's own way: the goroutine is parked, and its thread does other things.
+//
+//go:noinline
+func rests() { <-time.After(rest) }
 
 func threadTime() time.Duration {
 	const threadClock = 3
