@@ -24,6 +24,7 @@ suite terminal cargo tandem_test --bins --test doctor --test traces --test run -
 suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy
+suite profile cargo tandem_test --test profile
 suite packs cargo tandem_test --test packs
 suite e2e cargo tandem_test --test e2e
 suite shop go env -C examples/shop go test -v ./...

@@ -394,46 +394,54 @@ func KeyOf(name string) Key {
 
 // headerLayout: first page: facts that never change while the program runs; the program writes it, `magic` last.
 type headerLayout struct {
-	magic             uint64 // `TANDEM` and two zero bytes; written last
-	layoutVersion     uint32 // version of this layout
-	flags             uint32 // HEADER_* bits
-	fileSize          uint64 // bytes of the whole file
-	pid               uint32 // process id as the program sees it
-	accountsSize      uint32 // account slots the program can use
-	startMonotonic    uint64 // CLOCK_MONOTONIC at start, ns
-	startRealtime     uint64 // CLOCK_REALTIME at the same moment, ns since 1970
-	tlsGOffset        int64  // where the thread's g pointer lies, from the thread pointer (fsbase)
-	gMOffset          uint32 // offset of g.m
-	mCurgOffset       uint32 // offset of m.curg
-	slotOffset        uint32 // offset of the slot (pointer to the context record) from g
-	accountOffset     uint32 // offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count
-	g0Address         uint64 // run-time address of runtime.g0, the only g without a slot behind it that runs
-	controlOffset     uint64 // offset of the control page
-	descriptorsOffset uint64 // offset of the descriptor table
-	keysOffset        uint64 // offset of the table of registered keys
-	resourceOffset    uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line
-	entriesOffset     uint64 // offset of the in-flight table
-	seriesOffset      uint64 // offset of the counts: processor_count tables of series_count series
-	ringsOffset       uint64 // offset of the ring headers, one a processor, then of the rings, page aligned
-	descriptorCount   uint32 // capacity of the descriptor table
-	keyCount          uint32 // capacity of the key table
-	resourceSize      uint32 // bytes used of the resource text
-	entryCount        uint32 // entries of the in-flight table
-	seriesCount       uint32 // series a processor
-	processorCount    uint32 // rings and tables of counts; at least GOMAXPROCS at start
-	ringSize          uint32 // bytes of one ring, a power of two
-	_                 [4]byte
-	functionsOffset   uint64   // offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none
-	functionCount     uint32   // capacity of the switches
-	functionTextSize  uint32   // capacity of the texts, bytes
-	activeCount       uint32   // capacity of the table of active functions
-	instrumentCount   uint32   // capacity of the table of instruments
-	goVersion         [32]byte // runtime.Version(), zero padded
-	tandemVersion     [32]byte // version of tandem that wove the program, zero padded
-	instrumentsOffset uint64   // offset of the instruments, then of their buckets; 0: none
-	bucketCount       uint32   // capacity of the table of buckets
-	partCount         uint32   // parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT
-	_                 [3824]byte
+	magic                 uint64 // `TANDEM` and two zero bytes; written last
+	layoutVersion         uint32 // version of this layout
+	flags                 uint32 // HEADER_* bits
+	fileSize              uint64 // bytes of the whole file
+	pid                   uint32 // process id as the program sees it
+	accountsSize          uint32 // account slots the program can use
+	startMonotonic        uint64 // CLOCK_MONOTONIC at start, ns
+	startRealtime         uint64 // CLOCK_REALTIME at the same moment, ns since 1970
+	tlsGOffset            int64  // where the thread's g pointer lies, from the thread pointer (fsbase)
+	gMOffset              uint32 // offset of g.m
+	mCurgOffset           uint32 // offset of m.curg
+	slotOffset            uint32 // offset of the slot (pointer to the context record) from g
+	accountOffset         uint32 // offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count
+	g0Address             uint64 // run-time address of runtime.g0, the only g without a slot behind it that runs
+	controlOffset         uint64 // offset of the control page
+	descriptorsOffset     uint64 // offset of the descriptor table
+	keysOffset            uint64 // offset of the table of registered keys
+	resourceOffset        uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line
+	entriesOffset         uint64 // offset of the in-flight table
+	seriesOffset          uint64 // offset of the counts: processor_count tables of series_count series
+	ringsOffset           uint64 // offset of the ring headers, one a processor, then of the rings, page aligned
+	descriptorCount       uint32 // capacity of the descriptor table
+	keyCount              uint32 // capacity of the key table
+	resourceSize          uint32 // bytes used of the resource text
+	entryCount            uint32 // entries of the in-flight table
+	seriesCount           uint32 // series a processor
+	processorCount        uint32 // rings and tables of counts; at least GOMAXPROCS at start
+	ringSize              uint32 // bytes of one ring, a power of two
+	_                     [4]byte
+	functionsOffset       uint64   // offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none
+	functionCount         uint32   // capacity of the switches
+	functionTextSize      uint32   // capacity of the texts, bytes
+	activeCount           uint32   // capacity of the table of active functions
+	instrumentCount       uint32   // capacity of the table of instruments
+	goVersion             [32]byte // runtime.Version(), zero padded
+	tandemVersion         [32]byte // version of tandem that wove the program, zero padded
+	instrumentsOffset     uint64   // offset of the instruments, then of their buckets; 0: none
+	bucketCount           uint32   // capacity of the table of buckets
+	partCount             uint32   // parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT
+	_                     [48]byte
+	goroutinesAddress     uint64 // run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told
+	goroutineCountAddress uint64 // run-time address of runtime.allglen, how many g's there are
+	gStackOffset          uint32 // offset of g.stack: the lowest address of its stack, then the end
+	gStatusOffset         uint32 // offset of g.atomicstatus
+	gSpOffset             uint32 // offset of g.sched.sp
+	gPcOffset             uint32 // offset of g.sched.pc
+	gBpOffset             uint32 // offset of g.sched.bp
+	_                     [3740]byte
 }
 
 // The build fails here when Go lays headerLayout out differently.
@@ -476,6 +484,13 @@ var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.tandemVersion)-224]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.instrumentsOffset)-256]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.bucketCount)-264]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.partCount)-268]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goroutinesAddress)-320]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goroutineCountAddress)-328]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gStackOffset)-336]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gStatusOffset)-340]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gSpOffset)-344]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gPcOffset)-348]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gBpOffset)-352]
 
 // controlLayout: second page: the first half the agent writes and the program reads, the second half the other way round.
 type controlLayout struct {

@@ -17,6 +17,12 @@ func runtime_slot() unsafe.Pointer
 //go:linkname runtime_offsets
 func runtime_offsets() (slot, gm, mg0, curg, firstg0, size uintptr)
 
+// runtime_goroutines tells where all goroutines are: the addresses of runtime.allgptr and of runtime.allglen, and offsets
+// from g: its stack's bounds, its status, and the stack pointer, place and frame pointer that it goes on with.
+//
+//go:linkname runtime_goroutines
+func runtime_goroutines() (all, count, stack, status, sp, pc, bp uintptr)
+
 // runtime_panics is how many panics this goroutine has not recovered from: more than one where a deferred function panics.
 //
 //go:linkname runtime_panics

@@ -176,6 +176,10 @@ func describeGoroutines(header *headerLayout) {
 	header.slotOffset = uint32(slotOffset)
 	header.accountOffset = uint32(slotOffset + unsafe.Offsetof(slot{}.index))
 	header.g0Address = uint64(firstG0)
+	all, count, stack, status, sp, pc, bp := runtime_goroutines()
+	header.goroutinesAddress, header.goroutineCountAddress = uint64(all), uint64(count)
+	header.gStackOffset, header.gStatusOffset = uint32(stack), uint32(status)
+	header.gSpOffset, header.gPcOffset, header.gBpOffset = uint32(sp), uint32(pc), uint32(bp)
 	if offset, found := threadLocalG(slotOffset); found {
 		header.tlsGOffset = offset
 		header.flags |= headerHasAccounts

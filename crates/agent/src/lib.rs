@@ -2,7 +2,7 @@
 //!
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
-//! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`programs`] finds programs for those who only want to switch
+//! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
 //! something in them.
 
 mod anatomy;
@@ -13,14 +13,18 @@ pub mod kernel;
 pub mod limits;
 pub mod logs;
 pub mod measure;
+mod parked;
 pub mod pipeline;
+pub mod profile;
 pub mod programs;
 mod session;
 pub mod statistics;
+mod symbols;
 pub mod template;
 
 pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 pub use pipeline::{Agent, AgentError, Config, Outcome};
+pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;
 pub use statistics::{FunctionCalls, Statistics};

@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, Timespec};
 use crate::KernelHalf;
 use crate::clock::{self, Clock};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
+use crate::profile::{Profiler, Profiling};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -62,6 +63,8 @@ pub struct Config {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// The kernel half, where there is one.
     pub kernel: Option<Box<dyn KernelHalf>>,
+    /// The profiler, where somebody asked for one.
+    pub profiling: Option<Profiling>,
     /// Series that a metric of one service can have; `None`: 2000.
     pub cardinality_limit: Option<usize>,
 }
@@ -155,7 +158,9 @@ impl Agent {
             start: Clock::default(),
             started: clock::now(),
         });
-        let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, Arc::clone(&shared))?;
+        let profiler =
+            config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;
+        let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, profiler, Arc::clone(&shared))?;
         let thread = thread::Builder::new().name("tandem-agent".to_owned()).spawn(move || pipeline.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -260,6 +265,7 @@ struct Pipeline {
     epoll: OwnedFd,
     listener: Listener,
     kernel: Option<Box<dyn KernelHalf>>,
+    profiler: Option<Profiler>,
     shared: Arc<Shared>,
     clock: Clock,
     next_token: u64,
@@ -277,6 +283,7 @@ impl Pipeline {
         listener: Listener,
         scan: bool,
         kernel: Option<Box<dyn KernelHalf>>,
+        profiler: Option<Profiler>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
@@ -287,6 +294,7 @@ impl Pipeline {
             epoll,
             listener,
             kernel,
+            profiler,
             shared,
             clock: Clock::default(),
             next_token: FIRST_TOKEN,
@@ -375,6 +383,9 @@ impl Pipeline {
             }
         }
         state.statistics.active = self.sessions.len() as u64;
+        if counts && let Some(profiler) = &self.profiler {
+            state.statistics.profile = profiler.counts();
+        }
         if hurry {
             let offset = self.clock.offset();
             state.ended.retain(|(since, _)| since.elapsed() < ENDED_TIME);
@@ -512,6 +523,11 @@ impl Pipeline {
             return None;
         }
         tracing::debug!(pid, "program connected");
+        if let Some(profiler) = &self.profiler
+            && let Some(program) = session.profiled()
+        {
+            profiler.watch(program);
+        }
         self.sessions.insert(token, session);
         let mut state = self.shared.state();
         state.statistics.sessions += 1;
@@ -552,6 +568,9 @@ impl Pipeline {
         drop(state);
         self.shared.changed.notify_all();
         self.looked_at.remove(&session.pid());
+        if let Some(profiler) = &self.profiler {
+            profiler.end(session.pid());
+        }
         self.unwatch(&session);
     }
 
@@ -601,6 +620,10 @@ impl Pipeline {
         for session in std::mem::take(&mut self.sessions).into_values() {
             session.beat(MonotonicNanos(0));
             self.unwatch(&session);
+        }
+        if let Some(mut profiler) = self.profiler.take() {
+            profiler.finish();
+            self.shared.state().statistics.profile = profiler.counts();
         }
         self.shared.state().statistics.active = 0;
         self.shared.changed.notify_all();

@@ -7,6 +7,7 @@ use deliver::{Signal, SinkReport};
 use record::ProgramCounters;
 
 use crate::assemble::Assembled;
+use crate::profile::ProfileCounts;
 
 /// Numbers since the agent started.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Statistics {
     pub ring_full_logs: u64,
     /// Log records of which the program had to cut something.
     pub cut_logs: u64,
+    /// Samples of stacks.
+    pub profile: ProfileCounts,
     /// Records, attributes, files and messages that made no sense, by cause.
     pub faults: BTreeMap<&'static str, u64>,
     /// How often programs have met the limits of their memory.
@@ -145,6 +148,29 @@ impl Statistics {
                 "Log records handed over, by destination.",
                 "sink",
                 delivered(Signal::Logs),
+            ),
+            one(
+                "tandem_profile_samples_total",
+                "Samples of stacks taken from programs.",
+                OwnKind::Counter,
+                self.profile.samples,
+            ),
+            by(
+                "tandem_profile_samples_dropped_total",
+                "Samples of stacks that were lost, by cause.",
+                "cause",
+                of(Signal::Profiles)
+                    .flat_map(|(sink, report)| {
+                        report.dropped.iter().map(move |(cause, &count)| (format!("{sink}_{cause}"), count))
+                    })
+                    .chain([("kernel".to_owned(), self.profile.lost)])
+                    .collect(),
+            ),
+            by(
+                "tandem_profile_samples_delivered_total",
+                "Samples of stacks handed over, by destination.",
+                "sink",
+                delivered(Signal::Profiles),
             ),
             by(
                 "tandem_faults_total",

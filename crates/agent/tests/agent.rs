@@ -94,7 +94,8 @@ fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
     let keep = Arc::new(Keep::default());
     let logs = Arc::new(KeepLogs::default());
     let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&keep) as _, Arc::clone(&logs) as _];
-    let config = Config { socket: socket.clone(), scan: false, sinks, kernel, cardinality_limit: None };
+    let config =
+        Config { socket: socket.clone(), scan: false, sinks, kernel, profiling: None, cardinality_limit: None };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
 
@@ -394,8 +395,14 @@ fn connecting_again_is_no_second_session() {
 #[test]
 fn one_agent_a_socket() {
     let rig = rig();
-    let config =
-        || Config { socket: rig.socket.clone(), scan: false, sinks: Vec::new(), kernel: None, cardinality_limit: None };
+    let config = || Config {
+        socket: rig.socket.clone(),
+        scan: false,
+        sinks: Vec::new(),
+        kernel: None,
+        profiling: None,
+        cardinality_limit: None,
+    };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");
     rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! A batch: spans or log records of one process, ready to send.
+//! A batch: spans, log records or samples of one process, ready to send.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub enum Signal {
     Metrics,
     /// Log records.
     Logs,
+    /// Samples of stacks.
+    Profiles,
 }
 
 impl Signal {
@@ -24,20 +26,22 @@ impl Signal {
             Self::Traces => "span",
             Self::Metrics => "metric",
             Self::Logs => "log record",
+            Self::Profiles => "profile sample",
         }
     }
 }
 
-/// Spans or log records of one process in OTLP's protobuf form. Immutable; shared by all sinks.
+/// Spans, log records or samples of one process in OTLP's protobuf form. Immutable; shared by all sinks.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Traces or logs.
+    /// Traces, logs or profiles.
     pub signal: Signal,
     /// What the records come from; the same attributes are in `bytes`.
     pub resource: Arc<Resource>,
     /// A whole `ExportTraceServiceRequest` with one `ResourceSpans`, or an `ExportLogsServiceRequest` with one
     /// `ResourceLogs`. Messages of one signal may be joined by writing one after the other: the result is a request again.
+    /// Not so of profiles: an `ExportProfilesServiceRequest` has one dictionary.
     pub bytes: Bytes,
-    /// Spans or log records in it.
+    /// Spans, log records or samples in it.
     pub records: u32,
 }

@@ -11,6 +11,7 @@ use deliver::metrics::{Exemplar, Metric, Origin, Point, RedKey, RedSeries, Snaps
 use deliver::otlp::config::{ExportConfig, Temporality};
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::export::{self, MetricsExporter};
+use deliver::otlp::profiles::{Observed, ProfileBuilder};
 use deliver::otlp::temporality::Deltas;
 use deliver::{Batch, Signal, Sink, SinkReport};
 use flate2::read::GzDecoder;
@@ -19,10 +20,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use model::Resource;
+use model::{Frame, Location, ProfileKind, Resource};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::profiles_service_server::{
+    ProfilesService, ProfilesServiceServer,
+};
+use opentelemetry_proto::tonic::collector::profiles::v1development::{
+    ExportProfilesServiceRequest, ExportProfilesServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -50,6 +57,8 @@ struct Post {
 struct Receiver {
     spans: Mutex<Vec<String>>,
     logs: Mutex<Vec<String>>,
+    /// What the stacks of each request have in common.
+    profiles: Mutex<Vec<Vec<String>>>,
     posts: Mutex<Vec<Post>>,
     /// Refuses so many requests before it accepts one.
     refuse: Mutex<u32>,
@@ -84,6 +93,14 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    fn take_profiles(&self, request: &ExportProfilesServiceRequest) -> ExportProfilesServiceResponse {
+        let dictionary = request.dictionary.as_ref().expect("a dictionary");
+        locked(&self.profiles).push(dictionary.string_table.clone());
+        ExportProfilesServiceResponse::default()
+    }
+}
+
 #[derive(Clone)]
 struct Grpc(Arc<Receiver>);
 
@@ -94,6 +111,16 @@ impl LogsService for Grpc {
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
         Ok(tonic::Response::new(self.0.take_logs(request.get_ref())))
+    }
+}
+
+#[tonic::async_trait]
+impl ProfilesService for Grpc {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportProfilesServiceRequest>,
+    ) -> Result<tonic::Response<ExportProfilesServiceResponse>, tonic::Status> {
+        Ok(tonic::Response::new(self.0.take_profiles(request.get_ref())))
     }
 }
 
@@ -122,11 +149,11 @@ fn grpc_server(runtime: &Runtime, receiver: &Arc<Receiver>) -> SocketAddr {
     let address = listener.local_addr().expect("address");
     let grpc = Grpc(Arc::clone(receiver));
     let service = TraceServiceServer::new(grpc.clone()).accept_compressed(CompressionEncoding::Gzip);
+    let profiles = ProfilesServiceServer::new(grpc.clone()).accept_compressed(CompressionEncoding::Gzip);
     let logs = LogsServiceServer::new(grpc).accept_compressed(CompressionEncoding::Gzip);
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    runtime.spawn(
-        tonic::transport::Server::builder().add_service(service).add_service(logs).serve_with_incoming(incoming),
-    );
+    let server = tonic::transport::Server::builder().add_service(service).add_service(logs).add_service(profiles);
+    runtime.spawn(server.serve_with_incoming(incoming));
     address
 }
 
@@ -172,6 +199,10 @@ async fn answer(request: Request<Incoming>, receiver: &Receiver) -> Response<Ful
         "/v1/logs" => {
             let request = ExportLogsServiceRequest::decode(message.as_slice()).expect("readable");
             *response.body_mut() = Full::from(receiver.take_logs(&request).encode_to_vec());
+        }
+        "/v1development/profiles" => {
+            let request = ExportProfilesServiceRequest::decode(message.as_slice()).expect("readable");
+            *response.body_mut() = Full::from(receiver.take_profiles(&request).encode_to_vec());
         }
         "/v1/metrics" => {}
         _ => *response.status_mut() = StatusCode::NOT_FOUND,
@@ -263,6 +294,40 @@ fn log_records_arrive_once() {
         sink.flush(Instant::now() + LIMIT);
         assert_eq!(sink.report(), SinkReport { signal: Signal::Logs, delivered: 3, ..SinkReport::default() });
         assert_eq!(*locked(&receiver.logs), ["a", "b", "c"]);
+    }
+}
+
+/// Profiles go where somebody asks for them, each with its own dictionary.
+#[test]
+fn profiles_arrive_each_by_itself() {
+    let runtime = runtime();
+    let batch = |function: &str| {
+        let frames = vec![Frame { function: function.to_owned(), ..Frame::default() }];
+        let stack = [Arc::new(Location { address: 1, frames })];
+        let mut builder = ProfileBuilder::new(Arc::default(), "/opt/app", "1");
+        let (kind, time) = (ProfileKind::Cpu, UnixNanos(5));
+        builder.add(Observed { kind, time, value_ns: 1, span: None, thread_id: 1, stack: &stack });
+        Arc::new(builder.take(1).expect("a batch"))
+    };
+    for grpc in [true, false] {
+        let receiver = Arc::new(Receiver::default());
+        let address = if grpc { grpc_server(&runtime, &receiver) } else { http_server(&runtime, &receiver) };
+        let address = format!("http://{address}");
+        let mut pairs = vec![(ENDPOINT, address.as_str()), GZIP];
+        pairs.extend(grpc.then_some(GRPC));
+        assert!(config(&pairs).profiles.is_none(), "nobody asked for them");
+        pairs.push(("OTEL_PROFILES_EXPORTER", "otlp"));
+        let sink = export::profiles(config(&pairs).profiles.expect("endpoint")).expect("start");
+        for batch in [batch("main.a"), batch("main.b")] {
+            sink.offer(&batch).expect("room");
+        }
+        sink.flush(Instant::now() + LIMIT);
+        assert_eq!(sink.report(), SinkReport { signal: Signal::Profiles, delivered: 2, ..SinkReport::default() });
+        let requests = locked(&receiver.profiles);
+        assert_eq!(requests.len(), 2);
+        for (texts, function) in requests.iter().zip(["main.a", "main.b"]) {
+            assert!(texts[0].is_empty() && texts.iter().any(|text| text == function), "{texts:?}");
+        }
     }
 }
 

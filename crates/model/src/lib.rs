@@ -5,6 +5,7 @@
 //! nanoseconds for durations.
 
 mod pattern;
+mod profile;
 mod tree;
 mod units;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use pattern::{BadPattern, FunctionPattern};
+pub use profile::{Frame, Location, ProfileKind, ProfileSample};
 pub use tree::{Node, Row, Tree};
 pub use units::{format_duration, parse_duration};
 

@@ -14,8 +14,10 @@ pub enum ProbeError {
         remedy: &'static str,
     },
     /// All that we know to ask for is there, yet the kernel refused a program.
-    #[error("the kernel refused the scheduler probe while {step}: {source}{}", log_lines(log))]
+    #[error("the kernel refused the {what} while {step}: {source}{}", log_lines(log))]
     Refused {
+        /// Which of ours.
+        what: &'static str,
         /// What was being done.
         step: &'static str,
         /// The kernel's error.
@@ -30,6 +32,14 @@ pub enum ProbeError {
         pid: u32,
         /// What was being done.
         step: &'static str,
+        /// The kernel's error.
+        source: libbpf_rs::Error,
+    },
+    /// The kernel did not take one more process to profile.
+    #[error("cannot profile process {pid}: {source}")]
+    Profile {
+        /// The process.
+        pid: u32,
         /// The kernel's error.
         source: libbpf_rs::Error,
     },
@@ -55,6 +65,7 @@ impl ProbeError {
             Self::Watch { .. } => {
                 "an account map takes 2 MiB of kernel memory a process: check the memory limit of the agent's control group"
             }
+            Self::Profile { .. } => "4096 processes can be profiled at once",
             Self::NoAccounts { .. } => "rebuild it on amd64 with this version of `tandem go build`",
             Self::Statistics(_) => "restart the agent",
         }

@@ -80,6 +80,8 @@ pub enum Purpose {
     Anatomy,
     /// One part of it that is told from others.
     AnatomyPart,
+    /// Profiles, besides what the anatomy needs.
+    Profiles,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -126,15 +128,15 @@ impl FeatureId {
         Self::PageFaults,
         Self::SystemCalls,
         Self::Connections,
-        Self::Lockdown,
         Self::RingBuffer,
+        Self::PerfEvents,
+        Self::Lockdown,
         Self::UprobeMulti,
         Self::SocketMaps,
         Self::CgroupV2,
         Self::Tracefs,
         Self::Bpffs,
         Self::Securityfs,
-        Self::PerfEvents,
         Self::UnprivilegedBpf,
     ];
 
@@ -188,6 +190,7 @@ impl FeatureId {
             | Self::PageFaults
             | Self::SystemCalls
             | Self::Connections => Purpose::AnatomyPart,
+            Self::RingBuffer | Self::PerfEvents => Purpose::Profiles,
             _ => Purpose::Outlook,
         }
     }
@@ -325,9 +328,18 @@ pub fn state_of(id: FeatureId) -> State {
 
 /// The first feature that the latency anatomy needs and that is missing, as an error.
 pub fn require_anatomy() -> Result<(), ProbeError> {
+    require(&[Purpose::Anatomy])
+}
+
+/// The first feature that profiles need and that is missing, as an error.
+pub fn require_profiles() -> Result<(), ProbeError> {
+    require(&[Purpose::Anatomy, Purpose::Profiles])
+}
+
+fn require(purposes: &[Purpose]) -> Result<(), ProbeError> {
     let types = KernelTypes::read();
     for feature in FeatureId::ALL {
-        let needed = feature == FeatureId::Architecture || feature.purpose() == Purpose::Anatomy;
+        let needed = feature == FeatureId::Architecture || purposes.contains(&feature.purpose());
         if let (true, State::Missing { why, remedy }) = (needed, feature.state(&types)) {
             return Err(ProbeError::Missing { feature, why, remedy });
         }

@@ -128,14 +128,7 @@ impl Kernel {
         let lacking = features::lacking_parts(detail);
         let detail = if detail { Details::without(lacking) } else { Details::default() };
         features::require_anatomy()?;
-        // libbpf's messages go to one printer for the whole process, so loads take turns.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        log_start();
-        let loaded = Self::load_with_log(detail, lacking);
-        let log = log_end();
-        loaded
-            .map_err(|(step, source)| features::cause_of_refusal().unwrap_or(ProbeError::Refused { step, source, log }))
+        loading("scheduler probe", || Self::load_with_log(detail, lacking))
     }
 
     fn load_with_log(detail: Details, lacking: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
@@ -445,7 +438,7 @@ fn new_account_map() -> Result<MapHandle, libbpf_rs::Error> {
 /// # Safety
 /// A `repr(C)` structure of integers without padding: any bytes are a value, and all bytes of a value are initialised.
 #[expect(unsafe_code, reason = "the kernel takes and gives structures as bytes")]
-unsafe trait Plain: Copy {}
+pub(crate) unsafe trait Plain: Copy {}
 #[expect(unsafe_code, reason = "generated from C structures that have no padding")]
 // SAFETY: integers only, padded by fields of their own (intf.h).
 unsafe impl Plain for tandem_watched {}
@@ -460,16 +453,32 @@ unsafe impl Plain for tandem_caller {}
 unsafe impl Plain for tandem_syscalls {}
 
 #[expect(unsafe_code, reason = "the kernel takes structures as bytes")]
-fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: every byte is initialised (`Plain`), and the slice lives as long as the reference.
     unsafe { slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
 #[expect(unsafe_code, reason = "the kernel gives structures as bytes")]
-fn value_from<T: Plain>(bytes: &[u8]) -> T {
+pub(crate) fn value_from<T: Plain>(bytes: &[u8]) -> T {
     assert!(bytes.len() >= size_of::<T>(), "the map's values are smaller than their type");
     // SAFETY: long enough, checked above, and any bytes are a value of it (`Plain`).
     unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+/// Loads something with what libbpf says about it kept for the error.
+pub(crate) fn loading<T>(
+    what: &'static str,
+    load: impl FnOnce() -> Result<T, (&'static str, libbpf_rs::Error)>,
+) -> Result<T, ProbeError> {
+    // libbpf's messages go to one printer for the whole process, so loads take turns.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    log_start();
+    let loaded = load();
+    let log = log_end();
+    loaded.map_err(|(step, source)| {
+        features::cause_of_refusal().unwrap_or(ProbeError::Refused { what, step, source, log })
+    })
 }
 
 /// What libbpf said during the current load.

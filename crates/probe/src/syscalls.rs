@@ -62,7 +62,7 @@ const COMMON_NAMES: &str = "\
     statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal";
 
 /// The name of a system call.
-pub(crate) fn name(number: u32) -> Option<&'static str> {
+pub fn name(number: u32) -> Option<&'static str> {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| NAMES.split(' ').collect());
     static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| COMMON_NAMES.split(' ').collect());
     match number.checked_sub(FIRST_COMMON) {

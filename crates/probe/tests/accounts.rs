@@ -70,6 +70,7 @@ fn facts() -> HeaderFacts {
         account_offset: std::mem::offset_of!(Goroutine, account) as u32,
         g0_address: 0,
         part_count: PARTS.len() as u32,
+        ..HeaderFacts::default()
     }
 }
 

@@ -74,6 +74,27 @@ pub struct HeaderFacts {
     pub g0_address: u64,
     /// Parts of the anatomy that the program tells apart; see [`HeaderFacts::tells`].
     pub part_count: u32,
+    /// Where all goroutines are, and what of them.
+    pub goroutines: GoroutineFacts,
+}
+
+/// How all goroutines of a process are found. The numbers are the program's own claim; all zero where it makes none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoroutineFacts {
+    /// Address of the pointer to the array of their addresses.
+    pub array_address: u64,
+    /// Address of their number.
+    pub count_address: u64,
+    /// Offset from g of the bounds of its stack.
+    pub stack_offset: u32,
+    /// Of its status.
+    pub status_offset: u32,
+    /// Of its stack pointer while it does not run.
+    pub sp_offset: u32,
+    /// Of where it goes on.
+    pub pc_offset: u32,
+    /// Of its frame pointer.
+    pub bp_offset: u32,
 }
 
 impl HeaderFacts {
@@ -182,6 +203,15 @@ impl Header {
                 account_offset: number("account_offset"),
                 g0_address: bytes::u64_at(page, HEADER.at("g0_address")),
                 part_count: number("part_count"),
+                goroutines: GoroutineFacts {
+                    array_address: bytes::u64_at(page, HEADER.at("goroutines_address")),
+                    count_address: bytes::u64_at(page, HEADER.at("goroutine_count_address")),
+                    stack_offset: number("g_stack_offset"),
+                    status_offset: number("g_status_offset"),
+                    sp_offset: number("g_sp_offset"),
+                    pc_offset: number("g_pc_offset"),
+                    bp_offset: number("g_bp_offset"),
+                },
             },
             go_version: bytes::padded_text(&page[HEADER.at("go_version")..][..32]),
             tandem_version: bytes::padded_text(&page[HEADER.at("tandem_version")..][..32]),

@@ -262,6 +262,18 @@ pub const HEADER: Struct = Struct {
             268,
             "parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT",
         ),
+        f(
+            "goroutines_address",
+            Type::U64,
+            320,
+            "run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told",
+        ),
+        f("goroutine_count_address", Type::U64, 328, "run-time address of runtime.allglen, how many g's there are"),
+        f("g_stack_offset", Type::U32, 336, "offset of g.stack: the lowest address of its stack, then the end"),
+        f("g_status_offset", Type::U32, 340, "offset of g.atomicstatus"),
+        f("g_sp_offset", Type::U32, 344, "offset of g.sched.sp"),
+        f("g_pc_offset", Type::U32, 348, "offset of g.sched.pc"),
+        f("g_bp_offset", Type::U32, 352, "offset of g.sched.bp"),
     ],
 };
 

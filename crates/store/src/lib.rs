@@ -1,4 +1,4 @@
-//! The local store: traces and log records on disk, bounded by size and age, written by the agent while people read.
+//! The local store: traces, log records and profiles on disk, bounded by size and age, written by the agent while people read.
 //!
 //! [`Store`] writes, from a thread of its own; [`Reader`] answers queries, as many at once as are asked for. Both may be
 //! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
@@ -6,6 +6,7 @@
 
 mod logs;
 mod otlp;
+mod profiles;
 mod read;
 mod schema;
 mod wire;
@@ -17,9 +18,10 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use logs::LogFilter;
+pub use profiles::{ProfileFilter, StoredSample};
 pub use read::{Found, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
-pub use write::{Limits, LogStore, Store};
+pub use write::{Limits, LogStore, ProfileStore, Store};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]

@@ -80,7 +80,7 @@ pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(V
 }
 
 /// An older Tandem may have removed the resource, as no trace uses it.
-fn resource_of(connection: &Connection, id: i64) -> rusqlite::Result<Resource> {
+pub(crate) fn resource_of(connection: &Connection, id: i64) -> rusqlite::Result<Resource> {
     let mut statement = connection.prepare_cached("SELECT data FROM resource WHERE id = ?1")?;
     let mut rows = statement.query([id])?;
     Ok(match rows.next()? {

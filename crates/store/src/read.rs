@@ -1,4 +1,4 @@
-//! The way out: lists of traces by filters, a whole trace, the services, log records.
+//! The way out: lists of traces by filters, a whole trace, the services, log records, samples of stacks.
 //!
 //! A [`Reader`] holds a small pool of read-only connections, so that a long query does not hold up a short one.
 
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::{LogRecord, Resource, Span, TraceId, TraceSummary};
+use model::{LogRecord, Resource, Span, SpanId, TraceId, TraceSummary};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{LogFilter, StoreError, logs, otlp};
+use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles};
 
 /// Which traces to list. Service, route and attributes are looked for in one and the same span; errors, times and durations
 /// are those of the trace.
@@ -172,6 +172,27 @@ impl Reader {
     /// Log records that fit, oldest first, and the number of the newest that there is, for a filter's `after`.
     pub fn logs(&self, filter: &LogFilter) -> Result<(Vec<LogRecord>, i64), StoreError> {
         self.with_connection(|connection| logs::query(connection, filter))
+    }
+
+    /// Samples of stacks that fit, oldest first.
+    pub fn profile(&self, filter: &ProfileFilter) -> Result<Vec<StoredSample>, StoreError> {
+        self.with_connection(|connection| profiles::query(connection, filter))
+    }
+
+    /// Whether there are samples of a trace.
+    pub fn has_profile(&self, trace: TraceId) -> Result<bool, StoreError> {
+        self.with_connection(|connection| profiles::has_samples(connection, trace))
+    }
+
+    /// Spans whose ids begin with these hexadecimal digits, a few of them; `None`: no digits.
+    pub fn find_spans(&self, beginning: &str) -> Result<Option<Vec<(TraceId, SpanId)>>, StoreError> {
+        const SHOWN: usize = 4;
+        if beginning.is_empty() || beginning.len() > 16 || !beginning.is_ascii() {
+            return Ok(None);
+        }
+        let padded = |digit: &str| SpanId::parse(&format!("{beginning}{}", digit.repeat(16 - beginning.len())));
+        let (Some(first), Some(last)) = (padded("0"), padded("f")) else { return Ok(None) };
+        self.with_connection(|connection| profiles::find_spans(connection, first, last, SHOWN)).map(Some)
     }
 
     /// Services that have spans in the store, sorted.

@@ -14,7 +14,11 @@
 //!
 //! A span's row id holds its trace's number, so the spans of a trace lie together and new ones are written at the end of
 //! the file, whatever the random trace ids are. The span itself is kept as the OTLP bytes that came in. Log records are
-//! kept apart from traces: those of a trace that was not sampled have none here.
+//! kept apart from traces: those of a trace that was not sampled have none here. So are samples of stacks:
+//!
+//! ```text
+//! profile_function ──< profile_stack ──< profile_sample >── resource
+//! ```
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -101,11 +105,41 @@ CREATE TABLE IF NOT EXISTS log (
 );
 CREATE INDEX IF NOT EXISTS log_by_time ON log (time);
 CREATE INDEX IF NOT EXISTS log_by_trace ON log (trace_id) WHERE trace_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS profile_function (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    file       TEXT NOT NULL,
+    start_line INTEGER NOT NULL,
+    UNIQUE (name, file, start_line)
+);
+CREATE TABLE IF NOT EXISTS profile_stack (
+    id        INTEGER PRIMARY KEY,
+    frames    BLOB NOT NULL UNIQUE          -- the innermost first: profile_function.id << 1 | inlined, line; varints
+);
+CREATE TABLE IF NOT EXISTS profile_sample (
+    id        INTEGER PRIMARY KEY,          -- in order of arrival
+    time      INTEGER NOT NULL,             -- ns since 1970
+    kind      INTEGER NOT NULL,             -- 0: on a CPU, 1: off the CPU
+    value     INTEGER NOT NULL,             -- the time that it stands for, ns
+    trace_id  BLOB,                         -- of the span it was taken in
+    span_id   BLOB,
+    thread    INTEGER NOT NULL,
+    resource  INTEGER NOT NULL,
+    stack     INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS profile_by_time ON profile_sample (time);
+CREATE INDEX IF NOT EXISTS profile_by_trace ON profile_sample (trace_id) WHERE trace_id IS NOT NULL;
 ";
 
 /// Whether log records can be asked for: not in a store that only an older Tandem has written to.
 pub fn has_logs(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT count(*) FROM sqlite_master WHERE name = 'log'")?.query_row([], |row| row.get(0))
+}
+
+/// The same of profiles.
+pub fn has_profiles(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'profile_sample'";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 /// Opens the database for writing; makes folder and tables when they are not there.

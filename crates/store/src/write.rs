@@ -17,14 +17,14 @@ use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, pa
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::wire::{Malformed, text};
-use crate::{StoreError, logs};
+use crate::{StoreError, logs, profiles};
 
-/// How large and how old a store may grow. The oldest traces and log records go first.
+/// How large and how old a store may grow. The oldest traces, log records and samples go first.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the database (its log beside it is bounded on its own).
     pub bytes: u64,
-    /// Age of a trace's start, and of a log record.
+    /// Age of a trace's start, of a log record, and of a sample.
     pub age: Duration,
 }
 
@@ -38,10 +38,11 @@ impl Default for Limits {
 struct Counts {
     spans: SignalCounts,
     logs: SignalCounts,
+    profiles: SignalCounts,
     problem: Mutex<Option<String>>,
 }
 
-/// Of spans, or of log records.
+/// Of spans, of log records, or of samples.
 #[derive(Default)]
 struct SignalCounts {
     stored: AtomicU64,
@@ -52,7 +53,11 @@ struct SignalCounts {
 
 impl Counts {
     fn of(&self, signal: Signal) -> &SignalCounts {
-        if signal == Signal::Logs { &self.logs } else { &self.spans }
+        match signal {
+            Signal::Logs => &self.logs,
+            Signal::Profiles => &self.profiles,
+            _ => &self.spans,
+        }
     }
 
     fn report(&self, signal: Signal) -> SinkReport {
@@ -225,6 +230,35 @@ impl Sink for LogStore {
     }
 }
 
+/// The same store as a sink of profiles.
+pub struct ProfileStore(pub Arc<Store>);
+
+impl Sink for ProfileStore {
+    fn name(&self) -> &'static str {
+        "store_profiles"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Profiles
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        self.0.offer(batch)
+    }
+
+    fn flush(&self, deadline: Instant) {
+        self.0.flush(deadline);
+    }
+
+    fn report(&self) -> SinkReport {
+        self.0.counts.report(Signal::Profiles)
+    }
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         self.queue = None;
@@ -242,6 +276,7 @@ struct Known {
     data_version: i64,
     resources: HashMap<Vec<u8>, KnownResource>,
     operations: HashMap<Vec<u8>, i64>,
+    stacks: profiles::KnownStacks,
     /// Working space for a key of `operations`.
     key: Vec<u8>,
 }
@@ -320,7 +355,8 @@ impl Writer {
         }
         match write_batches(&mut self.connection, &mut self.known, batches) {
             Ok(written) => {
-                for (counts, written) in [(&self.counts.spans, written.spans), (&self.counts.logs, written.logs)] {
+                let Counts { spans, logs, profiles, .. } = &*self.counts;
+                for (counts, written) in [(spans, written.spans), (logs, written.logs), (profiles, written.profiles)] {
                     counts.stored.fetch_add(written.stored, Ordering::Relaxed);
                     counts.malformed.fetch_add(written.malformed, Ordering::Relaxed);
                 }
@@ -342,10 +378,12 @@ impl Writer {
         let oldest = nanos(now.saturating_sub(self.limits.age).as_nanos());
         self.prune_while(|connection| {
             let first = |sql| connection.query_row::<Option<i64>, _, _>(sql, [], |row| row.get(0));
-            let too_old = [first("SELECT min(start) FROM trace")?, first("SELECT min(time) FROM log")?]
-                .into_iter()
-                .flatten()
-                .any(|time| time < oldest);
+            let firsts = [
+                first("SELECT min(start) FROM trace")?,
+                first("SELECT min(time) FROM log")?,
+                first("SELECT min(time) FROM profile_sample")?,
+            ];
+            let too_old = firsts.into_iter().flatten().any(|time| time < oldest);
             Ok(too_old.then_some(Doomed::StartedBefore(oldest)))
         });
     }
@@ -358,9 +396,13 @@ impl Writer {
         self.has_removed = false;
         self.next_tidying = Instant::now() + TIDYING;
         self.known = Known::default();
-        if let Err(error) = self.connection.execute_batch(FORGET_UNUSED) {
-            // The transaction may still be open; there is none when its beginning failed.
-            let _ = self.connection.execute_batch("ROLLBACK");
+        let mut forget = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(FORGET_UNUSED)?;
+            profiles::forget_unused(&transaction)?;
+            transaction.commit()
+        };
+        if let Err(error) = forget() {
             tracing::warn!(%error, "the store cannot be tidied");
         }
     }
@@ -385,6 +427,7 @@ impl Writer {
                     break;
                 }
                 self.has_removed = true;
+                self.known.stacks = profiles::KnownStacks::default();
             }
             Ok(())
         };
@@ -403,17 +446,20 @@ enum Doomed {
 }
 
 const FORGET_UNUSED: &str = "
-BEGIN IMMEDIATE;
 DELETE FROM operation WHERE id NOT IN (SELECT operation FROM trace_operation);
 DELETE FROM resource WHERE id NOT IN (SELECT resource FROM trace_operation)
-    AND id NOT IN (SELECT resource FROM log);
-COMMIT;
+    AND id NOT IN (SELECT resource FROM log)
+    AND id NOT IN (SELECT resource FROM profile_sample);
 ";
 
 fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let removed = match doomed {
-        Doomed::Oldest { share } => remove_oldest(&transaction, share)? + logs::remove_oldest(&transaction, share)?,
+        Doomed::Oldest { share } => {
+            remove_oldest(&transaction, share)?
+                + logs::remove_oldest(&transaction, share)?
+                + remove_oldest_samples(&transaction, share)?
+        }
         Doomed::StartedBefore(start) => {
             let ids: Vec<i64> = transaction
                 .prepare_cached("SELECT id FROM trace WHERE start < ?1 LIMIT 256")?
@@ -421,7 +467,7 @@ fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize
                 .collect::<rusqlite::Result<_>>()?;
             let traces: usize =
                 ids.iter().map(|id| remove_traces(&transaction, *id, *id)).sum::<rusqlite::Result<_>>()?;
-            traces + logs::remove_before(&transaction, start)?
+            traces + logs::remove_before(&transaction, start)? + profiles::remove_before(&transaction, start)?
         }
     };
     transaction.commit()?;
@@ -438,6 +484,15 @@ fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<
     remove_traces(transaction, first, first + count - 1)
 }
 
+/// Samples, and at once what only they had: stacks may be most of it.
+fn remove_oldest_samples(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
+    let removed = profiles::remove_oldest(transaction, share)?;
+    if removed > 0 {
+        profiles::forget_unused(transaction)?;
+    }
+    Ok(removed)
+}
+
 /// Removes the traces with these numbers: a range in one go, for they lie together.
 fn remove_traces(transaction: &Transaction<'_>, first: i64, last: i64) -> rusqlite::Result<usize> {
     transaction
@@ -451,6 +506,7 @@ fn remove_traces(transaction: &Transaction<'_>, first: i64, last: i64) -> rusqli
 struct Written {
     spans: WrittenOf,
     logs: WrittenOf,
+    profiles: WrittenOf,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -498,10 +554,10 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     let mut all = Written::default();
     let mut spans = Vec::new();
     for batch in batches {
-        if batch.signal == Signal::Logs {
-            write_logs(&transaction, known, batch, &mut all.logs)?;
-        } else {
-            read_spans(&transaction, known, batch, &mut spans, &mut all.spans)?;
+        match batch.signal {
+            Signal::Logs => write_logs(&transaction, known, batch, &mut all.logs)?,
+            Signal::Profiles => write_profiles(&transaction, known, batch, &mut all.profiles)?,
+            _ => read_spans(&transaction, known, batch, &mut spans, &mut all.spans)?,
         }
     }
     let mut order: Vec<(TraceId, usize)> =
@@ -569,6 +625,28 @@ fn write_logs(
                 false => written.malformed += 1,
             }
         }
+    }
+    Ok(())
+}
+
+fn write_profiles(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    batch: &Batch,
+    written: &mut WrittenOf,
+) -> rusqlite::Result<()> {
+    let Some(found) = profiles::read(batch) else {
+        written.malformed += u64::from(batch.records);
+        return Ok(());
+    };
+    for profiled in found {
+        let count = profiled.samples.len() as u64;
+        let Ok((resource, _)) = known.resource(transaction, &profiled.resource)? else {
+            written.malformed += count;
+            continue;
+        };
+        profiles::insert(transaction, &mut known.stacks, resource, &profiled.samples)?;
+        written.stored += count;
     }
     Ok(())
 }

@@ -38,14 +38,23 @@ enum Group {
     Spans,
     Anatomy,
     Parts,
+    Profiles,
     Agent,
     Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 7] =
-        [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Agent, Self::Privileges, Self::Outlook];
+    const ALL: [Self; 8] = [
+        Self::Weaving,
+        Self::Spans,
+        Self::Anatomy,
+        Self::Parts,
+        Self::Profiles,
+        Self::Agent,
+        Self::Privileges,
+        Self::Outlook,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -53,6 +62,7 @@ impl Group {
             Self::Spans => "For woven programs to record spans",
             Self::Anatomy => "For the kernel's half of the latency anatomy",
             Self::Parts => "For single parts of it; without them they count as others",
+            Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
             Self::Agent => "The agent of this machine",
             Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
@@ -65,6 +75,7 @@ impl Group {
             Self::Spans => "spans",
             Self::Anatomy => "anatomy",
             Self::Parts => "parts",
+            Self::Profiles => "profiles",
             Self::Agent => "agent",
             Self::Privileges => "privileges",
             Self::Outlook => "outlook",
@@ -112,12 +123,16 @@ fn check_all() -> Vec<Check> {
             Purpose::Spans => Group::Spans,
             Purpose::Anatomy => Group::Anatomy,
             Purpose::AnatomyPart => Group::Parts,
+            Purpose::Profiles => Group::Profiles,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }
     }));
     if probe_possible {
         checks.push(Check { group: Group::Anatomy, name: "scheduler probe", state: scheduler_probe() });
+    }
+    if features::require_profiles().is_ok() {
+        checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
@@ -182,6 +197,14 @@ fn privilege(capability: &Capability) -> State {
     match capability.is_there() {
         true => State::Available(what),
         false => State::Missing { why: format!("not there. {what}"), remedy: capability.without },
+    }
+}
+
+/// The same of the profiler.
+fn profiler() -> State {
+    match probe::Profiler::load(probe::Rate::DEFAULT) {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }
 }
 

@@ -1,7 +1,9 @@
 //! Plugs the kernel half (`probe`) into the agent: `tandem run` and `tandem agent` both load it here.
 
-use agent::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
-use record::HeaderFacts;
+use agent::{AccountMap, KernelHalf, Profiling, Sample, Samples, SpanSystemCalls, SystemCalls};
+use model::{ProfileKind, SpanId, TraceId};
+use probe::{Profiler, Rate, SampleKind, SampleReader};
+use record::{HeaderFacts, MonotonicNanos};
 
 /// What the detail mode says before it starts.
 const PRICE: &str = "--detail costs watched programs 0.1 to 0.3 µs for each system call and up to 0.1 µs for each read of a \
@@ -62,5 +64,76 @@ impl SpanSystemCalls for Calls {
         calls
             .map(|probe::SystemCalls { name, count, time }| SystemCalls { name: name.unwrap_or("other"), count, time })
             .collect()
+    }
+}
+
+/// Loads the profiler. Where it cannot be had, the error is one line that says why and what to do.
+pub fn profiler(rate: Rate) -> Result<Profiling, String> {
+    let profiler = Profiler::load(rate).map_err(|error| {
+        let why = error.to_string();
+        let first = why.lines().next().unwrap_or_default().to_owned();
+        format!("there are no profiles: {first}; {} (tandem doctor says more)", error.remedy())
+    })?;
+    let period = rate.period().into();
+    Ok(Profiling { open: Box::new(move || source(profiler)), period })
+}
+
+fn source(profiler: Profiler) -> Box<dyn Samples> {
+    match profiler.into_reader() {
+        Ok(reader) => Box::new(Sampler(Some(reader))),
+        Err(error) => {
+            eprintln!("tandem: warning: there are no profiles: {error}; {}", error.remedy());
+            Box::new(Sampler(None))
+        }
+    }
+}
+
+struct Sampler(Option<SampleReader>);
+
+impl Samples for Sampler {
+    fn watch(&mut self, pid: u32, facts: &HeaderFacts) {
+        if let Some(reader) = &self.0
+            && let Err(error) = reader.profiler().watch(pid, facts)
+        {
+            eprintln!("tandem: warning: {error}; {}", error.remedy());
+        }
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        if let Some(reader) = &self.0 {
+            reader.profiler().unwatch(pid);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Sample> {
+        self.0.as_ref().map(SampleReader::take).unwrap_or_default().into_iter().map(sample).collect()
+    }
+
+    fn lost(&mut self) -> u64 {
+        let statistics = self.0.as_ref().and_then(|reader| reader.profiler().statistics().ok()).unwrap_or_default();
+        statistics.lost + statistics.failed
+    }
+}
+
+fn sample(sample: probe::Sample) -> Sample {
+    let in_kernel =
+        sample.system_call.map(|number| match u32::try_from(number).ok().and_then(probe::system_call_name) {
+            Some(name) => format!("kernel: {name}"),
+            None if number < 0 => "kernel".to_owned(),
+            None => format!("kernel: system call {number}"),
+        });
+    Sample {
+        time: MonotonicNanos(sample.time),
+        value_ns: sample.weight,
+        process: sample.process,
+        thread: sample.thread,
+        kind: match sample.kind {
+            SampleKind::Cpu => ProfileKind::Cpu,
+            SampleKind::Blocked => ProfileKind::OffCpu,
+        },
+        span: sample.span.map(|(trace, span)| (TraceId(trace), SpanId(span))),
+        in_kernel,
+        top: sample.top,
+        stack: sample.stack,
     }
 }

@@ -110,7 +110,7 @@ impl Logs {
 
 /// The trace that is meant; says why when there is none. Of a trace that was not sampled there are only log records: its
 /// whole id is taken as it is.
-fn find(reader: &Reader, beginning: &str) -> anyhow::Result<Option<TraceId>> {
+pub fn find(reader: &Reader, beginning: &str) -> anyhow::Result<Option<TraceId>> {
     if let Some(id) = TraceId::parse(beginning) {
         return Ok(Some(id));
     }

@@ -26,7 +26,9 @@ mod metrics;
 mod observe;
 mod operations;
 mod packs;
+mod pprof;
 mod privileges;
+mod profile;
 mod program;
 mod run;
 mod terminal;
@@ -62,6 +64,7 @@ enum Command {
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
+    Profile(profile::Profile),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
     /// Make spans of calls of functions that were woven dormant, in programs that run.
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Command::Trace(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),
+        Command::Profile(command) => command.run(),
         Command::Ui(command) => command.run(),
         Command::Enable(command) => command.run(),
         Command::Disable(command) => command.run(),

@@ -20,7 +20,8 @@ use deliver::otlp::export::MetricsExporter;
 use deliver::queue::QueuedSink;
 use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
-use store::{Limits, LogStore, Reader, Store};
+use probe::Rate;
+use store::{Limits, LogStore, ProfileStore, Reader, Store};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -62,6 +63,14 @@ pub struct Destinations {
     /// Tell more parts of the latency anatomy, at a price that is said first (docs/anatomy.md).
     #[arg(long, conflicts_with = "no_kernel")]
     detail: bool,
+    /// Sample stacks so many times a second on each processor (49 when no number is given), each with the span it is in;
+    /// `tandem profile` shows them (docs/profiles.md).
+    #[arg(long, value_name = "HZ", num_args = 0..=1, require_equals = true, default_missing_value = "49", value_parser = rate)]
+    profile: Option<Rate>,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    text.parse().ok().and_then(Rate::new).ok_or_else(|| format!("write a number from 1 to {}", Rate::HIGHEST))
 }
 
 /// Whose programs an agent serves.
@@ -110,6 +119,7 @@ impl Destinations {
         say_warnings();
         // Before there are threads: each would keep what loading needs.
         let kernel = if self.no_kernel { None } else { Some(kernel::load(self.detail)) };
+        let profiling = self.profile.map(kernel::profiler);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -119,7 +129,8 @@ impl Destinations {
         let store = self.store_folder();
         let written = Arc::new(Store::open(&store, Limits::default())?);
         sinks.push(Arc::clone(&written) as Arc<dyn Sink>);
-        sinks.push(Arc::new(LogStore(written)));
+        sinks.push(Arc::new(LogStore(Arc::clone(&written))));
+        sinks.push(Arc::new(ProfileStore(written)));
         let export = ExportConfig::from_environment();
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         if let Some(file) = self.json.or(export.console.then(|| PathBuf::from("-"))) {
@@ -131,10 +142,15 @@ impl Destinations {
         if let Some(endpoint) = export.logs {
             sinks.push(Arc::new(otlp::export::logs(endpoint)?));
         }
+        if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
+            sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
+        }
         let kernel =
             kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok()).map(kernel::watcher);
+        let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
-        let agent = Agent::start(Config { socket, scan: scope == Scope::Machine, sinks, kernel, cardinality_limit })?;
+        let scan = scope == Scope::Machine;
+        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
@@ -297,6 +313,18 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
     }
     if statistics.cut_logs > 0 {
         lines.push(format!("{} cut, being too long", plural(statistics.cut_logs, Signal::Logs.noun())));
+    }
+    let profile = &statistics.profile;
+    if profile.samples > 0 {
+        let command = traces_command.replacen("traces", "profile", 1);
+        let samples = plural(profile.samples, Signal::Profiles.noun());
+        lines.push(format!("{samples}, {} in spans; see them with: {command}", profile.in_span));
+    }
+    if profile.lost > 0 {
+        lines.push(format!(
+            "warning: {} lost: nobody took them in time, or their stack could not be read",
+            plural(profile.lost, Signal::Profiles.noun())
+        ));
     }
     let limited = statistics.functions.iter().filter(|(_, counted)| counted.limited > 0);
     lines.extend(limited.map(|(name, counted)| {

@@ -34,7 +34,13 @@ impl Trace {
                     writeln!(out)?;
                 }
             } else {
-                print(out, &trace, Layout::of_stdout())?;
+                let layout = Layout::of_stdout();
+                print(out, &trace, layout)?;
+                let id = trace.summary.trace_id;
+                if reader.has_profile(id)? {
+                    let hint = format!("\nwhat its code did: tandem profile --trace {}", &id.to_string()[..8]);
+                    writeln!(out, "{}", layout.paint(DIM, hint))?;
+                }
             }
             Ok(ExitCode::SUCCESS)
         })

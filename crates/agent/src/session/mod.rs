@@ -24,7 +24,9 @@ use crate::instruments;
 use crate::limits::Limits;
 use crate::logs::LogAssembler;
 use crate::measure::Measure;
+use crate::profile::Profiled;
 use crate::statistics::Statistics;
+use crate::symbols::Image;
 use crate::{AccountMap, KernelHalf};
 
 /// A batch is handed on when it has so many bytes, or when its oldest span has waited so long.
@@ -110,6 +112,18 @@ impl Session {
             self.assembler.ask(accounts.system_calls.take());
         }
         self.watched = true;
+    }
+
+    /// What a profiler has to know of it; `None`: it does not say where its goroutines are.
+    pub(crate) fn profiled(&self) -> Option<Profiled> {
+        let header = self.memory.header();
+        header.facts.has_accounts().then(|| Profiled {
+            pid: self.pid,
+            facts: header.facts,
+            resource: Arc::clone(&self.resource),
+            version: header.tandem_version.clone(),
+            image: Image::of(self.pid),
+        })
     }
 
     /// Process id, as the agent sees it.

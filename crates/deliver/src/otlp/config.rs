@@ -21,6 +21,8 @@ pub struct ExportConfig {
     pub metrics: Option<Endpoint>,
     /// Where log records go. Programs make some only where `OTEL_LOGS_EXPORTER` asks them to.
     pub logs: Option<Endpoint>,
+    /// Where profiles go: only where `OTEL_PROFILES_EXPORTER=otlp` asks for it, since few receivers take them yet.
+    pub profiles: Option<Endpoint>,
     /// Spans are also printed.
     pub console: bool,
     /// How often metrics are sent.
@@ -83,6 +85,7 @@ impl Signal {
             Self::Traces => "TRACES",
             Self::Metrics => "METRICS",
             Self::Logs => "LOGS",
+            Self::Profiles => "PROFILES",
         }
     }
 
@@ -91,6 +94,7 @@ impl Signal {
             Self::Traces => "v1/traces",
             Self::Metrics => "v1/metrics",
             Self::Logs => "v1/logs",
+            Self::Profiles => "v1development/profiles",
         }
     }
 
@@ -99,6 +103,7 @@ impl Signal {
             Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Self::Profiles => "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
         }
     }
 }
@@ -118,6 +123,7 @@ impl ExportConfig {
         let (traces, console) = reader.signal(Signal::Traces);
         let (metrics, _) = reader.signal(Signal::Metrics);
         let (logs, _) = reader.signal(Signal::Logs);
+        let (profiles, _) = reader.signal(Signal::Profiles);
         // What is said of a variable that several signals use is said once.
         let mut said = std::collections::HashSet::new();
         reader.warnings.retain(|warning| said.insert(warning.clone()));
@@ -137,6 +143,7 @@ impl ExportConfig {
             traces,
             metrics,
             logs,
+            profiles,
             console,
             metrics_interval,
             temporality: temporality.unwrap_or_default(),
@@ -156,7 +163,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     /// A signal's endpoint, and whether it shall be printed.
     fn signal(&mut self, signal: Signal) -> (Option<Endpoint>, bool) {
         let name = format!("OTEL_{}_EXPORTER", signal.word());
-        let exporters = (self.variable)(&name).unwrap_or_else(|| "otlp".to_owned());
+        let exporters = (self.variable)(&name)
+            .unwrap_or_else(|| if signal == Signal::Profiles { "none" } else { "otlp" }.to_owned());
         let (mut otlp, mut console) = (false, false);
         for exporter in exporters.split(',').map(str::trim) {
             match exporter {

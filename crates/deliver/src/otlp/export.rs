@@ -1,4 +1,4 @@
-//! Exports spans, log records and metrics to an OTLP endpoint.
+//! Exports spans, log records, profiles and metrics to an OTLP endpoint.
 //!
 //! Spans and log records come through bounded queues ([`QueuedSink`](crate::queue::QueuedSink)); a receiver that does not answer is
 //! asked again for a short time, then they are counted as lost. Metrics are sent at an interval, and at the end.
@@ -35,6 +35,7 @@ const REQUEST_BYTES: usize = 2 << 20;
 
 /// Sends batches.
 struct Exporter {
+    signal: Signal,
     runtime: Runtime,
     client: Client,
 }
@@ -49,8 +50,13 @@ pub fn logs(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
     exporter("otlp_logs", Signal::Logs, endpoint)
 }
 
+/// Starts to send profiles to an endpoint.
+pub fn profiles(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
+    exporter("otlp_profiles", Signal::Profiles, endpoint)
+}
+
 fn exporter(name: &'static str, signal: Signal, endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    let exporter = Exporter { runtime: runtime()?, client: Client::new(signal, endpoint)? };
+    let exporter = Exporter { signal, runtime: runtime()?, client: Client::new(signal, endpoint)? };
     Ok(QueuedSink::start(name, signal, QUEUE_BYTES, exporter)?)
 }
 
@@ -84,7 +90,8 @@ impl Worker for Exporter {
     }
 
     fn preferred_bytes(&self) -> usize {
-        REQUEST_BYTES
+        // Profiles cannot be joined: each has a dictionary.
+        if self.signal == Signal::Profiles { 0 } else { REQUEST_BYTES }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use serde::Serialize;
@@ -19,6 +20,7 @@ pub fn request(signal: Signal, message: Bytes) -> io::Result<Bytes> {
         Signal::Traces => converted::<ExportTraceServiceRequest>(message),
         Signal::Metrics => converted::<ExportMetricsServiceRequest>(message),
         Signal::Logs => converted::<ExportLogsServiceRequest>(message),
+        Signal::Profiles => converted::<ExportProfilesServiceRequest>(message),
     }
 }
 
@@ -51,7 +53,7 @@ fn tidy(value: &mut Value) {
 pub fn partial_success(body: &[u8]) -> Accepted {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &answer["partialSuccess"];
-    let number = ["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"]
+    let number = ["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords", "rejectedProfiles"]
         .iter()
         .map(|name| &partial[*name])
         .find_map(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));

@@ -1,6 +1,6 @@
-//! OTLP: spans, log records and metrics in protobuf form, and the way to a receiver.
+//! OTLP: spans, log records, profiles and metrics in protobuf form, and the way to a receiver.
 //!
-//! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records; [`decode`] reads them where people look;
+//! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
 //! [`config`] → [`client`] → [`export`] carry them away, as [`json`] where that is asked for, metrics as [`temporality`] says.
 
 pub mod builder;
@@ -12,4 +12,5 @@ pub mod export;
 mod json;
 pub mod logs;
 pub mod metrics;
+pub mod profiles;
 pub mod temporality;

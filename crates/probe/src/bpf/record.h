@@ -175,7 +175,15 @@ struct tandem_header {
 	unsigned long long instruments_offset; /* offset of the instruments, then of their buckets; 0: none */
 	unsigned int bucket_count; /* capacity of the table of buckets */
 	unsigned int part_count; /* parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT */
-	unsigned char reserved_2[3824];
+	unsigned char reserved_2[48];
+	unsigned long long goroutines_address; /* run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told */
+	unsigned long long goroutine_count_address; /* run-time address of runtime.allglen, how many g's there are */
+	unsigned int g_stack_offset; /* offset of g.stack: the lowest address of its stack, then the end */
+	unsigned int g_status_offset; /* offset of g.atomicstatus */
+	unsigned int g_sp_offset; /* offset of g.sched.sp */
+	unsigned int g_pc_offset; /* offset of g.sched.pc */
+	unsigned int g_bp_offset; /* offset of g.sched.bp */
+	unsigned char reserved_3[3740];
 };
 _Static_assert(sizeof(struct tandem_header) == 4096, "header");
 _Static_assert(__builtin_offsetof(struct tandem_header, magic) == 0, "header.magic");
@@ -216,6 +224,13 @@ _Static_assert(__builtin_offsetof(struct tandem_header, tandem_version) == 224, 
 _Static_assert(__builtin_offsetof(struct tandem_header, instruments_offset) == 256, "header.instruments_offset");
 _Static_assert(__builtin_offsetof(struct tandem_header, bucket_count) == 264, "header.bucket_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, part_count) == 268, "header.part_count");
+_Static_assert(__builtin_offsetof(struct tandem_header, goroutines_address) == 320, "header.goroutines_address");
+_Static_assert(__builtin_offsetof(struct tandem_header, goroutine_count_address) == 328, "header.goroutine_count_address");
+_Static_assert(__builtin_offsetof(struct tandem_header, g_stack_offset) == 336, "header.g_stack_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, g_status_offset) == 340, "header.g_status_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, g_sp_offset) == 344, "header.g_sp_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, g_pc_offset) == 348, "header.g_pc_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, g_bp_offset) == 352, "header.g_bp_offset");
 
 /* second page: the first half the agent writes and the program reads, the second half the other way round */
 struct tandem_control {

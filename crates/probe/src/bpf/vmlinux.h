@@ -32,6 +32,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
@@ -139,6 +140,7 @@ struct thread_struct {
 struct pt_regs {
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long sp;
 };
 
 struct task_struct {
@@ -150,6 +152,7 @@ struct task_struct {
 	struct files_struct *files;
 	void *bpf_storage;
 	int exit_state;
+	int pid;
 	int tgid;
 	struct signal_struct *signal;
 	struct thread_struct thread;

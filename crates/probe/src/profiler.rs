@@ -1,0 +1,374 @@
+//! Loads the profiler (`bpf/profile.bpf.c`), tells it which processes to look at, and takes their samples.
+//!
+//! Nothing of the anatomy's probe is shared, so each works without the other. The profiler runs on every processor at each
+//! tick of a clock of its own, and leaves processes that nobody asked for after one look. What it hands over lies in a ring
+//! buffer of fixed size until somebody reads it; what finds no room is counted.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use record::HeaderFacts;
+
+use crate::error::ProbeError;
+use crate::features;
+use crate::kernel::{Plain, bytes_of, loading, value_from};
+use crate::profile_skeleton::ProfileSkelBuilder;
+use crate::profile_skeleton::types::{tandem_profile_statistics, tandem_profiled, tandem_sample, tandem_sample_kind};
+
+/// Samples a second of each processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u32);
+
+impl Rate {
+    /// What costs next to nothing. No divisor of what programs do at round intervals.
+    pub const DEFAULT: Self = Self(49);
+    /// More would be felt.
+    pub const HIGHEST: u32 = 1000;
+
+    /// So many a second; `None`: none at all, or too many.
+    pub fn new(per_second: u32) -> Option<Self> {
+        (1..=Self::HIGHEST).contains(&per_second).then_some(Self(per_second))
+    }
+
+    /// The time between two samples of a processor, ns.
+    pub fn period(self) -> u32 {
+        1_000_000_000 / self.0
+    }
+
+    /// Samples a second.
+    pub fn per_second(self) -> u32 {
+        self.0
+    }
+}
+
+/// What a sample stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleKind {
+    /// Time on a CPU.
+    Cpu,
+    /// Time blocked in a system call or by a fault, in the middle of a goroutine's work.
+    Blocked,
+}
+
+/// One look at a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was, or when the thread was blocked: CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// The time that it stands for, ns.
+    pub weight: u64,
+    /// Process id.
+    pub process: u32,
+    /// Thread id.
+    pub thread: u32,
+    /// What was seen.
+    pub kind: SampleKind,
+    /// The trace and the span that its goroutine was in.
+    pub span: Option<([u8; 16], [u8; 8])>,
+    /// In the kernel: the number of the system call; negative for faults and interrupts.
+    pub system_call: Option<i32>,
+    /// Words at the top of the stack.
+    pub top: Option<[u64; 2]>,
+    /// Addresses, the innermost first: where it was, then return addresses.
+    pub stack: Vec<u64>,
+}
+
+/// What the profiler has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProfilerStatistics {
+    /// Handed over.
+    pub samples: u64,
+    /// Found the buffer full.
+    pub lost: u64,
+    /// Their stack could not be read.
+    pub failed: u64,
+    /// Times that a thread was blocked while it worked for a goroutine.
+    pub blocked: u64,
+    /// Of these, those whose stack was read.
+    pub chosen: u64,
+}
+
+/// The loaded profiler. Dropping it, or dying, detaches it.
+#[derive(Debug)]
+pub struct Profiler {
+    links: Vec<Link>,
+    profiled: MapHandle,
+    samples: MapHandle,
+    statistics: MapHandle,
+    rate: Rate,
+}
+
+impl Profiler {
+    /// Loads and attaches it; it looks at nobody yet.
+    pub fn load(rate: Rate) -> Result<Self, ProbeError> {
+        Self::load_sized(rate, buffer_size(processors().len()))
+    }
+
+    /// The same with a buffer of so many bytes: a power of two, at least a page.
+    pub fn load_sized(rate: Rate, bytes: u32) -> Result<Self, ProbeError> {
+        features::require_profiles()?;
+        loading("profiler", || Self::load_with_log(rate, bytes))
+    }
+
+    fn load_with_log(rate: Rate, bytes: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
+        let mut storage = MaybeUninit::uninit();
+        let mut open = ProfileSkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
+        if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
+            constants.period = rate.period();
+        }
+        open.maps.samples.set_max_entries(bytes).map_err(|error| ("sizing its buffer", error))?;
+        let loaded = open.load().map_err(|error| ("loading it", error))?;
+        let mut links = Vec::new();
+        for processor in processors() {
+            let clock = match open_clock(processor, rate) {
+                Ok(clock) => clock,
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue, // it went away meanwhile
+                Err(error) => return Err(("opening a clock", error.into())),
+            };
+            let link = loaded.progs.on_clock.attach_perf_event(clock.as_raw_fd());
+            links.push(link.map_err(|error| ("attaching it to a clock", error))?);
+            let _closed_by_its_link = clock.into_raw_fd();
+        }
+        links.push(loaded.progs.on_block.attach().map_err(|error| ("attaching it to the scheduler", error))?);
+        let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
+        Ok(Self {
+            links,
+            profiled: handle(&loaded.maps.profiled)?,
+            samples: handle(&loaded.maps.samples)?,
+            statistics: handle(&loaded.maps.statistics)?,
+            rate,
+        })
+    }
+
+    /// How often it looks.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Begins to look at a process, named by its id in the initial pid namespace.
+    pub fn watch(&self, pid: u32, facts: &HeaderFacts) -> Result<(), ProbeError> {
+        if !facts.has_accounts() {
+            return Err(ProbeError::NoAccounts { pid });
+        }
+        let process = tandem_profiled {
+            tls_g_offset: facts.tls_g_offset,
+            g_m_offset: facts.g_m_offset,
+            m_curg_offset: facts.m_curg_offset,
+            slot_offset: facts.slot_offset,
+            reserved: 0,
+        };
+        self.profiled
+            .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .map_err(|source| ProbeError::Profile { pid, source })
+    }
+
+    /// Ends it.
+    pub fn unwatch(&self, pid: u32) {
+        let _ = self.profiled.delete(&pid.to_ne_bytes());
+    }
+
+    /// What it has done so far, summed over the processors.
+    pub fn statistics(&self) -> Result<ProfilerStatistics, ProbeError> {
+        let per_processor = self
+            .statistics
+            .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(ProbeError::Statistics)?
+            .unwrap_or_default();
+        let mut sum = ProfilerStatistics::default();
+        for bytes in per_processor {
+            let counts: tandem_profile_statistics = value_from(&bytes);
+            sum.samples += counts.samples;
+            sum.lost += counts.lost;
+            sum.failed += counts.failed;
+            sum.blocked += counts.blocked;
+            sum.chosen += counts.chosen;
+        }
+        Ok(sum)
+    }
+
+    /// The kernel's ids of the loaded programs, the one on the clock first.
+    pub fn program_ids(&self) -> Result<Vec<u32>, ProbeError> {
+        let mut ids = Vec::new();
+        for link in &self.links {
+            let id = link.info().map_err(ProbeError::Statistics)?.prog_id;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Who takes its samples, on one thread.
+    pub fn into_reader(self) -> Result<SampleReader, ProbeError> {
+        let taken: Rc<RefCell<Vec<Sample>>> = Rc::default();
+        let ring = {
+            let taken = Rc::clone(&taken);
+            let mut builder = RingBufferBuilder::new();
+            builder
+                .add(&self.samples, move |bytes| {
+                    taken.borrow_mut().extend(sample_from(bytes));
+                    0
+                })
+                .map_err(ProbeError::Statistics)?;
+            builder.build().map_err(ProbeError::Statistics)?
+        };
+        Ok(SampleReader { profiler: self, ring, taken })
+    }
+}
+
+/// A profiler and the way to its samples.
+pub struct SampleReader {
+    profiler: Profiler,
+    ring: RingBuffer<'static>,
+    taken: Rc<RefCell<Vec<Sample>>>,
+}
+
+impl fmt::Debug for SampleReader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SampleReader").field("profiler", &self.profiler).finish_non_exhaustive()
+    }
+}
+
+impl SampleReader {
+    /// The profiler.
+    pub fn profiler(&self) -> &Profiler {
+        &self.profiler
+    }
+
+    /// All samples that came since the last time.
+    pub fn take(&self) -> Vec<Sample> {
+        // Without it there are none: the next time takes them.
+        let _ = self.ring.consume_raw();
+        mem::take(&mut self.taken.borrow_mut())
+    }
+}
+
+/// Bytes of the buffer: a power of two, room for a second of samples of the usual length at the default rate.
+fn buffer_size(processors: usize) -> u32 {
+    (processors.min(2048) as u32 * 32 * 1024).next_power_of_two().clamp(1 << 20, 64 << 20)
+}
+
+/// Processors that are there: `0-3,8`.
+fn processors() -> Vec<u32> {
+    let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let parsed = list.trim().split(',').filter_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?)
+    });
+    let processors: Vec<u32> = parsed.flatten().collect();
+    if processors.is_empty() { vec![0] } else { processors }
+}
+
+/// A clock of one processor that ticks at this rate, whoever runs.
+#[expect(unsafe_code, reason = "a system call that nobody wraps")]
+fn open_clock(processor: u32, rate: Rate) -> io::Result<OwnedFd> {
+    /// The beginning of `struct perf_event_attr`, as long as its first version; from the kernel's user-space interface.
+    #[repr(C)]
+    struct Attributes {
+        kind: u32,
+        size: u32,
+        config: u64,
+        period: u64,
+        sample_type: u64,
+        read_format: u64,
+        flags: u64,
+        wakeup_events: u32,
+        breakpoint_type: u32,
+        configuration: u64,
+    }
+    const SOFTWARE: u32 = 1;
+    const CPU_CLOCK: u64 = 0;
+    const CLOSE_ON_EXEC: u64 = 8;
+    let attributes = Attributes {
+        kind: SOFTWARE,
+        size: size_of::<Attributes>() as u32,
+        config: CPU_CLOCK,
+        period: rate.period().into(),
+        sample_type: 0,
+        read_format: 0,
+        flags: 0,
+        wakeup_events: 0,
+        breakpoint_type: 0,
+        configuration: 0,
+    };
+    let (anybody, no_group) = (-1, -1);
+    // SAFETY: the structure has the size that it says and outlives the call; the kernel only reads it.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const attributes, anybody, processor, no_group, CLOSE_ON_EXEC)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A sample as the kernel wrote it, its stack as far as it goes.
+fn sample_from(bytes: &[u8]) -> Option<Sample> {
+    const HEAD: usize = mem::offset_of!(tandem_sample, frames);
+    let mut whole = [0; size_of::<tandem_sample>()];
+    let size = bytes.len().min(whole.len());
+    whole[..size].copy_from_slice(&bytes[..size]);
+    let raw: tandem_sample = value_from(&whole);
+    let depth = usize::from(raw.depth).min(size.checked_sub(HEAD)? / size_of::<u64>());
+    Some(Sample {
+        time: raw.time,
+        weight: raw.weight,
+        process: raw.process,
+        thread: raw.thread,
+        kind: match raw.kind {
+            tandem_sample_kind::TANDEM_SAMPLE_BLOCKED => SampleKind::Blocked,
+            _ => SampleKind::Cpu,
+        },
+        span: (raw.in_span != 0).then_some((raw.trace_id, raw.span_id)),
+        system_call: (raw.in_kernel != 0).then_some(raw.syscall),
+        top: (raw.has_top != 0).then_some(raw.top),
+        stack: raw.frames[..depth].to_vec(),
+    })
+}
+
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: integers only, padded by fields of their own (profile.h).
+unsafe impl Plain for tandem_profiled {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_sample {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_profile_statistics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What lies beyond the bytes, or beyond the stack's end, is not believed.
+    #[test]
+    fn samples_are_as_long_as_they_are() {
+        const HEAD: usize = mem::offset_of!(tandem_sample, frames);
+        let mut bytes = vec![0; HEAD + 24];
+        let depth = mem::offset_of!(tandem_sample, depth);
+        bytes[depth] = 200;
+        bytes[HEAD] = 7;
+        bytes[mem::offset_of!(tandem_sample, weight)] = 5;
+        let sample = sample_from(&bytes).expect("a sample");
+        assert_eq!((sample.stack.as_slice(), sample.weight, sample.kind), (&[7, 0, 0][..], 5, SampleKind::Cpu));
+        assert_eq!((sample.span, sample.top, sample.system_call), (None, None, None));
+        assert_eq!(sample_from(&bytes[..HEAD - 1]), None);
+    }
+
+    /// The buffer's size is one that the kernel takes.
+    #[test]
+    fn buffers_are_powers_of_two() {
+        assert_eq!([buffer_size(1), buffer_size(48), buffer_size(100_000)], [1 << 20, 2 << 20, 64 << 20]);
+        assert!(!processors().is_empty());
+        assert_eq!((Rate::new(0), Rate::new(1001)), (None, None));
+        assert_eq!(Rate::new(50).map(Rate::period), Some(20_000_000));
+    }
+}
