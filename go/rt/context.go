@@ -42,6 +42,7 @@ type Span struct {
 	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
 	keys       uint32 // a bit for each metric key that the record has
 	seed       uint64 // the first half of its trace id, should it begin a trace
+	connection uint32 // named by Uses: its descriptor, and 1
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
 	manual     manual

@@ -292,7 +292,7 @@ func keepInstruments() bool {
 		observers = append(observers, observeRuntime)
 		release(&registering)
 	}
-	watched := runtime_monitor(&control.heartbeat, &kernelAccounts, &kernelAccountCount, observe)
+	watched := runtime_monitor(&control.heartbeat, observe)
 	if watched {
 		onExit(observeLast)
 	}

@@ -72,6 +72,9 @@ func setUp() unsafe.Pointer {
 		count *= 2
 	}
 	base := makeMemory(uint32(2 * count))
+	if base != nil {
+		keepAccounts()
+	}
 	if base != nil && memoryFile >= 0 {
 		greetAgent()
 	}

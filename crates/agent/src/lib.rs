@@ -19,7 +19,7 @@ mod session;
 pub mod statistics;
 pub mod template;
 
-pub use kernel::{AccountMap, KernelHalf};
+pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;

@@ -455,7 +455,7 @@ impl KernelHalf for FakeKernel {
         let own = pid == std::process::id();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("watch {own} {}", facts.g_m_offset));
         let file = std::fs::File::open("/dev/null").expect("open");
-        Some(AccountMap { fd: file.into(), slots: 77, lacking: 0 })
+        Some(AccountMap { fd: file.into(), slots: 77, lacking: 0, system_calls: None })
     }
 
     fn unwatch(&mut self, pid: u32) {

@@ -43,6 +43,12 @@ pub enum FeatureId {
     Throttling,
     /// When data come to a socket, and when they are read.
     SocketTimes,
+    /// The ways into page faults.
+    PageFaults,
+    /// The ways into system calls and out of them.
+    SystemCalls,
+    /// TCP connections of watched processes.
+    Connections,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -103,7 +109,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Architecture,
         Self::Memfd,
         Self::Processor,
@@ -117,6 +123,9 @@ impl FeatureId {
         Self::IoWait,
         Self::Throttling,
         Self::SocketTimes,
+        Self::PageFaults,
+        Self::SystemCalls,
+        Self::Connections,
         Self::Lockdown,
         Self::RingBuffer,
         Self::UprobeMulti,
@@ -145,6 +154,9 @@ impl FeatureId {
             Self::IoWait => "block I/O",
             Self::Throttling => "CPU throttling",
             Self::SocketTimes => "socket tracepoints",
+            Self::PageFaults => "page faults",
+            Self::SystemCalls => "system calls",
+            Self::Connections => "TCP connections",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -170,7 +182,12 @@ impl FeatureId {
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
-            Self::IoWait | Self::Throttling | Self::SocketTimes => Purpose::AnatomyPart,
+            Self::IoWait
+            | Self::Throttling
+            | Self::SocketTimes
+            | Self::PageFaults
+            | Self::SystemCalls
+            | Self::Connections => Purpose::AnatomyPart,
             _ => Purpose::Outlook,
         }
     }
@@ -180,7 +197,8 @@ impl FeatureId {
         match self {
             Self::IoWait => Some(layout::part("block_io")),
             Self::Throttling => Some(layout::part("throttled")),
-            Self::SocketTimes => Some(layout::part("network_unread")),
+            Self::SocketTimes => Some(NETWORK_UNREAD),
+            Self::PageFaults => Some(MINOR_FAULT),
             _ => None,
         }
     }
@@ -235,6 +253,35 @@ impl FeatureId {
                 "sk_data_ready, sock_recv_length (used with --detail)",
                 "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
             ),
+            Self::PageFaults => types.require(
+                |btf| {
+                    ["btf_trace_page_fault_user", "btf_trace_page_fault_kernel"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
+                },
+                "page_fault_user, page_fault_kernel (used with --detail)",
+                "use a kernel with CONFIG_TRACING; until then --detail has no minor_fault",
+            ),
+            Self::SystemCalls => types.require(
+                |btf| {
+                    ["btf_trace_sys_enter", "btf_trace_sys_exit"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
+                },
+                "sys_enter, sys_exit (used with --detail)",
+                "use a kernel with CONFIG_FTRACE_SYSCALLS; until then --detail does not count system calls",
+            ),
+            Self::Connections => types.require(
+                |btf| {
+                    btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb").is_some()
+                        && has_member(btf, "epitem", "ep")
+                        && has_member(btf, "eppoll_entry", "base")
+                        && has_enumerator(btf, "bpf_func_id", "BPF_FUNC_sock_from_file")
+                        && has_member(btf, "bpf_iter_seq_task_common", "pid_visiting")
+                },
+                "tcp_retransmit_skb, task_file iterators of a process",
+                "use Linux 6.1 or newer; until then spans have no tandem.tcp.retransmits and tandem.tcp.rtt",
+            ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
                 |btf| has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_RINGBUF"),
@@ -288,8 +335,29 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
     Ok(())
 }
 
+const NETWORK_UNREAD: usize = layout::part("network_unread");
+const MINOR_FAULT: usize = layout::part("minor_fault");
 /// Parts that only the detail mode tells from others, a bit each.
-pub(crate) const DETAIL_PARTS: u32 = 1 << layout::part("network_unread");
+const DETAIL_PARTS: u32 = 1 << NETWORK_UNREAD | 1 << MINOR_FAULT;
+
+/// What the detail mode looks at besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Details {
+    pub(crate) sockets: bool,
+    pub(crate) faults: bool,
+    pub(crate) calls: bool,
+}
+
+impl Details {
+    /// All that this kernel lets it look at, `lacking` being the parts that it cannot tell from others.
+    pub(crate) fn without(lacking: u32) -> Self {
+        Self {
+            sockets: lacking & 1 << NETWORK_UNREAD == 0,
+            faults: lacking & 1 << MINOR_FAULT == 0,
+            calls: matches!(state_of(FeatureId::SystemCalls), State::Available(_)),
+        }
+    }
+}
 
 /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in `record::layout::PARTS`.
 pub(crate) fn lacking_parts(detail: bool) -> u32 {

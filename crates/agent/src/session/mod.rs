@@ -105,8 +105,9 @@ impl Session {
             return;
         }
         self.accounts = kernel.watch(self.pid, &self.memory.header().facts);
-        if let Some(accounts) = &self.accounts {
+        if let Some(accounts) = &mut self.accounts {
             self.assembler.leave_out(accounts.lacking);
+            self.assembler.ask(accounts.system_calls.take());
         }
         self.watched = true;
     }
