@@ -370,6 +370,7 @@ fn one_user_leaves_room_for_others() {
     let mut other = other.spawn().expect("setpriv");
     let mut output = std::io::BufRead::lines(std::io::BufReader::new(other.stdout.take().expect("piped")));
     if !output.by_ref().map_while(Result::ok).any(|line| line.contains("connected")) {
+        other.wait().expect("a child");
         return println!("skipped: there is no other user here");
     }
     let writer = Writer::create(Options::default()).expect("create");

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -20,15 +20,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Rounds {
     processes: Arc<Mutex<HashSet<u32>>>,
+    /// What its thread will need, until that has been started.
+    idle: Mutex<Option<(OwnedFd, Receiver<()>)>>,
     _end: Sender<()>,
 }
 
 impl Rounds {
-    /// Begins them with a loaded program for the descriptors of a task.
-    pub(crate) fn start(program: OwnedFd) -> Self {
-        let processes = Arc::new(Mutex::new(HashSet::new()));
+    /// With a loaded program for the descriptors of a task. There is no thread yet.
+    pub(crate) fn new(program: OwnedFd) -> Self {
         let (end, ended) = mpsc::channel();
-        let watched = Arc::clone(&processes);
+        Self { processes: Arc::default(), idle: Mutex::new(Some((program, ended))), _end: end }
+    }
+
+    /// Begins them, unless they have begun: by a thread with the privileges of whoever calls this.
+    pub(crate) fn begin(&self) {
+        let Some((program, ended)) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let watched = Arc::clone(&self.processes);
         let work = move || {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 let now: Vec<u32> = watched.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
@@ -38,10 +45,10 @@ impl Rounds {
         };
         // Without the thread the times are lacking, which spans then do not have.
         let _ = thread::Builder::new().name("tandem-peers".to_owned()).spawn(work);
-        Self { processes, _end: end }
     }
 
     pub(crate) fn add(&self, pid: u32) {
+        self.begin();
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
     }
 

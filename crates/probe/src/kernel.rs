@@ -176,7 +176,7 @@ impl Kernel {
             let failed = |error| ("attaching what looks at connections", error);
             others.push(loaded.progs.on_retransmit.attach().map_err(failed)?);
             let program = loaded.progs.on_descriptor.as_fd().try_clone_to_owned();
-            rounds = Some(Rounds::start(program.map_err(|error| failed(error.into()))?));
+            rounds = Some(Rounds::new(program.map_err(|error| failed(error.into()))?));
         }
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
         // The link keeps the program, the program its maps: the rest of the object can go.
@@ -198,6 +198,7 @@ impl Kernel {
 
     /// Begins to make account maps for processes that will come. The first [`Self::watch`] does it, too, and waits for one.
     pub fn stock_up(&self) {
+        self.rounds.iter().for_each(Rounds::begin);
         let _ = self.stock(); // what keeps it from that keeps `watch`, too, which says so
     }
 
