@@ -365,9 +365,8 @@ int BPF_PROG(on_retransmit, struct sock *socket)
 	head = __builtin_preserve_access_index(&queue->wait.head);
 	entry = BPF_CORE_READ(head, next);
 	for (int i = 0; i < WAITERS && entry != head; i++) {
-		struct eppoll_entry *waiter =
-			(void *)entry - bpf_core_field_offset(struct eppoll_entry, wait) -
-			bpf_core_field_offset(struct wait_queue_entry, entry);
+		struct eppoll_entry *waiter = (void *)entry - bpf_core_field_offset(struct eppoll_entry, wait) -
+					      bpf_core_field_offset(struct wait_queue_entry, entry);
 
 		item = BPF_CORE_READ(waiter, base);
 		poller = (u64)BPF_CORE_READ(item, ep);
@@ -427,9 +426,9 @@ int on_descriptor(struct bpf_iter__task_file *context)
 #define EAGAIN 11
 
 /*
- * The detail mode, from here on. A goroutine that finds a socket empty parks until the runtime's poller sees data there; when it
- * reads them it is known when they came, and, from the goroutine's own stamps, when the poller saw them. What lies in
- * between is time in which the data were there and nobody looked.
+ * The detail mode, from here on. A goroutine that finds a socket empty parks until the runtime's poller sees data
+ * there; when it reads them it is known when they came, and, from the goroutine's own stamps, when the poller saw them.
+ * What lies in between is time in which the data were there and nobody looked.
  */
 SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(on_data, struct sock *socket)
@@ -510,7 +509,8 @@ int BPF_PROG(on_receive, struct sock *socket, int result, int flags)
 	return 0;
 }
 
-/* Goes on in a system call, or a page fault, of a goroutine with an account; 0: of nobody, whose time is not looked at. */
+/* Goes on in a system call, or a page fault, of a goroutine with an account; 0: of nobody, whose time is not looked at.
+ */
 static __always_inline struct tandem_away *begins(struct task_struct *task, u32 *account)
 {
 	const struct tandem_watched *process = watched(task->tgid);
@@ -598,7 +598,8 @@ int BPF_PROG(on_call, struct pt_regs *registers, long number)
 	return 0;
 }
 
-/* What is known of the span that a goroutine works for; `span` lies behind the record's first words and its trace id. */
+/* What is known of the span that a goroutine works for; `span` lies behind the record's first words and its trace id.
+ */
 struct context {
 	u64 first;
 	u64 trace[2];

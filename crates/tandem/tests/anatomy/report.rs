@@ -49,8 +49,8 @@ pub struct Observation {
 }
 
 /// Delays that come on top of any wait and that a program cannot stamp: the goroutine, or its thread, waits for its turn
-/// before it parks and after it was woken.
-const TURNS: [&str; 2] = ["go_runnable", "run_queue"];
+/// before it parks and after it was woken, or for the collector to start the world again.
+const TURNS: [&str; 3] = ["go_runnable", "run_queue", "go_stopped"];
 /// What the collector and the runtime's locks cost the goroutine that happens to work for them.
 const COLLECTOR: [&str; 3] = ["go_gc", "go_sync", "blocked_futex"];
 
@@ -64,7 +64,7 @@ impl Observation {
         let expected_from_collector = |name: &str| collector_busy && COLLECTOR.contains(&name);
         for (name, &(least, most)) in &self.parts {
             let found = span.part(name);
-            let turns: i64 = TURNS.iter().map(|turn| span.part(turn)).sum();
+            let turns: i64 = TURNS.iter().filter(|turn| *turn != name).map(|turn| span.part(turn)).sum();
             let turns = if ["throttled", "cgo", "minor_fault"].contains(&name.as_str()) { 0 } else { turns }; // they are no waits for others
             let too_short = found + turns < least - tolerance(least);
             let too_long = found > most + tolerance(most) && !expected_from_collector(name);
