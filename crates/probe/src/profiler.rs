@@ -142,7 +142,7 @@ impl Profiler {
             links,
             profiled: handle(&loaded.maps.profiled)?,
             samples: handle(&loaded.maps.samples)?,
-            statistics: handle(&loaded.maps.statistics)?,
+            statistics: handle(&loaded.maps.profile_counts)?,
             rate,
         })
     }

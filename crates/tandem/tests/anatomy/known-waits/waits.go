@@ -176,16 +176,20 @@ func newWaits(folder string) []*wait {
 			o.add("go_network", start, ended.Load())
 		}
 	}}
+	var previous net.Conn
 	sending := &wait{name: "sending", prepare: func() func(*observation) {
+		if previous != nil {
+			previous.Close()
+		}
 		near, far := connected()
 		fill(near)
+		previous = near
 		return func(o *observation) {
 			later(&ended, func() { go io.Copy(io.Discard, far) })
 			start := now()
 			_, err := near.Write([]byte{1})
 			check(err)
 			o.add("go_send", start, ended.Load())
-			near.Close()
 		}
 	}}
 	channel := &wait{name: "channel", prepare: func() func(*observation) {
