@@ -67,6 +67,7 @@ impl SharedContexts {
 
     /// Begins to write the spans of a process, named by its id in the initial pid namespace.
     pub fn watch(&self, pid: u32, facts: &HeaderFacts) -> Result<(), ProbeError> {
+        self.take_out(pid); // what an agent that was killed has left
         let process = tandem_profiled {
             tls_g_offset: facts.tls_g_offset,
             g_m_offset: facts.g_m_offset,
@@ -83,6 +84,10 @@ impl SharedContexts {
     /// Ends it, and takes its threads out of the map.
     pub fn unwatch(&self, pid: u32) {
         let _ = self.processes.delete(&pid.to_ne_bytes());
+        self.take_out(pid);
+    }
+
+    fn take_out(&self, pid: u32) {
         let own: Vec<Vec<u8>> = self.contexts.keys().filter(|key| key.get(4..8) == Some(&pid.to_ne_bytes())).collect();
         for key in own {
             let _ = self.contexts.delete(&key);
