@@ -289,7 +289,9 @@ fn threads_off_the_cpu_are_in_the_shared_map() {
     })
     .expect("a thread is off the CPU in a span");
     drop(prometheus::get(&address, "/stop"));
-    asks.map(|ask| ask.join().expect("the request ends"));
+    for ask in asks {
+        ask.join().expect("the request ends");
+    }
     assert_eq!(running.finish().code, 0);
     assert!(!folder.exists(), "the map was left behind");
 
