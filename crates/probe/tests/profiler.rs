@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use probe::{ProbeError, Profiler, ProfilerStatistics, Rate, Sample, SampleKind, SampleReader};
+use probe::{Profiler, ProfilerStatistics, Rate, Sample, SampleKind, SampleReader};
 use record::HeaderFacts;
 use record::layout::HEADER_HAS_ACCOUNTS;
 
-use support::skip;
+use support::load_with_or_skip;
 
 const TRACE: [u8; 16] = [7; 16];
 const SPAN: [u8; 8] = [8; 8];
@@ -103,14 +103,8 @@ fn facts() -> HeaderFacts {
 fn watching_or_skip(test: &str, rate: u32, buffer: u32) -> Option<(SampleReader, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let profiler = match Profiler::load_sized(Rate::new(rate).expect("a rate"), buffer) {
-        Ok(profiler) => profiler,
-        Err(error @ ProbeError::Missing { .. }) => {
-            skip(test, &error.to_string());
-            return None;
-        }
-        Err(error) => panic!("{error}\n{}", error.remedy()),
-    };
+    let rate = Rate::new(rate).expect("a rate");
+    let profiler = load_with_or_skip(test, || Profiler::load_sized(rate, buffer))?;
     let reader = profiler.into_reader().expect("its buffer");
     reader.profiler().watch(std::process::id(), &facts()).expect("this process");
     Some((reader, turn))

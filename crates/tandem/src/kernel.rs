@@ -1,8 +1,10 @@
 //! Plugs the kernel half (`probe`) into the agent: `tandem run` and `tandem agent` both load it here.
 
+use std::path::Path;
+
 use agent::{AccountMap, KernelHalf, Profiling, Sample, Samples, SpanSystemCalls, SystemCalls};
 use model::{ProfileKind, SpanId, TraceId};
-use probe::{Profiler, Rate, SampleKind, SampleReader};
+use probe::{Profiler, Rate, SampleKind, SampleReader, SharedContexts};
 use record::{HeaderFacts, MonotonicNanos};
 
 /// What the detail mode says before it starts.
@@ -26,16 +28,28 @@ pub fn load(detail: bool) -> Result<probe::Kernel, String> {
 }
 
 /// Sets it to work.
-pub fn watcher(kernel: probe::Kernel) -> Box<dyn KernelHalf> {
+pub fn watcher(kernel: probe::Kernel, shared: Option<SharedContexts>) -> Box<dyn KernelHalf> {
     kernel.stock_up();
-    Box::new(Watcher(kernel))
+    Box::new(Watcher(kernel, shared))
+}
+
+/// Loads what tells other tools the spans of threads. Where it cannot be had, the error is one line that says why and what to do.
+pub fn shared_contexts(path: &Path) -> Result<SharedContexts, String> {
+    SharedContexts::load(path).map_err(|error| {
+        let why = error.to_string();
+        let first = why.lines().next().unwrap_or_default();
+        format!("spans are not shared at {}: {first}; {} (tandem doctor says more)", path.display(), error.remedy())
+    })
 }
 
 /// Reports what cannot be watched, and goes on without: those spans lack the kernel's parts.
-struct Watcher(probe::Kernel);
+struct Watcher(probe::Kernel, Option<SharedContexts>);
 
 impl KernelHalf for Watcher {
     fn watch(&mut self, pid: u32, facts: &HeaderFacts) -> Option<AccountMap> {
+        if let Some(Err(error)) = self.1.as_ref().map(|shared| shared.watch(pid, facts)) {
+            eprintln!("tandem: warning: {error}; {}", error.remedy());
+        }
         match self.0.watch(pid, facts) {
             Ok(probe::AccountMap { fd, slots, lacking, system_calls }) => Some(AccountMap {
                 fd,
@@ -51,6 +65,7 @@ impl KernelHalf for Watcher {
     }
 
     fn unwatch(&mut self, pid: u32) {
+        self.1.iter().for_each(|shared| shared.unwatch(pid));
         self.0.unwatch(pid);
     }
 }

@@ -67,6 +67,10 @@ pub struct Destinations {
     /// `tandem profile` shows them (docs/profiles.md).
     #[arg(long, value_name = "HZ", num_args = 0..=1, require_equals = true, default_missing_value = "49", value_parser = rate)]
     profile: Option<Rate>,
+    /// Tell other eBPF tools the spans of threads that are off the CPU, by a pinned map (docs/interoperation.md).
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, conflicts_with = "no_kernel",
+          default_missing_value = probe::SHARED_CONTEXTS)]
+    share_threads: Option<PathBuf>,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -120,6 +124,7 @@ impl Destinations {
         // Before there are threads: each would keep what loading needs.
         let kernel = if self.no_kernel { None } else { Some(kernel::load(self.detail)) };
         let profiling = self.profile.map(kernel::profiler);
+        let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -145,8 +150,9 @@ impl Destinations {
         if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
             sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
         }
-        let kernel =
-            kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok()).map(kernel::watcher);
+        let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
+        let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
+        let kernel = kernel.map(|kernel| kernel::watcher(kernel, shared));
         let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;

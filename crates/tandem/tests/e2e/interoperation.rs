@@ -5,9 +5,11 @@
 
 #![cfg(target_arch = "x86_64")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -220,6 +222,84 @@ fn goroutine_labels_name_the_span_on_request() {
     let (trace, span) = spin_of(&rig);
     let labels = format!("# labels: {{\"span_id\":\"{span}\", \"trace_id\":\"{trace}\"}}");
     assert!(group.contains(&labels), "{labels} is not in {group}");
+}
+
+/// What a pinned map of spans by thread has of a thread.
+#[expect(unsafe_code, reason = "system calls without a binding")]
+fn looked_up(map: &CStr, process: i32, thread: i32) -> io::Result<Option<(String, String)>> {
+    const OBJECT_GET: libc::c_int = 7;
+    const LOOKUP: libc::c_int = 1;
+    // As the kernel's interface has them: a path; and a map, a key, a value.
+    let mut get = [map.as_ptr() as u64, 0];
+    // SAFETY: the path outlives the call, and the attributes have the size that is said.
+    let opened = unsafe { libc::syscall(libc::SYS_bpf, OBJECT_GET, get.as_mut_ptr(), 16) };
+    if opened < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    let opened = unsafe { OwnedFd::from_raw_fd(opened as i32) };
+    let key = (process as u64) << 32 | thread as u64;
+    let mut value = [0u8; 24];
+    let mut lookup = [opened.as_raw_fd() as u64, &raw const key as u64, value.as_mut_ptr() as u64, 0];
+    // SAFETY: key and value are as large as the map's and outlive the call.
+    if unsafe { libc::syscall(libc::SYS_bpf, LOOKUP, lookup.as_mut_ptr(), 32) } < 0 {
+        return Ok(None);
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Ok(Some((hex(&value[..16]), hex(&value[16..]))))
+}
+
+/// Scenario: a map that is asked for, a thread that is blocked in a system call, and one that runs. Guarantees: the first one's span is
+/// there, all that is there is the span of a thread of ours, and the map is gone with the agent.
+#[test]
+fn threads_off_the_cpu_are_in_the_shared_map() {
+    let test = "interoperation threads_off_the_cpu_are_in_the_shared_map";
+    if golang::missing(test) {
+        return;
+    }
+    let rig = Rig::new();
+    let folder = std::path::PathBuf::from(format!("/sys/fs/bpf/tandem-test-{}", std::process::id()));
+    let path = folder.join("traces_ctx_v1");
+    let mut tandem = rig.observe("run");
+    tandem.arg(format!("--share-threads={}", path.display()));
+    let mut running = Running::start(tandem.arg("--").arg(program("share")));
+    let (pid, address) = running.stdout_line(|line| {
+        let mut words = line.strip_prefix("pid ")?.split(" address ");
+        Some((words.next()?.parse::<i32>().ok()?, words.next()?.to_owned()))
+    });
+    if !path.exists() {
+        assert!(running.said("spans are not shared") || running.said("kernel half is off"));
+        return skip(test, "eBPF programs cannot be loaded here");
+    }
+    let asks = ["/block", "/spin"].map(|what| {
+        let address = address.clone();
+        std::thread::spawn(move || prometheus::try_request(&address, what))
+    });
+    running.stdout_line(|line| (line == "blocking").then_some(()));
+    running.stdout_line(|line| (line == "spinning").then_some(()));
+    let map = CString::new(path.to_str().expect("text")).expect("no zero");
+    let mut seen = BTreeSet::new();
+    let mut rounds = 0;
+    eventually(LIMIT, || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        let threads = threads.filter_map(|thread| thread.ok()?.file_name().to_str()?.parse().ok());
+        seen.extend(threads.filter_map(|thread| looked_up(&map, pid, thread).expect("root may")));
+        rounds += 1;
+        (rounds > 50 && !seen.is_empty()).then_some(())
+    })
+    .expect("a thread is off the CPU in a span");
+    drop(prometheus::get(&address, "/stop"));
+    for ask in asks {
+        ask.join().expect("the request ends");
+    }
+    assert_eq!(running.finish().code, 0);
+    assert!(!folder.exists(), "the map was left behind");
+
+    let spans = rig.spans();
+    let known: Vec<_> = spans.iter().map(|span| (span.trace_id.to_string(), span.span_id.to_string())).collect();
+    let blocked = spans.iter().position(|span| span.name == "block").expect("the span has arrived");
+    assert!(seen.contains(&known[blocked]), "{:?} is not among {seen:?}", known[blocked]);
+    assert!(seen.iter().all(|ids| known.contains(ids)), "{seen:?} are not all among {known:?}");
 }
 
 /// Whoever does not want to be found is not: no mapping, no labels.
