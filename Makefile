@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the g
 		cargo test --package tandem-weave --test alike packages_look_plain_in_another && \
 		cargo test --package tandem --test e2e go_versions -- --include-ignored
 
+test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
+	@scripts/setup.sh clangs
+	@scripts/clangs.sh
+
 test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1000000) spans, plain and with the race detector
 	@scripts/setup.sh test
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
@@ -40,6 +44,11 @@ soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory
 	@scripts/setup.sh test
 	@TANDEM_SOAK=$(or $(DURATION),1h) \
 		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
+
+soak-programs: ## COUNT (default 5000) programs with 500 goroutines each start and end under one agent, which keeps nothing
+	@scripts/setup.sh test
+	@TANDEM_SOAK_PROGRAMS=$(or $(COUNT),5000) \
+		cargo test --release --package tandem --test e2e soak::programs_by_the_thousand -- --ignored --nocapture
 
 test-platforms: ## woven programs for other systems and processors, built, and run where they can be
 	@cargo build --quiet --package tandem

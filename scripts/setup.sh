@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing for one purpose: build, test, packs or bench. Only Go, Rust and a package manager are taken for granted.
+# Installs what is missing for one purpose: build, test, packs, clangs or bench. Only Go, Rust and a package manager are taken for granted.
 # Changes nothing when all is there; says what it installs, and what to do where it cannot.
 set -euo pipefail
-purpose=${1:?build, test, packs or bench}
+purpose=${1:?build, test, packs, clangs or bench}
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -27,7 +27,7 @@ have clang || have clang-19 || missing+=("clang-19|clang")
 have clang-format || have clang-format-19 || [ "$purpose" = bench ] || missing+=("clang-format-19|clang-format")
 want node nodejs
 want npm npm
-if [ "$purpose" != build ]; then
+if [ "$purpose" != build ] && [ "$purpose" != clangs ]; then
     have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
     want ip iproute2
     want qemu-aarch64 qemu-user
@@ -42,6 +42,10 @@ if [ "$purpose" = packs ]; then
     want mvn maven
 fi
 [ "$purpose" != bench ] || want wrk wrk
+if [ "$purpose" = clangs ]; then # another one beside the usual
+    clangs=$(compgen -c clang- | grep -E '^clang-[0-9]+$' | sort -u | wc -l)
+    [ "$clangs" -ge 2 ] || missing+=("clang-16|clang-17|clang-18|clang-22")
+fi
 
 if [ ${#missing[@]} -gt 0 ]; then
     have apt-get || fail "missing: ${missing[*]//|/ or }. Install them with your package manager and run this again."

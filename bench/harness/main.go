@@ -32,6 +32,7 @@ var parts = []part{
 	{"hello-sockets", "a saturated net/http server, against one instrumented by hand", socketsPart},
 	{"libraries", "calls of net/http, grpc, database/sql and slog, against contrib libraries by hand", librariesPart},
 	{"packs", "the same and calls of more packs, each by a file of its own", packsPart},
+	{"kernel", "the kernel half, for programs that are watched and for others", kernelPart},
 	{"profile", "a saturated net/http server, sampled", profilePart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},

@@ -6,7 +6,7 @@ use std::{env, io};
 
 use libbpf_cargo::SkeletonBuilder;
 
-/// Programs under `src/bpf`; each becomes `$OUT_DIR/<name>.skel.rs`.
+/// Programs under `src/bpf`; each becomes `$OUT_DIR/<name>.bpf.o` (for the tests) and `$OUT_DIR/<name>.skel.rs`.
 const PROGRAMS: [&str; 2] = ["anatomy", "profile"];
 /// Newest clang that distributions give a name of its own.
 const NEWEST_CLANG: u32 = 30;
@@ -26,6 +26,7 @@ fn main() {
     for program in PROGRAMS {
         SkeletonBuilder::new()
             .source(format!("src/bpf/{program}.bpf.c"))
+            .obj(out.join(format!("{program}.bpf.o")))
             .clang(&clang)
             .clang_args(["-Wall", "-Werror", "-Wno-unused-function"])
             .build_and_generate(out.join(format!("{program}.skel.rs")))

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -63,6 +64,73 @@ func TestGoParts(t *testing.T) {
 		if partsOf(got)[part] == 0 {
 			t.Errorf("part %d is missing", part)
 		}
+	}
+}
+
+// A goroutine that finds the send buffer full waits to send; one that has nothing to read, for the network.
+func TestWaitToSend(t *testing.T) {
+	drain(t)
+	const wait = 20 * time.Millisecond
+	a, b, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	defer b.Close()
+	much, taken := make([]byte, 16<<20), make(chan struct{})
+	go func() {
+		Detach()
+		time.Sleep(wait)
+		for buffer, err := make([]byte, 1<<20), error(nil); err == nil; {
+			_, err = b.Read(buffer)
+		}
+		close(taken)
+	}()
+	span := Start(opInternal, nil)
+	a.Write(much)
+	span.End()
+	got := one(t)
+	if parts := partsOf(got); parts[partGoSend] < wait*9/10 || parts[partGoNetwork] > wait/2 {
+		t.Errorf("waited to send for %v, for the network for %v", parts[partGoSend], parts[partGoNetwork])
+	}
+	a.Close()
+	<-taken
+}
+
+// Who is runnable while the world is stopped waits for that, not for a thread; at other times for a thread.
+func TestStoppedWorld(t *testing.T) {
+	drain(t)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		Detach()
+		defer close(stopped)
+		var stats runtime.MemStats
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.ReadMemStats(&stats)
+			}
+		}
+	}()
+	span := Start(opInternal, nil)
+	for begin := time.Now(); time.Since(begin) < 100*time.Millisecond; {
+	}
+	span.End()
+	close(stop)
+	<-stopped
+	during := partsOf(one(t))
+	if during[partGoStopped] == 0 {
+		t.Errorf("never stopped: %v", during)
+	}
+	span = Start(opInternal, nil)
+	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
+		runtime.Gosched()
+	}
+	span.End()
+	if after := partsOf(one(t)); after[partGoStopped] != 0 || after[partGoRunnable] == 0 {
+		t.Errorf("nobody stopped the world: %v", after)
 	}
 }
 

@@ -42,6 +42,7 @@ type Span struct {
 	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
 	keys       uint32 // a bit for each metric key that the record has
 	seed       uint64 // the first half of its trace id, should it begin a trace
+	connection uint32 // named by Uses: its descriptor, and 1
 	panics     uint32 // of a function's span: those that the goroutine was in when it began
 	account    account
 	manual     manual
@@ -182,6 +183,9 @@ func Resume(s *Span) (previous *Span) {
 	at := here()
 	previous = (*Span)(at.context)
 	at.context = unsafe.Pointer(s.Capture())
+	if labelling {
+		at.relabel()
+	}
 	return previous
 }
 
@@ -202,7 +206,13 @@ func Carry(explicit *Span) *Span {
 // Restore puts back what Resume, Unset or Ignore returned.
 //
 //go:norace
-func Restore(previous *Span) { here().context = unsafe.Pointer(previous) }
+func Restore(previous *Span) {
+	at := here()
+	at.context = unsafe.Pointer(previous)
+	if labelling {
+		at.relabel()
+	}
+}
 
 // Unset empties the slot, so that goroutines started next inherit nothing. Undo it with Restore.
 //
@@ -211,6 +221,9 @@ func Unset() (previous *Span) {
 	at := here()
 	previous = (*Span)(at.context)
 	at.context = nil
+	if labelling {
+		at.relabel()
+	}
 	return previous
 }
 
@@ -220,6 +233,9 @@ func Unset() (previous *Span) {
 func Detach() {
 	at := here()
 	at.context, at.on = nil, 0
+	if labelling {
+		at.relabel()
+	}
 }
 
 // Ignore mutes this goroutine, and those it starts, until Restore.
@@ -378,6 +394,9 @@ func (s *Span) enter(at *slot) {
 		}
 	}
 	at.context = unsafe.Pointer(s)
+	if labelling {
+		at.relabel()
+	}
 }
 
 // leave gives the slot back what it held before, if s is still current here.
@@ -390,6 +409,9 @@ func (s *Span) leave(at *slot, state uint32) {
 	}
 	at.context = unsafe.Pointer(s.stillRunning())
 	s.previous = nil
+	if labelling {
+		at.relabel()
+	}
 	if state&(stateMeasured|statePreviousOn) == stateMeasured {
 		at.on = 0
 	}

@@ -18,5 +18,5 @@
 // the user's own functions, process.go for the program as a whole, instrument.go and runtime_metrics.go for metrics that the
 // program keeps itself, log.go for log records, holder.go for contexts that are kept longer than their span, manual.go and
 // append.go for spans that the program makes or tells about by hand. memory_linux.go makes the memory, agent_linux.go gives
-// it to the agent, reader.go is for tandem/standalone; layout.go is generated from crates/record.
+// it to the agent, share_linux.go and labels.go are for readers that are not ours, reader.go is for tandem/standalone; layout.go is generated from crates/record.
 package rt

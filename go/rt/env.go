@@ -12,6 +12,8 @@ var settings struct {
 	logs      bool   // OTEL_LOGS_EXPORTER names otlp
 	logIDs    bool   // TANDEM_LOG_IDS
 
+	shareContext bool // TANDEM_SHARE_CONTEXT is not none: see share_linux.go
+
 	enabledOps  string // OTEL_GO_ENABLED_INSTRUMENTATIONS: only these
 	disabledOps string // OTEL_GO_DISABLED_INSTRUMENTATIONS: not these
 	moreOps     string // TANDEM_ENABLE: these too, though they are off by default
@@ -51,6 +53,13 @@ func readEnvironment() {
 	settings.moreOps = env("TANDEM_ENABLE")
 	settings.logs = lists(env("OTEL_LOGS_EXPORTER"), "otlp")
 	settings.logIDs = isTrue("TANDEM_LOG_IDS")
+	share := trimBlanks(env("TANDEM_SHARE_CONTEXT"))
+	switch share {
+	case "", "none", "labels":
+	default:
+		warn("TANDEM_SHARE_CONTEXT", share, "is neither labels nor none; it is ignored")
+	}
+	settings.shareContext, labelling = share != "none", share == "labels"
 }
 
 // limits of what a span may hold. The agent keeps them.

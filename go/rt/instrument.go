@@ -282,14 +282,21 @@ func (i *Instrument) RecordFloat(value float64) {
 //go:norace
 func Now() int64 { return nanotime() }
 
+// An initialiser of its own: what is observed needs the memory to be there, and the first look comes at once.
+var _ = memory != nil && memoryFile >= 0 && keepInstruments()
+
 // keepInstruments registers what the runtime knows about itself, and has the observed numbers brought up to date.
-func keepInstruments() {
-	if runtime_monitor(&control.heartbeat, &kernelAccounts, &kernelAccountCount, observe) {
-		if Instrumented("runtime.metrics", "tandem/runtime") {
-			observers = append(observers, observeRuntime)
-		}
+func keepInstruments() bool {
+	if Instrumented("runtime.metrics", "tandem/runtime") {
+		acquire(&registering)
+		observers = append(observers, observeRuntime)
+		release(&registering)
+	}
+	watched := runtime_monitor(&control.heartbeat, observe)
+	if watched {
 		onExit(observeLast)
 	}
+	return watched
 }
 
 // agentAge is how old the heartbeat of an agent may be that is there.

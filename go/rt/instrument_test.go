@@ -95,7 +95,7 @@ func TestInstrumentsAreBounded(t *testing.T) {
 // counted by nobody.
 func TestRuntimeMetrics(t *testing.T) {
 	before := runtime.NumGoroutine()
-	if runtime_monitor(&control.heartbeat, &kernelAccounts, &kernelAccountCount, observe) != true {
+	if runtime_monitor(&control.heartbeat, observe) != true {
 		t.Fatal("no monitor")
 	}
 	if after := runtime.NumGoroutine(); after != before {

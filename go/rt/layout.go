@@ -106,7 +106,7 @@ const (
 	instrumentTypeFloat    = 0x2
 	instrumentTypeBool     = 0x3
 	instrumentTypeList     = 0x4
-	partCount              = 0x16
+	partCount              = 0x19
 	firstPartCount         = 0x12
 )
 
@@ -137,6 +137,9 @@ const (
 	partThrottled      = 19
 	partCgo            = 20
 	partNetworkUnread  = 21
+	partGoSend         = 22
+	partGoStopped      = 23
+	partMinorFault     = 24
 )
 
 // Well-known attribute keys.
@@ -198,6 +201,9 @@ const (
 	KeyRPCMessageID               Key = 68 // rpc.message.id
 	KeyThreadID                   Key = 69 // thread.id
 	KeyGoroutineID                Key = 70 // goroutine.id
+	KeyTandemTCPRetransmits       Key = 71 // tandem.tcp.retransmits
+	KeyTandemTCPRTT               Key = 72 // tandem.tcp.rtt
+	KeyTandemPageFaults           Key = 73 // tandem.page_faults
 )
 
 // keyNames are the names of the well-known keys.
@@ -259,10 +265,13 @@ var keyNames = [...]string{
 	68: "rpc.message.id",
 	69: "thread.id",
 	70: "goroutine.id",
+	71: "tandem.tcp.retransmits",
+	72: "tandem.tcp.rtt",
+	73: "tandem.page_faults",
 }
 
 // partNames are the names of the anatomy's parts.
-var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo", "network_unread"}
+var partNames = [...]string{"on_cpu", "run_queue", "go_runnable", "go_network", "go_channel", "go_select", "go_sync", "go_sleep", "go_gc", "go_coroutine", "go_other", "blocked_file", "blocked_network", "blocked_futex", "blocked_lock", "blocked_sleep", "blocked_other", "major_fault", "block_io", "throttled", "cgo", "network_unread", "go_send", "go_stopped", "minor_fault"}
 
 // KeyOf returns the well-known key of this name, or 0.
 func KeyOf(name string) Key {
@@ -373,6 +382,12 @@ func KeyOf(name string) Key {
 		return KeyThreadID
 	case "goroutine.id":
 		return KeyGoroutineID
+	case "tandem.tcp.retransmits":
+		return KeyTandemTCPRetransmits
+	case "tandem.tcp.rtt":
+		return KeyTandemTCPRTT
+	case "tandem.page_faults":
+		return KeyTandemPageFaults
 	}
 	return 0
 }
@@ -661,7 +676,11 @@ type accountLayout struct {
 	blockIo             uint64 // blocked for a block device in a system call; only of programs that tell it apart
 	throttled           uint64 // runnable, its control group having used up its CPU time; only of programs that tell it apart
 	networkUnread       uint64 // of Go's wait for the network, while the data were there already; with `--detail` only
-	_                   [24]byte
+	connectionResent    uint32 // not the account's: segments that were sent again on the TCP connections behind the descriptor of this number, while it was in a poller
+	connectionRTT       uint32 // the same connection's smoothed round-trip time, µs
+	connectionSampled   uint32 // when connection_rtt was looked at, CLOCK_MONOTONIC in 2^24 ns; wraps
+	minorFaults         uint32 // page faults that waited for no device; with `--detail` only; wraps
+	minorFault          uint64 // ran in the kernel for page faults; with `--detail` only
 }
 
 // The build fails here when Go lays accountLayout out differently.
@@ -679,6 +698,11 @@ var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.switchesInvoluntary)-72]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.blockIo)-80]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.throttled)-88]
 var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.networkUnread)-96]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.connectionResent)-104]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.connectionRTT)-108]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.connectionSampled)-112]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.minorFaults)-116]
+var _ = [1]struct{}{}[unsafe.Offsetof(accountLayout{}.minorFault)-120]
 
 // functionTextLayout: head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes.
 type functionTextLayout struct {

@@ -34,10 +34,17 @@ func runtime_panics() uint32
 func runtime_panicked() (value any, panicking bool)
 
 // runtime_monitor has read called about once a second, by a goroutine that counts as one of the runtime's own, while what
-// heartbeat points to is young, and tells the runtime where the kernel's counters are. It never blocks a deadlock from being found. False: it cannot be started.
+// heartbeat points to is young. It never blocks a deadlock from being found. False: it cannot be started; runtime_accounts
+// comes first.
 //
 //go:linkname runtime_monitor
-func runtime_monitor(heartbeat *uint64, accounts *unsafe.Pointer, slots *uint32, read func()) bool
+func runtime_monitor(heartbeat *uint64, read func()) bool
+
+// runtime_accounts tells the runtime where the accounts are: the kernel's, if there are any, and what it keeps itself of
+// the first count of them. It returns false where that is not possible.
+//
+//go:linkname runtime_accounts
+func runtime_accounts(accounts *unsafe.Pointer, slots *uint32, own unsafe.Pointer, count uint32) bool
 
 // runtime_readMetrics is what runtime/metrics.Read calls. It stops nothing.
 //

@@ -250,6 +250,9 @@ func (s *Span) enterManual(at *slot, parent *Span, timed bool) {
 	beside := current != nil && current != parent && current.byHand && current.home == uintptr(unsafe.Pointer(at))
 	if timed {
 		s.home, s.previous, at.context = uintptr(unsafe.Pointer(at)), current, unsafe.Pointer(s)
+		if labelling {
+			at.relabel()
+		}
 	} else {
 		s.enter(at)
 	}

@@ -72,9 +72,11 @@ func setUp() unsafe.Pointer {
 		count *= 2
 	}
 	base := makeMemory(uint32(2 * count))
+	if base != nil {
+		keepAccounts()
+	}
 	if base != nil && memoryFile >= 0 {
 		greetAgent()
-		keepInstruments()
 	}
 	return base
 }

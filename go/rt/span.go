@@ -150,6 +150,7 @@ func (s *Span) prepare(op *Op) {
 	s.state = stateLive
 	s.valid, s.kind = 1, op.kind
 	s.used, s.keys = recordSize, 0
+	s.connection = 0
 
 	record := (*recordLayout)(s.entry)
 	record.descriptor, record.account = op.id, 0

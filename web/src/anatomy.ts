@@ -8,13 +8,13 @@ export interface Group {
 }
 
 export const GROUPS: Group[] = [
-  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu', 'cgo'] },
+  { name: 'on CPU', meaning: 'running: the rest of wall time when both halves were measured', parts: ['on_cpu', 'cgo', 'minor_fault'] },
   { name: 'kernel run queue', meaning: 'its thread could run, and waited for a CPU, or for CPU time of its control group', parts: ['run_queue', 'throttled'] },
-  { name: 'Go runnable', meaning: 'the goroutine could run, and waited for a thread', parts: ['go_runnable'] },
+  { name: 'Go runnable', meaning: 'the goroutine could run, and waited for a thread, or for the world to be started again', parts: ['go_runnable', 'go_stopped'] },
   {
     name: 'Go waits',
     meaning: 'the goroutine was parked: for the network, a channel, a lock, a timer …',
-    parts: ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+    parts: ['go_network', 'network_unread', 'go_send', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
   },
   {
     name: 'blocked in the kernel',

@@ -225,10 +225,10 @@ const steps = {
 
   async 'colours of groups and neighbours can be told apart without red or green'() {
     const groups = [
-      ['on_cpu', 'cgo'],
+      ['on_cpu', 'cgo', 'minor_fault'],
       ['run_queue', 'throttled'],
-      ['go_runnable'],
-      ['go_network', 'network_unread', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
+      ['go_runnable', 'go_stopped'],
+      ['go_network', 'network_unread', 'go_send', 'go_channel', 'go_select', 'go_sync', 'go_sleep', 'go_gc', 'go_coroutine', 'go_other'],
       ['blocked_file', 'blocked_network', 'blocked_futex', 'blocked_lock', 'blocked_sleep', 'blocked_other', 'block_io', 'major_fault'],
     ];
     const parts = groups.flat();

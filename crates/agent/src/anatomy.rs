@@ -12,8 +12,8 @@ use record::InstrumentKind;
 use record::InstrumentValue;
 use record::layout::PARTS;
 
-/// The metric's name.
-const NAME: &str = "tandem.anatomy.part.duration";
+use crate::kernel::SystemCalls;
+
 /// Upper bounds, ns; one more bucket takes what is above the last. Few, for each operation has them for each part.
 const BOUNDS: [u64; 11] = [
     100_000,
@@ -56,6 +56,15 @@ struct Operation {
     spans: Vec<(u32, u64)>,
     /// Times that were not 0.
     spent: [Option<Box<Spent>>; PARTS.len()],
+    /// Added up by name; there are as many names as the kernel has.
+    system_calls: Vec<SystemCallSum>,
+}
+
+#[derive(Debug)]
+struct SystemCallSum {
+    name: &'static str,
+    count: u64,
+    time_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -115,19 +124,38 @@ impl Anatomies {
         }
     }
 
-    /// The metric of each service. A part in which no span of an operation ever spent time is left out.
+    /// Adds the system calls of one span.
+    pub fn system_calls(&mut self, index: OperationIndex, calls: &[SystemCalls]) {
+        let sums = &mut self.operations[index.0].system_calls;
+        for call in calls {
+            let place = sums.iter().position(|sum| sum.name == call.name).unwrap_or_else(|| {
+                sums.push(SystemCallSum { name: call.name, count: 0, time_ns: 0 });
+                sums.len() - 1
+            });
+            sums[place].count += u64::from(call.count);
+            sums[place].time_ns = sums[place].time_ns.saturating_add(call.time);
+        }
+    }
+
+    /// The metrics of each service. A part in which no span of an operation ever spent time is left out.
     pub fn metrics(&self, start: UnixNanos, now: UnixNanos) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
-        for operation in &self.operations {
+        let mut add = |kind: Kind, service: &Arc<str>, points: &mut dyn Iterator<Item = Point>| {
             let of_service = |metric: &Metric| match &metric.origin {
-                Origin::Service(service) => *service == operation.service,
+                Origin::Service(found) => found == service && metric.name == kind.name(),
                 Origin::Process(_) => false,
             };
             let index = metrics.iter().position(of_service).unwrap_or_else(|| {
-                metrics.push(metric(&operation.service));
+                metrics.push(kind.metric(service));
                 metrics.len() - 1
             });
-            metrics[index].points.extend(operation.points(start, now));
+            metrics[index].points.extend(points);
+        };
+        for operation in &self.operations {
+            add(Kind::Parts, &operation.service, &mut operation.points(start, now));
+            for kind in [Kind::SystemCalls, Kind::SystemCallTime] {
+                add(kind, &operation.service, &mut operation.system_call_points(kind, start, now));
+            }
         }
         metrics.retain(|metric| !metric.points.is_empty());
         metrics
@@ -141,6 +169,7 @@ impl Anatomies {
             attributes,
             spans: Vec::new(),
             spent: Default::default(),
+            system_calls: Vec::new(),
         });
         index
     }
@@ -165,20 +194,55 @@ impl Operation {
             Point { attributes, start, time, value, exemplars: Vec::new() }
         })
     }
+
+    fn system_call_points(&self, kind: Kind, start: UnixNanos, time: UnixNanos) -> impl Iterator<Item = Point> {
+        self.system_calls.iter().map(move |sum| {
+            let mut attributes = self.attributes.clone();
+            attributes.push(("tandem.syscall.name".to_owned(), Value::String(sum.name.to_owned())));
+            let value = match kind {
+                Kind::SystemCallTime => InstrumentValue::Float(sum.time_ns as f64 / 1e9),
+                Kind::SystemCalls | Kind::Parts => InstrumentValue::Int(sum.count.min(i64::MAX as u64).cast_signed()),
+            };
+            Point { attributes, start, time, value, exemplars: Vec::new() }
+        })
+    }
 }
 
-fn metric(service: &Arc<str>) -> Metric {
-    Metric {
-        origin: Origin::Service(Arc::clone(service)),
-        scope: "tandem/agent".to_owned(),
-        scope_version: String::new(),
-        schema_url: String::new(),
-        name: NAME.to_owned(),
-        unit: "s".to_owned(),
-        description: "Time that sampled spans spent in each part of their anatomy.".to_owned(),
-        kind: InstrumentKind::Histogram,
-        observed: false,
-        points: Vec::new(),
+/// What is told of operations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Parts,
+    SystemCalls,
+    SystemCallTime,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Parts => "tandem.anatomy.part.duration",
+            Self::SystemCalls => "tandem.syscall.count",
+            Self::SystemCallTime => "tandem.syscall.time",
+        }
+    }
+
+    fn metric(self, service: &Arc<str>) -> Metric {
+        let (unit, description) = match self {
+            Self::Parts => ("s", "Time that sampled spans spent in each part of their anatomy."),
+            Self::SystemCalls => ("{call}", "System calls that sampled spans made."),
+            Self::SystemCallTime => ("s", "Time that sampled spans spent in system calls, waits included."),
+        };
+        Metric {
+            origin: Origin::Service(Arc::clone(service)),
+            scope: "tandem/agent".to_owned(),
+            scope_version: String::new(),
+            schema_url: String::new(),
+            name: self.name().to_owned(),
+            unit: unit.to_owned(),
+            description: description.to_owned(),
+            kind: if self == Self::Parts { InstrumentKind::Histogram } else { InstrumentKind::Counter },
+            observed: false,
+            points: Vec::new(),
+        }
     }
 }
 

@@ -16,8 +16,11 @@ use record::layout::{
     self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
     RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
 };
-use record::{HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value};
+use record::{
+    AnyValue, HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value,
+};
 
+use crate::kernel::SpanSystemCalls;
 use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
 use crate::template::Template;
@@ -67,6 +70,7 @@ pub struct Assembler {
     limits: Limits,
     /// Parts of the anatomy that can be measured, a bit each.
     parts: u32,
+    system_calls: Option<Box<dyn SpanSystemCalls>>,
     working: Working,
 }
 
@@ -131,6 +135,7 @@ impl Assembler {
             faults: Faults::new(),
             limits: Limits::default(),
             parts: !0,
+            system_calls: None,
             working: Working::default(),
         }
     }
@@ -152,6 +157,11 @@ impl Assembler {
     /// Leaves out parts that this machine cannot measure, a bit each, by their index in `record::layout::PARTS`.
     pub fn leave_out(&mut self, parts: u32) {
         self.parts &= !parts;
+    }
+
+    /// Asks somebody for the system calls of spans that have ended.
+    pub fn ask(&mut self, system_calls: Option<Box<dyn SpanSystemCalls>>) {
+        self.system_calls = system_calls;
     }
 
     /// Takes one record. `None`: it makes no sense, and that has been counted.
@@ -176,8 +186,17 @@ impl Assembler {
         if !self.names.learn(record.descriptor(), &mut self.builder) {
             return self.fault("unknown_operation");
         }
-        let Self { names: Names { keys, operations, .. }, builder, service, series, faults, limits, parts, working } =
-            self;
+        let Self {
+            names: Names { keys, operations, .. },
+            builder,
+            service,
+            series,
+            faults,
+            limits,
+            parts,
+            system_calls,
+            working,
+        } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         let Working { name, series_key, event, renamed } = working;
@@ -187,6 +206,14 @@ impl Assembler {
             let mut budget = limits.budget();
             let mut noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
             noted.parts.keep(*parts);
+            let calls = system_calls.as_ref().map_or(Vec::new(), |kept| kept.take(record.span_id()));
+            for call in &calls {
+                for (what, value) in [("count", i64::from(call.count)), ("duration", call.time.cast_signed())] {
+                    let key = format!("tandem.syscall.{}.{what}", call.name);
+                    let value = AnyValue::One(Value::Int(value));
+                    encoder.item(&Item::AnyAttribute(Key::Text(key.as_bytes()), value), &keys.known);
+                }
+            }
             let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
             let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
             let wall = end.0 - start.0;
@@ -205,6 +232,7 @@ impl Assembler {
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
                 measure.anatomy(index, &noted.parts);
+                measure.system_calls(index, &calls);
             }
             let name = match noted.name {
                 Some(given) => {

@@ -1,5 +1,6 @@
 //! Where the kernel half plugs in. The agent works without one; then spans lack the kernel's parts of the anatomy.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use record::HeaderFacts;
@@ -14,6 +15,25 @@ pub struct AccountMap {
     /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in
     /// `record::layout::PARTS`.
     pub lacking: u32,
+    /// The system calls of its spans, where the kernel half keeps them.
+    pub system_calls: Option<Box<dyn SpanSystemCalls>>,
+}
+
+/// System calls of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemCalls {
+    /// Their name; `other`: of all that are not kept by name.
+    pub name: &'static str,
+    /// How many.
+    pub count: u32,
+    /// How long they took, waits included, ns.
+    pub time: u64,
+}
+
+/// The system calls of a process, by span.
+pub trait SpanSystemCalls: fmt::Debug + Send {
+    /// What a span that has ended did, once.
+    fn take(&self, span_id: [u8; 8]) -> Vec<SystemCalls>;
 }
 
 /// The kernel half: told which processes to watch.

@@ -22,7 +22,7 @@ pub mod statistics;
 mod symbols;
 pub mod template;
 
-pub use kernel::{AccountMap, KernelHalf};
+pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};

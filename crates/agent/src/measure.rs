@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 
 use crate::anatomy::{Anatomies, OperationIndex};
+use crate::kernel::SystemCalls;
 
 /// Series that are kept of all services together, or the limit of one metric, if that is more.
 const SERIES_LIMIT: usize = 10_000;
@@ -86,6 +87,14 @@ impl Measure {
     #[inline]
     pub fn anatomy(&mut self, index: SeriesIndex, parts: &Parts) {
         self.anatomies.span(self.operations[index.0], parts);
+    }
+
+    /// Adds the system calls of one span.
+    #[inline]
+    pub fn system_calls(&mut self, index: SeriesIndex, calls: &[SystemCalls]) {
+        if !calls.is_empty() {
+            self.anatomies.system_calls(self.operations[index.0], calls);
+        }
     }
 
     /// The anatomies as metrics.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use deliver::conventions;
 use deliver::metrics::{Metric, Snapshot, joined};
 use deliver::{Batch, Sink, SinkReport};
-use record::{Identity, MonotonicNanos, OpenError};
+use record::{Hello, Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 
@@ -35,8 +35,12 @@ const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// A program that has connected says hello within this time.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 const CONNECTION_LIMIT: usize = 256;
+/// Of these, so many of one user who is neither root nor the agent's own: nobody keeps the others out.
+const USER_CONNECTION_LIMIT: usize = 64;
 /// Programs that are read at once.
 const SESSION_LIMIT: usize = 4096;
+/// The same for one such user.
+const USER_SESSION_LIMIT: usize = 1024;
 
 /// So long, and of so many programs, the last numbers that an ended program kept itself are still shown.
 const ENDED_TIME: Duration = Duration::from_secs(90);
@@ -246,8 +250,14 @@ fn look(shared: &Shared) -> MutexGuard<'_, State> {
     state
 }
 
+/// Whether it is neither root nor who runs the agent.
+fn is_guest(user: Option<u32>) -> bool {
+    user.is_none_or(|user| user != 0 && user != rustix::process::geteuid().as_raw())
+}
+
 struct Connection {
     socket: OwnedFd,
+    user: Option<u32>,
     since: Instant,
 }
 
@@ -393,13 +403,15 @@ impl Pipeline {
 
     fn accept(&mut self) {
         while let Some(socket) = self.listener.accept() {
-            if self.connections.len() >= CONNECTION_LIMIT {
+            let user = handshake::peer_user(socket.as_fd());
+            let of_user = self.connections.values().filter(|connection| connection.user == user).count();
+            if self.connections.len() >= CONNECTION_LIMIT || is_guest(user) && of_user >= USER_CONNECTION_LIMIT {
                 self.fault("too_many_connections");
                 continue;
             }
             let token = self.token();
             if epoll::add(&self.epoll, &socket, EventData::new_u64(token), EventFlags::IN).is_ok() {
-                self.connections.insert(token, Connection { socket, since: Instant::now() });
+                self.connections.insert(token, Connection { socket, user, since: Instant::now() });
                 self.greet(token);
             }
         }
@@ -414,29 +426,38 @@ impl Pipeline {
                 self.connections.remove(&token);
                 self.fault(cause);
             }
-            Greeting::Without(errno) => {
+            Greeting::Without(errno, said) => {
                 let peer = handshake::peer(connection.socket.as_fd());
                 self.connections.remove(&token);
                 match peer {
-                    Some(pid) => self.refuse(pid, &OpenError::Absent(errno.into())),
+                    Some(pid) if process::may_be(pid, said.pid) => self.refuse(pid, &OpenError::Absent(errno.into())),
+                    Some(_) => self.fault("foreign_process"),
                     None => self.fault("foreign_pid_namespace"),
                 }
             }
-            Greeting::Hello(memory) => {
+            Greeting::Hello(memory, said) => {
                 if let Some(connection) = self.connections.remove(&token) {
-                    self.hello(&connection.socket, &memory);
+                    self.hello(&connection.socket, &memory, said);
                 }
             }
         }
     }
 
-    fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd) {
+    /// Nobody speaks for another process: the kernel says who has connected, and the message and the memory agree.
+    fn hello(&mut self, connection: &OwnedFd, memory: &OwnedFd, said: Hello) {
         let Some(pid) = handshake::peer(connection.as_fd()) else { return self.fault("foreign_pid_namespace") };
+        if !process::may_be(pid, said.pid) {
+            return self.fault("foreign_process");
+        }
         self.end_replaced(pid);
         let known = Identity::of(memory.as_fd()).ok().and_then(|identity| self.session_of(identity));
         let token = match known {
+            // Who has somebody else's memory, and as it may be his process id, too, still does not get his accounts.
+            Some(token) if self.sessions.get(&token).is_some_and(|session| session.pid() != pid) => {
+                return self.fault("foreign_memory");
+            }
             Some(token) => token,
-            None => match self.open(pid, memory) {
+            None => match self.open(pid, Some((&said, handshake::peer_process(connection.as_fd()))), memory) {
                 Some(token) => token,
                 None => return,
             },
@@ -468,12 +489,17 @@ impl Pipeline {
         self.sessions.iter().find(|(_, session)| session.identity() == identity).map(|(token, _)| *token)
     }
 
-    fn open(&mut self, pid: u32, memory: &impl AsFd) -> Option<u64> {
-        if self.sessions.len() >= SESSION_LIMIT {
+    /// Begins a session: with a program that has connected, or with one that was found.
+    fn open(&mut self, pid: u32, connected: Option<(&Hello, Option<OwnedFd>)>, memory: &impl AsFd) -> Option<u64> {
+        let user = process::user(pid);
+        let of_user = self.sessions.values().filter(|session| session.user == user).count();
+        if self.sessions.len() >= SESSION_LIMIT || is_guest(user) && of_user >= USER_SESSION_LIMIT {
             self.fault("too_many_programs");
             return None;
         }
-        let opened = process::watch(pid)
+        let (says, process) = connected.map(|(hello, process)| (Some(hello.pid), process)).unwrap_or_default();
+        let opened = process
+            .map_or_else(|| process::watch(pid), |process| Ok(Some(process)))
             .map_err(|error| OpenError::System("watch its process", error))
             .and_then(|pidfd| Session::open(pid, pidfd, memory.as_fd()));
         let session = match opened {
@@ -484,6 +510,10 @@ impl Pipeline {
                 return None;
             }
         };
+        if says.is_some_and(|says| says != session.owner()) {
+            self.fault("foreign_memory");
+            return None;
+        }
         let token = self.token();
         let ended = session.pidfd().is_none();
         if let Some(pidfd) = session.pidfd()
@@ -558,6 +588,9 @@ impl Pipeline {
         let own: HashSet<u32> = self.sessions.values().map(Session::pid).collect();
         for &pid in processes.iter().filter(|pid| !own.contains(pid)) {
             let Some(memory) = process::find_memory(pid, self.looked_at.insert(pid)) else { continue };
+            if !process::owner(memory.as_fd()).is_some_and(|owner| process::may_be(pid, owner)) {
+                continue; // another process's, which this one was given or has inherited
+            }
             let age = process::started(&memory).map_or(0, |start| clock::now().0.saturating_sub(start.0));
             if age < GROWN_UP {
                 self.looked_at.remove(&pid);
@@ -566,7 +599,7 @@ impl Pipeline {
             if Identity::of(memory.as_fd()).is_ok_and(|identity| self.session_of(identity).is_some()) {
                 continue; // inherited by a child of the program
             }
-            if let Some(token) = self.open(pid, &memory)
+            if let Some(token) = self.open(pid, None, &memory)
                 && let Some(session) = self.sessions.get(&token)
             {
                 session.call();

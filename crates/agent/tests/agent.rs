@@ -1,7 +1,8 @@
 //! The agent against programs made of a Rust writer: they send spans, die, and write nonsense.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{HeaderFacts, Memory, MonotonicNanos};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -288,6 +290,98 @@ fn nonsense_on_the_socket_is_refused() {
     assert_eq!(statistics.faults["refused_programs"], 2);
 }
 
+/// Where the process that [`speaks_for_another`] is finds the agent, and whose memory it shows.
+const SPEAKER: [&str; 2] = ["TANDEM_TEST_SPEAKER_SOCKET", "TANDEM_TEST_SPEAKER_MEMORY"];
+
+/// Not a test of its own: the other process of the test below, which has got hold of somebody else's memory.
+#[test]
+fn speaks_for_another() {
+    let [Some(socket), Some(memory)] = SPEAKER.map(std::env::var_os) else { return };
+    let socket = PathBuf::from(socket);
+    let memory = std::fs::File::options().read(true).write(true).open(memory).expect("the other's memory");
+    let parent = std::os::unix::process::parent_id();
+    for pid in [std::process::id(), parent] {
+        let refused = record::writer::introduce(&socket, pid, memory.as_fd());
+        assert!(refused.is_err(), "{refused:?} although the memory is that of {parent}");
+    }
+}
+
+/// Nobody speaks for another process, not even who holds its memory: it neither becomes his, nor does he get its accounts,
+/// whether the program itself has connected already or not.
+#[test]
+fn nobody_speaks_for_another_process() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let rig = rig_with(Some(Box::new(FakeKernel(Arc::clone(&said)))));
+    let facts = HeaderFacts { flags: HEADER_HAS_ACCOUNTS, ..HeaderFacts::default() };
+    let mut writer = Writer::create(Options { facts, ..Options::default() }).expect("create");
+    let operation = server(&mut writer);
+    let memory = writer.descriptor_of_file().as_raw_fd();
+    let other_process = || {
+        let test = std::env::current_exe().expect("this test");
+        let values = [rig.socket.clone(), format!("/proc/{}/fd/{memory}", std::process::id()).into()];
+        let mut other = std::process::Command::new(test);
+        other.args(["--exact", "speaks_for_another"]).envs(SPEAKER.into_iter().zip(values));
+        let output = other.output().expect("a process");
+        assert!(output.status.success(), "{output:?}");
+    };
+    other_process();
+    writer.connect(&rig.socket).expect("welcome");
+    other_process();
+    assert!(record::writer::introduce(&rig.socket, 1, writer.descriptor_of_file()).is_err(), "we are not process 1");
+    writer.push(0, &request(1, operation, now().0, 10).build()).expect("push");
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
+    assert_eq!(rig.keep.spans().len(), 1);
+    assert_eq!((statistics.sessions, statistics.spans), (1, 1));
+    assert_eq!(statistics.faults, [("foreign_memory", 2), ("foreign_process", 3)].into());
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(said.iter().all(|line| line.contains("true")), "{said:?}");
+}
+
+/// Not a test of its own: another user who connects as often as he can and says nothing, until his input ends.
+#[test]
+fn connects_in_vain() {
+    let Some(socket) = std::env::var_os("TANDEM_TEST_CROWD") else { return };
+    let held: Vec<_> = (0..200)
+        .map(|_| {
+            let socket = &socket;
+            let connection = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+            let address = SocketAddrUnix::new(Path::new(socket)).expect("an address");
+            rustix::net::connect(&connection, &address).expect("the agent listens");
+            connection
+        })
+        .collect();
+    println!("connected");
+    let _ = std::io::stdin().read_line(&mut String::new());
+    drop(held);
+}
+
+/// One user cannot keep others out by connecting again and again.
+#[test]
+fn one_user_leaves_room_for_others() {
+    let rig = rig();
+    let folder = rig.socket.parent().expect("a folder");
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    let test = folder.join("test");
+    std::fs::copy(std::env::current_exe().expect("this test"), &test).expect("a copy");
+    let mut other = std::process::Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&test);
+    other.args(["--exact", "connects_in_vain", "--nocapture"]).env("TANDEM_TEST_CROWD", &rig.socket);
+    other.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut other = other.spawn().expect("setpriv");
+    let mut output = std::io::BufRead::lines(std::io::BufReader::new(other.stdout.take().expect("piped")));
+    if !output.by_ref().map_while(Result::ok).any(|line| line.contains("connected")) {
+        other.wait().expect("a child");
+        return println!("skipped: there is no other user here");
+    }
+    let writer = Writer::create(Options::default()).expect("create");
+    writer.connect(&rig.socket).expect("there is room");
+    drop(other.stdin.take());
+    other.wait().expect("a child");
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
+    assert!(statistics.faults["too_many_connections"] >= 100, "{:?}", statistics.faults);
+    assert_eq!(statistics.sessions, 1);
+}
+
 /// A program that connects again gets its answer, and is still one program.
 #[test]
 fn connecting_again_is_no_second_session() {
@@ -368,7 +462,7 @@ impl KernelHalf for FakeKernel {
         let own = pid == std::process::id();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("watch {own} {}", facts.g_m_offset));
         let file = std::fs::File::open("/dev/null").expect("open");
-        Some(AccountMap { fd: file.into(), slots: 77, lacking: 0 })
+        Some(AccountMap { fd: file.into(), slots: 77, lacking: 0, system_calls: None })
     }
 
     fn unwatch(&mut self, pid: u32) {

@@ -3,6 +3,7 @@
 //! Looked at, not tried, wherever the kernel says it in files that everybody may read: the answers are then the same with
 //! and without privileges, and asking changes nothing. [`require_anatomy`] is the same list as the loader sees it.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -16,8 +17,10 @@ use crate::error::ProbeError;
 /// Something that a part of Tandem needs, or that tells a person how far it can go here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeatureId {
-    /// Linux on amd64.
+    /// Linux on amd64 or arm64.
     Architecture,
+    /// A processor that the kernel half knows.
+    Processor,
     /// Anonymous shared memory.
     Memfd,
     /// Type information of the running kernel.
@@ -40,6 +43,12 @@ pub enum FeatureId {
     Throttling,
     /// When data come to a socket, and when they are read.
     SocketTimes,
+    /// The ways into page faults.
+    PageFaults,
+    /// The ways into system calls and out of them.
+    SystemCalls,
+    /// TCP connections of watched processes.
+    Connections,
     /// What the kernel locks down.
     Lockdown,
     /// BPF ring buffers.
@@ -102,9 +111,10 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Architecture,
         Self::Memfd,
+        Self::Processor,
         Self::Btf,
         Self::Capabilities,
         Self::PidNamespace,
@@ -115,6 +125,9 @@ impl FeatureId {
         Self::IoWait,
         Self::Throttling,
         Self::SocketTimes,
+        Self::PageFaults,
+        Self::SystemCalls,
+        Self::Connections,
         Self::RingBuffer,
         Self::PerfEvents,
         Self::Lockdown,
@@ -130,7 +143,8 @@ impl FeatureId {
     /// Name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Architecture => "Linux on amd64",
+            Self::Architecture => "Linux on amd64 or arm64",
+            Self::Processor => "processor",
             Self::Memfd => "shared memory",
             Self::Btf => "kernel type information",
             Self::Capabilities => "privileges",
@@ -142,6 +156,9 @@ impl FeatureId {
             Self::IoWait => "block I/O",
             Self::Throttling => "CPU throttling",
             Self::SocketTimes => "socket tracepoints",
+            Self::PageFaults => "page faults",
+            Self::SystemCalls => "system calls",
+            Self::Connections => "TCP connections",
             Self::Lockdown => "kernel lockdown",
             Self::RingBuffer => "BPF ring buffer",
             Self::UprobeMulti => "uprobe multi links",
@@ -159,14 +176,20 @@ impl FeatureId {
     pub fn purpose(self) -> Purpose {
         match self {
             Self::Architecture | Self::Memfd => Purpose::Spans,
-            Self::Btf
+            Self::Processor
+            | Self::Btf
             | Self::Capabilities
             | Self::PidNamespace
             | Self::SchedulerTracepoint
             | Self::Helpers
             | Self::SchedInfo
             | Self::RunQueueClock => Purpose::Anatomy,
-            Self::IoWait | Self::Throttling | Self::SocketTimes => Purpose::AnatomyPart,
+            Self::IoWait
+            | Self::Throttling
+            | Self::SocketTimes
+            | Self::PageFaults
+            | Self::SystemCalls
+            | Self::Connections => Purpose::AnatomyPart,
             Self::RingBuffer | Self::PerfEvents => Purpose::Profiles,
             _ => Purpose::Outlook,
         }
@@ -177,14 +200,16 @@ impl FeatureId {
         match self {
             Self::IoWait => Some(layout::part("block_io")),
             Self::Throttling => Some(layout::part("throttled")),
-            Self::SocketTimes => Some(layout::part("network_unread")),
+            Self::SocketTimes => Some(NETWORK_UNREAD),
+            Self::PageFaults => Some(MINOR_FAULT),
             _ => None,
         }
     }
 
     fn state(self, types: &KernelTypes) -> State {
         match self {
-            Self::Architecture => architecture(),
+            Self::Architecture => architecture(env::consts::OS, env::consts::ARCH),
+            Self::Processor => processor(env::consts::OS, env::consts::ARCH),
             Self::Memfd => memfd(),
             Self::Btf => types.state(),
             Self::Capabilities => capabilities(),
@@ -230,6 +255,35 @@ impl FeatureId {
                 },
                 "sk_data_ready, sock_recv_length (used with --detail)",
                 "use Linux 6.4 or newer; until then --detail cannot tell network_unread from go_network",
+            ),
+            Self::PageFaults => types.require(
+                |btf| {
+                    ["btf_trace_page_fault_user", "btf_trace_page_fault_kernel"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
+                },
+                "page_fault_user, page_fault_kernel (used with --detail)",
+                "use a kernel with CONFIG_TRACING; until then --detail has no minor_fault",
+            ),
+            Self::SystemCalls => types.require(
+                |btf| {
+                    ["btf_trace_sys_enter", "btf_trace_sys_exit"]
+                        .iter()
+                        .all(|name| btf.type_by_name::<Typedef<'_>>(name).is_some())
+                },
+                "sys_enter, sys_exit (used with --detail)",
+                "use a kernel with CONFIG_FTRACE_SYSCALLS; until then --detail does not count system calls",
+            ),
+            Self::Connections => types.require(
+                |btf| {
+                    btf.type_by_name::<Typedef<'_>>("btf_trace_tcp_retransmit_skb").is_some()
+                        && has_member(btf, "epitem", "ep")
+                        && has_member(btf, "eppoll_entry", "base")
+                        && has_enumerator(btf, "bpf_func_id", "BPF_FUNC_sock_from_file")
+                        && has_member(btf, "bpf_iter_seq_task_common", "pid_visiting")
+                },
+                "tcp_retransmit_skb, task_file iterators of a process",
+                "use Linux 6.1 or newer; until then spans have no tandem.tcp.retransmits and tandem.tcp.rtt",
             ),
             Self::Lockdown => lockdown(read("/sys/kernel/security/lockdown").as_deref()),
             Self::RingBuffer => types.require(
@@ -293,8 +347,29 @@ fn require(purposes: &[Purpose]) -> Result<(), ProbeError> {
     Ok(())
 }
 
+const NETWORK_UNREAD: usize = layout::part("network_unread");
+const MINOR_FAULT: usize = layout::part("minor_fault");
 /// Parts that only the detail mode tells from others, a bit each.
-pub(crate) const DETAIL_PARTS: u32 = 1 << layout::part("network_unread");
+const DETAIL_PARTS: u32 = 1 << NETWORK_UNREAD | 1 << MINOR_FAULT;
+
+/// What the detail mode looks at besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Details {
+    pub(crate) sockets: bool,
+    pub(crate) faults: bool,
+    pub(crate) calls: bool,
+}
+
+impl Details {
+    /// All that this kernel lets it look at, `lacking` being the parts that it cannot tell from others.
+    pub(crate) fn without(lacking: u32) -> Self {
+        Self {
+            sockets: lacking & 1 << NETWORK_UNREAD == 0,
+            faults: lacking & 1 << MINOR_FAULT == 0,
+            calls: matches!(state_of(FeatureId::SystemCalls), State::Available(_)),
+        }
+    }
+}
 
 /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in `record::layout::PARTS`.
 pub(crate) fn lacking_parts(detail: bool) -> u32 {
@@ -366,14 +441,25 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-fn architecture() -> State {
-    let here = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return State::Available(here);
+fn architecture(system: &str, processor: &str) -> State {
+    let here = format!("{system} on {processor}");
+    match (system, processor) {
+        ("linux", "x86_64" | "aarch64") => State::Available(here),
+        _ => State::Missing {
+            why: here,
+            remedy: "Tandem records on Linux on amd64 and arm64; elsewhere woven programs run as plain ones do",
+        },
     }
-    State::Missing {
-        why: here,
-        remedy: "Tandem records on Linux on amd64; elsewhere woven programs run as plain ones do",
+}
+
+/// The kernel half reads registers and thread-local storage of the processor, and knows its numbers of system calls.
+fn processor(system: &str, processor: &str) -> State {
+    match (system, processor) {
+        ("linux", "x86_64") => State::Available(processor.to_owned()),
+        _ => State::Missing {
+            why: format!("the kernel half does not know {system} on {processor} yet"),
+            remedy: "use it on amd64; here spans have Go's half of their anatomy, which needs nothing",
+        },
     }
 }
 
@@ -513,6 +599,25 @@ mod tests {
         let types = KernelTypes(Err("gone".into()));
         assert!(matches!(FeatureId::Btf.state(&types), State::Missing { .. }));
         assert!(matches!(FeatureId::SchedInfo.state(&types), State::Missing { .. }));
+    }
+
+    /// Scenario: the processors that Go runs on. Guarantees: where only the kernel half is unknown, spans are not refused;
+    /// the refusal names the processor, and is the first, before privileges and kernel features that would not help.
+    #[test]
+    fn a_processor_that_is_not_known_is_refused_by_name() {
+        let refused = |state: State| match state {
+            State::Available(_) => None,
+            State::Missing { why, .. } => Some(why),
+        };
+        assert_eq!(refused(architecture("linux", "x86_64")).or(refused(processor("linux", "x86_64"))), None);
+        assert_eq!(refused(architecture("linux", "aarch64")), None);
+        assert!(refused(processor("linux", "aarch64")).is_some_and(|why| why.contains("aarch64")));
+        for (system, name) in [("linux", "riscv64"), ("macos", "aarch64"), ("windows", "x86_64")] {
+            assert!(refused(architecture(system, name)).is_some_and(|why| why.contains(name)), "{system} on {name}");
+            assert!(refused(processor(system, name)).is_some(), "{system} on {name}");
+        }
+        let first = FeatureId::ALL.into_iter().find(|feature| feature.purpose() == Purpose::Anatomy);
+        assert_eq!(first, Some(FeatureId::Processor));
     }
 
     /// The mode in force is the one in brackets; a kernel that does not say has none.

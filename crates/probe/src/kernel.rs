@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::slice;
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -18,10 +18,12 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_
 use record::HeaderFacts;
 use record::layout::{ACCOUNT, ACCOUNT_COUNT, FIRST_PART_COUNT};
 
+use crate::connections::Rounds;
 use crate::error::ProbeError;
-use crate::features;
+use crate::faults;
+use crate::features::{self, Details, FeatureId};
 use crate::skeleton::AnatomySkelBuilder;
-use crate::skeleton::types::{tandem_statistics, tandem_watched};
+use crate::skeleton::types::{tandem_caller, tandem_statistics, tandem_syscalls, tandem_watched};
 use crate::syscalls;
 
 /// The kernel's accounts of one process: an array of `record::layout::ACCOUNT`.
@@ -34,6 +36,43 @@ pub struct AccountMap {
     /// Parts of the anatomy that this kernel cannot tell from others, a bit each, by their index in
     /// `record::layout::PARTS`.
     pub lacking: u32,
+    /// The system calls of its spans, where the kernel half keeps them.
+    pub system_calls: Option<SpanSystemCalls>,
+}
+
+/// The system calls of one process, by span.
+#[derive(Debug)]
+pub struct SpanSystemCalls {
+    callers: MapHandle,
+    pid: u32,
+}
+
+/// System calls of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemCalls {
+    /// Their name; `None`: of all others together.
+    pub name: Option<&'static str>,
+    /// How many.
+    pub count: u32,
+    /// How long they took, ns.
+    pub time: u64,
+}
+
+impl SpanSystemCalls {
+    /// What a span that has ended did, once.
+    pub fn take(&self, span_id: [u8; 8]) -> Vec<SystemCalls> {
+        let caller = tandem_caller { span: u64::from_ne_bytes(span_id), process: self.pid, reserved: 0 };
+        let Ok(Some(found)) = self.callers.lookup_and_delete(bytes_of(&caller)) else { return Vec::new() };
+        let calls = found.chunks_exact(size_of::<tandem_syscalls>()).map(value_from::<tandem_syscalls>);
+        let calls = calls.filter(|calls| calls.count != 0);
+        calls
+            .map(|calls| SystemCalls {
+                name: calls.number.checked_sub(1).and_then(syscalls::name),
+                count: calls.count,
+                time: calls.time,
+            })
+            .collect()
+    }
 }
 
 /// What the probe has done so far, for watched processes only. Its cost follows `switches`.
@@ -55,11 +94,19 @@ pub struct Statistics {
 #[derive(Debug)]
 pub struct Kernel {
     probe: Link,
-    /// The programs of the detail mode; dropped with the rest.
-    _details: Vec<Link>,
+    /// All other programs; dropped with the rest.
+    _others: Vec<Link>,
+    /// The looks at connections, where this kernel has what they need.
+    rounds: Option<Rounds>,
     processes: MapHandle,
+    filter: Filter,
+    pollers: MapHandle,
+    /// System calls by span, in the detail mode.
+    callers: Option<MapHandle>,
     statistics: MapHandle,
-    stock: Stock,
+    accounts_of: MapHandle,
+    /// Made with the first process: its thread has the privileges of that moment, not those of loading.
+    stock: OnceLock<Stock>,
     /// Parts that this kernel cannot tell from others, a bit each.
     lacking: u32,
     /// Index in `accounts_of` by process id.
@@ -79,41 +126,90 @@ impl Kernel {
 
     fn load_with(detail: bool) -> Result<Self, ProbeError> {
         let lacking = features::lacking_parts(detail);
-        let detail = detail && lacking & features::DETAIL_PARTS == 0;
+        let detail = if detail { Details::without(lacking) } else { Details::default() };
         features::require_anatomy()?;
         loading("scheduler probe", || Self::load_with_log(detail, lacking))
     }
 
-    fn load_with_log(detail: bool, lacking: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
+    fn load_with_log(detail: Details, lacking: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
         let mut storage = MaybeUninit::uninit();
         let mut open = AnatomySkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
         if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
             constants.class_of_syscall = syscalls::classes();
         }
         for program in [&mut open.progs.on_data, &mut open.progs.on_receive] {
-            program.set_autoload(detail);
+            program.set_autoload(detail.sockets);
         }
-        if !detail {
-            open.maps.awaited_sockets.set_autocreate(false).map_err(|error| ("leaving out a map", error))?;
+        for program in [&mut open.progs.on_fault, &mut open.progs.on_kernel_fault, &mut open.progs.on_fault_end] {
+            program.set_autoload(detail.faults);
         }
+        for program in [&mut open.progs.on_call, &mut open.progs.on_call_end] {
+            program.set_autoload(detail.calls);
+        }
+        let connections = matches!(features::state_of(FeatureId::Connections), features::State::Available(_));
+        for program in [&mut open.progs.on_retransmit, &mut open.progs.on_descriptor] {
+            program.set_autoload(connections);
+        }
+        let left_out = |error| ("leaving out a map", error);
+        open.maps.awaited_sockets.set_autocreate(detail.sockets).map_err(left_out)?;
+        open.maps.callers.set_autocreate(detail.calls).map_err(left_out)?;
         let loaded = open.load().map_err(|error| ("loading it", error))?;
-        let mut details = Vec::new();
-        if detail {
-            for program in [&loaded.progs.on_data, &loaded.progs.on_receive] {
-                details.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
+        let mut others = Vec::new();
+        let programs = &loaded.progs;
+        for (wanted, programs) in [
+            (detail.sockets, [&programs.on_data, &programs.on_receive]),
+            (detail.faults, [&programs.on_fault, &programs.on_kernel_fault]),
+            (detail.calls, [&programs.on_call, &programs.on_call_end]),
+        ] {
+            for program in programs.into_iter().filter(|_| wanted) {
+                others.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
             }
+        }
+        if detail.faults {
+            let failed = |error| ("attaching the detail mode to page faults", error);
+            for event in faults::events().map_err(|error| failed(error.into()))? {
+                others.push(loaded.progs.on_fault_end.attach_perf_event(event.into_raw_fd()).map_err(failed)?);
+            }
+        }
+        let mut rounds = None;
+        if connections {
+            let failed = |error| ("attaching what looks at connections", error);
+            others.push(loaded.progs.on_retransmit.attach().map_err(failed)?);
+            let program = loaded.progs.on_descriptor.as_fd().try_clone_to_owned();
+            rounds = Some(Rounds::new(program.map_err(|error| failed(error.into()))?));
         }
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
         // The link keeps the program, the program its maps: the rest of the object can go.
         Ok(Self {
             processes: handle(&loaded.maps.processes)?,
-            stock: Stock::open(handle(&loaded.maps.accounts_of)?),
+            filter: Filter::of(handle(&loaded.maps.bss)?),
+            accounts_of: handle(&loaded.maps.accounts_of)?,
+            stock: OnceLock::new(),
             watched: HashMap::new(),
             lacking,
-            _details: details,
+            _others: others,
+            rounds,
+            pollers: handle(&loaded.maps.pollers)?,
+            callers: if detail.calls { Some(handle(&loaded.maps.callers)?) } else { None },
             statistics: handle(&loaded.maps.statistics)?,
             probe: loaded.progs.on_switch.attach().map_err(|error| ("attaching it", error))?,
         })
+    }
+
+    /// Begins to make account maps for processes that will come. The first [`Self::watch`] does it, too, and waits for one.
+    pub fn stock_up(&self) {
+        self.rounds.iter().for_each(Rounds::begin);
+        let _ = self.stock(); // what keeps it from that keeps `watch`, too, which says so
+    }
+
+    fn stock(&self) -> Result<&Stock, libbpf_rs::Error> {
+        match self.stock.get() {
+            Some(stock) => Ok(stock),
+            None => {
+                let accounts_of = MapHandle::try_from(&self.accounts_of)?;
+                Ok(self.stock.get_or_init(|| Stock::open(accounts_of)))
+            }
+        }
     }
 
     /// Begins to keep accounts for a process, named by its id in the agent's pid namespace (the initial one: `load`
@@ -124,7 +220,7 @@ impl Kernel {
         }
         let failed = |step| move |source| ProbeError::Watch { pid, step, source };
         self.unwatch(pid);
-        let (index, accounts) = self.stock.take().map_err(failed("making an account map"))?;
+        let (index, accounts) = self.stock().and_then(Stock::take).map_err(failed("making an account map"))?;
         self.watched.insert(pid, index);
         let process = tandem_watched {
             tls_g_offset: facts.tls_g_offset,
@@ -132,26 +228,54 @@ impl Kernel {
             g_m_offset: facts.g_m_offset,
             m_curg_offset: facts.m_curg_offset,
             account_offset: facts.account_offset,
+            slot_offset: facts.slot_offset,
+            reserved: 0,
             accounts: index,
             parts: if facts.part_count == 0 { FIRST_PART_COUNT as u64 } else { facts.part_count.into() },
+            poller: 0,
         };
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .and_then(|()| self.filter.add(pid))
             .map_err(failed("adding the process"))?;
+        if let Some(rounds) = &self.rounds {
+            rounds.add(pid);
+        }
         let fd = accounts
             .as_fd()
             .try_clone_to_owned()
             .map_err(|error| failed("duplicating its descriptor")(error.into()))?;
-        Ok(AccountMap { fd, slots: accounts.max_entries(), lacking: self.lacking })
+        let system_calls = match &self.callers {
+            Some(callers) => Some(SpanSystemCalls {
+                callers: MapHandle::try_from(callers).map_err(failed("opening the map of system calls"))?,
+                pid,
+            }),
+            None => None,
+        };
+        Ok(AccountMap { fd, slots: accounts.max_entries(), lacking: self.lacking, system_calls })
     }
 
     /// Stops watching a process. What it has mapped stays readable to it and does not change any more.
     pub fn unwatch(&mut self, pid: u32) {
+        if let Some(rounds) = &self.rounds {
+            rounds.remove(pid);
+        }
         // It may be gone already: the probe itself forgets a process whose last thread ends.
+        if let Ok(Some(process)) = self.processes.lookup(&pid.to_ne_bytes(), MapFlags::ANY) {
+            let _ = self.pollers.delete(&value_from::<tandem_watched>(&process).poller.to_ne_bytes());
+        }
         let _ = self.processes.delete(&pid.to_ne_bytes());
         if let Some(index) = self.watched.remove(&pid) {
-            self.stock.give_back(index);
+            self.filter.remove(pid);
+            self.stock.get().iter().for_each(|stock| stock.give_back(index));
         }
+    }
+
+    /// Account maps that there are: those of watched processes, and a few that lie ready.
+    pub fn account_maps(&self) -> usize {
+        let there =
+            |index: &u32| self.accounts_of.lookup(&index.to_ne_bytes(), MapFlags::ANY).is_ok_and(|map| map.is_some());
+        (0..self.accounts_of.max_entries()).filter(there).count()
     }
 
     /// Whether the probe looks at a process. It forgets one by itself when the last thread ends.
@@ -173,7 +297,7 @@ impl Kernel {
             .unwrap_or_default();
         let mut sum = Statistics::default();
         for bytes in per_processor {
-            let counts = statistics_from(&bytes);
+            let counts = value_from::<tandem_statistics>(&bytes);
             sum.switches += counts.switches;
             sum.attributed += counts.attributed;
             sum.via_curg += counts.via_curg;
@@ -184,8 +308,46 @@ impl Kernel {
     }
 }
 
+/// The probe's array of bytes by the last bits of process ids.
+#[derive(Debug)]
+struct Filter {
+    map: MapHandle,
+    /// How many processes share each byte.
+    counts: Vec<u32>,
+}
+
+impl Filter {
+    fn of(map: MapHandle) -> Self {
+        let counts = vec![0; map.value_size() as usize];
+        Self { map, counts }
+    }
+
+    fn place(pid: u32) -> usize {
+        (pid & (TANDEM_FILTER_COUNT - 1)) as usize
+    }
+
+    fn add(&mut self, pid: u32) -> Result<(), libbpf_rs::Error> {
+        self.counts[Self::place(pid)] += 1;
+        self.write()
+    }
+
+    fn remove(&mut self, pid: u32) {
+        let count = &mut self.counts[Self::place(pid)];
+        *count = count.saturating_sub(1);
+        // A byte that stays costs the processes behind it a look into the map.
+        let _ = self.write();
+    }
+
+    fn write(&self) -> Result<(), libbpf_rs::Error> {
+        let bytes: Vec<u8> = self.counts.iter().map(|&count| u8::from(count != 0)).collect();
+        self.map.update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY)
+    }
+}
+
 /// How many account maps lie ready.
 const STOCK: u32 = 4;
+/// Elements of the probe's `may_be_watched` (intf.h): its size is the map's, which is checked when it is written.
+const TANDEM_FILTER_COUNT: u32 = 4096;
 
 /// Account maps in `accounts_of` that no process has yet.
 #[derive(Debug)]
@@ -272,23 +434,36 @@ fn new_account_map() -> Result<MapHandle, libbpf_rs::Error> {
     Ok(map)
 }
 
+/// What the kernel takes and gives as bytes.
+///
+/// # Safety
+/// A `repr(C)` structure of integers without padding: any bytes are a value, and all bytes of a value are initialised.
+#[expect(unsafe_code, reason = "the kernel takes and gives structures as bytes")]
+pub(crate) unsafe trait Plain: Copy {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: integers only, padded by fields of their own (intf.h).
+unsafe impl Plain for tandem_watched {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_statistics {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_caller {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_syscalls {}
+
 #[expect(unsafe_code, reason = "the kernel takes structures as bytes")]
-pub(crate) fn bytes_of<T: Packed>(process: &T) -> &[u8] {
-    // SAFETY: a `repr(C)` structure of integers without padding (Packed): every byte is initialised, and the slice lives
-    // as long as the reference.
-    unsafe { slice::from_raw_parts(std::ptr::from_ref(process).cast(), size_of::<T>()) }
+pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: every byte is initialised (`Plain`), and the slice lives as long as the reference.
+    unsafe { slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-/// `repr(C)` structures of integers without padding.
-pub(crate) trait Packed {}
-impl Packed for tandem_watched {}
-impl Packed for crate::profile_skeleton::types::tandem_profiled {}
-
 #[expect(unsafe_code, reason = "the kernel gives structures as bytes")]
-fn statistics_from(bytes: &[u8]) -> tandem_statistics {
-    assert!(bytes.len() >= size_of::<tandem_statistics>(), "the map's values are smaller than their type");
-    // SAFETY: long enough, checked above; a `repr(C)` structure of integers, so any bytes are a value of it.
-    unsafe { bytes.as_ptr().cast::<tandem_statistics>().read_unaligned() }
+pub(crate) fn value_from<T: Plain>(bytes: &[u8]) -> T {
+    assert!(bytes.len() >= size_of::<T>(), "the map's values are smaller than their type");
+    // SAFETY: long enough, checked above, and any bytes are a value of it (`Plain`).
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
 }
 
 /// Loads something with what libbpf says about it kept for the error.

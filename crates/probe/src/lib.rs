@@ -7,14 +7,16 @@
 //! machine allows and what to do about the rest. Nothing is pinned: when the process that loaded a probe ends, however
 //! it ends, the kernel takes everything away.
 
+mod connections;
 mod error;
+mod faults;
 pub mod features;
 mod kernel;
 mod profiler;
 mod syscalls;
 
 pub use error::ProbeError;
-pub use kernel::{AccountMap, Kernel, Statistics};
+pub use kernel::{AccountMap, Kernel, SpanSystemCalls, Statistics, SystemCalls};
 pub use profiler::{Profiler, ProfilerStatistics, Rate, Sample, SampleKind, SampleReader};
 pub use syscalls::name as system_call_name;
 

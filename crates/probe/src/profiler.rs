@@ -18,7 +18,7 @@ use record::HeaderFacts;
 
 use crate::error::ProbeError;
 use crate::features;
-use crate::kernel::{bytes_of, loading};
+use crate::kernel::{Plain, bytes_of, loading, value_from};
 use crate::profile_skeleton::ProfileSkelBuilder;
 use crate::profile_skeleton::types::{tandem_profile_statistics, tandem_profiled, tandem_sample, tandem_sample_kind};
 
@@ -142,7 +142,7 @@ impl Profiler {
             links,
             profiled: handle(&loaded.maps.profiled)?,
             samples: handle(&loaded.maps.samples)?,
-            statistics: handle(&loaded.maps.statistics)?,
+            statistics: handle(&loaded.maps.profile_counts)?,
             rate,
         })
     }
@@ -334,18 +334,15 @@ fn sample_from(bytes: &[u8]) -> Option<Sample> {
     })
 }
 
-/// A structure that the kernel gives as bytes.
-#[expect(unsafe_code, reason = "the kernel gives structures as bytes")]
-fn value_from<T: Plain>(bytes: &[u8]) -> T {
-    assert!(bytes.len() >= size_of::<T>(), "the map's values are smaller than their type");
-    // SAFETY: long enough, checked above; a `repr(C)` structure of integers (Plain), so any bytes are a value of it.
-    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
-}
-
-/// `repr(C)` structures of integers.
-trait Plain {}
-impl Plain for tandem_sample {}
-impl Plain for tandem_profile_statistics {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: integers only, padded by fields of their own (profile.h).
+unsafe impl Plain for tandem_profiled {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_sample {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: as above.
+unsafe impl Plain for tandem_profile_statistics {}
 
 #[cfg(test)]
 mod tests {

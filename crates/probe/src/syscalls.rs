@@ -1,7 +1,9 @@
-//! Which part of the anatomy a system call that blocks counts for, by its number on amd64, and what the usual ones are called.
+//! System calls by their numbers on amd64: their names, and which part of the anatomy one that blocks counts for.
 //!
 //! The number is all that the scheduler probe looks at, so a `read` counts as file whatever its descriptor is. Go's own
 //! network reads never block in one: their goroutine parks, and its wait is in Go's half. What is not listed is *other*.
+
+use std::sync::LazyLock;
 
 use crate::skeleton::types::tandem_class;
 
@@ -16,6 +18,60 @@ pub(crate) fn classes<const COUNT: usize>() -> [u8; COUNT] {
     classes
 }
 
+/// Names of the system calls of amd64 from number 0 on.
+const NAMES: &str = "\
+    read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask \
+    rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select sched_yield mremap msync mincore madvise \
+    shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm setitimer getpid sendfile socket connect accept \
+    sendto recvfrom sendmsg recvmsg shutdown bind listen getsockname getpeername socketpair setsockopt getsockopt \
+    clone fork vfork execve exit wait4 kill uname semget semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl \
+    flock fsync fdatasync truncate ftruncate getdents getcwd chdir fchdir rename mkdir rmdir creat link unlink \
+    symlink readlink chmod fchmod chown fchown lchown umask gettimeofday getrlimit getrusage sysinfo times ptrace \
+    getuid syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp setsid setreuid setregid getgroups \
+    setgroups setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid capget capset rt_sigpending \
+    rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack utime mknod uselib personality ustat statfs fstatfs \
+    sysfs getpriority setpriority sched_setparam sched_getparam sched_setscheduler sched_getscheduler \
+    sched_get_priority_max sched_get_priority_min sched_rr_get_interval mlock munlock mlockall munlockall vhangup \
+    modify_ldt pivot_root _sysctl prctl arch_prctl adjtimex setrlimit chroot sync acct settimeofday mount umount2 \
+    swapon swapoff reboot sethostname setdomainname iopl ioperm create_module init_module delete_module \
+    get_kernel_syms query_module quotactl nfsservctl getpmsg putpmsg afs_syscall tuxcall security gettid readahead \
+    setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr \
+    lremovexattr fremovexattr tkill time futex sched_setaffinity sched_getaffinity set_thread_area io_setup \
+    io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old \
+    epoll_wait_old remap_file_pages getdents64 set_tid_address restart_syscall semtimedop fadvise64 timer_create \
+    timer_settime timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres \
+    clock_nanosleep exit_group epoll_wait epoll_ctl tgkill utimes vserver mbind set_mempolicy get_mempolicy \
+    mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr kexec_load waitid add_key request_key \
+    keyctl ioprio_set ioprio_get inotify_init inotify_add_watch inotify_rm_watch migrate_pages openat mkdirat \
+    mknodat fchownat futimesat newfstatat unlinkat renameat linkat symlinkat readlinkat fchmodat faccessat \
+    pselect6 ppoll unshare set_robust_list get_robust_list splice tee sync_file_range vmsplice move_pages \
+    utimensat epoll_pwait signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime accept4 \
+    signalfd4 eventfd2 epoll_create1 dup3 pipe2 inotify_init1 preadv pwritev rt_tgsigqueueinfo perf_event_open \
+    recvmmsg fanotify_init fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime syncfs \
+    sendmmsg setns getcpu process_vm_readv process_vm_writev kcmp finit_module sched_setattr sched_getattr \
+    renameat2 seccomp getrandom memfd_create kexec_file_load bpf execveat userfaultfd membarrier mlock2 \
+    copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq";
+/// Number of the first one after the gap that the kernel left.
+const FIRST_COMMON: u32 = 424;
+/// Names from [`FIRST_COMMON`] on.
+const COMMON_NAMES: &str = "\
+    pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount \
+    fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr \
+    quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret process_mrelease \
+    futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue \
+    statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal";
+
+/// The name of a system call.
+pub fn name(number: u32) -> Option<&'static str> {
+    static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| NAMES.split(' ').collect());
+    static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| COMMON_NAMES.split(' ').collect());
+    match number.checked_sub(FIRST_COMMON) {
+        Some(place) => COMMON.get(place as usize),
+        None => ALL.get(number as usize),
+    }
+    .copied()
+}
+
 #[cfg(target_arch = "x86_64")]
 const LISTS: &[(tandem_class, &[libc::c_long])] = &[
     (tandem_class::TANDEM_CLASS_FILE, FILE),
@@ -27,13 +83,6 @@ const LISTS: &[(tandem_class, &[libc::c_long])] = &[
 /// The probe runs on amd64 only; elsewhere loading it is refused before this is asked.
 #[cfg(not(target_arch = "x86_64"))]
 const LISTS: &[(tandem_class, &[libc::c_long])] = &[];
-#[cfg(not(target_arch = "x86_64"))]
-const NAMES: &[(libc::c_long, &str)] = &[];
-
-/// What a system call is called; `None` for those that Go programs hardly make.
-pub fn name(number: i32) -> Option<&'static str> {
-    NAMES.iter().find(|(known, _)| *known == libc::c_long::from(number)).map(|(_, name)| *name)
-}
 
 #[cfg(target_arch = "x86_64")]
 use numbers::*;
@@ -41,145 +90,6 @@ use numbers::*;
 #[cfg(target_arch = "x86_64")]
 mod numbers {
     use libc::*;
-
-    /// What Go programs make themselves, or its runtime and C libraries for them.
-    pub(super) const NAMES: &[(c_long, &str)] = &[
-        (SYS_read, "read"),
-        (SYS_write, "write"),
-        (SYS_open, "open"),
-        (SYS_close, "close"),
-        (SYS_stat, "stat"),
-        (SYS_fstat, "fstat"),
-        (SYS_lstat, "lstat"),
-        (SYS_poll, "poll"),
-        (SYS_lseek, "lseek"),
-        (SYS_mmap, "mmap"),
-        (SYS_mprotect, "mprotect"),
-        (SYS_munmap, "munmap"),
-        (SYS_brk, "brk"),
-        (SYS_ioctl, "ioctl"),
-        (SYS_pread64, "pread64"),
-        (SYS_pwrite64, "pwrite64"),
-        (SYS_readv, "readv"),
-        (SYS_writev, "writev"),
-        (SYS_access, "access"),
-        (SYS_pipe, "pipe"),
-        (SYS_select, "select"),
-        (SYS_sched_yield, "sched_yield"),
-        (SYS_mremap, "mremap"),
-        (SYS_msync, "msync"),
-        (SYS_mincore, "mincore"),
-        (SYS_madvise, "madvise"),
-        (SYS_dup, "dup"),
-        (SYS_dup2, "dup2"),
-        (SYS_pause, "pause"),
-        (SYS_nanosleep, "nanosleep"),
-        (SYS_getpid, "getpid"),
-        (SYS_sendfile, "sendfile"),
-        (SYS_socket, "socket"),
-        (SYS_connect, "connect"),
-        (SYS_accept, "accept"),
-        (SYS_sendto, "sendto"),
-        (SYS_recvfrom, "recvfrom"),
-        (SYS_sendmsg, "sendmsg"),
-        (SYS_recvmsg, "recvmsg"),
-        (SYS_shutdown, "shutdown"),
-        (SYS_bind, "bind"),
-        (SYS_listen, "listen"),
-        (SYS_clone, "clone"),
-        (SYS_fork, "fork"),
-        (SYS_vfork, "vfork"),
-        (SYS_execve, "execve"),
-        (SYS_exit, "exit"),
-        (SYS_wait4, "wait4"),
-        (SYS_kill, "kill"),
-        (SYS_fcntl, "fcntl"),
-        (SYS_flock, "flock"),
-        (SYS_fsync, "fsync"),
-        (SYS_fdatasync, "fdatasync"),
-        (SYS_truncate, "truncate"),
-        (SYS_ftruncate, "ftruncate"),
-        (SYS_getdents, "getdents"),
-        (SYS_getcwd, "getcwd"),
-        (SYS_chdir, "chdir"),
-        (SYS_rename, "rename"),
-        (SYS_mkdir, "mkdir"),
-        (SYS_rmdir, "rmdir"),
-        (SYS_creat, "creat"),
-        (SYS_link, "link"),
-        (SYS_unlink, "unlink"),
-        (SYS_symlink, "symlink"),
-        (SYS_readlink, "readlink"),
-        (SYS_chmod, "chmod"),
-        (SYS_fchmod, "fchmod"),
-        (SYS_chown, "chown"),
-        (SYS_gettimeofday, "gettimeofday"),
-        (SYS_statfs, "statfs"),
-        (SYS_fstatfs, "fstatfs"),
-        (SYS_gettid, "gettid"),
-        (SYS_futex, "futex"),
-        (SYS_sched_getaffinity, "sched_getaffinity"),
-        (SYS_io_getevents, "io_getevents"),
-        (SYS_io_submit, "io_submit"),
-        (SYS_getdents64, "getdents64"),
-        (SYS_clock_gettime, "clock_gettime"),
-        (SYS_clock_nanosleep, "clock_nanosleep"),
-        (SYS_exit_group, "exit_group"),
-        (SYS_epoll_wait, "epoll_wait"),
-        (SYS_epoll_ctl, "epoll_ctl"),
-        (SYS_tgkill, "tgkill"),
-        (SYS_waitid, "waitid"),
-        (SYS_openat, "openat"),
-        (SYS_mkdirat, "mkdirat"),
-        (SYS_newfstatat, "newfstatat"),
-        (SYS_unlinkat, "unlinkat"),
-        (SYS_renameat, "renameat"),
-        (SYS_linkat, "linkat"),
-        (SYS_symlinkat, "symlinkat"),
-        (SYS_readlinkat, "readlinkat"),
-        (SYS_fchmodat, "fchmodat"),
-        (SYS_faccessat, "faccessat"),
-        (SYS_pselect6, "pselect6"),
-        (SYS_ppoll, "ppoll"),
-        (SYS_splice, "splice"),
-        (SYS_tee, "tee"),
-        (SYS_sync_file_range, "sync_file_range"),
-        (SYS_utimensat, "utimensat"),
-        (SYS_epoll_pwait, "epoll_pwait"),
-        (SYS_fallocate, "fallocate"),
-        (SYS_accept4, "accept4"),
-        (SYS_eventfd2, "eventfd2"),
-        (SYS_epoll_create1, "epoll_create1"),
-        (SYS_dup3, "dup3"),
-        (SYS_pipe2, "pipe2"),
-        (SYS_preadv, "preadv"),
-        (SYS_pwritev, "pwritev"),
-        (SYS_recvmmsg, "recvmmsg"),
-        (SYS_sendmmsg, "sendmmsg"),
-        (SYS_syncfs, "syncfs"),
-        (SYS_process_vm_readv, "process_vm_readv"),
-        (SYS_renameat2, "renameat2"),
-        (SYS_getrandom, "getrandom"),
-        (SYS_memfd_create, "memfd_create"),
-        (SYS_execveat, "execveat"),
-        (SYS_mlock2, "mlock2"),
-        (SYS_copy_file_range, "copy_file_range"),
-        (SYS_preadv2, "preadv2"),
-        (SYS_pwritev2, "pwritev2"),
-        (SYS_statx, "statx"),
-        (SYS_io_uring_enter, "io_uring_enter"),
-        (SYS_openat2, "openat2"),
-        (SYS_epoll_pwait2, "epoll_pwait2"),
-        (SYS_close_range, "close_range"),
-        (SYS_faccessat2, "faccessat2"),
-        (SYS_sync, "sync"),
-        (SYS_rt_sigreturn, "rt_sigreturn"),
-        (SYS_rt_sigaction, "rt_sigaction"),
-        (SYS_rt_sigprocmask, "rt_sigprocmask"),
-        (SYS_pidfd_open, "pidfd_open"),
-        (SYS_pidfd_send_signal, "pidfd_send_signal"),
-        (SYS_futex_waitv, "futex_waitv"),
-    ];
 
     /// Reads, writes and metadata of files; also pipes and terminals, which share these calls.
     pub(super) const FILE: &[c_long] = &[
@@ -328,6 +238,13 @@ mod tests {
         }
         let classes: [u8; 512] = classes();
         let class = |number: libc::c_long| tandem_class(u32::from(classes[number as usize]));
+        let named = |number: libc::c_long| name(number as u32);
+        assert_eq!((named(libc::SYS_read), named(libc::SYS_rseq)), (Some("read"), Some("rseq")));
+        assert_eq!(
+            (named(libc::SYS_pidfd_send_signal), named(libc::SYS_futex_waitv)),
+            (Some("pidfd_send_signal"), Some("futex_waitv"))
+        );
+        assert_eq!((name(335), name(5000)), (None, None));
         assert_eq!(class(libc::SYS_fsync), tandem_class::TANDEM_CLASS_FILE);
         assert_eq!(class(libc::SYS_flock), tandem_class::TANDEM_CLASS_LOCK);
         assert_eq!(class(libc::SYS_wait4), tandem_class::TANDEM_CLASS_OTHER);

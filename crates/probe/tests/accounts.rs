@@ -31,7 +31,7 @@ use support::skip;
 fn load_or_skip(test: &str) -> Option<(Kernel, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Some((support::load_or_skip(test)?, turn))
+    Some((support::load_with_or_skip(test, Kernel::load)?, turn))
 }
 
 /// A g as the probe sees it.
@@ -442,14 +442,57 @@ fn accounts_are_read_only() {
     assert_ne!(base, libc::MAP_FAILED);
     // SAFETY: our own mapping; the kernel refuses to make it writable.
     assert_ne!(unsafe { libc::mprotect(base, 4096, protection) }, 0, "accounts can be made writable");
-    let output = Command::new("bpftool")
-        .args(["map", "update", "name", "tandem_accounts", "key", "0", "0", "0", "0", "value", "hex"])
-        .args(vec!["ff"; ACCOUNT.size])
-        .output();
-    match output {
-        Ok(output) => assert!(!output.status.success(), "accounts can be written by system call"),
-        Err(error) => println!("no bpftool, so writing by system call was not tried: {error}"),
+    let written = [0xffu8; ACCOUNT.size];
+    let (map, key) = (accounts.fd.as_raw_fd(), 0u32);
+    // SAFETY: key and value are as large as the map's, and outlive the call, which is refused.
+    let updated = unsafe {
+        libbpf_sys::bpf_map_update_elem(
+            map,
+            (&raw const key).cast(),
+            written.as_ptr().cast(),
+            libbpf_sys::BPF_ANY.into(),
+        )
+    };
+    assert_eq!(updated, -libc::EPERM, "accounts can be written by system call");
+}
+
+/// The kernel's number of a map.
+fn number_of(accounts: &AccountMap) -> u32 {
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", accounts.fd.as_raw_fd())).expect("our own");
+    let number = facts.lines().find_map(|line| line.strip_prefix("map_id:")).expect("a map");
+    number.trim().parse().expect("a number")
+}
+
+/// Every program has a map of its own, and nobody gets at another's: it is in no file system, and by its number only who
+/// administers the machine can have it.
+#[test]
+fn accounts_are_the_programs_own() {
+    let Some((mut kernel, _turn)) = load_or_skip("probe accounts_are_the_programs_own") else { return };
+    let mut sleeper = Command::new("sleep").arg("60").spawn().expect("a process");
+    let own = kernel.watch(std::process::id(), &facts()).expect("this process can be watched");
+    let other = kernel.watch(sleeper.id(), &facts()).expect("a child can be watched");
+    let (own_number, other_number) = (number_of(&own), number_of(&other));
+    let g = goroutine(1, true);
+    run_as(&g, nap);
+    let (own, other) = (Accounts::map(&own), Accounts::map(&other));
+    sleeper.kill().and_then(|()| sleeper.wait()).expect("a child");
+    assert_ne!(own_number, other_number);
+    assert!(own.read(1, "blocked_sleep") > 0);
+    for index in 0..other.slots {
+        assert_eq!(other.parts(index).iter().map(|(_, time)| time).sum::<u64>(), 0, "account {index} is not its own");
     }
+    // An agent's own thread has no more than this, after it has given away the rest.
+    thread::spawn(move || {
+        let bpf = rustix::thread::CapabilitySet::BPF;
+        let none = rustix::thread::CapabilitySet::empty();
+        let sets = rustix::thread::CapabilitySets { effective: bpf, permitted: bpf, inheritable: none };
+        rustix::thread::set_capabilities(None, sets).expect("giving away is always allowed");
+        // SAFETY: no memory is named.
+        let found = unsafe { libbpf_sys::bpf_map_get_fd_by_id(other_number) };
+        assert_eq!(found, -libc::EPERM);
+    })
+    .join()
+    .expect("it is refused");
 }
 
 /// After `unwatch` an account stands still; watching again begins with a new map.
@@ -542,4 +585,34 @@ fn no_privileges_is_a_clear_error() {
     }
     let error = Kernel::load().expect_err("checked above");
     assert!(!error.to_string().is_empty() && !error.remedy().is_empty());
+}
+
+/// Scenario: processes come and go, many times as many as the stock is large. Guarantees: no account map is left, and no descriptor; the next process
+/// is watched as the first one was.
+#[test]
+fn processes_that_come_and_go_leave_nothing() {
+    let Some((mut kernel, _turn)) = load_or_skip("probe processes_that_come_and_go_leave_nothing") else { return };
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("our own").count();
+    let mut sleeper = Command::new("sleep").arg("600").spawn().expect("a process");
+    drop(kernel.watch(sleeper.id(), &facts()).expect("a process can be watched"));
+    kernel.unwatch(sleeper.id());
+    let (before, maps) = (descriptors(), kernel.account_maps());
+    for _ in 0..400 {
+        drop(kernel.watch(sleeper.id(), &facts()).expect("a process can be watched"));
+        kernel.unwatch(sleeper.id());
+    }
+    let left = (0..500).find(|_| {
+        thread::sleep(WAIT);
+        kernel.account_maps() <= maps + 8 && descriptors() <= before + 8 // a thread keeps some maps ready
+    });
+    assert!(
+        left.is_some(),
+        "{} account maps, {} descriptors; before {maps}, {before}",
+        kernel.account_maps(),
+        descriptors()
+    );
+    sleeper.kill().and_then(|()| sleeper.wait()).expect("a child");
+    let accounts = watch_self(&mut kernel);
+    run_as(&goroutine(1, true), nap);
+    assert!(accounts.read(1, "blocked_sleep") > 0);
 }

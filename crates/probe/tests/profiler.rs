@@ -20,8 +20,7 @@ use probe::{ProbeError, Profiler, ProfilerStatistics, Rate, Sample, SampleKind, 
 use record::HeaderFacts;
 use record::layout::HEADER_HAS_ACCOUNTS;
 
-#[expect(unused_imports, reason = "other tests use all of it")]
-use support::{load_or_skip, skip};
+use support::skip;
 
 const TRACE: [u8; 16] = [7; 16];
 const SPAN: [u8; 8] = [8; 8];

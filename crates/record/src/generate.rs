@@ -199,7 +199,7 @@ fn camel(name: &str, exported: bool) -> String {
             out.push_str(&lower);
         } else {
             match lower.as_str() {
-                "id" | "http" | "url" | "db" | "rpc" => out.push_str(&lower.to_uppercase()),
+                "id" | "http" | "url" | "db" | "rpc" | "tcp" | "rtt" => out.push_str(&lower.to_uppercase()),
                 _ => out.push_str(&capital(&lower)),
             }
         }

@@ -524,6 +524,16 @@ pub const ACCOUNT: Struct = Struct {
             96,
             "of Go's wait for the network, while the data were there already; with `--detail` only",
         ),
+        f(
+            "connection_resent",
+            Type::U32,
+            104,
+            "not the account's: segments that were sent again on the TCP connections behind the descriptor of this number, while it was in a poller",
+        ),
+        f("connection_rtt", Type::U32, 108, "the same connection's smoothed round-trip time, µs"),
+        f("connection_sampled", Type::U32, 112, "when connection_rtt was looked at, CLOCK_MONOTONIC in 2^24 ns; wraps"),
+        f("minor_faults", Type::U32, 116, "page faults that waited for no device; with `--detail` only; wraps"),
+        f("minor_fault", Type::U64, 120, "ran in the kernel for page faults; with `--detail` only"),
     ],
 };
 
@@ -922,7 +932,7 @@ pub const CONSTANTS: &[Constant] = &[
 ];
 
 /// Parts of the anatomy; the index is the part's number on the wire. The names are those that users see.
-pub const PARTS: [&str; 22] = [
+pub const PARTS: [&str; 25] = [
     "on_cpu",
     "run_queue",
     "go_runnable",
@@ -945,6 +955,9 @@ pub const PARTS: [&str; 22] = [
     "throttled",
     "cgo",
     "network_unread",
+    "go_send",
+    "go_stopped",
+    "minor_fault",
 ];
 
 /// Parts that every program tells apart: those that there were before the header said how many.
@@ -1041,6 +1054,9 @@ pub const KEYS: &[Key] = &[
     k(68, "rpc.message.id"),
     k(69, "thread.id"),
     k(70, "goroutine.id"),
+    k(71, "tandem.tcp.retransmits"),
+    k(72, "tandem.tcp.rtt"),
+    k(73, "tandem.page_faults"),
 ];
 
 /// Name of a well-known key.

@@ -10,6 +10,9 @@ mod extended;
 mod functions;
 pub mod generate;
 pub mod header;
+mod hello;
+#[cfg(feature = "writer")]
+pub mod image;
 mod instrument;
 pub mod layout;
 mod log;
@@ -26,6 +29,7 @@ pub use control::{Control, ProgramCounters};
 pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{GoroutineFacts, Header, HeaderError, HeaderFacts};
+pub use hello::Hello;
 pub use instrument::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue};
 pub use log::{LogItem, LogItems, LogRecord};
 pub use memory::{Identity, Memory, OpenError};

@@ -345,14 +345,7 @@ impl Writer {
 
     /// Connects to an agent's socket, as a program does at its start; the agent's answer.
     pub fn connect(&self, socket: &Path) -> io::Result<Welcome> {
-        let mut hello = [0; HELLO.size];
-        let mut put = |name: &str, number: &[u8]| hello[HELLO.at(name)..][..number.len()].copy_from_slice(number);
-        put("magic", &HELLO_MAGIC.to_le_bytes());
-        put("layout_version", &LAYOUT_VERSION.to_le_bytes());
-        put("pid", &std::process::id().to_le_bytes());
-        put("generation", &self.control_u32("generation")?.to_le_bytes());
-        put("file_size", &self.size.to_le_bytes());
-        exchange(socket, &hello, Some(self.file.as_fd()))
+        introduce(socket, std::process::id(), self.file.as_fd())
     }
 
     fn ring_header(&self, ring: u32) -> u64 {
@@ -384,6 +377,18 @@ pub struct Welcome {
     pub account_count: u32,
     /// The account map.
     pub accounts: Option<OwnedFd>,
+}
+
+/// Introduces a process with a memory, as a program does with its own.
+pub fn introduce(socket: &Path, pid: u32, memory: BorrowedFd<'_>) -> io::Result<Welcome> {
+    let size = rustix::fs::fstat(memory)?.st_size.cast_unsigned();
+    let mut hello = [0; HELLO.size];
+    let mut put = |name: &str, number: &[u8]| hello[HELLO.at(name)..][..number.len()].copy_from_slice(number);
+    put("magic", &HELLO_MAGIC.to_le_bytes());
+    put("layout_version", &LAYOUT_VERSION.to_le_bytes());
+    put("pid", &pid.to_le_bytes());
+    put("file_size", &size.to_le_bytes());
+    exchange(socket, &hello, Some(memory))
 }
 
 /// Sends any message, with a descriptor or without, and waits for the answer.

@@ -12,6 +12,9 @@ mod schema;
 mod wire;
 mod write;
 
+use std::fs::{DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use logs::LogFilter;
@@ -30,6 +33,16 @@ pub enum StoreError {
         folder: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It is somebody else's.
+    #[error(
+        "the store in {} is another user's: ask as that user or as root, or have it written by `tandem agent --group` with \
+         a group of yours",
+        folder.display()
+    )]
+    Forbidden {
+        /// The folder.
+        folder: PathBuf,
     },
     /// The database cannot be opened.
     #[error("cannot open the store {}: {source}", file.display())]
@@ -76,6 +89,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn folder(folder: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::PermissionDenied => Self::Forbidden { folder: folder.to_owned() },
+            _ => Self::Folder { folder: folder.to_owned(), source },
+        }
+    }
+
     fn open(file: &Path, source: rusqlite::Error) -> Self {
         let extended = source.sqlite_error().map_or(0, |error| error.extended_code);
         match source.sqlite_error_code() {
@@ -95,6 +115,26 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Query(error),
         }
     }
+}
+
+/// Makes a store's folder one that the members of a group may read, with all that will be in it.
+pub fn share(folder: &Path, group: u32) -> Result<(), StoreError> {
+    let shared = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        std::os::unix::fs::chown(folder, None, Some(group))?;
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700 | schema::SHARED))?;
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
+            let file = entry.path();
+            std::os::unix::fs::chown(&file, None, Some(group))?;
+            std::fs::set_permissions(&file, Permissions::from_mode(0o640))?;
+        }
+        Ok(())
+    };
+    shared().map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })
 }
 
 /// Where the store lies when nobody says otherwise: `$TANDEM_STORE`, else `tandem/store` in `$XDG_STATE_HOME` or

@@ -20,10 +20,15 @@
 //! profile_function ──< profile_stack ──< profile_sample >── resource
 //! ```
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, functions::FunctionFlags};
 
 use crate::{StoreError, otlp};
 
@@ -139,8 +144,8 @@ pub fn has_profiles(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Opens the database for writing; makes folder and tables when they are not there.
 pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
-    std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })?;
     let file = folder.join(FILE_NAME);
+    make_private(folder, &file).map_err(|source| StoreError::folder(folder, source))?;
     let connection = Connection::open(&file).map_err(|source| StoreError::open(&file, source))?;
     prepare_for_writing(&connection).map_err(|source| StoreError::open(&file, source))?;
     if check_version(&connection, &file)? == Content::Nothing {
@@ -151,22 +156,73 @@ pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// What people did is nobody else's business: folder and file are for their owner alone, and for a group where the folder is
+/// one that [`crate::share`] has made. What is there already keeps its rights; SQLite gives its other files those of the
+/// database.
+fn make_private(folder: &Path, file: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let rights = folder.metadata()?.mode();
+    let group = if rights & SHARED == SHARED { 0o040 } else { 0 };
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600 | group).open(file);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The rights of a folder that a group may read: what is made in it is the group's, too.
+pub const SHARED: u32 = 0o2050;
+
 /// Opens the database for queries only; `None` when there is none yet.
 pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError> {
     let file = folder.join(FILE_NAME);
-    match file.try_exists() {
-        Ok(true) => {}
-        Ok(false) => return Ok(None),
-        Err(source) => return Err(StoreError::Folder { folder: folder.to_owned(), source }),
+    match File::open(&file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::folder(folder, source)),
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&file, flags).map_err(|source| StoreError::open(&file, source))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| StoreError::open(&file, source))?;
-    if check_version(&connection, &file)? == Content::Nothing {
+    let opened = |name: &Path, flags| {
+        let connection = Connection::open_with_flags(name, flags).map_err(|source| StoreError::open(&file, source))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| StoreError::open(&file, source))?;
+        let content = check_version(&connection, &file)?;
+        Ok::<_, StoreError>((connection, content))
+    };
+    let (connection, content) = match opened(&file, flags) {
+        // Nobody writes, and we may not make the files that readers and writers share.
+        Err(StoreError::Open { source, .. })
+            if matches!(source.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+                && !log_of(&file).exists() =>
+        {
+            opened(&unchanging(&file), flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        other => other?,
+    };
+    if content == Content::Nothing {
         return Ok(None);
     }
     add_functions(&connection).map_err(|source| StoreError::open(&file, source))?;
     Ok(Some(connection))
+}
+
+/// What was committed last, while somebody writes.
+fn log_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// A database's name as a URI that says that nobody changes it.
+fn unchanging(file: &Path) -> PathBuf {
+    let mut name = b"file:".to_vec();
+    for &byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => name.push(byte),
+            other => name.extend(format!("%{other:02x}").bytes()),
+        }
+    }
+    name.extend(b"?immutable=1");
+    OsString::from_vec(name).into()
 }
 
 /// Readers wait for nobody but in rare moments of tidying.

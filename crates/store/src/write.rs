@@ -288,6 +288,8 @@ struct KnownResource {
 
 /// More than this is not kept in memory: names that hold ids would fill it.
 const KNOWN_OPERATIONS: usize = 20_000;
+/// The same for resources: every program that starts is another one.
+const KNOWN_RESOURCES: usize = 2_000;
 
 struct Writer {
     connection: Connection,
@@ -667,6 +669,9 @@ impl Known {
             .prepare_cached("SELECT id FROM resource WHERE data = ?1")?
             .query_row([bytes], |row| row.get(0))?;
         let service: Arc<str> = resource.service().into();
+        if self.resources.len() >= KNOWN_RESOURCES {
+            self.resources.clear();
+        }
         self.resources.insert(bytes.to_vec(), KnownResource { id, service: Arc::clone(&service) });
         Ok(Ok((id, service)))
     }

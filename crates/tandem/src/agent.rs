@@ -20,8 +20,21 @@ pub struct Agent {
     /// Where programs find the agent [default: $TANDEM_SOCKET, else /run/tandem/agent.sock, where programs look, too].
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Let the members of this group (a name or a number) read the traces; else only who runs the agent, and root, can.
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    group: Option<u32>,
     #[command(flatten)]
     destinations: Destinations,
+}
+
+/// A group's number, by its name in /etc/group or as it is.
+fn group(text: &str) -> Result<u32, String> {
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let named = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(text)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    named.or_else(|| text.parse().ok()).ok_or_else(|| "there is no such group in /etc/group".to_owned())
 }
 
 impl Agent {
@@ -36,6 +49,10 @@ impl Agent {
     }
 
     fn serve(self) -> anyhow::Result<()> {
+        if let Some(group) = self.group {
+            self.destinations.share(group)?; // which takes rights that are given away next
+        }
+        self.destinations.confine(Scope::Machine)?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));

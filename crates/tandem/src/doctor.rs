@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use probe::features::{self, Feature, FeatureId, Purpose, State};
+use probe::features::{self, Feature, Purpose, State};
 use serde_json::json;
 use weave::cache::Cache;
 use weave::go::{GoEnv, find_go};
 
 use crate::agent::DEFAULT_SOCKET;
+use crate::privileges::{self, Capability};
 
 /// Say what this machine allows, and what to do about the rest.
 #[derive(Args)]
@@ -39,12 +40,21 @@ enum Group {
     Parts,
     Profiles,
     Agent,
+    Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 7] =
-        [Self::Weaving, Self::Spans, Self::Anatomy, Self::Parts, Self::Profiles, Self::Agent, Self::Outlook];
+    const ALL: [Self; 8] = [
+        Self::Weaving,
+        Self::Spans,
+        Self::Anatomy,
+        Self::Parts,
+        Self::Profiles,
+        Self::Agent,
+        Self::Privileges,
+        Self::Outlook,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -54,6 +64,7 @@ impl Group {
             Self::Parts => "For single parts of it; without them they count as others",
             Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
             Self::Agent => "The agent of this machine",
+            Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
         }
     }
@@ -66,6 +77,7 @@ impl Group {
             Self::Parts => "parts",
             Self::Profiles => "profiles",
             Self::Agent => "agent",
+            Self::Privileges => "privileges",
             Self::Outlook => "outlook",
         }
     }
@@ -103,7 +115,7 @@ fn check_all() -> Vec<Check> {
     checks.push(Check { group: Group::Weaving, name: "cache folder", state: cache_folder() });
     let features = features::detect();
     let probe_possible = features.iter().all(|Feature { id, state }| {
-        let needed = *id == FeatureId::Architecture || id.purpose() == Purpose::Anatomy;
+        let needed = id.purpose() == Purpose::Anatomy;
         !needed || matches!(state, State::Available(_))
     });
     checks.extend(features.into_iter().map(|Feature { id, state }| {
@@ -123,6 +135,11 @@ fn check_all() -> Vec<Check> {
         checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
+    checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
+        group: Group::Privileges,
+        name: capability.name,
+        state: privilege(capability),
+    }));
     checks
 }
 
@@ -172,6 +189,14 @@ fn scheduler_probe() -> State {
     match probe::Kernel::load() {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+fn privilege(capability: &Capability) -> State {
+    let what = format!("{}: {}", capability.kept, capability.reason);
+    match capability.is_there() {
+        true => State::Available(what),
+        false => State::Missing { why: format!("not there. {what}"), remedy: capability.without },
     }
 }
 

@@ -27,6 +27,7 @@ mod observe;
 mod operations;
 mod packs;
 mod pprof;
+mod privileges;
 mod profile;
 mod program;
 mod run;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,6 +29,7 @@ use tracing_subscriber::registry::LookupSpan;
 use ui::UiError;
 
 use crate::kernel;
+use crate::privileges::{self, Extra};
 
 /// Bytes of spans that may wait for a slow reader of JSON lines.
 const JSON_QUEUE: usize = 64 << 20;
@@ -91,15 +93,40 @@ pub struct Observer {
 }
 
 impl Destinations {
-    /// Starts the agent. Nothing has been started when this fails.
+    /// Gives away what the agent may not do. To be called before anything of it is started.
+    pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
+        privileges::confine(self.extra(scope)).context("cannot give privileges away")
+    }
+
+    /// Lets a group read what will be stored.
+    pub fn share(&self, group: u32) -> anyhow::Result<()> {
+        Ok(store::share(&self.store_folder(), group)?)
+    }
+
+    fn store_folder(&self) -> PathBuf {
+        self.store.clone().unwrap_or_else(store::default_folder)
+    }
+
+    fn extra(&self, scope: Scope) -> Extra {
+        let page = self.ui.map(|address| address.port());
+        let metrics = self.metrics.as_ref().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+        let low = |port: u16| (1..1024).contains(&port);
+        Extra { run: scope == Scope::Program, low_port: page.into_iter().chain(metrics).any(low) }
+    }
+
+    /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
+        // Before there are threads: each would keep what loading needs.
+        let kernel = if self.no_kernel { None } else { Some(kernel::load(self.detail)) };
+        let profiling = self.profile.map(kernel::profiler);
+        privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
             Some(folder) => format!("tandem traces --store {}", folder.display()),
             None => "tandem traces".to_owned(),
         };
-        let store = self.store.unwrap_or_else(store::default_folder);
+        let store = self.store_folder();
         let written = Arc::new(Store::open(&store, Limits::default())?);
         sinks.push(Arc::clone(&written) as Arc<dyn Sink>);
         sinks.push(Arc::new(LogStore(Arc::clone(&written))));
@@ -118,13 +145,9 @@ impl Destinations {
         if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
             sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
         }
-        let kernel = if self.no_kernel {
-            None
-        } else {
-            kernel::load(self.detail).map_err(|why| eprintln!("tandem: {why}")).ok()
-        };
-        let profiling =
-            self.profile.and_then(|rate| kernel::profiler(rate).map_err(|why| eprintln!("tandem: {why}")).ok());
+        let kernel =
+            kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok()).map(kernel::watcher);
+        let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
         let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, cardinality_limit })?;
@@ -217,7 +240,7 @@ fn json_lines(file: &Path) -> anyhow::Result<QueuedSink> {
     let queued = if file == Path::new("-") {
         QueuedSink::start("json", Signal::Traces, JSON_QUEUE, JsonLines::new(io::stdout()))
     } else {
-        let out = File::options().create(true).append(true).open(file);
+        let out = File::options().create(true).append(true).mode(0o600).open(file);
         let out = out.with_context(|| format!("cannot write spans to {}", file.display()))?;
         QueuedSink::start("json", Signal::Traces, JSON_QUEUE, JsonLines::new(out))
     };

@@ -28,6 +28,7 @@ use signal_hook::low_level::siginfo::Origin;
 use tempfile::TempDir;
 
 use crate::observe::{self, Destinations, Observer, Scope};
+use crate::privileges::Launcher;
 
 /// How often a wait looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
@@ -44,8 +45,13 @@ pub struct Run {
 
 impl Run {
     pub fn run(self) -> ExitCode {
-        let folder = match private_folder().context("cannot make a folder for the agent's socket") {
-            Ok(folder) => folder,
+        let prepared = Launcher::new().context("cannot start a thread").and_then(|launcher| {
+            self.destinations.confine(Scope::Program)?;
+            let folder = private_folder().context("cannot make a folder for the agent's socket")?;
+            Ok((launcher, folder))
+        });
+        let (launcher, folder) = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
                 observe::complain(&error);
                 return ExitCode::FAILURE;
@@ -59,7 +65,7 @@ impl Run {
                 return ExitCode::FAILURE;
             }
         };
-        let code = match attend(&observer, &self.program, &socket) {
+        let code = match attend(&observer, launcher, &self.program, &socket) {
             Ok(status) => {
                 observer.finish();
                 ExitCode::from(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)) as u8)
@@ -79,16 +85,19 @@ fn private_folder() -> io::Result<TempDir> {
     let make = |parent: &Path| tempfile::Builder::new().prefix("tandem-").tempdir_in(parent);
     let parent = std::env::temp_dir();
     // A socket's path has at most 107 bytes.
-    let folder = if parent.as_os_str().len() > 60 { make(Path::new("/tmp"))? } else { make(&parent)? };
+    let usual = || make(Path::new("/tmp"));
+    let folder = if parent.as_os_str().len() > 60 { usual()? } else { make(&parent).or_else(|_| usual())? };
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
     Ok(folder)
 }
 
 /// Runs the program to its end, and waits for the programs that it has started.
-fn attend(observer: &Observer, program: &[OsString], socket: &Path) -> io::Result<ExitStatus> {
+fn attend(observer: &Observer, launcher: Launcher, program: &[OsString], socket: &Path) -> io::Result<ExitStatus> {
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
     let handle = signals.handle();
-    let mut child = Command::new(&program[0]).args(&program[1..]).env("TANDEM_SOCKET", socket).spawn()?;
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).env("TANDEM_SOCKET", socket);
+    let mut child = launcher.start(command)?;
     let running = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let enough = Arc::new(AtomicBool::new(false));
     let forwarder = thread::spawn({

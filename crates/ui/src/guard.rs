@@ -6,10 +6,12 @@
 
 use std::net::IpAddr;
 
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::caller::Caller;
 
 const HEADERS: [(&str, &str); 6] = [
     (
@@ -26,7 +28,10 @@ const HEADERS: [(&str, &str); 6] = [
 
 /// Refuses what must not be answered and adds the headers.
 pub async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if !host_is_ours(request.headers()) {
+    let caller = request.extensions().get::<ConnectInfo<Caller>>();
+    let mut response = if !caller.is_some_and(|ConnectInfo(caller)| caller.allowed) {
+        refuse(StatusCode::FORBIDDEN, "this page is another user's: it is for who started it, and for root\n")
+    } else if !host_is_ours(request.headers()) {
         refuse(StatusCode::MISDIRECTED_REQUEST, "this server answers to its IP address and to localhost only\n")
     } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
         refuse(StatusCode::METHOD_NOT_ALLOWED, "this server can only be read from\n")

@@ -4,6 +4,7 @@
 //! (see `guard.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
 
 mod api;
+mod caller;
 mod guard;
 mod page;
 mod serve;

@@ -9,6 +9,7 @@ use axum::routing::get;
 use store::Reader;
 use tokio::sync::oneshot;
 
+use crate::caller::Caller;
 use crate::{UiError, api, guard, page};
 
 /// Threads for queries.
@@ -69,7 +70,7 @@ pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
                 match tokio::net::TcpListener::from_std(listener) {
                     // A dropped sender means stop, too.
                     Ok(listener) => tokio::select! {
-                        ended = async { axum::serve(listener, router).await } => drop(ended),
+                        ended = async { axum::serve(listener, router.into_make_service_with_connect_info::<Caller>()).await } => drop(ended),
                         _ = stopped => {}
                     },
                     Err(error) => tracing::error!(%error, "the page cannot be served"),

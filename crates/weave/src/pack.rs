@@ -73,6 +73,9 @@ pub enum PackError {
     },
 }
 
+/// Texts of Go files by base name.
+pub type Hooks = BTreeMap<String, String>;
+
 /// One library's hooks.
 #[derive(Debug, Clone)]
 pub struct Pack {
@@ -86,8 +89,8 @@ pub struct Pack {
     pub rules: Vec<Rule>,
     /// What it makes.
     pub spans: Vec<Spans>,
-    /// Go files that rules may add, by base name.
-    pub hooks: BTreeMap<String, String>,
+    /// Go files that rules may add.
+    pub hooks: Hooks,
     /// Where it was read, for people.
     pub source: String,
 }
@@ -204,8 +207,18 @@ pub(crate) fn check_target(target: &str) -> Result<(), String> {
 }
 
 impl Pack {
-    /// Reads one pack; `name` is how messages call the file.
-    pub fn parse(name: &str, yaml: &str, hooks: BTreeMap<String, String>) -> Result<Pack, PackError> {
+    /// Reads one pack that has no part in others; `name` is how messages call the file.
+    pub fn parse(name: &str, yaml: &str, hooks: Hooks) -> Result<Pack, PackError> {
+        Pack::parse_beside(name, yaml, hooks, &|_| None)
+    }
+
+    /// Reads one pack. `others` has the hooks of the packs beside it, by folder.
+    fn parse_beside(
+        name: &str,
+        yaml: &str,
+        mut hooks: Hooks,
+        others: &dyn Fn(&str) -> Option<Hooks>,
+    ) -> Result<Pack, PackError> {
         let malformed = |problem: String, span: SourceSpan| {
             let (problem, hint) = match problem.split_once("; did you mean ") {
                 Some((problem, hint)) => (problem.to_owned(), format!("did you mean {hint}")),
@@ -217,6 +230,10 @@ impl Pack {
         let text: PackText =
             serde_saphyr::from_str(yaml).map_err(|error| malformed(plain_problem(&error), error_span(yaml, &error)))?;
         let span = |at: Location| SourceSpan::from(line_span(yaml, at.line() as usize, at.column() as usize));
+        if let Some(others_text) = &text.hooks_of {
+            let added = others_text.add(&mut hooks, others);
+            added.map_err(|Problem { text, at }| malformed(text, at.map_or((0, 0).into(), span)))?;
+        }
         let mut rules: Vec<Rule> = Vec::new();
         for rule in text.rules {
             let at = rule.referenced;
@@ -240,24 +257,45 @@ impl Pack {
 
     /// Reads `<dir>/pack.yaml` and the Go files of `<dir>/hooks`.
     pub fn load(dir: &Path) -> Result<Pack, PackError> {
-        let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            move |source| PackError::Unreadable { path, source }
-        };
         let file = dir.join("pack.yaml");
         let yaml = fs::read_to_string(&file).map_err(unreadable(&file))?;
-        let mut hooks = BTreeMap::new();
-        let hooks_dir = dir.join("hooks");
-        if hooks_dir.is_dir() {
-            for entry in fs::read_dir(&hooks_dir).map_err(unreadable(&hooks_dir))?.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.ends_with(".go") {
-                    hooks.insert(name, fs::read_to_string(entry.path()).map_err(unreadable(&entry.path()))?);
-                }
+        let hooks = hooks_in(dir)?;
+        let others = |name: &str| {
+            let folder = dir.parent()?.join(name);
+            let beside = folder.join("pack.yaml").is_file().then(|| hooks_in(&folder).ok()).flatten();
+            beside.or_else(|| Some(embedded_hooks(name)).filter(|hooks| !hooks.is_empty()))
+        };
+        Pack::parse_beside(&file.display().to_string(), &yaml, hooks, &others)
+    }
+}
+
+/// The Go files of `<dir>/hooks`.
+fn hooks_in(dir: &Path) -> Result<Hooks, PackError> {
+    let dir = dir.join("hooks");
+    let mut hooks = Hooks::new();
+    if dir.is_dir() {
+        for entry in fs::read_dir(&dir).map_err(unreadable(&dir))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".go") {
+                hooks.insert(name, fs::read_to_string(entry.path()).map_err(unreadable(&entry.path()))?);
             }
         }
-        Pack::parse(&file.display().to_string(), &yaml, hooks)
     }
+    Ok(hooks)
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> PackError {
+    let path = path.to_owned();
+    move |source| PackError::Unreadable { path, source }
+}
+
+/// The same, of an embedded pack; none where there is no such pack.
+fn embedded_hooks(folder: &str) -> Hooks {
+    let files = embedded::PACK_FILES.iter();
+    files
+        .filter_map(|(path, bytes)| Some((path.strip_prefix(folder)?.strip_prefix("/hooks/")?, bytes)))
+        .map(|(name, bytes)| (name.to_owned(), String::from_utf8_lossy(bytes).into_owned()))
+        .collect()
 }
 
 /// The error's own sentence, without the place and the source lines that `miette` shows better.
@@ -304,13 +342,10 @@ impl PackSet {
     pub fn load(folders: &[PathBuf]) -> Result<PackSet, PackError> {
         let mut set = PackSet::default();
         for (yaml_path, yaml) in embedded::PACK_FILES.iter().filter(|(path, _)| path.ends_with("pack.yaml")) {
-            let folder = yaml_path.trim_end_matches("pack.yaml");
-            let hooks = embedded::PACK_FILES
-                .iter()
-                .filter_map(|(path, bytes)| Some((path.strip_prefix(folder)?.strip_prefix("hooks/")?, bytes)))
-                .map(|(name, bytes)| (name.to_owned(), String::from_utf8_lossy(bytes).into_owned()))
-                .collect();
-            set.add(Pack::parse(&format!("packs/{yaml_path}"), &String::from_utf8_lossy(yaml), hooks)?);
+            let hooks = embedded_hooks(yaml_path.trim_end_matches("/pack.yaml"));
+            let others = |name: &str| Some(embedded_hooks(name)).filter(|hooks| !hooks.is_empty());
+            let yaml = String::from_utf8_lossy(yaml);
+            set.add(Pack::parse_beside(&format!("packs/{yaml_path}"), &yaml, hooks, &others)?);
         }
         for folder in folders {
             set.add(Pack::load(folder)?);

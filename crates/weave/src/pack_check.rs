@@ -81,7 +81,8 @@ fn names(pack: &Pack) -> Result<Vec<Finding>, WeaveError> {
 fn hook_files(folder: &Path, pack: &Pack) -> Result<Vec<Finding>, WeaveError> {
     let mut findings = Vec::new();
     let used: Vec<&String> = pack.rules.iter().flat_map(|rule| &rule.add_files).collect();
-    for (name, text) in &pack.hooks {
+    let own = pack.hooks.iter().filter(|(name, _)| folder.join("hooks").join(name).is_file());
+    for (name, text) in own {
         let subject = format!("hooks/{name}");
         if GoFile::parse(text).is_none() {
             findings.push(finding(Grade::Bad, &subject, "is not Go"));
@@ -89,7 +90,7 @@ fn hook_files(folder: &Path, pack: &Pack) -> Result<Vec<Finding>, WeaveError> {
             findings.push(finding(Grade::Doubtful, &subject, "no rule adds it"));
         }
     }
-    if pack.hooks.is_empty() {
+    if !folder.join("hooks").is_dir() {
         return Ok(findings);
     }
     let go = go::find_go()?;

@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use crate::action::{self, Action, Anchored, Hook, HookCalls};
 use crate::condition::{self, Condition, Kind, NeverHolds};
 use crate::imports::{self, FunctionName};
-use crate::pack::{self, Edit, Place, Rule, SpanKind, Spans};
+use crate::pack::{self, Edit, Hooks, Place, Rule, SpanKind, Spans};
 use crate::parse::GoFile;
 use crate::version::VersionRange;
 
@@ -54,6 +54,8 @@ pub struct PackText {
     pub description: String,
     /// Path of the module that is edited; absent: the standard library, or the user's own module.
     pub module: Option<String>,
+    /// The hooks are another pack's.
+    pub hooks_of: Option<HooksOfText>,
     /// In the order in which they are applied.
     #[schemars(with = "Vec<RuleText>")]
     pub rules: Vec<Spanned<RuleText>>,
@@ -61,6 +63,19 @@ pub struct PackText {
     #[serde(default)]
     #[schemars(with = "Vec<SpansText>")]
     pub spans: Vec<Spanned<SpansText>>,
+}
+
+/// Hooks that are another pack's, whose library is the same under another path. Files in this pack's own hooks/ come before them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "HooksOf")]
+pub struct HooksOfText {
+    /// The other pack's folder, which lies beside this one's, or else is one of Tandem's.
+    #[schemars(with = "String")]
+    pack: Spanned<String>,
+    /// Pieces of its hooks' text, and what stands in their place here: the library's path, names of operations and scopes.
+    #[serde(default)]
+    replace: BTreeMap<String, String>,
 }
 
 /// Spans of one scope and kind, and what they carry. Of several that fit a span one must hold.
@@ -283,10 +298,46 @@ struct ActionText {
 
 /// What the conversion of a rule looks things up in.
 struct Surroundings<'a> {
-    hooks: &'a BTreeMap<String, String>,
+    hooks: &'a Hooks,
     rule: &'a str,
     /// Which edit of the rule it is.
     edit: usize,
+}
+
+impl HooksOfText {
+    /// Adds the other pack's hooks to a pack's own. `others` knows packs by folder.
+    pub fn add(&self, hooks: &mut Hooks, others: &dyn Fn(&str) -> Option<Hooks>) -> Result<(), Problem> {
+        let name = self.pack.value.as_str();
+        let theirs = others(name).filter(|_| !name.contains(['/', '\\']));
+        let theirs = theirs.ok_or_else(|| problem(format!("there is no pack {name} beside this one"), &self.pack))?;
+        if let Some(piece) = self.replace.keys().find(|piece| !theirs.values().any(|text| text.contains(*piece))) {
+            return Err(problem(format!("the hooks of {name} do not contain {piece:?}"), &self.pack));
+        }
+        for (file, text) in theirs {
+            hooks.entry(file).or_insert_with(|| replaced(&text, &self.replace));
+        }
+        Ok(())
+    }
+}
+
+/// `text` with other pieces in it. Of several that begin at one place the longest is meant; what was put in is not looked at.
+fn replaced(text: &str, pieces: &BTreeMap<String, String>) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let fitting = pieces.iter().filter(|(piece, _)| !piece.is_empty() && rest.starts_with(piece.as_str()));
+        match fitting.max_by_key(|(piece, _)| piece.len()) {
+            Some((piece, instead)) => {
+                result.push_str(instead);
+                rest = &rest[piece.len()..];
+            }
+            None => {
+                result.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    result
 }
 
 impl SpansText {
@@ -320,7 +371,7 @@ impl SpansText {
 
 impl RuleText {
     /// The sound rule.
-    pub fn rule(self, hooks: &BTreeMap<String, String>) -> Result<Rule, Problem> {
+    pub fn rule(self, hooks: &Hooks) -> Result<Rule, Problem> {
         let (id, target) = (self.id.clone(), &self.target);
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if id.value.is_empty() || !id.value.chars().all(is_name) {
@@ -713,5 +764,31 @@ impl Surroundings<'_> {
         let rule: String = self.rule.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
         let number = if self.edit == 0 { String::new() } else { format!("_{}", self.edit) };
         Ok(HookCalls { variable: format!("tandemFrom_{rule}{number}"), before, after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: the longest piece wins, what was put in is not replaced again, the pack's own files come first, and a piece
+    /// that is nowhere is a mistake.
+    #[test]
+    fn takes_another_packs_hooks() {
+        let yaml = "pack: mine\nrules: []\nhooks_of:\n  pack: theirs\n  replace: {lib: lib/v2, lib/x: x, lib/v2: z, größe: 名}\n";
+        let text: PackText = serde_saphyr::from_str(yaml).expect("sound");
+        let theirs = Hooks::from([
+            ("a.go".to_owned(), "lib lib/x lib/v2 größe library".to_owned()),
+            ("b.go".to_owned(), "theirs".to_owned()),
+        ]);
+        let others = |name: &str| (name == "theirs").then(|| theirs.clone());
+        let mut hooks = Hooks::from([("b.go".to_owned(), "mine".to_owned())]);
+        let mut hooks_of = text.hooks_of.expect("it is said");
+        hooks_of.add(&mut hooks, &others).expect("sound");
+        let texts: Vec<&str> = hooks.values().map(String::as_str).collect();
+        assert_eq!(texts, ["lib/v2 x z 名 lib/v2rary", "mine"]);
+        hooks_of.replace.insert("nowhere".into(), String::new());
+        let problem = hooks_of.add(&mut hooks, &others).expect_err("a piece is nowhere");
+        assert_eq!(problem.text, "the hooks of theirs do not contain \"nowhere\"");
     }
 }

@@ -55,6 +55,8 @@ fn mistakes_are_shown_where_they_are() {
         "spans:\n  - {scope: tandem/x, kind: server, default: of}",
         "spans:\n  - {scope: tandem/x, kind: server, operations: [mine.serve, server.mine]}",
         "    default: maybe",
+        "hooks_of: {pack: other}",
+        "hooks_of: {pack: other, instead_of: {x: y}}",
         "spans:\n  - scope: tandem/x\n    kind: server\n    always: [url.path]\n    sometimes: [url.query, url.path]",
         "spans:\n  - {scope: tandem/x, kind: server, always: [URL path]}",
     ];

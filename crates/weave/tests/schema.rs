@@ -57,10 +57,12 @@ fn problems(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<Stri
                     .filter_map(|(name, value)| Some((meaning.get(name)?, value, format!("{path}/{name}")))),
             ),
             "additionalProperties" => {
-                assert_eq!(meaning, &Value::Bool(false), "the only use of it that is known here");
-                let is_known = |name: &&String| schema["properties"].get(name.as_str()).is_some();
-                let names = object.into_iter().flatten().map(|(name, _)| name);
-                names.filter(|name| !is_known(name)).for_each(|name| wrong(format!("has {name}")));
+                let is_known = |name: &String| schema["properties"].get(name.as_str()).is_some();
+                let others = object.into_iter().flatten().filter(|(name, _)| !is_known(name));
+                match meaning {
+                    Value::Bool(false) => others.for_each(|(name, _)| wrong(format!("has {name}"))),
+                    _ => inner.extend(others.map(|(name, value)| (meaning, value, format!("{path}/{name}")))),
+                }
             }
             "items" => inner.extend(
                 value

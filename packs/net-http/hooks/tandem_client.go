@@ -3,7 +3,9 @@ package http
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -237,11 +239,34 @@ type tandemPersistConn struct {
 	persistConn persistConn
 	wire        tandemWire
 	carrier     tandemCarrier
+	connection  tandem_rt.Connection // which the kernel half knows by its descriptor
 }
 
 // tandemBehind is what pc, which dialConn made, begins: only such connections have requests written to them.
 func tandemBehind(pc *persistConn) *tandemPersistConn {
 	return (*tandemPersistConn)(unsafe.Pointer(pc))
+}
+
+// named is the connection, for the span that waits for it while its own goroutines read and write.
+func (pc *tandemPersistConn) named() *tandem_rt.Connection {
+	if !pc.connection.Named() {
+		pc.connection.Name(tandemDescriptor(pc.persistConn.conn))
+	}
+	return &pc.connection
+}
+
+// tandemDescriptor is the descriptor of a TCP connection, or -1.
+func tandemDescriptor(conn net.Conn) (descriptor int) {
+	descriptor = -1
+	if secure, is := conn.(*tls.Conn); is {
+		conn = secure.NetConn()
+	}
+	if plain, is := conn.(*net.TCPConn); is {
+		if raw, err := plain.SyscallConn(); err == nil {
+			raw.Control(func(number uintptr) { descriptor = int(number) })
+		}
+	}
+	return descriptor
 }
 
 // carry is what writeLoop writes to. Its goroutine belongs to no request, but reads the request's body.

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use record::layout::{HELLO, HELLO_MAGIC, LAYOUT_VERSION, WELCOME, WELCOME_MAGIC};
+use record::Hello;
+use record::layout::{HELLO, LAYOUT_VERSION, WELCOME, WELCOME_MAGIC};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -109,10 +110,10 @@ impl Drop for Listener {
 pub(crate) enum Greeting {
     /// Nothing yet.
     Waiting,
-    /// The program's memory.
-    Hello(OwnedFd),
+    /// The program's memory, and what it says of itself.
+    Hello(OwnedFd, Hello),
     /// The program could not make any, for this reason.
-    Without(Errno),
+    Without(Errno, Hello),
     /// Nonsense, or the end.
     Over(&'static str),
 }
@@ -128,20 +129,16 @@ pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
         Err(Errno::AGAIN | Errno::INTR) => return Greeting::Waiting,
         Err(_) => return Greeting::Over("hello_unreadable"),
     };
-    let magic = &message[HELLO.at("magic")..][..4];
-    if received.bytes != HELLO.size || magic != HELLO_MAGIC.to_le_bytes() {
+    let Some(hello) = message.get(..received.bytes).and_then(Hello::parse) else {
         return Greeting::Over("hello_malformed");
-    }
+    };
     let memory = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    let number = |name| u32::from_le_bytes(message[HELLO.at(name)..][..4].try_into().expect("four bytes"));
     match memory {
-        Some(memory) => Greeting::Hello(memory),
-        None if number("file_size") == 0 && number("generation") != 0 => {
-            Greeting::Without(Errno::from_raw_os_error(number("generation") as i32))
-        }
+        Some(memory) => Greeting::Hello(memory, hello),
+        None if hello.refused != 0 => Greeting::Without(Errno::from_raw_os_error(hello.refused as i32), hello),
         None => Greeting::Over("hello_without_memory"),
     }
 }
@@ -163,9 +160,38 @@ pub(crate) fn welcome(connection: BorrowedFd<'_>, accounts: Option<&AccountMap>)
     let _ = rustix::net::sendmsg(connection, &[IoSlice::new(&message)], &mut control, flags);
 }
 
+/// A descriptor of the very process at the other end, where the kernel has that (Linux 6.5): its id may be another's by now.
+#[expect(unsafe_code, reason = "the option has no binding")]
+pub(crate) fn peer_process(connection: BorrowedFd<'_>) -> Option<OwnedFd> {
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let mut descriptor: libc::c_int = -1;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes, which is the integer's size.
+    let outcome = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut descriptor).cast(),
+            &raw mut size,
+        )
+    };
+    // SAFETY: the kernel has made the descriptor for this call; it is nobody else's.
+    (outcome == 0 && descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// Process id of the other end, as this process sees it; `None` when it cannot see it.
-#[expect(unsafe_code, reason = "the safe binding cannot express the process id 0 of a foreign PID namespace")]
 pub(crate) fn peer(connection: BorrowedFd<'_>) -> Option<u32> {
+    u32::try_from(credentials(connection)?.pid).ok().filter(|&pid| pid != 0)
+}
+
+/// User of the other end.
+pub(crate) fn peer_user(connection: BorrowedFd<'_>) -> Option<u32> {
+    Some(credentials(connection)?.uid)
+}
+
+#[expect(unsafe_code, reason = "the safe binding cannot express the process id 0 of a foreign PID namespace")]
+fn credentials(connection: BorrowedFd<'_>) -> Option<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `size` bytes, which is the structure's size, and all bytes are valid for it.
@@ -178,5 +204,5 @@ pub(crate) fn peer(connection: BorrowedFd<'_>) -> Option<u32> {
             &raw mut size,
         )
     };
-    u32::try_from(credentials.pid).ok().filter(|&pid| outcome == 0 && pid != 0)
+    (outcome == 0).then_some(credentials)
 }

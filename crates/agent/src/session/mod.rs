@@ -41,6 +41,8 @@ const RECENT: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Session {
     pid: u32,
+    /// Its user, as it was found.
+    pub(crate) user: Option<u32>,
     pidfd: Option<OwnedFd>,
     resource: Arc<Resource>,
     memory: Memory,
@@ -77,6 +79,7 @@ impl Session {
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
         Ok(Self {
             pid,
+            user: process::user(pid),
             pidfd,
             resource: Arc::clone(&resource),
             control: memory.control(),
@@ -104,8 +107,9 @@ impl Session {
             return;
         }
         self.accounts = kernel.watch(self.pid, &self.memory.header().facts);
-        if let Some(accounts) = &self.accounts {
+        if let Some(accounts) = &mut self.accounts {
             self.assembler.leave_out(accounts.lacking);
+            self.assembler.ask(accounts.system_calls.take());
         }
         self.watched = true;
     }
@@ -125,6 +129,11 @@ impl Session {
     /// Process id, as the agent sees it.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The process id that the memory's program gave itself.
+    pub(crate) fn owner(&self) -> u32 {
+        self.memory.header().pid
     }
 
     /// Becomes readable when the process ends; `None` when it has.

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::{Attributes, Resource, Value};
@@ -37,6 +37,30 @@ pub(crate) fn started(memory: &File) -> Option<MonotonicNanos> {
     let mut start = [0; 8];
     memory.read_exact_at(&mut start, HEADER.at("start_monotonic") as u64).ok()?;
     Some(MonotonicNanos(u64::from_le_bytes(start)))
+}
+
+/// The user of a process.
+pub(crate) fn user(pid: u32) -> Option<u32> {
+    Some(fs::metadata(format!("/proc/{pid}")).ok()?.uid())
+}
+
+/// The process id that a memory's program gave itself.
+pub(crate) fn owner(memory: BorrowedFd<'_>) -> Option<u32> {
+    let mut pid = [0; 4];
+    rustix::io::pread(memory, &mut pid, HEADER.at("pid") as u64).ok()?;
+    Some(u32::from_ne_bytes(pid))
+}
+
+/// The id that a process sees as its own: another one in a pid namespace. `None`: it has ended, or may not be looked at.
+pub(crate) fn own_id(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().next_back()?.parse().ok()
+}
+
+/// Whether a process can be the one that gave itself this id. One that has ended, or may not be looked at, can.
+pub(crate) fn may_be(pid: u32, says: u32) -> bool {
+    own_id(pid).is_none_or(|own| own == says)
 }
 
 /// The shared memory of a woven program; `thorough` looks at all its descriptors.
@@ -82,6 +106,9 @@ pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
     describe(&Process { pid, executable, host }, header, text)
 }
 
+/// What nobody can say of himself otherwise than it is.
+const SEEN: [&str; 3] = ["process.pid", "process.executable.path", "process.executable.name"];
+
 struct Process {
     pid: u32,
     executable: Option<PathBuf>,
@@ -109,10 +136,12 @@ fn describe(process: &Process, header: &Header, text: &str) -> Resource {
         name = format!("unknown_service:{base}");
     }
     put("service.name", Value::String(name));
-    // The user's own words win, OTEL_SERVICE_NAME over everything.
+    // The user's own words win, OTEL_SERVICE_NAME over everything; but who it is we have seen ourselves.
     let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     for (key, value) in line("OTEL_RESOURCE_ATTRIBUTES").into_iter().flat_map(pairs) {
-        put(&key, Value::String(value));
+        if !SEEN.contains(&key.as_str()) {
+            put(&key, Value::String(value));
+        }
     }
     if let Some(service) = line("OTEL_SERVICE_NAME").filter(|service| !service.is_empty()) {
         put("service.name", Value::String(service.to_owned()));
@@ -149,6 +178,11 @@ mod tests {
         let attributes =
             "OTEL_RESOURCE_ATTRIBUTES=service.name=from%20list,deployment.environment.name=test, team = a=b ,x,=y";
         let named = described(&format!("OTEL_SERVICE_NAME=given\n{attributes}"), exe);
+        let lies = "OTEL_RESOURCE_ATTRIBUTES=process.pid=1,process.executable.path=/bin/su,process.executable.name=su";
+        let honest = described(lies, exe).attributes;
+        assert_eq!(honest.get("process.pid"), Some(&Value::Int(7)));
+        assert_eq!(honest.get("process.executable.path"), Some(&Value::String("/opt/shop/cart".to_owned())));
+        assert_eq!(honest.get("process.executable.name"), Some(&Value::String("cart".to_owned())));
         assert_eq!(named.service(), "given");
         assert_eq!(named.attributes.get("deployment.environment.name"), Some(&Value::String("test".to_owned())));
         assert_eq!(named.attributes.get("team"), Some(&Value::String("a=b".to_owned())));

@@ -10,8 +10,15 @@
 
 /* Processes that can be watched at once. */
 #define TANDEM_WATCHED_COUNT 4096
+/* Entries of the filter of process ids: a power of two. */
+#define TANDEM_FILTER_COUNT 4096
 /* Entries of the table of system calls: a power of two above the highest number of amd64. */
 #define TANDEM_SYSCALL_COUNT 512
+
+/* Spans whose system calls are kept until the agent has read their records; the least recently used go. */
+#define TANDEM_CALLER_COUNT 16384
+/* System calls of one span that are kept by name; all further ones together. */
+#define TANDEM_NAMED_SYSCALLS 8
 
 /* Where a thread's time away from the CPU goes: the index of an 8-byte counter in struct tandem_account. */
 enum tandem_class {
@@ -36,8 +43,11 @@ struct tandem_watched {
 	unsigned int g_m_offset;
 	unsigned int m_curg_offset;
 	unsigned int account_offset;
+	unsigned int slot_offset;
+	unsigned int reserved;
 	unsigned int accounts; /* its index in accounts_of */
 	unsigned long long parts; /* how many parts of the anatomy it tells apart */
+	unsigned long long poller; /* address of the event poll that its Go runtime waits in; 0: not seen yet */
 };
 
 /* A thread that left the CPU while it ran a goroutine with an account. */
@@ -46,8 +56,34 @@ struct tandem_away {
 	unsigned long long run_delay; /* its sched_info.run_delay at that moment, ns */
 	unsigned long long throttled; /* what throttled_time said at that moment, ns */
 	unsigned long long queue; /* address of the run queue that it said it of */
+	/* With the detail mode only. */
+	unsigned long long off; /* all time off the CPU that was charged, ns; only ever grows */
+	unsigned long long called; /* when its system call began; 0: in none that counts */
+	unsigned long long faulted; /* when its page fault began; 0: in none that counts */
+	unsigned long long off_before; /* off at that moment */
 	unsigned int account; /* account index; 0: not away, or nobody's time */
 	enum tandem_class class;
+	unsigned int faulting; /* whose page fault it is */
+	unsigned int calling; /* number of the system call, and 1 */
+};
+
+/* A span of a watched process: what its system calls are kept by. */
+struct tandem_caller {
+	unsigned long long span; /* its id */
+	unsigned int process;
+	unsigned int reserved;
+};
+
+/* System calls of one number. */
+struct tandem_syscalls {
+	unsigned int number; /* and 1; 0: of no number yet, or of all others */
+	unsigned int count;
+	unsigned long long time; /* ns */
+};
+
+/* System calls of a span. The last element has all that found no place. */
+struct tandem_called {
+	struct tandem_syscalls by_number[TANDEM_NAMED_SYSCALLS + 1];
 };
 
 /* What is known of the account of the goroutine that waits for a socket; `stamp` and what follows lie behind its word.

@@ -80,7 +80,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct tandem_profile_statistics);
-} statistics SEC(".maps");
+} profile_counts SEC(".maps");
 
 static __always_inline u64 word_at(u64 address)
 {
@@ -180,7 +180,7 @@ int on_clock(struct tandem_clock_context *context)
 	struct pt_regs *registers;
 	u64 stack_pointer, goroutine, weight;
 
-	counts = bpf_map_lookup_elem(&statistics, &zero);
+	counts = bpf_map_lookup_elem(&profile_counts, &zero);
 	if (!counts)
 		return 0;
 	weight = ticked(counts);
@@ -246,7 +246,7 @@ static __always_inline void leaves(void *context, struct task_struct *task)
 
 	if (!process)
 		return;
-	counts = bpf_map_lookup_elem(&statistics, &zero);
+	counts = bpf_map_lookup_elem(&profile_counts, &zero);
 	if (!counts)
 		return;
 	goroutine = goroutine_of(task, process);
@@ -288,7 +288,7 @@ static __always_inline void returns(struct task_struct *task)
 		return;
 	weight = bpf_ktime_get_ns() - blocked->since;
 	blocked->since = 0;
-	counts = bpf_map_lookup_elem(&statistics, &zero);
+	counts = bpf_map_lookup_elem(&profile_counts, &zero);
 	if (!counts)
 		return;
 	/* Without the wait for a CPU at its end: see charge() in anatomy.bpf.c. */

@@ -103,7 +103,7 @@
 #define TANDEM_INSTRUMENT_TYPE_FLOAT 0x2ULL
 #define TANDEM_INSTRUMENT_TYPE_BOOL 0x3ULL
 #define TANDEM_INSTRUMENT_TYPE_LIST 0x4ULL
-#define TANDEM_PART_COUNT 0x16ULL
+#define TANDEM_PART_COUNT 0x19ULL
 #define TANDEM_FIRST_PART_COUNT 0x12ULL
 
 enum tandem_part {
@@ -129,6 +129,9 @@ enum tandem_part {
 	TANDEM_PART_THROTTLED = 19,
 	TANDEM_PART_CGO = 20,
 	TANDEM_PART_NETWORK_UNREAD = 21,
+	TANDEM_PART_GO_SEND = 22,
+	TANDEM_PART_GO_STOPPED = 23,
+	TANDEM_PART_MINOR_FAULT = 24,
 };
 
 /* first page: facts that never change while the program runs; the program writes it, `magic` last */
@@ -399,7 +402,11 @@ struct tandem_account {
 	unsigned long long block_io; /* blocked for a block device in a system call; only of programs that tell it apart */
 	unsigned long long throttled; /* runnable, its control group having used up its CPU time; only of programs that tell it apart */
 	unsigned long long network_unread; /* of Go's wait for the network, while the data were there already; with `--detail` only */
-	unsigned char reserved_1[24];
+	unsigned int connection_resent; /* not the account's: segments that were sent again on the TCP connections behind the descriptor of this number, while it was in a poller */
+	unsigned int connection_rtt; /* the same connection's smoothed round-trip time, µs */
+	unsigned int connection_sampled; /* when connection_rtt was looked at, CLOCK_MONOTONIC in 2^24 ns; wraps */
+	unsigned int minor_faults; /* page faults that waited for no device; with `--detail` only; wraps */
+	unsigned long long minor_fault; /* ran in the kernel for page faults; with `--detail` only */
 };
 _Static_assert(sizeof(struct tandem_account) == 128, "account");
 _Static_assert(__builtin_offsetof(struct tandem_account, run_queue) == 0, "account.run_queue");
@@ -415,6 +422,11 @@ _Static_assert(__builtin_offsetof(struct tandem_account, switches_involuntary) =
 _Static_assert(__builtin_offsetof(struct tandem_account, block_io) == 80, "account.block_io");
 _Static_assert(__builtin_offsetof(struct tandem_account, throttled) == 88, "account.throttled");
 _Static_assert(__builtin_offsetof(struct tandem_account, network_unread) == 96, "account.network_unread");
+_Static_assert(__builtin_offsetof(struct tandem_account, connection_resent) == 104, "account.connection_resent");
+_Static_assert(__builtin_offsetof(struct tandem_account, connection_rtt) == 108, "account.connection_rtt");
+_Static_assert(__builtin_offsetof(struct tandem_account, connection_sampled) == 112, "account.connection_sampled");
+_Static_assert(__builtin_offsetof(struct tandem_account, minor_faults) == 116, "account.minor_faults");
+_Static_assert(__builtin_offsetof(struct tandem_account, minor_fault) == 120, "account.minor_fault");
 
 /* head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes */
 struct tandem_function_text {

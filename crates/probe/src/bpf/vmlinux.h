@@ -29,6 +29,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -36,6 +37,7 @@ enum bpf_map_type {
 };
 
 enum {
+	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1U << 0,
 	BPF_F_MMAPABLE = 1U << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1ULL << 0,
@@ -49,8 +51,63 @@ typedef struct {
 
 struct mm_struct;
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct wait_queue_head {
+	struct list_head head;
+};
+
+struct wait_queue_entry {
+	struct list_head entry;
+};
+
+struct socket_wq {
+	struct wait_queue_head wait;
+};
+
 struct sock {
 	void *sk_bpf_storage;
+	struct socket_wq *sk_wq;
+	__u16 sk_protocol;
+};
+
+struct tcp_sock {
+	u32 srtt_us;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct file {
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct eventpoll;
+
+struct epoll_filefd {
+	int fd;
+};
+
+struct epitem {
+	struct epoll_filefd ffd;
+	struct eventpoll *ep;
+};
+
+struct eppoll_entry {
+	struct epitem *base;
+	struct wait_queue_entry wait;
 };
 
 struct rq {
@@ -81,6 +138,7 @@ struct thread_struct {
 };
 
 struct pt_regs {
+	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long sp;
 };
@@ -91,12 +149,20 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
+	struct files_struct *files;
+	void *bpf_storage;
 	int exit_state;
 	int pid;
 	int tgid;
 	struct signal_struct *signal;
 	struct thread_struct thread;
 	bool throttled;
+};
+
+struct bpf_iter__task_file {
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
 };
 
 #pragma clang attribute pop

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use probe::{Kernel, ProbeError};
+use probe::ProbeError;
 
 /// Loads the probe, or counts the calling test as skipped with the reason.
-pub fn load_or_skip(test: &str) -> Option<Kernel> {
-    match Kernel::load() {
-        Ok(kernel) => Some(kernel),
+pub fn load_with_or_skip<T>(test: &str, load: impl FnOnce() -> Result<T, ProbeError>) -> Option<T> {
+    match load() {
+        Ok(loaded) => Some(loaded),
         // Without privileges, type information and the like there is nothing to test. A kernel that has it all and yet
         // refuses the program is a failure.
         Err(error @ ProbeError::Missing { .. }) => {

@@ -14,6 +14,8 @@ fn tolerance(nanos: i64) -> i64 {
 pub struct SpanAnatomy {
     wall: i64,
     parts: BTreeMap<String, i64>,
+    /// Attributes that are whole numbers.
+    attributes: BTreeMap<String, i64>,
 }
 
 impl SpanAnatomy {
@@ -21,9 +23,9 @@ impl SpanAnatomy {
         self.parts.get(name).copied().unwrap_or(0)
     }
 
-    /// On the CPU, in Go or in C.
+    /// On the CPU: in Go, in C, in the kernel.
     fn on_cpu(&self) -> i64 {
-        self.part("on_cpu") + self.part("cgo")
+        ["on_cpu", "cgo", "minor_fault"].iter().map(|part| self.part(part)).sum()
     }
 
     /// Everything but the CPU.
@@ -42,11 +44,13 @@ pub struct Observation {
     cpu: i64,
     /// Least and most by part.
     parts: BTreeMap<String, (i64, i64)>,
+    /// The same by attribute; none at all is 0.
+    attributes: BTreeMap<String, (i64, i64)>,
 }
 
 /// Delays that come on top of any wait and that a program cannot stamp: the goroutine, or its thread, waits for its turn
-/// before it parks and after it was woken.
-const TURNS: [&str; 2] = ["go_runnable", "run_queue"];
+/// before it parks and after it was woken, or for the collector to start the world again.
+const TURNS: [&str; 3] = ["go_runnable", "run_queue", "go_stopped"];
 /// What the collector and the runtime's locks cost the goroutine that happens to work for them.
 const COLLECTOR: [&str; 3] = ["go_gc", "go_sync", "blocked_futex"];
 
@@ -60,8 +64,8 @@ impl Observation {
         let expected_from_collector = |name: &str| collector_busy && COLLECTOR.contains(&name);
         for (name, &(least, most)) in &self.parts {
             let found = span.part(name);
-            let turns: i64 = TURNS.iter().map(|turn| span.part(turn)).sum();
-            let turns = if ["throttled", "cgo"].contains(&name.as_str()) { 0 } else { turns }; // they are no waits for others
+            let turns: i64 = TURNS.iter().filter(|turn| *turn != name).map(|turn| span.part(turn)).sum();
+            let turns = if ["throttled", "cgo", "minor_fault"].contains(&name.as_str()) { 0 } else { turns }; // they are no waits for others
             let too_short = found + turns < least - tolerance(least);
             let too_long = found > most + tolerance(most) && !expected_from_collector(name);
             if too_short || too_long {
@@ -73,6 +77,12 @@ impl Observation {
             let known = name == "on_cpu" || TURNS.contains(&name.as_str()) || self.parts.contains_key(name);
             if !known && !expected_from_collector(name) && found > tolerance(self.wall) {
                 faults.push(format!("{name} {} out of nowhere", Millis(found)));
+            }
+        }
+        for (name, &(least, most)) in &self.attributes {
+            let found = span.attributes.get(name).copied().unwrap_or(0);
+            if !(least..=most).contains(&found) {
+                faults.push(format!("{name} {found} is not in {least} to {most}"));
             }
         }
         if self.locked {
@@ -183,11 +193,16 @@ impl fmt::Display for Table {
 pub fn spans(lines: &str) -> HashMap<String, SpanAnatomy> {
     let span = |line: &str| {
         let span: Value = serde_json::from_str(line).ok()?;
-        let case = span["attributes"]["case"].as_str()?.to_owned();
+        let case = match &span["attributes"] {
+            own if own["case"].is_string() => own["case"].as_str()?.to_owned(),
+            request => request["url.full"].as_str()?.split_once("/case/")?.1.replace("%20", " "),
+        };
         let anatomy = &span["anatomy"];
         let parts = anatomy["parts_ns"].as_object()?.iter();
         let parts = parts.filter_map(|(name, nanos)| Some((name.clone(), nanos.as_i64()?))).collect();
-        Some((case, SpanAnatomy { wall: anatomy["wall_ns"].as_i64()?, parts }))
+        let attributes = span["attributes"].as_object()?.iter();
+        let attributes = attributes.filter_map(|(name, value)| Some((name.clone(), value.as_i64()?))).collect();
+        Some((case, SpanAnatomy { wall: anatomy["wall_ns"].as_i64()?, parts, attributes }))
     };
     lines.lines().filter_map(span).collect()
 }
@@ -196,16 +211,18 @@ pub fn spans(lines: &str) -> HashMap<String, SpanAnatomy> {
 pub fn observations(lines: &str) -> Vec<Observation> {
     let observation = |line: &str| {
         let line: Value = serde_json::from_str(line).expect("the report has one JSON object a line");
-        let nanos = |value: &Value| value.as_i64().expect("the report has whole nanoseconds");
-        let parts = line["parts"].as_object().expect("the report has parts").iter();
+        let nanos = |value: &Value| value.as_i64().expect("the report has whole numbers");
+        let bounds = |name: &str| {
+            let all = line[name].as_object().expect("the report has all kinds of bounds").iter();
+            all.map(|(name, bounds)| (name.clone(), (nanos(&bounds["least"]), nanos(&bounds["most"])))).collect()
+        };
         Observation {
             case: line["case"].as_str().expect("the report has names").to_owned(),
             locked: line["locked"].as_bool().expect("the report says what is locked"),
             wall: nanos(&line["wall_ns"]),
             cpu: nanos(&line["cpu_ns"]),
-            parts: parts
-                .map(|(name, bounds)| (name.clone(), (nanos(&bounds["least_ns"]), nanos(&bounds["most_ns"]))))
-                .collect(),
+            parts: bounds("parts"),
+            attributes: bounds("attributes"),
         }
     };
     lines.lines().map(observation).collect()

@@ -15,6 +15,7 @@ mod functions;
 mod garbage;
 mod go_versions;
 mod golang;
+mod interoperation;
 mod opentelemetry;
 mod operations;
 mod packs;
@@ -27,8 +28,10 @@ mod promises;
 mod propagation;
 mod refusals;
 mod rig;
+mod safety;
 mod secrets;
 mod shop;
+mod soak;
 mod spans;
 mod steps;
 #[path = "../support/mod.rs"]

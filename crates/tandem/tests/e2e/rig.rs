@@ -211,6 +211,15 @@ impl Running {
         Some(format!("{}: {status}\n{}{}", self.words, self.stdout.whole(), self.stderr.whole()))
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Whether it has written this to standard error.
+    pub fn said(&self, what: &str) -> bool {
+        self.stderr.so_far().contains(what)
+    }
+
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a process that has not ended");
     }

@@ -12,7 +12,8 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 6] = ["./steps", "./garbage", "./functions", "./ends", "./operations", "./pool"];
+const PACKAGES: [&str; 8] =
+    ["./steps", "./garbage", "./functions", "./ends", "./operations", "./pool", "./brief", "./share"];
 
 /// The woven program of that name.
 pub fn program(name: &str) -> PathBuf {

@@ -43,5 +43,8 @@ pub fn observe<'a>(program: &Path, environment: impl IntoIterator<Item = (&'a st
     let finished = run(rig.observe("run").envs(environment).arg("--").arg(program), LIMIT);
     assert_eq!(finished.code, 0, "{finished}");
     rig.assert_nothing_left();
-    Observed { spans: rig.spans(), logs: rig.logs(&["--limit", "1000"]), finished }
+    // What the kernel half finds of a connection is no pack's to promise, and chance.
+    let mut spans = rig.spans();
+    spans.iter_mut().for_each(|span| span.attributes.retain(|key, _| !key.starts_with("tandem.tcp.")));
+    Observed { spans, logs: rig.logs(&["--limit", "1000"]), finished }
 }

@@ -66,6 +66,8 @@ fn attribute_lines(attributes: &Attributes, before: &str) -> String {
             value = "<pid>".to_owned();
         } else if key == "cassandra.coordinator.id" {
             value = "<node>".to_owned();
+        } else if key == "gen_ai.response.time_to_first_chunk" {
+            value = "<seconds>".to_owned();
         } else if value.chars().count() > 200 {
             value = format!("<{} characters>", value.chars().count());
         }

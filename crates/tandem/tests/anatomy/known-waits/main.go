@@ -5,8 +5,8 @@
 //
 // MODE is how busy the machine is meanwhile: alone, processes (others hog the CPUs), goroutines (our own hog them),
 // garbage (the collector is kept busy), requests (200 spans at once), unread (nobody looks whether
-// there is something to read) or throttled (in a control group, whose folder is
-// $KNOWN_WAITS_GROUP, that may use half of a CPU). FOLDER is for the files that are locked and
+// there is something to read), detail (what only that mode tells), stopped (somebody stops the world), throttled (in a control group, whose folder is
+// $KNOWN_WAITS_GROUP, that may use half of a CPU) or loss (in a network of its own, which loses packets). FOLDER is for the files that are locked and
 // synced. REPORT gets one JSON object a span. The program is plain Go: its only trace of Tandem is one comment.
 package main
 
@@ -33,7 +33,7 @@ func main() {
 		}
 	}
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|throttled FOLDER REPORT")
+		fmt.Fprintln(os.Stderr, "usage: known-waits alone|processes|goroutines|garbage|requests|unread|detail|stopped|throttled|loss FOLDER REPORT")
 		os.Exit(2)
 	}
 	mode, folder := os.Args[1], os.Args[2]
@@ -45,6 +45,12 @@ func main() {
 	case "unread":
 		runtime.GOMAXPROCS(1)
 		observations = oneByOne(mode, newUnread())
+	case "detail":
+		observations = oneByOne(mode, newDetails())
+	case "stopped":
+		observations = oneByOne(mode, newStopped())
+	case "loss":
+		observations = oneByOne(mode, newLoss())
 	case "throttled":
 		observations = oneByOne(mode, newThrottled(os.Getenv("KNOWN_WAITS_GROUP")))
 	default:
@@ -78,11 +84,14 @@ type observation struct {
 	// By part of the anatomy: the least and the most it can be. A wait lasts at least until the one who ends it has
 	// stamped that it will, and at most until the waiter has stamped that it runs again.
 	Parts map[string]*bounds `json:"parts"`
+	start int64              // when the span began
+	// Attributes of the span that are numbers, in the same way.
+	Attributes map[string]*bounds `json:"attributes"`
 }
 
 type bounds struct {
-	LeastNanos int64 `json:"least_ns"`
-	MostNanos  int64 `json:"most_ns"`
+	LeastNanos int64 `json:"least"`
+	MostNanos  int64 `json:"most"`
 }
 
 // add notes a wait that began at `from`; whoever ended it stamped `ended` (0: unknown).
@@ -105,8 +114,12 @@ func now() int64 { return int64(time.Since(base)) }
 // measure is the span.
 //
 //tandem:span known-wait case=o.Case
-func measure(o *observation, work func(*observation)) {
+func measure(o *observation, work func(*observation)) { stamp(o, work) }
+
+// stamp notes how long the work takes.
+func stamp(o *observation, work func(*observation)) {
 	cpu, start := threadCPU(), now()
+	o.start = start
 	work(o)
 	o.WallNanos = now() - start
 	o.CPUNanos = threadCPU() - cpu
@@ -124,7 +137,7 @@ func oneByOne(mode string, waits []*wait) (all []*observation) {
 				if locked && w.unlockedOnly || !locked && w.lockedOnly {
 					continue
 				}
-				for i := 0; i < repetitions; i++ {
+				for i := 0; i < w.times(); i++ {
 					name := mode + " " + w.name + " " + strconv.FormatBool(locked) + " " + strconv.Itoa(i)
 					all = append(all, w.observe(name, locked))
 				}
@@ -135,11 +148,22 @@ func oneByOne(mode string, waits []*wait) (all []*observation) {
 	return all
 }
 
+func (w *wait) times() int {
+	if w.slow {
+		return 2
+	}
+	return repetitions
+}
+
 // observe runs a wait inside a span; what it needs is prepared before the span begins.
 func (w *wait) observe(name string, locked bool) *observation {
-	o := &observation{Case: name, Locked: locked, Parts: map[string]*bounds{}}
+	o := &observation{Case: name, Locked: locked, Parts: map[string]*bounds{}, Attributes: map[string]*bounds{}}
 	work := w.prepare()
-	measure(o, work)
+	if w.spanless {
+		stamp(o, work)
+	} else {
+		measure(o, work)
+	}
 	return o
 }
 
@@ -159,7 +183,7 @@ func manyRequests() []*observation {
 				runtime.LockOSThread()
 			}
 			start.Wait()
-			o := &observation{Case: "requests " + strconv.Itoa(i), Locked: locked, Parts: map[string]*bounds{}}
+			o := &observation{Case: "requests " + strconv.Itoa(i), Locked: locked, Parts: map[string]*bounds{}, Attributes: map[string]*bounds{}}
 			measure(o, work)
 			all[i] = o
 		}()
@@ -172,7 +196,7 @@ func manyRequests() []*observation {
 // disturb makes the machine as busy as the mode says, until the returned function is called.
 func disturb(mode string) (stop func()) {
 	switch mode {
-	case "alone", "requests", "unread", "throttled":
+	case "alone", "requests", "unread", "detail", "stopped", "throttled", "loss":
 		return func() {}
 	case "processes":
 		var hogs []*exec.Cmd

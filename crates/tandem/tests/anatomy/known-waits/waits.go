@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +27,10 @@ type wait struct {
 	name string
 	// Which kinds of goroutine it says something about.
 	lockedOnly, unlockedOnly bool
+	// What happens has a span of its own.
+	spanless bool
+	// It takes seconds.
+	slow bool
 	// prepare does what must be ready before the span begins, and returns what happens in it.
 	prepare func() func(*observation)
 }
@@ -166,6 +176,22 @@ func newWaits(folder string) []*wait {
 			o.add("go_network", start, ended.Load())
 		}
 	}}
+	var previous net.Conn
+	sending := &wait{name: "sending", prepare: func() func(*observation) {
+		if previous != nil {
+			previous.Close()
+		}
+		near, far := connected()
+		fill(near)
+		previous = near
+		return func(o *observation) {
+			later(&ended, func() { go io.Copy(io.Discard, far) })
+			start := now()
+			_, err := near.Write([]byte{1})
+			check(err)
+			o.add("go_send", start, ended.Load())
+		}
+	}}
 	channel := &wait{name: "channel", prepare: func() func(*observation) {
 		return func(o *observation) {
 			later(&ended, func() { one <- true })
@@ -258,7 +284,7 @@ func newWaits(folder string) []*wait {
 		}
 	}}
 	single := []*wait{
-		computing, sleep, network, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
+		computing, sleep, network, sending, channel, selected, locked, group, coroutine, fileLock, systemCall, fsync,
 	}
 	single = append(single, newForeign(folder)...)
 	if direct != nil {
@@ -301,6 +327,182 @@ func newUnread() []*wait {
 			far.Close()
 		}
 	}}}
+}
+
+// newDetails makes page faults and system calls.
+func newDetails() []*wait {
+	const pages = 1024
+	faults := &wait{name: "pages", lockedOnly: true, prepare: func() func(*observation) {
+		memory, err := syscall.Mmap(-1, 0, pages<<12, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+		check(err)
+		const noHugePages = 15
+		check(syscall.Madvise(memory, noHugePages))
+		return func(o *observation) {
+			cpu, before := threadCPU(), minorFaults()
+			for i := 0; i < len(memory); i += 1 << 12 {
+				memory[i] = 1
+			}
+			counted := minorFaults() - before
+			o.Attributes["tandem.page_faults"] = &bounds{LeastNanos: counted * 49 / 50, MostNanos: counted + 10}
+			o.Parts["minor_fault"] = &bounds{LeastNanos: 1, MostNanos: threadCPU() - cpu}
+			check(syscall.Munmap(memory))
+		}
+	}}
+	calls := &wait{name: "calls", prepare: func() func(*observation) {
+		return func(o *observation) {
+			for i := 0; i < 100; i++ {
+				syscall.Getppid()
+			}
+			start := now()
+			sleepCall(pause)
+			o.add("blocked_sleep", start, start+int64(pause))
+			o.Attributes["tandem.syscall.getppid.count"] = &bounds{LeastNanos: 100, MostNanos: 100}
+			o.Attributes["tandem.syscall.getppid.duration"] = &bounds{LeastNanos: 1, MostNanos: start - o.start}
+			o.Attributes["tandem.syscall.nanosleep.duration"] = &bounds{LeastNanos: int64(pause), MostNanos: now() - start}
+		}
+	}}
+	return []*wait{faults, calls}
+}
+
+// minorFaults is how many page faults of this thread waited for no device.
+func minorFaults() int64 {
+	const thisThread = 1
+	var usage syscall.Rusage
+	check(syscall.Getrusage(thisThread, &usage))
+	return usage.Minflt
+}
+
+// chunk is no garbage, which would call for the collector.
+var chunk [1 << 20]byte
+
+// fill writes to a connection until its buffers are full.
+func fill(conn net.Conn) {
+	check(conn.SetWriteDeadline(time.Now().Add(pause)))
+	for err := error(nil); err == nil; {
+		_, err = conn.Write(chunk[:])
+	}
+	check(conn.SetWriteDeadline(time.Time{}))
+}
+
+// newStopped computes while somebody else prints the stacks of many goroutines, for which the world is stopped.
+func newStopped() []*wait {
+	for i := 0; i < 2000; i++ {
+		go func() { select {} }()
+	}
+	text := make([]byte, 16<<20)
+	return []*wait{{name: "world", lockedOnly: true, prepare: func() func(*observation) {
+		var began, ended atomic.Int64
+		return func(o *observation) {
+			start, cpu := now(), threadCPU()
+			go func() {
+				time.Sleep(pause / 2)
+				began.Store(now())
+				runtime.Stack(text, true)
+				ended.Store(now())
+			}()
+			for ended.Load() == 0 {
+				burn(pause / 20)
+			}
+			// Who stops the world may have to wait for a CPU before and after that.
+			stopped := min(ended.Load()-began.Load(), now()-start-(threadCPU()-cpu))
+			o.Parts["go_stopped"] = &bounds{LeastNanos: stopped, MostNanos: stopped}
+		}
+	}}}
+}
+
+// newLoss sends something that gets lost, so that it is sent again.
+func newLoss() []*wait {
+	direct := &wait{name: "retransmission", slow: true, prepare: func() func(*observation) {
+		near, far := connected()
+		go io.Copy(far, far)
+		ask := func(string) {
+			_, err := near.Write([]byte{1})
+			check(err)
+			_, err = near.Read(make([]byte, 1))
+			check(err)
+		}
+		return resending(near, "go_network", ask)
+	}}
+	// The span is that of the client, whose goroutine waits for those of the connection.
+	request := &wait{name: "request", spanless: true, slow: true, prepare: func() func(*observation) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		check(err)
+		go http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		var near net.Conn
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			near = conn
+			return conn, err
+		}
+		client := &http.Client{Transport: &http.Transport{DialContext: dial}}
+		ask := func(name string) {
+			answer, err := client.Get("http://" + listener.Addr().String() + "/case/" + url.PathEscape(name))
+			check(err)
+			check(answer.Body.Close())
+		}
+		ask("first")
+		return resending(near, "go_select", ask)
+	}}
+	return []*wait{direct, request}
+}
+
+// resending asks once, waits until somebody has looked how far away the other end is, and asks again while packets get
+// lost; so part is what it waits in.
+func resending(conn net.Conn, part string, ask func(name string)) func(*observation) {
+	ask("first")
+	time.Sleep(1500 * time.Millisecond)
+	before := tcpInfo(conn)
+	loss("replace", "blackhole")
+	return func(o *observation) {
+		mended := make(chan bool)
+		go func() {
+			time.Sleep(pause)
+			loss("del")
+			close(mended)
+		}()
+		start := now()
+		ask(o.Case)
+		o.Parts[part] = &bounds{MostNanos: now() - start}
+		<-mended // long ago
+		after := tcpInfo(conn)
+		resent := int64(after.totalRetrans - before.totalRetrans)
+		if resent == 0 {
+			check(errors.New("nothing was sent again"))
+		}
+		o.Attributes["tandem.tcp.retransmits"] = &bounds{LeastNanos: resent, MostNanos: resent}
+		one, other := int64(before.rtt)*1000, int64(after.rtt)*1000
+		o.Attributes["tandem.tcp.rtt"] = &bounds{LeastNanos: min(one, other), MostNanos: max(one, other)}
+	}
+}
+
+// loss changes what becomes of the packets on this network.
+func loss(verb string, kind ...string) {
+	command := exec.Command("tc", append([]string{"qdisc", verb, "dev", "lo", "root"}, kind...)...)
+	command.Stderr = os.Stderr
+	check(command.Run())
+}
+
+// connectionInfo is the beginning of the kernel's struct tcp_info.
+type connectionInfo struct {
+	_            [68]byte
+	rtt          uint32 // µs
+	_            [28]byte
+	totalRetrans uint32
+}
+
+func tcpInfo(conn net.Conn) (info connectionInfo) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	check(err)
+	check(raw.Control(func(fd uintptr) {
+		const tcpInfoOption = 11
+		size := unsafe.Sizeof(info)
+		_, _, failure := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, tcpInfoOption,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if failure != 0 {
+			check(failure)
+		}
+	}))
+	return info
 }
 
 // newThrottled computes more than its control group may.
