@@ -28,6 +28,9 @@ mod propagation;
 mod refusals;
 mod rig;
 mod secrets;
+#[path = "../packs/servers/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of packs, which use all of it")]
+mod servers;
 mod shop;
 mod spans;
 mod steps;
