@@ -399,4 +399,4 @@ func KeyName(k Key) string {
 func PartNames() []string { return partNames[:] }
 
 // GoParts are the numbers of the parts that Go's half of the account has.
-func GoParts() []uint16 { return goParts[:] }
+func GoParts() []uint16 { return append(goParts[:], partGoSend, partGoStopped) }

@@ -17,6 +17,7 @@ type Encoder struct {
 	operations map[uint32]*operation
 	keys       []*key
 	parts      []*key
+	goParts    []uint16
 	noParts    []byte      // the anatomy of a goroutine that never left its thread, encoded
 	byHand     []attribute // what spans have that were made by hand
 	one        span        // the span that is being encoded
@@ -85,6 +86,7 @@ type link struct {
 func NewEncoder(json bool, getenv func(string) string) *Encoder {
 	e := &Encoder{limits: defaultLimits, operations: map[uint32]*operation{}}
 	e.begin(json, getenv, [3]string{"resourceSpans", "scopeSpans", "spans"})
+	e.goParts = rt.GoParts()
 	for _, part := range rt.PartNames() {
 		e.parts = append(e.parts, e.newKey("tandem.anatomy."+part))
 	}
@@ -269,7 +271,7 @@ func (e *Encoder) extension(s *span, open *group, item *rt.Item, known *operatio
 
 // anatomy adds the parts that Go measures; without numbers they are 0.
 func (e *Encoder) anatomy(to []attribute, nanoseconds []uint64) []attribute {
-	for _, part := range rt.GoParts() {
+	for _, part := range e.goParts {
 		added := attribute{key: e.parts[part], kind: rt.ItemInt}
 		if nanoseconds != nil {
 			added.word = nanoseconds[part]

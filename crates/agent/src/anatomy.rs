@@ -56,6 +56,8 @@ struct Operation {
     spans: Vec<(u32, u64)>,
     /// Times that were not 0.
     spent: [Option<Box<Spent>>; PARTS.len()],
+    retransmits: u64,
+    page_faults: u64,
     /// Added up by name; there are as many names as the kernel has.
     system_calls: Vec<SystemCallSum>,
 }
@@ -124,9 +126,12 @@ impl Anatomies {
         }
     }
 
-    /// Adds the system calls of one span.
-    pub fn system_calls(&mut self, index: OperationIndex, calls: &[SystemCalls]) {
-        let sums = &mut self.operations[index.0].system_calls;
+    /// Adds what the kernel counted of one span.
+    pub fn counts(&mut self, index: OperationIndex, retransmits: u64, page_faults: u64, calls: &[SystemCalls]) {
+        let operation = &mut self.operations[index.0];
+        operation.retransmits = operation.retransmits.saturating_add(retransmits);
+        operation.page_faults = operation.page_faults.saturating_add(page_faults);
+        let sums = &mut operation.system_calls;
         for call in calls {
             let place = sums.iter().position(|sum| sum.name == call.name).unwrap_or_else(|| {
                 sums.push(SystemCallSum { name: call.name, count: 0, time_ns: 0 });
@@ -156,6 +161,17 @@ impl Anatomies {
             for kind in [Kind::SystemCalls, Kind::SystemCallTime] {
                 add(kind, &operation.service, &mut operation.system_call_points(kind, start, now));
             }
+            for (kind, count) in [(Kind::Retransmits, operation.retransmits), (Kind::PageFaults, operation.page_faults)]
+            {
+                let point = (count != 0).then(|| Point {
+                    attributes: operation.attributes.clone(),
+                    start,
+                    time: now,
+                    value: whole(count),
+                    exemplars: Vec::new(),
+                });
+                add(kind, &operation.service, &mut point.into_iter());
+            }
         }
         metrics.retain(|metric| !metric.points.is_empty());
         metrics
@@ -169,6 +185,8 @@ impl Anatomies {
             attributes,
             spans: Vec::new(),
             spent: Default::default(),
+            retransmits: 0,
+            page_faults: 0,
             system_calls: Vec::new(),
         });
         index
@@ -201,17 +219,23 @@ impl Operation {
             attributes.push(("tandem.syscall.name".to_owned(), Value::String(sum.name.to_owned())));
             let value = match kind {
                 Kind::SystemCallTime => InstrumentValue::Float(sum.time_ns as f64 / 1e9),
-                Kind::SystemCalls | Kind::Parts => InstrumentValue::Int(sum.count.min(i64::MAX as u64).cast_signed()),
+                _ => whole(sum.count),
             };
             Point { attributes, start, time, value, exemplars: Vec::new() }
         })
     }
 }
 
+fn whole(count: u64) -> InstrumentValue {
+    InstrumentValue::Int(count.min(i64::MAX.cast_unsigned()).cast_signed())
+}
+
 /// What is told of operations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Parts,
+    Retransmits,
+    PageFaults,
     SystemCalls,
     SystemCallTime,
 }
@@ -220,6 +244,8 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Parts => "tandem.anatomy.part.duration",
+            Self::Retransmits => "tandem.tcp.retransmits",
+            Self::PageFaults => "tandem.page_faults",
             Self::SystemCalls => "tandem.syscall.count",
             Self::SystemCallTime => "tandem.syscall.time",
         }
@@ -228,6 +254,10 @@ impl Kind {
     fn metric(self, service: &Arc<str>) -> Metric {
         let (unit, description) = match self {
             Self::Parts => ("s", "Time that sampled spans spent in each part of their anatomy."),
+            Self::Retransmits => {
+                ("{segment}", "TCP segments sent again while sampled spans waited for their connections.")
+            }
+            Self::PageFaults => ("{fault}", "Page faults of sampled spans that waited for no device."),
             Self::SystemCalls => ("{call}", "System calls that sampled spans made."),
             Self::SystemCallTime => ("s", "Time that sampled spans spent in system calls, waits included."),
         };
@@ -312,6 +342,29 @@ mod tests {
             points(&anatomies),
             [("/a".to_owned(), "run_queue".to_owned(), vec![1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], 0.002)]
         );
+    }
+
+    /// What the kernel counted is added up by operation, of system calls by name; what never happened is left out.
+    #[test]
+    fn counts_of_the_kernel_are_added_up() {
+        let mut anatomies = Anatomies::new(2000);
+        let (a, b) = (anatomies.operation(&key("/a")), anatomies.operation(&key("/b")));
+        let read = |count| [SystemCalls { name: "read", count, time: 1_500_000_000 }];
+        anatomies.counts(a, 2, 0, &read(3));
+        anatomies.counts(a, 1, 0, &read(4));
+        anatomies.counts(b, 0, 5, &[]);
+        let found: Vec<_> = anatomies
+            .metrics(UnixNanos(1), UnixNanos(2))
+            .into_iter()
+            .flat_map(|metric| metric.points.into_iter().map(move |point| (metric.name.clone(), point.value)))
+            .collect();
+        let expected = [
+            ("tandem.syscall.count", InstrumentValue::Int(7)),
+            ("tandem.syscall.time", InstrumentValue::Float(3.0)),
+            ("tandem.tcp.retransmits", InstrumentValue::Int(3)),
+            ("tandem.page_faults", InstrumentValue::Int(5)),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
     }
 
     /// What is beyond the limit is counted in one operation that says so.

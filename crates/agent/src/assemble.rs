@@ -232,7 +232,7 @@ impl Assembler {
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
                 measure.anatomy(index, &noted.parts);
-                measure.system_calls(index, &calls);
+                measure.kernel_counts(index, noted.retransmits, noted.page_faults, &calls);
             }
             let name = match noted.name {
                 Some(given) => {
@@ -436,6 +436,8 @@ struct Noted<'a> {
     status_message: &'a [u8],
     tracestate: &'a [u8],
     parts: Parts,
+    retransmits: u64,
+    page_faults: u64,
     /// As the program gave them.
     start: Option<UnixNanos>,
     end: Option<UnixNanos>,
@@ -460,6 +462,8 @@ impl<'a> Noted<'a> {
             status_message: &[],
             tracestate: &[],
             parts: measured_parts(record.flags()),
+            retransmits: 0,
+            page_faults: 0,
             start: None,
             end: None,
             dropped: [0; 3],
@@ -474,6 +478,9 @@ impl<'a> Noted<'a> {
                     fault("unknown_key");
                 } else if !is_inside && (key < FIRST_NON_METRIC_KEY || template.uses(key)) {
                     noted.note(key, value);
+                } else if let (RETRANSMITS | PAGE_FAULTS, Value::Int(count), false) = (key, value, is_inside) {
+                    let place = if key == RETRANSMITS { &mut noted.retransmits } else { &mut noted.page_faults };
+                    *place = count.max(0).cast_unsigned();
                 }
                 if let Some(value) = budget.admit_attribute(value) {
                     encoder.attribute(key, value, &keys.known);
@@ -550,6 +557,9 @@ impl<'a> Noted<'a> {
         self.values[..self.count].iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
     }
 }
+
+const RETRANSMITS: u16 = layout::key("tandem.tcp.retransmits");
+const PAGE_FAULTS: u16 = layout::key("tandem.page_faults");
 
 const ON_CPU: usize = 0;
 const GO_NETWORK: usize = layout::part("go_network");

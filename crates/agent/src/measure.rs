@@ -89,11 +89,11 @@ impl Measure {
         self.anatomies.span(self.operations[index.0], parts);
     }
 
-    /// Adds the system calls of one span.
+    /// Adds what the kernel counted of one span.
     #[inline]
-    pub fn system_calls(&mut self, index: SeriesIndex, calls: &[SystemCalls]) {
-        if !calls.is_empty() {
-            self.anatomies.system_calls(self.operations[index.0], calls);
+    pub fn kernel_counts(&mut self, index: SeriesIndex, retransmits: u64, page_faults: u64, calls: &[SystemCalls]) {
+        if retransmits | page_faults != 0 || !calls.is_empty() {
+            self.anatomies.counts(self.operations[index.0], retransmits, page_faults, calls);
         }
     }
 

@@ -1059,6 +1059,18 @@ pub const KEYS: &[Key] = &[
     k(73, "tandem.page_faults"),
 ];
 
+/// The id of a well-known key, by its name; a compile-time error when there is none.
+pub const fn key(name: &str) -> u16 {
+    let mut index = 0;
+    while index < KEYS.len() {
+        if same(KEYS[index].name, name) {
+            return KEYS[index].id;
+        }
+        index += 1;
+    }
+    panic!("no such key")
+}
+
 /// Name of a well-known key.
 pub fn key_name(id: u16) -> Option<&'static str> {
     KEYS.iter().find(|key| key.id == id).map(|key| key.name)
