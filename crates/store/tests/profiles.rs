@@ -31,8 +31,11 @@ fn ids(trace: u8, span: u8) -> (TraceId, SpanId) {
     (span.trace_id, span.span_id)
 }
 
+/// A sample: its function, its kind, the numbers of its trace and span, and the second.
+type Taken<'a> = (&'a str, ProfileKind, Option<(u8, u8)>, u64);
+
 /// A sample of a second, in the span of this number of the trace of that.
-fn batch(service: &str, samples: &[(&str, ProfileKind, Option<(u8, u8)>, u64)]) -> Arc<Batch> {
+fn batch(service: &str, samples: &[Taken<'_>]) -> Arc<Batch> {
     let mut builder = ProfileBuilder::new(resource(service), "/opt/app", "1");
     for &(function, kind, span, second) in samples {
         builder.add(Observed {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The profiler: now and then looks at what watched processes do, and hands their stacks over, each with the span that the
- * goroutine is in.
+ * The profiler: now and then looks at what watched processes do, and hands their stacks over, each with the span that
+ * the goroutine is in.
  *
  * on_clock runs on each CPU so many times a second: its samples stand for equal times on a CPU. on_block sees threads
  * leave the CPU in the middle of a goroutine's work, and come back: its samples stand for times blocked. Neither writes
- * anything to a watched process. Where a time goes is decided by chance with the right odds, so that sums are right however
- * few samples there are.
+ * anything to a watched process. Where a time goes is decided by chance with the right odds, so that sums are right
+ * however few samples there are.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -19,7 +19,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The time between two samples, ns; filled in by the loader. */
 const volatile u32 period = 10000000;
 
-/* In a window of 100 ms, so many blocked threads' stacks are read on a CPU; beyond that, of every other one, and so on. */
+/* In a window of 100 ms, so many blocked threads' stacks are read on a CPU; beyond that, of every other one, and so on.
+ */
 #define WINDOW 100000000
 #define MOST_IN_WINDOW 50
 #define LARGEST_SHIFT 12
@@ -27,7 +28,8 @@ const volatile u32 period = 10000000;
 #define BPF_F_USER_STACK (1ULL << 8)
 #define BPF_RB_NO_WAKEUP 1
 
-/* What the hook on the clock is given: the registers at that moment, in the form of the kernel's user-space interface. */
+/* What the hook on the clock is given: the registers at that moment, in the form of the kernel's user-space interface.
+ */
 struct tandem_clock_context {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 	u64 sample_period;
@@ -100,7 +102,8 @@ static __always_inline u64 goroutine_of(struct task_struct *task, const struct t
 }
 
 /* Whose the sample is: the span that the goroutine is in, while it runs. */
-static __always_inline void name_span(struct tandem_sample *sample, u64 goroutine, const struct tandem_profiled *process)
+static __always_inline void name_span(struct tandem_sample *sample, u64 goroutine,
+				      const struct tandem_profiled *process)
 {
 	struct tandem_context_record record;
 	u64 context = word_at(goroutine + process->slot_offset);
@@ -125,8 +128,7 @@ static __always_inline bool read_stack(void *context, struct tandem_sample *samp
 	return true;
 }
 
-static __always_inline void begin(struct tandem_sample *sample, struct task_struct *task,
-				  enum tandem_sample_kind kind)
+static __always_inline void begin(struct tandem_sample *sample, struct task_struct *task, enum tandem_sample_kind kind)
 {
 	sample->time = bpf_ktime_get_ns();
 	sample->weight = 0;
@@ -149,8 +151,8 @@ static __always_inline void hand_over(struct tandem_sample *sample, struct tande
 }
 
 /*
- * The time that a tick stands for: it may come late, where interrupts were off or the machine below took the CPU away, and
- * then stands for those that it replaces. Sums are right, since each period is counted once.
+ * The time that a tick stands for: it may come late, where interrupts were off or the machine below took the CPU away,
+ * and then stands for those that it replaces. Sums are right, since each period is counted once.
  */
 #define LONGEST_TICK 1000000000
 static __always_inline u64 ticked(struct tandem_profile_statistics *counts)
@@ -209,7 +211,8 @@ int on_clock(struct tandem_clock_context *context)
 	return 0;
 }
 
-/* Whether this thread's stack is read. Its share is such that reading costs little, however often threads are blocked. */
+/* Whether this thread's stack is read. Its share is such that reading costs little, however often threads are blocked.
+ */
 static __always_inline bool is_chosen(struct tandem_profile_statistics *counts, u64 now)
 {
 	if (now - counts->window > WINDOW) {

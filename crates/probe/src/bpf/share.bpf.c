@@ -3,9 +3,9 @@
  * For tools that are not ours: the span of each thread of a watched program that is off the CPU, in the map that
  * OpenTelemetry's eBPF programs share.
  *
- * A goroutine goes to another thread, and its span ends, without the kernel hearing of it; but not while its thread does
- * not run. So an entry is written as the thread leaves the CPU and taken away as it comes back: what is in the map is
- * right, and a thread that runs is not in it.
+ * A goroutine goes to another thread, and its span ends, without the kernel hearing of it; but not while its thread
+ * does not run. So an entry is written as the thread leaves the CPU and taken away as it comes back: what is in the map
+ * is right, and a thread that runs is not in it.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
