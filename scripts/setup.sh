@@ -37,6 +37,7 @@ if [ "$purpose" != build ] && [ "$purpose" != clangs ]; then
 fi
 if [ "$purpose" = packs ]; then
     want memcached memcached
+    want clickhouse-server clickhouse-server
     want '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
     want javac default-jdk-headless
     want mvn maven

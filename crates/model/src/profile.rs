@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum ProfileKind {
     /// Time on a CPU.
     Cpu,
-    /// Time blocked in the kernel, in the middle of a goroutine's work.
+    /// Time blocked in the kernel in the middle of a goroutine's work, or parked by Go.
     OffCpu,
 }
 
@@ -69,7 +69,7 @@ pub struct ProfileSample {
     pub trace_id: Option<crate::TraceId>,
     /// The span.
     pub span_id: Option<crate::SpanId>,
-    /// The system's id of the thread.
+    /// The system's id of the thread; 0: a goroutine that has none, since it is parked.
     pub thread_id: u32,
     /// The innermost function first.
     pub stack: Arc<Vec<Frame>>,

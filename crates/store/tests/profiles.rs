@@ -31,11 +31,10 @@ fn ids(trace: u8, span: u8) -> (TraceId, SpanId) {
     (span.trace_id, span.span_id)
 }
 
-/// A sample: its function, its kind, the numbers of its trace and span, and the second.
-type Taken<'a> = (&'a str, ProfileKind, Option<(u8, u8)>, u64);
+/// A function, the trace's number and the span's, the second.
+type Made<'a> = (&'a str, ProfileKind, Option<(u8, u8)>, u64);
 
-/// A sample of a second, in the span of this number of the trace of that.
-fn batch(service: &str, samples: &[Taken<'_>]) -> Arc<Batch> {
+fn batch(service: &str, samples: &[Made<'_>]) -> Arc<Batch> {
     let mut builder = ProfileBuilder::new(resource(service), "/opt/app", "1");
     for &(function, kind, span, second) in samples {
         builder.add(Observed {

@@ -20,7 +20,7 @@ use crate::pprof;
 use crate::terminal::{self, BOLD, DIM, Layout, clean, fit, width};
 use crate::traces::{StoreFolder, ago, duration};
 
-/// Show where time went by function: on the CPU, and blocked in system calls.
+/// Show where time went by function: on the CPU, and waiting.
 ///
 /// Programs are sampled by `tandem run --profile` and `tandem agent --profile`. A sample carries the trace and the span that
 /// its goroutine was in. FLAT is the time in a function itself, CUM includes what it calls.
@@ -30,7 +30,7 @@ pub struct Profile {
     /// Only time on the CPU.
     #[arg(long, conflicts_with = "off_cpu")]
     cpu: bool,
-    /// Only time off the CPU: blocked in system calls, or by faults.
+    /// Only time off the CPU: blocked in system calls or by faults, and parked by Go.
     #[arg(long)]
     off_cpu: bool,
     /// Only within this span and its children: its id, or the beginning of it.
@@ -69,7 +69,7 @@ Examples:
   tandem run --profile -- ./shop        samples while the program runs
   tandem profile                        functions of the last hour
   tandem profile --route /cart --tree   who called whom while /cart was served
-  tandem profile --trace last --off-cpu what blocked threads in the newest trace
+  tandem profile --trace last --off-cpu what the newest trace waited for
   tandem profile --pprof cpu.pb.gz      for go tool pprof -http=: cpu.pb.gz";
 
 /// What is looked at when nobody says how far back.
@@ -219,7 +219,7 @@ fn explain_nothing(reader: &Reader, filter: &ProfileFilter) -> anyhow::Result<()
 fn write_heading(out: &mut dyn Write, kind: ProfileKind, samples: &[&ProfileSample], layout: Layout) -> io::Result<()> {
     let what = match kind {
         ProfileKind::Cpu => "on CPU",
-        ProfileKind::OffCpu => "blocked",
+        ProfileKind::OffCpu => "off CPU",
     };
     let time: u64 = samples.iter().map(|sample| sample.value_ns).sum();
     let in_spans: u64 = samples.iter().filter(|sample| sample.span_id.is_some()).map(|sample| sample.value_ns).sum();
@@ -373,4 +373,61 @@ fn push_callees<'a>(open: &mut Vec<(&'a str, &'a Call<'a>, usize)>, call: &'a Ca
     callees.sort_by_key(|(name, callee)| (callee.time, std::cmp::Reverse(**name)));
     let deeper = depth + usize::from(callees.len() > 1 || callees.iter().any(|(_, callee)| callee.time < call.time));
     open.extend(callees.into_iter().map(|(name, callee)| (*name, callee, deeper)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn sample(value_ns: u64, functions: &[&str]) -> ProfileSample {
+        let frame = |(line, function): (usize, &&str)| Frame {
+            function: (*function).to_owned(),
+            file: "/src/a.go".to_owned(),
+            line: line as u32 + 1,
+            ..Frame::default()
+        };
+        ProfileSample {
+            kind: ProfileKind::Cpu,
+            time_unix_nano: 1,
+            value_ns,
+            trace_id: None,
+            span_id: None,
+            thread_id: 1,
+            stack: Arc::new(functions.iter().enumerate().map(frame).collect()),
+        }
+    }
+
+    fn printed(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Vec<String> {
+        let mut out = Vec::new();
+        write(&mut out).expect("written");
+        String::from_utf8(out).expect("text").lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    const LAYOUT: Layout = Layout { columns: 60, colours: false };
+
+    /// A function that calls itself took the time once; what is cut off is counted.
+    #[test]
+    fn functions_are_sorted_by_their_own_time() {
+        let samples = [sample(30, &["main.f", "main.f", "main.main"]), sample(10, &["main.g", "main.main"])];
+        let lines = printed(|out| write_functions(out, &samples.iter().collect::<Vec<_>>(), 2, LAYOUT));
+        assert!(lines[1].starts_with("   30 ns  75 %     30 ns  75 %  main.f  a.go:1"), "{lines:#?}");
+        assert!(lines[2].starts_with("   10 ns  25 %     10 ns  25 %  main.g"), "{lines:#?}");
+        assert_eq!(lines[3], "    0 ns   0 %  1 more functions");
+    }
+
+    /// Only where time divides a tree gets broader.
+    #[test]
+    fn trees_are_as_broad_as_they_must_be() {
+        let samples = [sample(30, &["main.deep", "main.f", "main.main"]), sample(10, &["main.g", "main.main"])];
+        let lines = printed(|out| write_tree(out, &samples.iter().collect::<Vec<_>>(), LAYOUT));
+        let shown: Vec<&str> = lines[1..].iter().map(|line| &line[16..]).collect();
+        assert_eq!(shown, ["main.main", "  main.f", "  main.deep", "  main.g"]);
+    }
+
+    #[test]
+    fn the_end_of_a_name_is_kept() {
+        assert_eq!(fit_end("net/http.(*conn).serve", 12), "…conn).serve");
+        assert_eq!((fit_end("short", 12), fit_end("short", 0)), ("short".to_owned(), "…".to_owned()));
+    }
 }

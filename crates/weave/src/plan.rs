@@ -19,7 +19,7 @@ use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
 use crate::modules::{self, ShadowModule};
 use crate::overlay::{Given, Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
-use crate::pack::{self, PackSet};
+use crate::pack::{self, PackSet, Rule};
 use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
 use crate::reuse::Question;
@@ -200,6 +200,7 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
         let reason = format!("{} is not needed by this program", of.pack.module.as_deref().unwrap_or_default());
         draft.reports.push(weave::report(of, Outcome::NotUsed { reason }));
     }
+    draft.pass_on_unused(&set);
     draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
 
     let is_vendored = matches!(project.layout, Layout::Vendor(_));
@@ -250,6 +251,23 @@ impl Draft {
     fn matched(&self) -> BTreeSet<String> {
         let is_matched = |report: &&RuleReport| matches!(report.outcome, Outcome::Matched { .. });
         self.reports.iter().filter(is_matched).map(|report| report.rule.clone()).collect()
+    }
+
+    /// What needs a rule of a module that the program has no use for is of no use to it either: nothing is lost.
+    fn pass_on_unused(&mut self, set: &PackSet) {
+        let is_unused = |report: &&RuleReport| matches!(report.outcome, Outcome::NotUsed { .. });
+        let unused: BTreeSet<String> =
+            self.reports.iter().filter(is_unused).map(|report| report.rule.clone()).collect();
+        let rules: BTreeMap<&str, &Rule> =
+            set.packs.iter().flat_map(|pack| &pack.rules).map(|rule| (rule.id.as_str(), rule)).collect();
+        for report in &mut self.reports {
+            let needs = rules.get(report.rule.as_str()).map(|rule| rule.needs.as_slice()).unwrap_or_default();
+            let need = needs.iter().find(|need| unused.contains(*need));
+            if let (Outcome::NotFound { .. }, Some(need)) = (&report.outcome, need) {
+                report.outcome =
+                    Outcome::NotUsed { reason: format!("needs {need}, which this program has no use for") };
+            }
+        }
     }
 
     fn add_module(

@@ -20,6 +20,13 @@ func tandemServerAttributes(span *tandem_rt.Span, req *Request, userAgent, versi
 	}
 }
 
+// tandemAnswered sets the headers of an answer that the program's environment asks for.
+func tandemAnswered(span *tandem_rt.Span, header Header) {
+	if len(tandem_http.ServerResponse) != 0 {
+		tandem_http.ServerResponse.Tell(span, header)
+	}
+}
+
 // tandemRequest sets what each request has of its own.
 func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 	path, query := tandemTarget(req)
@@ -29,6 +36,9 @@ func tandemRequest(span *tandem_rt.Span, req *Request, userAgent string) {
 	}
 	if userAgent != "" {
 		span.Str(tandem_rt.KeyUserAgentOriginal, userAgent)
+	}
+	if len(tandem_http.ServerRequest) != 0 {
+		tandem_http.ServerRequest.Tell(span, req.Header)
 	}
 }
 

@@ -96,6 +96,9 @@ func (call *tandemCall) begin(req *Request) {
 		return
 	}
 	tandemFullURL(call.span, req.URL, req.URL.Host)
+	if len(tandem_http.ClientRequest) != 0 {
+		tandem_http.ClientRequest.Tell(call.span, req.Header)
+	}
 	if call.resends != 0 {
 		call.span.Int(tandem_rt.KeyHTTPRequestResendCount, call.resends)
 	}
@@ -124,6 +127,9 @@ func (call *tandemCall) end(resp **Response, err *error) {
 	span.Int(tandem_rt.KeyHTTPResponseStatusCode, int64(status))
 	if version := tandemVersion((*resp).ProtoMajor, (*resp).ProtoMinor); version != "" {
 		span.Str(tandem_rt.KeyNetworkProtocolVersion, version)
+	}
+	if len(tandem_http.ClientResponse) != 0 {
+		tandem_http.ClientResponse.Tell(span, (*resp).Header)
 	}
 	if status >= 400 {
 		span.SetError(tandem_http.StatusText(status), "")

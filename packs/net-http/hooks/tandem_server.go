@@ -96,8 +96,17 @@ func tandemServerEnd(c *conn, w *response) {
 	}
 	state.span = nil
 	tandem_http.ServerStatus(span, w.status)
+	tandemAnswered(span, tandemSentHeader(w))
 	tandemBegun(w).release(span)
 	span.End()
+}
+
+// tandemSentHeader is the header as the handler had it when it was sent.
+func tandemSentHeader(w *response) Header {
+	if w.cw.header != nil {
+		return w.cw.header
+	}
+	return w.handlerHeader
 }
 
 // tandemServerHijacked ends the span of a request whose connection the handler has taken over. What became of it only
@@ -111,6 +120,7 @@ func tandemServerHijacked(c *conn, w *response) {
 	state.span = nil
 	if w.wroteHeader {
 		tandem_http.ServerStatus(span, w.status)
+		tandemAnswered(span, tandemSentHeader(w))
 	}
 	tandemBegun(w).release(span)
 	span.End()

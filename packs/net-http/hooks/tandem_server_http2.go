@@ -50,12 +50,13 @@ func (s *tandemStream) start(req *Request) bool {
 }
 
 // end ends the span of a request whose handler has returned.
-func (s *tandemStream) end(status int) {
+func (s *tandemStream) end(status int, header Header) {
 	if s == nil {
 		return
 	}
 	span := s.span.Held()
 	tandem_http.ServerStatus(span, status)
+	tandemAnswered(span, header)
 	s.span.Release(span, &s.ids)
 	span.End()
 }

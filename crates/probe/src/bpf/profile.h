@@ -1,6 +1,6 @@
 /*
- * What the profiler (profile.bpf.c) and its loader (src/profiler.rs) share. The Rust side is generated from the object's
- * type information, so nothing here is written twice.
+ * What the profiler (profile.bpf.c) and its loader (src/profiler.rs) share. The Rust side is generated from the
+ * object's type information, so nothing here is written twice.
  */
 #ifndef TANDEM_PROFILE_H
 #define TANDEM_PROFILE_H

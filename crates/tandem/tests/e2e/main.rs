@@ -30,6 +30,9 @@ mod refusals;
 mod rig;
 mod safety;
 mod secrets;
+#[path = "../packs/servers/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of packs, which use all of it")]
+mod servers;
 mod shop;
 mod soak;
 mod spans;

@@ -13,10 +13,26 @@ use std::thread;
 use crate::golang::{self, woven};
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, eventually};
+use crate::servers::{self, Missing};
 use crate::spans::{attribute, kind};
+use crate::support::skip;
 
 /// What each secret begins with. It is no word of anything else.
 const MARK: &str = "zq7hidden";
+
+/// Headers that somebody asks for, in the words of one language of OpenTelemetry or another: those that are secret by their names, too.
+const CAPTURED: [(&str, &str); 4] = [
+    ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "X-Shop-Flavour,Cookie,X-Api-Key,Referer"),
+    (
+        "OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_RESPONSE_HEADERS",
+        "x-shop-flavour, set-cookie, x-token, content-location",
+    ),
+    (
+        "OTEL_INSTRUMENTATION_HTTP_CLIENT_CAPTURE_REQUEST_HEADERS",
+        "x-shop-flavour,authorization,cookie,x-api-key,referer",
+    ),
+    ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE", "X-Shop-Flavour,Set-Cookie,X-Token,Content-Location"),
+];
 
 /// The place where a mark is, with what is around it.
 fn marked(bytes: &[u8]) -> Option<String> {
@@ -90,11 +106,13 @@ fn nothing_that_is_secret_is_exported() {
     }
     let program = woven("tests/secrets", &["."]).join("secrets");
     let (rig, sink) = (Rig::new(), Sink::start());
+    let redis = servers::start("redis").map_err(|Missing(reason)| skip("secrets redis", &reason)).ok();
     let mut command = rig.observe("run");
     command.args(["--metrics", "127.0.0.1:0", "--"]).arg(program).arg(format!("--token={MARK}-own-argument"));
     command.env("MARK", MARK).env("OTEL_LOGS_EXPORTER", "otlp");
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", sink.address));
-    command.env("OTEL_METRIC_EXPORT_INTERVAL", "200");
+    command.env("OTEL_METRIC_EXPORT_INTERVAL", "200").envs(CAPTURED);
+    command.envs(redis.iter().flat_map(|server| server.environment.clone()));
     let mut running = Running::start(&mut command);
     let metrics = running.address("metrics");
     running.stdout_line(|line| (line == "done").then_some(()));
@@ -119,6 +137,28 @@ fn nothing_that_is_secret_is_exported() {
         spans.iter().any(|span| attribute(span, "db.query.text") == "INSERT INTO users (name, password) VALUES (?, ?)")
     );
     assert!(spans.iter().any(|span| attribute(span, "process.executable.name") == "true"));
+
+    for (side, message, flavour) in [
+        ("client", "request", "chocolate"),
+        ("server", "request", "chocolate"),
+        ("client", "response", "vanilla"),
+        ("server", "response", "vanilla"),
+    ] {
+        let header = |name: &str| of(side, &format!("http.{message}.header.{name}"));
+        assert_eq!(header("x-shop-flavour"), format!("[\"{flavour}\"]"), "{side} {message}");
+        let (hidden, shown, text) = match message {
+            "request" => ("cookie", "referer", "[\"https://shop.example/?password=REDACTED\"]"),
+            _ => ("set-cookie", "content-location", "[\"https://REDACTED:REDACTED@shop.example/?token=REDACTED\"]"),
+        };
+        assert_eq!(header(hidden), "[\"REDACTED\"]", "{side} {message}");
+        assert_eq!(header(shown), text, "{side} {message}");
+    }
+    assert!(spans.iter().any(|span| attribute(span, "rpc.method") == "grpc.health.v1.Health/Check"));
+    let commands = ["hset ? ? ?", "lpush ? ?; publish ? ?", "eval ? ? ? ?", "auth ? ?"];
+    let known: Vec<String> = spans.iter().map(|span| attribute(span, "db.query.text")).collect();
+    let lost: Vec<&str> =
+        commands.into_iter().filter(|text| redis.is_some() && !known.iter().any(|known| known == text)).collect();
+    assert!(lost.is_empty(), "{lost:?} is not among {known:?}");
 
     let mut outputs = vec![("OTLP".to_owned(), sink.received())];
     outputs.push(("Prometheus".to_owned(), scraped.expect("metrics of what it did").into_bytes()));

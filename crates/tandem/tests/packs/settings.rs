@@ -23,6 +23,9 @@ pub struct Settings {
     /// Modules that go with the pack's, at the same version.
     #[serde(default)]
     pub together: Vec<String>,
+    /// Modules of others, `path@version`, that one of the versions needs older than the program has them.
+    #[serde(default)]
+    pub beside: BTreeMap<String, Vec<String>>,
     /// More of the program's environment.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,

@@ -43,7 +43,8 @@ fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> P
         finished.stdout
     };
     let modules = std::iter::once(module).chain(settings.together.iter().map(String::as_str));
-    let wanted: Vec<String> = modules.map(|module| format!("{module}@{version}")).collect();
+    let mut wanted: Vec<String> = modules.map(|module| format!("{module}@{version}")).collect();
+    wanted.extend(settings.beside.get(version).into_iter().flatten().cloned());
     go(&std::iter::once("get").chain(wanted.iter().map(String::as_str)).collect::<Vec<_>>());
     go(&["mod", "tidy"]);
     assert_eq!(

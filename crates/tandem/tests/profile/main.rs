@@ -241,7 +241,7 @@ fn check_commands(seen: &Seen) {
     let of_route = json_lines::<ProfileSample>(&seen.profile(&["--json", "--cpu", "--route", "main.INNER"]));
     assert_eq!(of_route.len(), seen.samples.iter().filter(is_inner).count(), "the samples of all inner spans");
     let table = seen.profile(&["--cpu"]);
-    assert!(table.contains("on CPU") && table.contains("main.spin") && !table.contains("blocked"), "{table}");
+    assert!(table.contains("on CPU") && table.contains("main.spin") && !table.contains("off CPU"), "{table}");
     let tree = seen.profile(&["--off-cpu", "--tree"]);
     assert!(tree.contains("main.sleeps") && tree.contains("[kernel: nanosleep]"), "{tree}");
 

@@ -6,6 +6,7 @@
 //! its environment, under the name that the file's first lines say.
 
 mod cassandra;
+mod clickhouse;
 mod etcd;
 mod kafka;
 mod mariadb;
@@ -33,6 +34,7 @@ use crate::rig::{LIMIT, Running, eventually, program, repository, run};
 /// What `servers:` in `test.yaml` may name.
 const SERVERS: &[(&str, Start)] = &[
     ("cassandra", cassandra::start),
+    ("clickhouse", clickhouse::start),
     ("etcd", etcd::start),
     ("kafka", kafka::start),
     ("mariadb", mariadb::start),
