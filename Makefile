@@ -45,7 +45,7 @@ soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory
 	@TANDEM_SOAK=$(or $(DURATION),1h) \
 		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
 
-soak-programs: ## COUNT (default 5000) programs with 500 goroutines each start and end under one agent, which keeps nothing
+soak-programs: ## COUNT (default 5000) programs with 100 goroutines each start and end under one agent, which keeps nothing
 	@scripts/setup.sh test
 	@TANDEM_SOAK_PROGRAMS=$(or $(COUNT),5000) \
 		cargo test --release --package tandem --test e2e soak::programs_by_the_thousand -- --ignored --nocapture

@@ -130,5 +130,5 @@ fn programs_by_the_thousand() {
         return;
     }
     let count = std::env::var("TANDEM_SOAK_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(5000);
-    soak(count, 500);
+    soak(count, 100);
 }
