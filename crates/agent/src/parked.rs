@@ -65,7 +65,7 @@ impl Parked {
             facts.slot_offset,
         ];
         let told = goroutines.array_address != 0 && goroutines.count_address != 0;
-        (told && offsets.iter().all(|&offset| offset < LARGEST_G)).then(|| Self {
+        (told && offsets.iter().all(|&offset| offset < LARGEST_G)).then_some(Self {
             pid,
             goroutines,
             slot_offset: facts.slot_offset,
