@@ -122,7 +122,7 @@ func (b *bench) profileCost(binary, rate string) (*profileCost, error) {
 	pid := server.process.Process.Pid
 	cost := &profileCost{Rate: rate}
 	clockRuns, clockTime := programRunsOf(pid, "perf")
-	switchRuns, switchTime := programRunsOf(pid, "tracing")
+	switchRuns, switchTime := programRunsOf(pid, "raw_tracepoint")
 	threads, started := threadsCPU(pid), time.Now()
 	if _, err := b.load(url, pick(b, "10s", "1s")); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (b *bench) profileCost(binary, rate string) (*profileCost, error) {
 	cost.Seconds = time.Since(started).Seconds()
 	cost.ProfilerTime = threadsCPU(pid)["tandem-profile"] - threads["tandem-profile"]
 	cost.ClockRuns, cost.ClockTime = programRunsOf(pid, "perf")
-	cost.SwitchRuns, cost.SwitchTime = programRunsOf(pid, "tracing")
+	cost.SwitchRuns, cost.SwitchTime = programRunsOf(pid, "raw_tracepoint")
 	cost.ClockRuns, cost.ClockTime = cost.ClockRuns-clockRuns, cost.ClockTime-clockTime
 	cost.SwitchRuns, cost.SwitchTime = cost.SwitchRuns-switchRuns, cost.SwitchTime-switchTime
 	server.stop()

@@ -186,9 +186,10 @@ fn blocked_threads_are_sampled_by_the_time_they_wait() {
     let made = Made::new();
     let (mut waited, mut asked) = (Duration::ZERO, Duration::ZERO);
     made.run(|| {
+        // Long ones first: among many short ones only some of them would be chosen, for all.
         for round in 0..1500 {
             let start = Instant::now();
-            let wait = if round % 100 == 0 { Duration::from_millis(20) } else { Duration::from_micros(300) };
+            let wait = if round < 15 { Duration::from_millis(20) } else { Duration::from_micros(300) };
             sleep(wait);
             asked += wait;
             waited += start.elapsed();
@@ -201,7 +202,7 @@ fn blocked_threads_are_sampled_by_the_time_they_wait() {
     assert!(blocked.iter().all(|sample| sample.system_call == Some(libc::SYS_nanosleep as i32)
         || sample.system_call == Some(libc::SYS_clock_nanosleep as i32)));
     // What it waited for the CPU afterwards is in its own clock only.
-    let range = asked - asked / 4..waited + waited / 4;
+    let range = asked - asked / 3..waited + waited / 3;
     assert!(range.contains(&sampled), "{sampled:?} is not in {range:?}");
     let ProfilerStatistics { blocked: times, chosen, .. } = reader.profiler().statistics().expect("statistics");
     assert!(times >= 1500 && chosen <= times && (blocked.len() as u64) < chosen, "{times} {chosen} {}", blocked.len());

@@ -213,7 +213,7 @@ int on_clock(struct tandem_clock_context *context)
 
 /* Whether this thread's stack is read. Its share is such that reading costs little, however often threads are blocked.
  */
-static __always_inline bool is_chosen(struct tandem_profile_statistics *counts, u64 now)
+static __always_inline bool is_chosen(struct tandem_profile_statistics *counts, u64 now, u32 *shift)
 {
 	if (now - counts->window > WINDOW) {
 		if (counts->chosen_in_window > MOST_IN_WINDOW && counts->shift < LARGEST_SHIFT)
@@ -223,7 +223,8 @@ static __always_inline bool is_chosen(struct tandem_profile_statistics *counts, 
 		counts->window = now;
 		counts->chosen_in_window = 0;
 	}
-	if (bpf_get_prandom_u32() & ((1U << (counts->shift & 31)) - 1))
+	*shift = counts->shift; /* what its share is now: what is chosen stands for so many */
+	if (bpf_get_prandom_u32() & ((1U << (*shift & 31)) - 1))
 		return false;
 	/* A burst in a window whose share was right for the one before. */
 	if (counts->chosen_in_window > 4 * MOST_IN_WINDOW && counts->shift < LARGEST_SHIFT) {
@@ -254,8 +255,7 @@ static __always_inline void leaves(void *context, struct task_struct *task)
 		return;
 	counts->blocked++;
 	now = bpf_ktime_get_ns();
-	shift = counts->shift;
-	if (!is_chosen(counts, now))
+	if (!is_chosen(counts, now, &shift))
 		return;
 	blocked = bpf_task_storage_get(&blocked_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!blocked) {
