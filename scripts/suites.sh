@@ -12,7 +12,7 @@ suite weave cargo cargo test --quiet --package tandem-weave --no-fail-fast
 suite rt go go/rt/test.sh -v
 suite rt-race go go/rt/test.sh -race -v
 suite exporter go env PACKAGE=tandem/standalone go/rt/test.sh -v
-for package in db http messaging redis; do
+for package in db genai http messaging redis; do
     suite "$package" go env PACKAGE=tandem/$package go/rt/test.sh -v
 done
 suite standalone go env -C tests/standalone go test -count=1 -v .
