@@ -216,7 +216,7 @@ func TestTandemStreamKeepsItsSpan(t *testing.T) {
 	if tandem_rt.FromContext(ctx) != span || ctx.Value(key{}) != "value" || fmt.Sprint(ctx) != fmt.Sprint(base) {
 		t.Error("the context has lost something")
 	}
-	stream.end(200)
+	stream.end(200, nil)
 	begin()
 	if stream.span.Held() != span {
 		t.Error("the record is not reused, so this test proves nothing")
@@ -232,7 +232,7 @@ func TestTandemStreamKeepsItsSpan(t *testing.T) {
 	if count := testing.AllocsPerRun(100, func() {
 		req.ctx = base
 		reused.start(req)
-		reused.end(200)
+		reused.end(200, nil)
 	}); count != 0 {
 		t.Errorf("%v allocations", count)
 	}
