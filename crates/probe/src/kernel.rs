@@ -22,6 +22,7 @@ use crate::connections::Rounds;
 use crate::error::ProbeError;
 use crate::faults;
 use crate::features::{self, Details, FeatureId};
+use crate::filter::Filter;
 use crate::skeleton::AnatomySkelBuilder;
 use crate::skeleton::types::{tandem_caller, tandem_statistics, tandem_syscalls, tandem_watched};
 use crate::syscalls;
@@ -308,46 +309,8 @@ impl Kernel {
     }
 }
 
-/// The probe's array of bytes by the last bits of process ids.
-#[derive(Debug)]
-struct Filter {
-    map: MapHandle,
-    /// How many processes share each byte.
-    counts: Vec<u32>,
-}
-
-impl Filter {
-    fn of(map: MapHandle) -> Self {
-        let counts = vec![0; map.value_size() as usize];
-        Self { map, counts }
-    }
-
-    fn place(pid: u32) -> usize {
-        (pid & (TANDEM_FILTER_COUNT - 1)) as usize
-    }
-
-    fn add(&mut self, pid: u32) -> Result<(), libbpf_rs::Error> {
-        self.counts[Self::place(pid)] += 1;
-        self.write()
-    }
-
-    fn remove(&mut self, pid: u32) {
-        let count = &mut self.counts[Self::place(pid)];
-        *count = count.saturating_sub(1);
-        // A byte that stays costs the processes behind it a look into the map.
-        let _ = self.write();
-    }
-
-    fn write(&self) -> Result<(), libbpf_rs::Error> {
-        let bytes: Vec<u8> = self.counts.iter().map(|&count| u8::from(count != 0)).collect();
-        self.map.update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY)
-    }
-}
-
 /// How many account maps lie ready.
 const STOCK: u32 = 4;
-/// Elements of the probe's `may_be_watched` (intf.h): its size is the map's, which is checked when it is written.
-const TANDEM_FILTER_COUNT: u32 = 4096;
 
 /// Account maps in `accounts_of` that no process has yet.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod connections;
 mod error;
 mod faults;
 pub mod features;
+mod filter;
 mod kernel;
 mod profiler;
 mod share;

@@ -18,6 +18,7 @@ use record::HeaderFacts;
 
 use crate::error::ProbeError;
 use crate::features;
+use crate::filter::Filter;
 use crate::kernel::{Plain, bytes_of, loading, value_from};
 use crate::profile_skeleton::ProfileSkelBuilder;
 use crate::profile_skeleton::types::{tandem_profile_statistics, tandem_profiled, tandem_sample, tandem_sample_kind};
@@ -100,6 +101,7 @@ pub struct ProfilerStatistics {
 pub struct Profiler {
     links: Vec<Link>,
     profiled: MapHandle,
+    filter: RefCell<Filter>,
     samples: MapHandle,
     statistics: MapHandle,
     rate: Rate,
@@ -141,6 +143,7 @@ impl Profiler {
         Ok(Self {
             links,
             profiled: handle(&loaded.maps.profiled)?,
+            filter: RefCell::new(Filter::of(handle(&loaded.maps.bss)?)),
             samples: handle(&loaded.maps.samples)?,
             statistics: handle(&loaded.maps.profile_counts)?,
             rate,
@@ -166,12 +169,14 @@ impl Profiler {
         };
         self.profiled
             .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .and_then(|()| self.filter.borrow_mut().add(pid))
             .map_err(|source| ProbeError::Profile { pid, source })
     }
 
     /// Ends it.
     pub fn unwatch(&self, pid: u32) {
         let _ = self.profiled.delete(&pid.to_ne_bytes());
+        self.filter.borrow_mut().remove(pid);
     }
 
     /// What it has done so far, summed over the processors.

@@ -19,6 +19,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The time between two samples, ns; filled in by the loader. */
 const volatile u32 period = 10000000;
 
+/* As in anatomy.bpf.c: not 0 where a process whose id ends so may be profiled. Written by the loader. */
+u8 may_be_profiled[TANDEM_FILTER_COUNT];
+
 /* In a window of 100 ms, so many blocked threads' stacks are read on a CPU; beyond that, of every other one, and so on.
  */
 #define WINDOW 100000000
@@ -81,6 +84,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct tandem_profile_statistics);
 } profile_counts SEC(".maps");
+
+static __always_inline const struct tandem_profiled *profile_of(u32 process_id)
+{
+	if (!may_be_profiled[process_id & (TANDEM_FILTER_COUNT - 1)])
+		return 0;
+	return bpf_map_lookup_elem(&profiled, &process_id);
+}
 
 static __always_inline u64 word_at(u64 address)
 {
@@ -172,8 +182,8 @@ static __always_inline u64 ticked(struct tandem_profile_statistics *counts)
 SEC("perf_event")
 int on_clock(struct tandem_clock_context *context)
 {
-	u32 process_id = bpf_get_current_pid_tgid() >> 32, zero = 0;
-	const struct tandem_profiled *process = bpf_map_lookup_elem(&profiled, &process_id);
+	const struct tandem_profiled *process = profile_of(bpf_get_current_pid_tgid() >> 32);
+	u32 zero = 0;
 	struct tandem_profile_statistics *counts;
 	struct tandem_sample *sample;
 	struct task_struct *task;
@@ -237,8 +247,8 @@ static __always_inline bool is_chosen(struct tandem_profile_statistics *counts, 
 
 static __always_inline void leaves(void *context, struct task_struct *task)
 {
-	u32 process_id = task->tgid, zero = 0;
-	const struct tandem_profiled *process = bpf_map_lookup_elem(&profiled, &process_id);
+	const struct tandem_profiled *process = profile_of(task->tgid);
+	u32 zero = 0;
 	struct tandem_profile_statistics *counts;
 	struct tandem_blocked *blocked;
 	struct pt_regs *registers;
@@ -279,11 +289,14 @@ static __always_inline void leaves(void *context, struct task_struct *task)
 
 static __always_inline void returns(struct task_struct *task)
 {
-	struct tandem_blocked *blocked = bpf_task_storage_get(&blocked_tasks, task, 0, 0);
+	struct tandem_blocked *blocked;
 	struct tandem_profile_statistics *counts;
 	u64 weight, queued, queued_at, clock;
 	u32 zero = 0;
 
+	if (!task->bpf_storage) /* nobody's that is looked at */
+		return;
+	blocked = bpf_task_storage_get(&blocked_tasks, task, 0, 0);
 	if (!blocked || !blocked->since)
 		return;
 	weight = bpf_ktime_get_ns() - blocked->since;

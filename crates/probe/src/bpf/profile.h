@@ -7,6 +7,8 @@
 
 /* Processes that can be profiled at once. */
 #define TANDEM_PROFILED_COUNT 4096
+/* Bytes that say which processes are worth a look, by the last bits of their ids. */
+#define TANDEM_FILTER_COUNT 4096
 /* Frames of a stack: as many as the kernel collects by default. */
 #define TANDEM_FRAME_COUNT 127
 /* Words at the stack's top: where the return address of a function is that has no frame, or not yet. */
