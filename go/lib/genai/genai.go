@@ -1,11 +1,10 @@
 package genai
 
 import (
-	"errors"
-	"reflect"
 	"strconv"
 	"strings"
 
+	"tandem/failure"
 	"tandem/rt"
 )
 
@@ -127,22 +126,15 @@ func isCode(text string) bool {
 	return text != "" && len(text) <= 64
 }
 
-// kind names an error that came from this side, by the innermost that it wraps.
+// kind names an error that came from this side. Those of context are known by what they are called: this package cannot import it.
 func kind(err error) string {
-	for depth := 0; depth < 16; depth++ {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			break
-		}
-		err = inner
-	}
 	if err == nil {
 		return "_OTHER"
 	}
-	switch name := reflect.TypeOf(err).String(); {
+	switch name := failure.Names(nil).Kind(err); {
 	case name == "context.deadlineExceededError":
 		return "context.DeadlineExceeded"
-	case name == "*errors.errorString" && err.Error() == "context canceled": // whose type says nothing
+	case name == "*errors.errorString" && failure.Innermost(err).Error() == "context canceled": // whose type says nothing
 		return "context.Canceled"
 	default:
 		return name

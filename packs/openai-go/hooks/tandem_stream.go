@@ -1,10 +1,6 @@
 package ssestream
 
 import (
-	"errors"
-
-	"github.com/openai/openai-go/v3/internal/apierror"
-	"github.com/tidwall/gjson"
 	tandem_genai "tandem/genai"
 	tandem_rt "tandem/rt"
 )
@@ -54,24 +50,3 @@ func tandemNext[T any](s *Stream[T], looking bool, more *bool) {
 
 // tandemClose is called when Close returns, on whatever goroutine.
 func tandemClose[T any](s *Stream[T]) { s.tandem.End() }
-
-// tandemFail gives the span the stream's error: what the service has answered, or sent instead of a piece.
-func tandemFail[T any](s *Stream[T]) {
-	var answered *apierror.Error
-	if errors.As(s.err, &answered) {
-		code := answered.Code
-		if code == "" {
-			code = answered.Type
-		}
-		s.tandem.Failed(code, answered.StatusCode, s.err)
-		return
-	}
-	code := ""
-	if s.decoder != nil {
-		piece := gjson.GetBytes(s.decoder.Event().Data, "error")
-		if code = piece.Get("code").String(); code == "" {
-			code = piece.Get("type").String()
-		}
-	}
-	s.tandem.Failed(code, 0, s.err)
-}
