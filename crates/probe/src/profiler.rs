@@ -160,15 +160,8 @@ impl Profiler {
         if !facts.has_accounts() {
             return Err(ProbeError::NoAccounts { pid });
         }
-        let process = tandem_profiled {
-            tls_g_offset: facts.tls_g_offset,
-            g_m_offset: facts.g_m_offset,
-            m_curg_offset: facts.m_curg_offset,
-            slot_offset: facts.slot_offset,
-            reserved: 0,
-        };
         self.profiled
-            .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .update(&pid.to_ne_bytes(), bytes_of(&tandem_profiled::from(facts)), MapFlags::ANY)
             .and_then(|()| self.filter.borrow_mut().add(pid))
             .map_err(|source| ProbeError::Profile { pid, source })
     }
@@ -337,6 +330,18 @@ fn sample_from(bytes: &[u8]) -> Option<Sample> {
         top: (raw.has_top != 0).then_some(raw.top),
         stack: raw.frames[..depth].to_vec(),
     })
+}
+
+impl From<&HeaderFacts> for tandem_profiled {
+    fn from(facts: &HeaderFacts) -> Self {
+        Self {
+            tls_g_offset: facts.tls_g_offset,
+            g_m_offset: facts.g_m_offset,
+            m_curg_offset: facts.m_curg_offset,
+            slot_offset: facts.slot_offset,
+            reserved: 0,
+        }
+    }
 }
 
 #[expect(unsafe_code, reason = "generated from C structures that have no padding")]

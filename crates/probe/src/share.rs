@@ -3,6 +3,7 @@
 //! Whoever comes first makes it; who finds it uses it. One that was made here goes away with us; from somebody else's only
 //! our entries do. What is in it, and why so little: `bpf/share.bpf.c`.
 
+use std::cell::RefCell;
 use std::fs;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use record::HeaderFacts;
 
 use crate::error::ProbeError;
 use crate::features;
+use crate::filter::Filter;
 use crate::kernel::{bytes_of, loading};
 use crate::profile_skeleton::types::tandem_profiled;
 use crate::share_skeleton::ShareSkelBuilder;
@@ -25,6 +27,7 @@ pub const SHARED_CONTEXTS: &str = "/sys/fs/bpf/otel/traces_ctx_v1";
 pub struct SharedContexts {
     link: Option<Link>,
     processes: MapHandle,
+    filter: RefCell<Filter>,
     contexts: MapHandle,
     /// Where it is pinned, when we have made it.
     made: Option<PathBuf>,
@@ -57,6 +60,7 @@ impl SharedContexts {
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
         let mut shared = Self {
             processes: handle(&loaded.maps.shared_processes)?,
+            filter: RefCell::new(Filter::of(handle(&loaded.maps.bss)?)),
             contexts: handle(&loaded.maps.traces_ctx_v1)?,
             link: None,
             made,
@@ -68,22 +72,17 @@ impl SharedContexts {
     /// Begins to write the spans of a process, named by its id in the initial pid namespace.
     pub fn watch(&self, pid: u32, facts: &HeaderFacts) -> Result<(), ProbeError> {
         self.take_out(pid); // what an agent that was killed has left
-        let process = tandem_profiled {
-            tls_g_offset: facts.tls_g_offset,
-            g_m_offset: facts.g_m_offset,
-            m_curg_offset: facts.m_curg_offset,
-            slot_offset: facts.slot_offset,
-            reserved: 0,
-        };
         let step = "sharing its spans";
         self.processes
-            .update(&pid.to_ne_bytes(), bytes_of(&process), MapFlags::ANY)
+            .update(&pid.to_ne_bytes(), bytes_of(&tandem_profiled::from(facts)), MapFlags::ANY)
+            .and_then(|()| self.filter.borrow_mut().add(pid))
             .map_err(|source| ProbeError::Watch { pid, step, source })
     }
 
     /// Ends it, and takes its threads out of the map.
     pub fn unwatch(&self, pid: u32) {
         let _ = self.processes.delete(&pid.to_ne_bytes());
+        self.filter.borrow_mut().remove(pid);
         self.take_out(pid);
     }
 

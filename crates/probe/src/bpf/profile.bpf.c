@@ -13,6 +13,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "profile.h"
+#include "goroutine.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -37,17 +38,6 @@ struct tandem_clock_context {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 	u64 sample_period;
 	u64 address;
-};
-
-/* What the slot of a goroutine points to: the beginning of go/rt's Span. */
-struct tandem_context_record {
-	u32 captured;
-	u32 state;
-	u8 trace_id[16];
-	u8 span_id[8];
-	u8 valid; /* 1: the span runs */
-	u8 trace_flags;
-	u8 rest[6];
 };
 
 /* Process id, as the initial pid namespace counts, to what is known of the process. */
@@ -92,33 +82,13 @@ static __always_inline const struct tandem_profiled *profile_of(u32 process_id)
 	return bpf_map_lookup_elem(&profiled, &process_id);
 }
 
-static __always_inline u64 word_at(u64 address)
-{
-	u64 word;
-
-	return bpf_probe_read_user(&word, sizeof(word), (void *)address) ? 0 : word;
-}
-
-/* The goroutine that the thread works for, on whichever of its stacks; 0: none. */
-static __always_inline u64 goroutine_of(struct task_struct *task, const struct tandem_profiled *process)
-{
-	u64 thread_pointer = task->thread.fsbase, g, m;
-
-	if (!thread_pointer)
-		return 0;
-	g = word_at(thread_pointer + process->tls_g_offset);
-	m = g ? word_at(g + process->g_m_offset) : 0;
-	return m ? word_at(m + process->m_curg_offset) : 0;
-}
-
 /* Whose the sample is: the span that the goroutine is in, while it runs. */
 static __always_inline void name_span(struct tandem_sample *sample, u64 goroutine,
 				      const struct tandem_profiled *process)
 {
 	struct tandem_context_record record;
-	u64 context = word_at(goroutine + process->slot_offset);
 
-	if (!context || bpf_probe_read_user(&record, sizeof(record), (void *)context) || record.valid != 1)
+	if (!read_context(&record, goroutine, process))
 		return;
 	__builtin_memcpy(sample->trace_id, record.trace_id, sizeof(record.trace_id));
 	__builtin_memcpy(sample->span_id, record.span_id, sizeof(record.span_id));

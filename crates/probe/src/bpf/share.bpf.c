@@ -11,18 +11,12 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "profile.h"
+#include "goroutine.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What the slot of a goroutine points to: the beginning of go/rt's Span. */
-struct tandem_shared_record {
-	u32 captured;
-	u32 state;
-	u8 trace_id[16];
-	u8 span_id[8];
-	u8 valid; /* 1: the span runs */
-	u8 rest[7];
-};
+/* As in anatomy.bpf.c: not 0 where a process whose id ends so may have its spans told. Written by the loader. */
+u8 may_be_shared[TANDEM_FILTER_COUNT];
 
 /* The value of the map, as its other users have it. */
 struct tandem_shared_context {
@@ -46,30 +40,11 @@ struct {
 	__type(value, struct tandem_shared_context);
 } traces_ctx_v1 SEC(".maps");
 
-static __always_inline u64 word_at(u64 address)
+static __always_inline const struct tandem_profiled *sharing(u32 process_id)
 {
-	u64 word;
-
-	return bpf_probe_read_user(&word, sizeof(word), (void *)address) ? 0 : word;
-}
-
-static __always_inline bool find_span(struct tandem_shared_context *found, struct task_struct *task,
-				      const struct tandem_profiled *process)
-{
-	u64 thread_pointer = task->thread.fsbase, g, m, context;
-	struct tandem_shared_record record;
-
-	if (!thread_pointer)
-		return false;
-	g = word_at(thread_pointer + process->tls_g_offset);
-	m = g ? word_at(g + process->g_m_offset) : 0;
-	g = m ? word_at(m + process->m_curg_offset) : 0;
-	context = g ? word_at(g + process->slot_offset) : 0;
-	if (!context || bpf_probe_read_user(&record, sizeof(record), (void *)context) || record.valid != 1)
-		return false;
-	__builtin_memcpy(found->trace_id, record.trace_id, sizeof(found->trace_id));
-	__builtin_memcpy(found->span_id, record.span_id, sizeof(found->span_id));
-	return true;
+	if (!may_be_shared[process_id & (TANDEM_FILTER_COUNT - 1)])
+		return 0;
+	return bpf_map_lookup_elem(&shared_processes, &process_id);
 }
 
 static __always_inline u64 key_of(struct task_struct *task)
@@ -80,19 +55,21 @@ static __always_inline u64 key_of(struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_share, bool preempted, struct task_struct *previous, struct task_struct *next)
 {
-	struct tandem_shared_context found;
 	const struct tandem_profiled *process;
-	u32 process_id = next->tgid;
-	u64 key;
+	struct tandem_shared_context found;
+	struct tandem_context_record record;
+	u64 key, goroutine;
 
-	if (next->mm && bpf_map_lookup_elem(&shared_processes, &process_id)) {
+	if (next->mm && sharing(next->tgid)) {
 		key = key_of(next);
 		bpf_map_delete_elem(&traces_ctx_v1, &key);
 	}
-	process_id = previous->tgid;
-	process = previous->mm ? bpf_map_lookup_elem(&shared_processes, &process_id) : 0;
-	if (!process || !find_span(&found, previous, process))
+	process = previous->mm ? sharing(previous->tgid) : 0;
+	goroutine = process ? goroutine_of(previous, process) : 0;
+	if (!goroutine || !read_context(&record, goroutine, process))
 		return 0;
+	__builtin_memcpy(found.trace_id, record.trace_id, sizeof(found.trace_id));
+	__builtin_memcpy(found.span_id, record.span_id, sizeof(found.span_id));
 	key = key_of(previous);
 	bpf_map_update_elem(&traces_ctx_v1, &key, &found, 0);
 	return 0;
