@@ -35,9 +35,19 @@ pub enum ProbeError {
         /// The kernel's error.
         source: libbpf_rs::Error,
     },
-    /// The kernel did not take one more process to profile.
-    #[error("cannot profile process {pid}: {source}")]
-    Profile {
+    /// The map of spans by thread can be neither used nor made where it was asked for.
+    #[error("cannot share spans at {}: {source}", path.display())]
+    Unshared {
+        /// Where.
+        path: std::path::PathBuf,
+        /// The kernel's error.
+        source: libbpf_rs::Error,
+    },
+    /// The kernel did not take one more process to look at.
+    #[error("cannot {what} process {pid}: {source}")]
+    Full {
+        /// What is not done.
+        what: &'static str,
         /// The process.
         pid: u32,
         /// The kernel's error.
@@ -65,7 +75,10 @@ impl ProbeError {
             Self::Watch { .. } => {
                 "an account map takes 2 MiB of kernel memory a process: check the memory limit of the agent's control group"
             }
-            Self::Profile { .. } => "4096 processes can be profiled at once",
+            Self::Unshared { .. } => {
+                "name a place in a BPF file system, such as /sys/fs/bpf/otel/traces_ctx_v1, where there is no other kind of map"
+            }
+            Self::Full { .. } => "there is room for 4096 processes at once",
             Self::NoAccounts { .. } => "rebuild it on amd64 with this version of `tandem go build`",
             Self::Statistics(_) => "restart the agent",
         }

@@ -163,7 +163,7 @@ impl Profiler {
         self.profiled
             .update(&pid.to_ne_bytes(), bytes_of(&tandem_profiled::from(facts)), MapFlags::ANY)
             .and_then(|()| self.filter.borrow_mut().add(pid))
-            .map_err(|source| ProbeError::Profile { pid, source })
+            .map_err(|source| ProbeError::Full { what: "profile", pid, source })
     }
 
     /// Ends it.

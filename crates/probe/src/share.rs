@@ -22,6 +22,9 @@ use crate::share_skeleton::ShareSkelBuilder;
 /// Where readers look for the map.
 pub const SHARED_CONTEXTS: &str = "/sys/fs/bpf/otel/traces_ctx_v1";
 
+/// The step that fails where the place is not one for the map.
+const PINNING: &str = "pinning the map";
+
 /// The map while it is written. Dropping it detaches the program and takes away what it has made.
 #[derive(Debug)]
 pub struct SharedContexts {
@@ -37,7 +40,10 @@ impl SharedContexts {
     /// Loads and attaches what writes the map that is pinned there, or will be; it looks at nobody yet.
     pub fn load(path: &Path) -> Result<Self, ProbeError> {
         features::require_anatomy()?;
-        loading("map of spans by thread", || Self::load_at(path))
+        loading("map of spans by thread", || Self::load_at(path)).map_err(|error| match error {
+            ProbeError::Refused { step: PINNING, source, .. } => ProbeError::Unshared { path: path.to_owned(), source },
+            other => other,
+        })
     }
 
     fn load_at(path: &Path) -> Result<Self, (&'static str, libbpf_rs::Error)> {
@@ -46,15 +52,18 @@ impl SharedContexts {
         let there = path.exists();
         if there {
             // Refused where it has another form.
-            open.maps.traces_ctx_v1.reuse_pinned_map(path).map_err(|error| ("using the map that is there", error))?;
+            open.maps.traces_ctx_v1.reuse_pinned_map(path).map_err(|error| (PINNING, error))?;
         }
         let mut loaded = open.load().map_err(|error| ("loading it", error))?;
         let mut made = None;
         if !there {
             if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(|error| ("making a folder for the map", error.into()))?;
+                fs::create_dir_all(folder).map_err(|error| (PINNING, error.into()))?;
             }
-            loaded.maps.traces_ctx_v1.pin(path).map_err(|error| ("pinning the map", error))?;
+            loaded.maps.traces_ctx_v1.pin(path).map_err(|error| {
+                let _ = path.parent().map(fs::remove_dir); // fails when there is something in it
+                (PINNING, error)
+            })?;
             made = Some(path.to_owned());
         }
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
@@ -72,11 +81,10 @@ impl SharedContexts {
     /// Begins to write the spans of a process, named by its id in the initial pid namespace.
     pub fn watch(&self, pid: u32, facts: &HeaderFacts) -> Result<(), ProbeError> {
         self.take_out(pid); // what an agent that was killed has left
-        let step = "sharing its spans";
         self.processes
             .update(&pid.to_ne_bytes(), bytes_of(&tandem_profiled::from(facts)), MapFlags::ANY)
             .and_then(|()| self.filter.borrow_mut().add(pid))
-            .map_err(|source| ProbeError::Watch { pid, step, source })
+            .map_err(|source| ProbeError::Full { what: "share the spans of", pid, source })
     }
 
     /// Ends it, and takes its threads out of the map.

@@ -38,7 +38,7 @@ pub fn shared_contexts(path: &Path) -> Result<SharedContexts, String> {
     SharedContexts::load(path).map_err(|error| {
         let why = error.to_string();
         let first = why.lines().next().unwrap_or_default();
-        format!("spans are not shared at {}: {first}; {} (tandem doctor says more)", path.display(), error.remedy())
+        format!("spans of threads are not shared: {first}; {}", error.remedy())
     })
 }
 
