@@ -201,24 +201,32 @@ pub(crate) fn open_description(descriptor: BorrowedFd<'_>) -> Result<File, OpenE
     Ok(file)
 }
 
-/// Seals the file, checks its header, and maps it.
+/// Checks the file's header, seals the file, and maps it.
 pub(crate) fn check_and_map(file: &File) -> Result<Opened, OpenError> {
+    // A program that is starting has made its file and not yet given it a size. Sealed now, it would stay empty, and the
+    // program's spans would have no place; so the file is complete before anything about it is changed.
+    checked_header(file)?;
     // Fails where the program has sealed the seals; what counts is the outcome.
     let _ = rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW);
     if !rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
         return Err(OpenError::Unsealed);
     }
+    let (header, size) = checked_header(file)?;
+    let length = usize::try_from(size).map_err(|_| OpenError::Size(size))?;
+    let mapping = Arc::new(Mapping::new(file.as_fd(), length).map_err(system("map it"))?);
+    let identity = Identity::of(file.as_fd()).map_err(system("ask for its identity"))?;
+    Ok(Opened { mapping, header, identity })
+}
+
+/// The header of a file that has as many bytes as its header says, and their number.
+fn checked_header(file: &File) -> Result<(Header, u64), OpenError> {
     let size = file.metadata().map_err(system("ask for its size"))?.size();
     if !(PAGE as u64..=FILE_LIMIT).contains(&size) {
         return Err(OpenError::Size(size));
     }
     let mut page = [0; PAGE];
     file.read_exact_at(&mut page, 0).map_err(system("read its header"))?;
-    let header = Header::parse(&page, size)?;
-    let length = usize::try_from(size).map_err(|_| OpenError::Size(size))?;
-    let mapping = Arc::new(Mapping::new(file.as_fd(), length).map_err(system("map it"))?);
-    let identity = Identity::of(file.as_fd()).map_err(system("ask for its identity"))?;
-    Ok(Opened { mapping, header, identity })
+    Ok((Header::parse(&page, size)?, size))
 }
 
 /// The resource text: lines of the program's environment.

@@ -341,6 +341,21 @@ fn a_file_cannot_shrink_once_it_is_read() {
     assert!(matches!(Memory::open(unsealable.descriptor_of_file()), Err(OpenError::Unsealed)));
 }
 
+/// A program that is starting: its file is there, but has no size yet, then no header. Whoever looks at it must not keep it
+/// from getting them.
+#[test]
+fn a_file_that_is_not_complete_is_left_alone() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let size = File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone")).metadata().expect("size").len();
+    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create("tandem", flags).expect("create"));
+    assert!(matches!(Memory::open(file.as_fd()), Err(OpenError::Size(0))));
+    file.set_len(size).expect("it can still grow");
+    assert!(matches!(Memory::open(file.as_fd()), Err(OpenError::Header(HeaderError::Magic))));
+    assert!(Functions::open(file.as_fd()).is_err());
+    file.set_len(size + 1).expect("it is still not sealed");
+}
+
 /// A truncated file, a file that is no memory file, no file at all: refused with the reason.
 #[test]
 fn wrong_files_are_refused() {
