@@ -29,6 +29,19 @@ type running struct {
 
 // start starts a program and waits for its first line.
 func (b *bench) start(command []string, environment ...string) (*running, error) {
+	r, err := b.launch(command, environment...)
+	if err != nil {
+		return nil, err
+	}
+	if r.line, err = r.next(10 * time.Second); err != nil {
+		r.stop()
+		return nil, fmt.Errorf("%s: no first line: %w\n%s", strings.Join(command, " "), err, r.errors)
+	}
+	return r, nil
+}
+
+// launch starts a program.
+func (b *bench) launch(command []string, environment ...string) (*running, error) {
 	r := &running{process: exec.CommandContext(b.ctx, command[0], command[1:]...), errors: &tail{}}
 	r.process.Env = append(os.Environ(), environment...)
 	r.process.Cancel = func() error { return r.process.Process.Signal(syscall.SIGTERM) }
@@ -42,10 +55,6 @@ func (b *bench) start(command []string, environment ...string) (*running, error)
 		return nil, err
 	}
 	r.output = bufio.NewReader(output)
-	if r.line, err = r.next(10 * time.Second); err != nil {
-		r.stop()
-		return nil, fmt.Errorf("%s: no first line: %w\n%s", strings.Join(command, " "), err, r.errors)
-	}
 	return r, nil
 }
 

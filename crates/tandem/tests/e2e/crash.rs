@@ -114,7 +114,8 @@ fn a_killed_agent_loses_no_span() {
     };
     walk(0..20);
     // Until spans have been delivered, a killed agent takes them along.
-    let delivered = || rig.spans().len() >= 40 && rig.traces(&["--limit", "1000"]).len() >= 20;
+    let stored = || rig.traces(&["--limit", "1000"]).iter().map(|trace| trace.span_count).sum::<u64>();
+    let delivered = || rig.spans().len() >= 40 && stored() >= 40;
     eventually(LIMIT, || delivered().then_some(())).expect("the first spans arrive");
     first.signal(Signal::KILL);
     assert_eq!(first.finish().code, 128 + 9);
@@ -126,6 +127,5 @@ fn a_killed_agent_loses_no_span() {
     assert_eq!(second.stop().code, 0);
     assert_eq!(steps.numbers(&rig.spans()), (0..60).collect::<Vec<_>>());
     assert!(!socket.exists(), "the socket was left behind");
-    let listed = rig.traces(&["--limit", "1000"]);
-    assert_eq!(listed.iter().map(|trace| trace.span_count).sum::<u64>(), 120);
+    assert_eq!(stored(), 120);
 }
