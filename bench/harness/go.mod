@@ -1,3 +1,3 @@
 module example.com/bench/harness
 
-go 1.21
+go 1.22
