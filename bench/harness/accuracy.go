@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type accuracyWay struct {
 
 var accuracyWays = []accuracyWay{
 	{name: "woven", front: true, backend: true, limit: 1},
+	{name: "mixed, front woven", front: true, limit: 100},
+	{name: "mixed, backend woven", backend: true, limit: 100},
+	{name: "eBPF only", limit: 300},
 }
 
 // accuracyLoad is how requests are made.
@@ -165,8 +169,16 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 			return nil, err
 		}
 	}
+	generator, err := b.build("accuracy", false, "-tags=generator") // under a name that is not observed
+	if err != nil {
+		return nil, err
+	}
 	socket, lines := filepath.Join(folder, "agent.sock"), filepath.Join(folder, "spans.json")
-	agent, err := b.startAgent(socket, "--json="+lines, "--store", filepath.Join(folder, "store"))
+	arguments := []string{"--json=" + lines, "--store", filepath.Join(folder, "store")}
+	if plain := binary[false]; plain != "" {
+		arguments = append(arguments, "--observe", plain)
+	}
+	agent, err := b.startAgent(socket, arguments...)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +186,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	environment := func(service string) []string {
 		return []string{"TANDEM_SOCKET=" + socket, "OTEL_SERVICE_NAME=" + service, "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none"}
 	}
-	backend, err := b.start([]string{binary[way.backend], "backend", strconv.Itoa(requests)}, environment("backend")...)
+	backend, err := b.start([]string{binary[way.backend], "backend", strconv.Itoa(requests + 1)}, environment("backend")...)
 	if err != nil {
 		return nil, err
 	}
@@ -184,15 +196,35 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		return nil, err
 	}
 	defer front.stop()
-	load, err := b.start([]string{binary[way.front], "load", front.line, "0", strconv.Itoa(requests), strconv.Itoa(at.connections), strconv.Itoa(at.pipelined)}, b.noAgent())
-	if err != nil {
-		return nil, err
+	ask := func(first, count int, at accuracyLoad) error {
+		load, err := b.start([]string{generator, "load", front.line, strconv.Itoa(first), strconv.Itoa(count), strconv.Itoa(at.connections), strconv.Itoa(at.pipelined)}, b.noAgent())
+		if err != nil {
+			return err
+		}
+		if err := load.finish(); err != nil {
+			return err
+		}
+		if load.line != strconv.Itoa(count) {
+			return fmt.Errorf("%s of %d requests were answered", load.line, count)
+		}
+		return nil
 	}
-	if err := load.finish(); err != nil {
-		return nil, err
+	// Until both are observed, one request more is made again and again, which is not counted.
+	for deadline := time.Now().Add(time.Minute); ; {
+		if err := ask(requests, 1, accuracyLoads[0]); err != nil {
+			return nil, err
+		}
+		time.Sleep(500 * time.Millisecond)
+		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) {
+			break
+		}
+		if time.Now().After(deadline) {
+			agent.stop()
+			return nil, errors.New("the programs are not observed: " + agent.errors.String())
+		}
 	}
-	if load.line != strconv.Itoa(requests) {
-		return nil, fmt.Errorf("%s of %d requests were answered", load.line, requests)
+	if err := ask(0, requests, at); err != nil {
+		return nil, err
 	}
 	time.Sleep(pick(b, 2*time.Second, time.Second)) // connections that nobody told to end
 	front.stop()

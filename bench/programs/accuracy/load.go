@@ -54,7 +54,7 @@ func ask(address string, next *atomic.Int64, end int64, pipelined int, answered 
 			fmt.Fprintf(&requests, "GET /work?id=%d HTTP/1.1\r\nHost: front\r\n\r\n", id)
 		}
 		if sent == 0 {
-			return nil
+			return nil // all have been asked
 		}
 		if _, err := io.WriteString(connection, requests.String()); err != nil {
 			return err
