@@ -147,10 +147,7 @@ impl Plan {
 
 /// Facts before anything is known.
 fn no_facts() -> tandem_binary {
-    let mut facts = tandem_binary::default();
-    facts.goid = UNKNOWN;
-    facts.parent_goid = UNKNOWN;
-    facts
+    tandem_binary { goid: UNKNOWN, parent_goid: UNKNOWN, ..tandem_binary::default() }
 }
 
 fn runtime_facts(binary: &Binary, offsets: &Offsets, facts: &mut tandem_binary) -> Result<(), String> {

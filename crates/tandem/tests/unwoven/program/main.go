@@ -176,7 +176,7 @@ func (p pool) do(work func()) {
 // stub is a database that knows nothing.
 type stub struct{}
 
-func (stub) Open(string) (driver.Conn, error)                { return conn{}, nil }
+func (stub) Open(string) (driver.Conn, error) { return conn{}, nil }
 
 type conn struct{}
 
