@@ -39,18 +39,20 @@ enum Group {
     Anatomy,
     Parts,
     Profiles,
+    Sockets,
     Agent,
     Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Weaving,
         Self::Spans,
         Self::Anatomy,
         Self::Parts,
         Self::Profiles,
+        Self::Sockets,
         Self::Agent,
         Self::Privileges,
         Self::Outlook,
@@ -63,6 +65,7 @@ impl Group {
             Self::Anatomy => "For the kernel's half of the latency anatomy",
             Self::Parts => "For single parts of it; without them they count as others",
             Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
+            Self::Sockets => "For spans of any language's programs, from their sockets",
             Self::Agent => "The agent of this machine",
             Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
@@ -76,6 +79,7 @@ impl Group {
             Self::Anatomy => "anatomy",
             Self::Parts => "parts",
             Self::Profiles => "profiles",
+            Self::Sockets => "sockets",
             Self::Agent => "agent",
             Self::Privileges => "privileges",
             Self::Outlook => "outlook",
@@ -124,6 +128,7 @@ fn check_all() -> Vec<Check> {
             Purpose::Anatomy => Group::Anatomy,
             Purpose::AnatomyPart => Group::Parts,
             Purpose::Profiles => Group::Profiles,
+            Purpose::Sockets => Group::Sockets,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }
@@ -133,6 +138,9 @@ fn check_all() -> Vec<Check> {
     }
     if features::require_profiles().is_ok() {
         checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
+    }
+    if features::require_sockets().is_ok() {
+        checks.push(Check { group: Group::Sockets, name: "sockets' probe", state: sockets() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
@@ -187,6 +195,13 @@ fn cache_folder() -> State {
 /// Loads the probe for a moment: the only way to know that the kernel takes it.
 fn scheduler_probe() -> State {
     match probe::Kernel::load() {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+fn sockets() -> State {
+    match probe::Sockets::load(probe::Bytes::DEFAULT) {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }
