@@ -43,7 +43,8 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
     let mut reader = Reader::new(bytes);
     let head = (reader.i32_le(), reader.i32_le(), reader.i32_le(), reader.i32_le());
     let (Some(length), Some(_), Some(answers), Some(code)) = head else {
-        return if bytes.len() < HEAD { Found::More } else { Found::Nothing };
+        let plausible = head.0.is_none_or(|length| (HEAD as i32 + 5..=MESSAGE_LIMIT).contains(&length));
+        return if plausible { Found::More } else { Found::Nothing };
     };
     if !(HEAD as i32 + 5..=MESSAGE_LIMIT).contains(&length) || answers != 0 {
         return Found::Nothing;
