@@ -9,18 +9,14 @@ mod records;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::thread;
-use std::time::Duration;
 
 use protocol::dns::Datagrams;
 use protocol::{Connection, Direction, Exchange, Fate, Operation, Role};
 
 use crate::clock;
-use crate::observed::{ObserveError, ObservedProcess, Observer};
+use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
 use family::{Ends, Family};
 
-/// How often segments are taken out of the kernel's buffer.
-const TAKE_EVERY: Duration = Duration::from_millis(20);
 /// Sockets that are followed at once; what comes then is left alone.
 const SOCKET_LIMIT: usize = 16384;
 /// A connection that has been silent for so long is forgotten; where it speaks again, it is recognised anew.
@@ -78,7 +74,7 @@ pub enum Wanted {
 }
 
 /// Where segments come from. Used by one thread.
-pub trait Segments: Send {
+pub trait Segments {
     /// Begins to look at the sockets of a process; what goes wrong is said in a line.
     fn watch(&mut self, pid: u32) -> Result<(), String>;
 
@@ -92,8 +88,11 @@ pub trait Segments: Send {
     fn want(&mut self, cookie: u64, wanted: Wanted);
 
     /// What was lost so far, by cause.
-    fn lost(&mut self) -> Vec<(&'static str, u64)>;
+    fn lost(&mut self) -> Losses;
 }
+
+/// The join points that somebody else observes in a process.
+pub type Elsewhere = Box<dyn FnMut(&ObservedProcess) -> Vec<String>>;
 
 struct Socket {
     process: u32,
@@ -130,25 +129,27 @@ enum SocketState {
 pub struct SocketObserver {
     segments: Box<dyn Segments>,
     sockets: HashMap<u64, Socket>,
-    /// Operations that somebody else tells of a process.
-    owned: HashMap<u32, HashSet<Operation>>,
+    /// What somebody else tells of a process.
+    owned: HashMap<u32, HashSet<(Operation, Role)>>,
+    elsewhere: Elsewhere,
     family: Family,
     hasher: RandomState,
     looked: u64,
-    losses: HashMap<&'static str, u64>,
+    losses: Losses,
 }
 
 impl SocketObserver {
-    /// With a source of segments.
-    pub fn new(segments: Box<dyn Segments>) -> Self {
+    /// With a source of segments; `elsewhere` knows what other observers see of a process.
+    pub fn new(segments: Box<dyn Segments>, elsewhere: Elsewhere) -> Self {
         Self {
             segments,
             sockets: HashMap::new(),
             owned: HashMap::new(),
+            elsewhere,
             family: Family::default(),
             hasher: RandomState::new(),
             looked: 0,
-            losses: HashMap::new(),
+            losses: Losses::new(),
         }
     }
 
@@ -226,7 +227,7 @@ impl SocketObserver {
     fn add(&mut self, process: u32, ends: Ends, exchanges: Vec<Exchange>) {
         let owned = self.owned.get(&process);
         for exchange in exchanges {
-            if owned.is_some_and(|owned| !owned.contains(&exchange.operation)) {
+            if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
                 self.family.add(process, ends, exchange);
             }
         }
@@ -288,9 +289,12 @@ impl Observer for SocketObserver {
         model::Source::Socket
     }
 
-    fn watch(&mut self, process: &ObservedProcess) -> Result<(), ObserveError> {
-        self.owned.insert(process.pid, records::owned(process));
-        self.segments.watch(process.pid).map_err(ObserveError::Refused)
+    fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
+        let elsewhere = (self.elsewhere)(process);
+        let owns = |join_point: &str| process.owns(join_point) || elsewhere.iter().any(|other| other == join_point);
+        self.segments.watch(process.pid).map_err(ObserveError)?;
+        self.owned.insert(process.pid, records::owned(owns));
+        Ok(Vec::new())
     }
 
     fn unwatch(&mut self, pid: u32) {
@@ -312,15 +316,22 @@ impl Observer for SocketObserver {
         self.family.end(pid);
     }
 
-    fn take(&mut self, limit: Duration, each: &mut dyn FnMut(u32, &[u8])) {
-        // Nobody is woken for a segment: the kernel's buffer holds much more than comes in this time.
-        thread::sleep(limit.min(TAKE_EVERY));
-        for seen in self.segments.take() {
+    fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
+        let seen = self.segments.take();
+        let fullest = usize::from(!seen.is_empty());
+        for seen in seen {
             self.seen(&seen);
         }
         self.look(clock::now().0);
         for span in self.family.take() {
             each(span.process, &records::record(&span));
         }
+        fullest
+    }
+
+    fn losses(&mut self) -> Losses {
+        let mut losses = self.segments.lost();
+        losses.extend(self.losses.iter().map(|(cause, count)| (*cause, *count)));
+        losses
     }
 }

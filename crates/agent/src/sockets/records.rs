@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 
 use protocol::{Operation, Role, Value};
-use record::layout::{FIRST_DYNAMIC_KEY, KEYS, RECORD_FLAG_REMOTE_PARENT, key};
-use record::{Descriptor, RecordBuilder, Tables, item};
+use record::layout::{FIRST_DYNAMIC_KEY, KEYS, RECORD_FLAG_REMOTE_PARENT, item, key};
+use record::{Descriptor, RecordBuilder, Tables};
 
 use super::family::Span;
-use crate::observed::ObservedProcess;
 
 const SCOPE: &str = "tandem/socket";
 const KIND_SERVER: u8 = 2;
@@ -20,8 +18,7 @@ const STATUS_ERROR: u8 = 2;
 const TEXT_LIMIT: usize = 1024;
 
 /// Keys that are not among the well-known ones.
-const OWN_KEYS: [&str; 4] = [
-    model::SOURCE_ATTRIBUTE,
+const OWN_KEYS: [&str; 3] = [
     "tandem.parent.source",
     "db.operation.batch.size",
     "dns.question.name",
@@ -74,14 +71,8 @@ pub(super) fn tables() -> Tables {
     let operations = Operation::ALL.iter().flat_map(|&operation| {
         ROLES.map(|role| {
             let (name, template) = called(operation);
-            Descriptor {
-                kind: kind(operation, role),
-                id: format!("socket.{name}.{}", role_name(role)),
-                scope: SCOPE.to_owned(),
-                name: template.to_owned(),
-                api: false,
-                arguments: Vec::new(),
-            }
+            let id = format!("socket.{name}.{}", role_name(role));
+            Descriptor::new(&id, SCOPE, kind(operation, role), template)
         })
     });
     Tables::of(operations.collect(), OWN_KEYS.iter().map(|&key| key.to_owned()).collect())
@@ -99,33 +90,32 @@ fn number(name: &str, role: Role) -> Option<u16> {
     })
 }
 
-/// What a program's own hooks tell: a woven library's operations are not told again.
-pub(super) fn owned(process: &ObservedProcess) -> HashSet<Operation> {
-    /// Beginnings of packages whose hooks tell of an operation.
-    const PACKAGES: [(&str, &[Operation]); 14] = [
-        ("net/http", &[Operation::Http]),
-        ("google.golang.org/grpc", &[Operation::Grpc]),
-        ("connectrpc.com/connect", &[Operation::Grpc]),
-        ("database/sql", &[Operation::Postgresql, Operation::Mysql]),
-        ("github.com/jackc/pgx", &[Operation::Postgresql]),
-        ("github.com/redis/go-redis", &[Operation::Redis]),
-        ("github.com/redis/rueidis", &[Operation::Redis]),
-        ("github.com/valkey-io/valkey-go", &[Operation::Redis]),
-        ("github.com/gomodule/redigo", &[Operation::Redis]),
-        ("go.mongodb.org/mongo-driver", &[Operation::Mongodb]),
-        ("github.com/IBM/sarama", &[Operation::KafkaSend, Operation::KafkaPoll]),
-        ("github.com/twmb/franz-go", &[Operation::KafkaSend, Operation::KafkaPoll]),
-        ("github.com/segmentio/kafka-go", &[Operation::KafkaSend, Operation::KafkaPoll]),
-        ("github.com/valyala/fasthttp", &[Operation::Http]),
-    ];
-    let _ = process;
-    let _ = PACKAGES;
-    HashSet::new()
+/// The join points that tell of an operation: of each the beginning of its id.
+const JOIN_POINTS: [(Operation, Role, &[&str]); 10] = [
+    (Operation::Http, Role::Server, &["net/http.server", "fasthttp.server"]),
+    (Operation::Http, Role::Client, &["net/http.client", "fasthttp.client"]),
+    (Operation::Grpc, Role::Server, &["grpc.server", "connect.server"]),
+    (Operation::Grpc, Role::Client, &["grpc.client", "connect.client"]),
+    (Operation::Postgresql, Role::Client, &["database/sql.query", "pgx.query", "pgx-v4.query"]),
+    (Operation::Mysql, Role::Client, &["database/sql.query"]),
+    (
+        Operation::Redis,
+        Role::Client,
+        &["go-redis.command", "go-redis-v8.command", "redigo.command", "rueidis.command", "valkey-go.command"],
+    ),
+    (Operation::Mongodb, Role::Client, &["mongo-driver.command", "mongo-driver-v1.command"]),
+    (Operation::KafkaSend, Role::Client, &["sarama.send", "franz-go.send", "kafka-go.send"]),
+    (Operation::KafkaPoll, Role::Client, &["sarama.receive", "franz-go.receive", "kafka-go.receive"]),
+];
+
+/// What somebody else tells of a process, who `owns` join points: it is not told again.
+pub(super) fn owned(owns: impl Fn(&str) -> bool) -> HashSet<(Operation, Role)> {
+    let owned = JOIN_POINTS.iter().filter(|(_, _, join_points)| join_points.iter().any(|join_point| owns(join_point)));
+    owned.map(|(operation, role, _)| (*operation, *role)).collect()
 }
 
 /// The span's record.
 pub(super) fn record(span: &Span) -> Vec<u8> {
-    static SOURCE: OnceLock<u16> = OnceLock::new();
     let exchange = &span.exchange;
     let role = exchange.role;
     let mut record = RecordBuilder::span(span.trace_id, span.span_id, descriptor(exchange.operation, role))
@@ -134,8 +124,6 @@ pub(super) fn record(span: &Span) -> Vec<u8> {
     if span.remote {
         record = record.flags(RECORD_FLAG_REMOTE_PARENT);
     }
-    let source = *SOURCE.get_or_init(|| number(model::SOURCE_ATTRIBUTE, role).unwrap_or_default());
-    record = record.text(source, "socket");
     let mut named = HashSet::new();
     for (name, value) in &exchange.attributes {
         let Some(key) = number(name, role).filter(|_| named.insert(*name)) else { continue };
