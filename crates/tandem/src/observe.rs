@@ -156,7 +156,7 @@ impl Destinations {
         let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
-        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, cardinality_limit })?;
+        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing: None, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
