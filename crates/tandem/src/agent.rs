@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::Selection;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -23,6 +24,10 @@ pub struct Agent {
     /// Let the members of this group (a name or a number) read the traces; else only who runs the agent, and root, can.
     #[arg(long, value_name = "GROUP", value_parser = group)]
     group: Option<u32>,
+    /// Observe these programs, too, without their being woven: a process id, a name, a path, :PORT, or container:ID
+    /// (docs/unwoven.md). May be given more than once.
+    #[arg(long, value_name = "PROGRAM")]
+    observe: Vec<Selection>,
     #[command(flatten)]
     destinations: Destinations,
 }
@@ -56,7 +61,8 @@ impl Agent {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-        let observer = self.destinations.start(socket.clone(), Scope::Machine)?;
+        let destinations = self.destinations.observing(self.observe);
+        let observer = destinations.start(socket.clone(), Scope::Machine)?;
         eprintln!("tandem: listening at {}", socket.display());
         signals.forever().next();
         observer.finish();

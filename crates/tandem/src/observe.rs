@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use agent::{Agent, Config, Outcome};
+use agent::{Agent, Config, Observing, Outcome, Selection};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -30,6 +30,7 @@ use ui::UiError;
 
 use crate::kernel;
 use crate::privileges::{self, Extra};
+use crate::sockets;
 
 /// Bytes of spans that may wait for a slow reader of JSON lines.
 const JSON_QUEUE: usize = 64 << 20;
@@ -71,6 +72,9 @@ pub struct Destinations {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, conflicts_with = "no_kernel",
           default_missing_value = probe::SHARED_CONTEXTS)]
     share_threads: Option<PathBuf>,
+    /// Programs that are observed without being woven.
+    #[arg(skip)]
+    observed: Vec<Selection>,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -84,6 +88,8 @@ pub enum Scope {
     Program,
     /// All of this machine, those included that run already.
     Machine,
+    /// Those that were not woven and run already.
+    Observed,
 }
 
 /// An agent with everything around it.
@@ -100,6 +106,12 @@ impl Destinations {
     /// Gives away what the agent may not do. To be called before anything of it is started.
     pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
         privileges::confine(self.extra(scope)).context("cannot give privileges away")
+    }
+
+    /// Observes these programs, too, without their being woven.
+    pub fn observing(mut self, programs: Vec<Selection>) -> Self {
+        self.observed = programs;
+        self
     }
 
     /// Lets a group read what will be stored.
@@ -122,9 +134,12 @@ impl Destinations {
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
         // Before there are threads: each would keep what loading needs.
-        let kernel = if self.no_kernel { None } else { Some(kernel::load(self.detail)) };
+        // What is not woven has no accounts that it could keep.
+        let without = self.no_kernel || scope == Scope::Observed;
+        let kernel = if without { None } else { Some(kernel::load(self.detail)) };
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
+        let sockets = (!self.observed.is_empty()).then(sockets::load);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -156,7 +171,10 @@ impl Destinations {
         let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
-        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing: None, cardinality_limit })?;
+        let selections = self.observed;
+        let observing =
+            sockets.map(|loaded| Observing { observers: vec![sockets::observer(loaded, |_| Vec::new())], selections });
+        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
@@ -282,12 +300,12 @@ impl Observer {
 /// What there was, in a line, and in a line each what was lost and why.
 fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
     let statistics = &outcome.statistics;
-    if statistics.sessions == 0 {
+    if statistics.sessions + statistics.observed_ever == 0 {
         let mut lines = vec!["no woven program has connected; build it with `tandem go build`".to_owned()];
         lines.extend(refusals(outcome));
         return lines;
     }
-    let programs = plural(statistics.sessions, "program");
+    let programs = plural(statistics.sessions + statistics.observed_ever, "program");
     let spans = plural(statistics.spans, "span");
     let traces =
         if statistics.roots > 0 { format!(" in {}", plural(statistics.roots, "trace")) } else { String::new() };
@@ -306,6 +324,10 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
             "warning: {} lost: the program made them faster than they could be taken",
             plural(statistics.ring_full, "span")
         ));
+    }
+    let lost: Vec<_> = statistics.losses.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    if !lost.is_empty() {
+        lines.push(format!("warning: of programs that are not woven was lost: {}", lost.join(", ")));
     }
     if statistics.logs > 0 {
         let command = traces_command.replacen("traces", "logs", 1);
