@@ -45,19 +45,21 @@ enum Group {
     Parts,
     Profiles,
     Unwoven,
+    Sockets,
     Agent,
     Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Weaving,
         Self::Spans,
         Self::Anatomy,
         Self::Parts,
         Self::Profiles,
         Self::Unwoven,
+        Self::Sockets,
         Self::Agent,
         Self::Privileges,
         Self::Outlook,
@@ -71,6 +73,7 @@ impl Group {
             Self::Parts => "For single parts of it; without them they count as others",
             Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
             Self::Unwoven => "For spans of programs that were not woven (tandem attach)",
+            Self::Sockets => "For spans of any language's programs, from their sockets",
             Self::Agent => "The agent of this machine",
             Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
@@ -85,6 +88,7 @@ impl Group {
             Self::Parts => "parts",
             Self::Profiles => "profiles",
             Self::Unwoven => "unwoven",
+            Self::Sockets => "sockets",
             Self::Agent => "agent",
             Self::Privileges => "privileges",
             Self::Outlook => "outlook",
@@ -193,6 +197,7 @@ fn check_all() -> Vec<Check> {
             Purpose::AnatomyPart => Group::Parts,
             Purpose::Profiles => Group::Profiles,
             Purpose::Unwoven => Group::Unwoven,
+            Purpose::Sockets => Group::Sockets,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }
@@ -205,6 +210,9 @@ fn check_all() -> Vec<Check> {
     }
     if features::require_uprobes().is_ok() {
         checks.push(Check { group: Group::Unwoven, name: "probes on functions", state: function_probes() });
+    }
+    if features::require_sockets().is_ok() {
+        checks.push(Check { group: Group::Sockets, name: "sockets' probe", state: sockets() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
@@ -259,6 +267,13 @@ fn cache_folder() -> State {
 /// Loads the probe for a moment: the only way to know that the kernel takes it.
 fn scheduler_probe() -> State {
     match probe::Kernel::load() {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+fn sockets() -> State {
+    match probe::Sockets::load(probe::Bytes::DEFAULT) {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }

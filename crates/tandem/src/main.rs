@@ -32,6 +32,7 @@ mod privileges;
 mod profile;
 mod program;
 mod run;
+mod sockets;
 mod terminal;
 mod trace;
 mod traces;

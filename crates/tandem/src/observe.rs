@@ -30,6 +30,7 @@ use ui::UiError;
 
 use crate::kernel;
 use crate::privileges::{self, Extra};
+use crate::sockets;
 use crate::uprobes;
 
 /// Bytes of spans that may wait for a slow reader of JSON lines.
@@ -140,6 +141,7 @@ impl Destinations {
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
         let uprobes = (!self.observed.is_empty()).then(uprobes::load);
+        let sockets = (!self.observed.is_empty()).then(sockets::load);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -172,7 +174,9 @@ impl Destinations {
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
         let selections = self.observed;
-        let observing = uprobes.map(|loaded| Observing { observers: vec![uprobes::observer(loaded)], selections });
+        let observing = uprobes
+            .zip(sockets)
+            .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
         let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);

@@ -20,7 +20,9 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef __u8 u8;
+typedef __u16 u16;
 typedef __u32 u32;
+typedef __s32 s32;
 typedef __s64 s64;
 typedef __u64 u64;
 
@@ -39,9 +41,45 @@ enum bpf_map_type {
 enum {
 	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_CLONE = 1U << 9,
 	BPF_F_MMAPABLE = 1U << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1ULL << 0,
+	BPF_RB_NO_WAKEUP = 1ULL << 0,
 };
+
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	TCP_LISTEN = 10,
+};
+
+/* Contexts of programs that see packets and sockets: their form never changes either. */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 : 16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+struct __sk_buff {
+	__u32 len;
+	__u32 others[41];
+	struct bpf_sock *sk;
+};
+_Static_assert(__builtin_offsetof(struct __sk_buff, sk) == 168, "as in linux/bpf.h");
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -67,7 +105,12 @@ struct socket_wq {
 	struct wait_queue_head wait;
 };
 
+struct sock_common {
+	unsigned short skc_family;
+};
+
 struct sock {
+	struct sock_common __sk_common;
 	void *sk_bpf_storage;
 	struct socket_wq *sk_wq;
 	__u16 sk_protocol;
