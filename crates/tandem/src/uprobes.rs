@@ -1,12 +1,14 @@
 //! Plugs the probes on functions (`probe::uprobe`) into the agent: observes Go programs that were not woven, and what woven
 //! ones leave to others.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use agent::{Losses, ObserveError, ObservedProcess, Observer, OpenObserver};
 use gobin::Binary;
 use model::Source;
 use probe::Sockets;
+use probe::uprobe::spans::Program;
 use probe::uprobe::{Event, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
 use record::Tables;
 
@@ -23,7 +25,7 @@ pub fn with_sockets(functions: Result<Uprobes, String>, sockets: Result<Sockets,
     let elsewhere = move |process: &ObservedProcess| if places_probes { seen_in(process) } else { Vec::new() };
     let functions = move || -> Box<dyn Observer> {
         let uprobes = functions.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
-        Box::new(FunctionObserver { uprobes, alone, malformed: 0 })
+        Box::new(FunctionObserver { uprobes, alone, programs: HashMap::new(), malformed: 0 })
     };
     vec![Box::new(functions), sockets::observer(sockets, elsewhere)]
 }
@@ -58,6 +60,7 @@ struct FunctionObserver {
     uprobes: Result<UprobeReader, String>,
     /// Nothing else observes what probes cannot see.
     alone: bool,
+    programs: HashMap<u32, Program>,
     malformed: u64,
 }
 
@@ -78,13 +81,13 @@ impl Observer for FunctionObserver {
     }
 
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
-        if process.go.is_none() {
+        let Some(build) = &process.go else {
             return Err(self.unseen(
                 "it is no Go program, or what the go command recorded was taken out of it; probes on functions are for Go \
                  programs only"
                     .to_owned(),
             ));
-        }
+        };
         let plan = plan_of(process)?;
         if plan.observed.is_empty() {
             let why = nothing(&plan);
@@ -94,6 +97,8 @@ impl Observer for FunctionObserver {
         let slot_offset = process.facts.map_or(0, |facts| facts.slot_offset);
         let attached = uprobes.uprobes().attach(process.pid, &process.executable, &plan, slot_offset);
         attached.map_err(|error| ObserveError(explain(&error)))?;
+        self.programs.retain(|&pid, _| uprobes.uprobes().observes(pid)); // they were needed until their last span
+        self.programs.insert(process.pid, Program::of(build));
         Ok(plan.left_out.iter().map(ToString::to_string).collect())
     }
 
@@ -105,10 +110,10 @@ impl Observer for FunctionObserver {
 
     fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
         let Ok(uprobes) = &mut self.uprobes else { return 0 };
-        let malformed = &mut self.malformed;
+        let (programs, malformed) = (&self.programs, &mut self.malformed);
         uprobes.take(|bytes| match Event::parse(bytes) {
             Some(event) => {
-                if let Some(record) = spans::record(&event) {
+                if let Some(record) = spans::record(&event, programs.get(&event.process).copied().unwrap_or_default()) {
                     each(event.process, &record);
                 }
             }

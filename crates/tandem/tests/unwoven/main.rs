@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use model::{Kind, Source, Span, StatusCode, Value};
+use model::{Kind, Source, Span, SpanId, StatusCode, Value};
 use support::skip;
 use tempfile::TempDir;
 
@@ -178,9 +178,8 @@ fn request(span: &Span) -> u32 {
 }
 
 /// What was seen of each request: spans of the front, of its calls, of the back.
-fn by_request(spans: Vec<Span>, front: &str) -> BTreeMap<u32, [Vec<Span>; 3]> {
+fn by_request(spans: Vec<Span>) -> BTreeMap<u32, [Vec<Span>; 3]> {
     let mut requests: BTreeMap<u32, [Vec<Span>; 3]> = BTreeMap::new();
-    let _ = front;
     for span in spans.into_iter().filter(|span| span.scope == "tandem/net/http") {
         let place = match (span.kind, text(&span, "server.address")) {
             (Kind::Server, "front.example") => 0,
@@ -198,7 +197,11 @@ const PATHS: [&str; 4] = ["direct", "context", "child", "fail"];
 /// Checks every span of a run.
 fn check(spans: Vec<Span>, program: &Program, count: u32) {
     let (_, port) = program.back.rsplit_once(':').expect("a port");
-    let mut requests = by_request(spans, &program.front);
+    let mut queries: BTreeMap<SpanId, Vec<Span>> = BTreeMap::new();
+    for query in spans.iter().filter(|span| span.scope == "tandem/database/sql") {
+        queries.entry(query.parent_span_id.expect("a parent")).or_default().push(query.clone());
+    }
+    let mut requests = by_request(spans);
     assert_eq!(requests.len(), count as usize);
     for n in 0..count {
         let [front, calls, back] = requests.remove(&n).expect("every request was seen");
@@ -220,6 +223,18 @@ fn check(spans: Vec<Span>, program: &Program, count: u32) {
         assert_eq!(text(front, "tandem.parent.source"), if remote.is_some() { "remote" } else { "" });
         if remote.is_some() {
             assert_eq!(front.trace_id.to_string(), format!("{:032x}", n + 1));
+        }
+        let queried = queries.remove(&front.span_id).unwrap_or_default();
+        let said: Vec<_> = queried.iter().map(|query| (query.name.as_str(), text(query, "db.query.text"))).collect();
+        let expected = match path {
+            "direct" => &[("SELECT items", "SELECT name FROM items WHERE id = ?")][..],
+            "fail" => &[("DELETE items", "DELETE FROM items WHERE id = ?")],
+            _ => &[],
+        };
+        assert_eq!(said, expected, "request {n}");
+        for query in &queried {
+            assert_eq!((query.trace_id, text(query, "tandem.parent.source")), (front.trace_id, "explicit"));
+            assert_eq!((query.kind, query.status.code == StatusCode::Error), (Kind::Client, path == "fail"));
         }
         if path == "fail" {
             assert!(calls.is_empty() && back.is_empty(), "request {n} calls nobody");
@@ -244,7 +259,7 @@ fn check(spans: Vec<Span>, program: &Program, count: u32) {
         assert!(front.start_unix_nano <= call.start_unix_nano && call.duration_ns <= front.duration_ns);
         assert_eq!(back.parent_span_id, None);
     }
-    assert!(requests.is_empty(), "{requests:?}");
+    assert!(requests.is_empty() && queries.is_empty(), "{requests:?} {queries:?}");
 }
 
 /// Scenario: the program as it comes, without symbols, position-independent; each serves requests, some at once. Guarantees:
