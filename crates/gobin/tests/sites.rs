@@ -229,6 +229,9 @@ fn ends_behind_every_call() {
     let body = [&[PUSH_RBP][..], &call(above + 1, wrapper), &[0x90, POP_RBP, RET]].concat();
     assert_eq!(program.function("above", &body), above);
 
+    // Without any description of types, what interfaces call is not known.
+    assert!(found(&program, "called", EndRule::BestOf).is_err());
+    program.data = vec![0; 16];
     let sites = found(&program, "called", EndRule::BestOf).expect("sites");
     assert_eq!(sites.rule, EndRule::ReturnSites);
     assert_eq!(ends(&sites, TEXT), [(2 * 32 + 9, SiteKind::Jcc, 16), (4 * 32 + 6, SiteKind::Nop, 16)]);

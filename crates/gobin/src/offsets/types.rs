@@ -1,7 +1,7 @@
 //! The program's own description of its types: descriptors in read-only data, one a type, with the names and places of
 //! fields. The runtime knows them by address; here they are found by their form.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Layout, Wanted};
 use crate::binary::Binary;
@@ -16,6 +16,7 @@ const FLAG_BEHIND: u8 = 1;
 const FLAG_STAR: u8 = 2;
 const FLAG_NAMED: u8 = 4;
 /// Of its kind.
+const INTERFACE: u8 = 20;
 const STRUCT: u8 = 25;
 const KIND_MASK: u8 = 31;
 
@@ -86,6 +87,75 @@ impl Types {
         Some((&text[dot + 1..], self.name(self.u32(at + BEHIND)? as usize)?))
     }
 
+    /// Where behind a descriptor that lies here its table of methods may be announced: it depends on the kind, and for maps on
+    /// the version of Go.
+    fn behind(&self, at: usize) -> Option<&'static [usize]> {
+        let head = self.bytes.get(at..at.checked_add(TEXT + 8)?)?;
+        let is_align = |align: u8| matches!(align, 1 | 2 | 4 | 8);
+        if head[FLAGS] & FLAG_BEHIND == 0 || !is_align(head[ALIGN]) || !is_align(head[FIELD_ALIGN]) {
+            return None;
+        }
+        self.name(self.u32(at + TEXT)? as usize).filter(|text| !text.is_empty())?;
+        Some(match head[KIND] & KIND_MASK {
+            1..=16 | 24 | 26 => &[48],
+            17 => &[72],
+            18 => &[64],
+            19 | 22 | 23 => &[56],
+            INTERFACE | STRUCT => &[80],
+            21 => &[88, 96, 104, 112, 120, 128, 136, 144],
+            _ => return None,
+        })
+    }
+
+    /// The methods of an announcement: a name, a type, and the code for a pointer and for a value. How many there are.
+    fn methods(&self, at: usize, interfaces: &HashSet<&[u8]>, each: &mut impl FnMut(u32)) -> Option<usize> {
+        const SIZE: usize = 16;
+        let count = (self.u32(at.checked_add(4)?)? & 0xffff) as usize;
+        let first = at.checked_add(self.u32(at + 8)? as usize)?;
+        let methods = self.bytes.get(first..first.checked_add(count * SIZE)?)?;
+        let reached = |method: &&[u8; SIZE]| {
+            // One that no interface and no reflection can reach has lost its type, and names code that only others need;
+            // unless something else needs a type that is the same. Reflection calls exported ones only.
+            let name = u32::from_le_bytes([method[0], method[1], method[2], method[3]]) as usize;
+            method[4..8] != [0xff; 4] && (self.is_exported(name) || self.name(name).is_none_or(|name| interfaces.contains(name)))
+        };
+        for method in methods.as_chunks::<SIZE>().0.iter().filter(reached) {
+            for code in method[8..].as_chunks::<4>().0 {
+                each(u32::from_le_bytes(*code));
+            }
+        }
+        Some(count)
+    }
+
+    fn is_exported(&self, name: usize) -> bool {
+        self.bytes.get(name).is_some_and(|flags| flags & 1 == 1)
+    }
+
+    /// Names of the methods that interfaces have.
+    fn interface_methods(&self, binary: &Binary) -> HashSet<&[u8]> {
+        const METHODS: usize = 56;
+        const METHOD_COUNT: usize = 64;
+        const SIZE: usize = 8;
+        const MOST: u64 = 4096;
+        let mut found = HashSet::new();
+        for at in (0..self.bytes.len()).step_by(8) {
+            let is_interface = self.bytes.get(at + KIND).is_some_and(|kind| kind & KIND_MASK == INTERFACE)
+                // Two words, both pointers.
+                && (self.u64(at), self.u64(at + 8)) == (Some(16), Some(16));
+            let Some(count) = self.u64(at + METHOD_COUNT).filter(|count| is_interface && (1..=MOST).contains(count)) else {
+                continue;
+            };
+            let methods = self.address.checked_add((at + METHODS) as u64).and_then(|place| binary.word(place));
+            let first = methods.and_then(|methods| usize::try_from(methods.checked_sub(self.address)?).ok());
+            let methods = first.and_then(|first| self.bytes.get(first..first.checked_add(count as usize * SIZE)?));
+            for method in methods.unwrap_or_default().as_chunks::<SIZE>().0 {
+                let name = u32::from_le_bytes([method[0], method[1], method[2], method[3]]);
+                found.extend(self.name(name as usize));
+            }
+        }
+        found
+    }
+
     fn layout(&self, binary: &Binary, at: usize) -> Option<Layout> {
         let at_address = |place: usize| binary.word(self.address.checked_add((at + place) as u64)?);
         let size = u32::try_from(self.u64(at + SIZE)?).ok()?;
@@ -153,18 +223,20 @@ pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layo
 }
 
 /// Calls `each` with every address that is in a type's table of methods: such a function may be called through an interface.
-/// A table's entries end with two functions (for a pointer and for a value); what only looks so is one too many.
-pub fn for_each_method(binary: &Binary, mut each: impl FnMut(u64)) {
-    let Some(types) = Types::of(binary) else { return };
+/// What only looks like a table of methods makes for an address too many. False when there are more than there can be, or
+/// none at all.
+pub fn for_each_method(binary: &Binary, mut each: impl FnMut(u64)) -> bool {
+    let Some(types) = Types::of(binary) else { return false };
     let text = binary.line_table().text();
-    let mut before = 0;
-    for word in types.bytes.as_chunks().0 {
-        let word = u32::from_le_bytes(*word);
-        let is_function = |word: u32| word != 0 && word != u32::MAX && word % 16 == 0;
-        if is_function(before) && is_function(word) {
-            each(text + u64::from(before));
-            each(text + u64::from(word));
+    // Each method has a place of its own; some are read more than once, where the form of a map's descriptor is not known.
+    let mut left = types.bytes.len() / 2 + 1024;
+    let interfaces = types.interface_methods(binary);
+    for at in (0..types.bytes.len()).step_by(8) {
+        for &place in types.behind(at).unwrap_or_default() {
+            let read = types.methods(at + place, &interfaces, &mut |offset| each(text.wrapping_add(offset.into())));
+            let Some(now) = left.checked_sub(read.unwrap_or(0)) else { return false };
+            left = now;
         }
-        before = word;
     }
+    true
 }
