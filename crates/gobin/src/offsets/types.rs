@@ -108,7 +108,7 @@ impl Types {
     }
 
     /// The methods of an announcement: a name, a type, and the code for a pointer and for a value. How many there are.
-    fn methods(&self, at: usize, interfaces: &HashSet<&[u8]>, each: &mut impl FnMut(u32)) -> Option<usize> {
+    fn methods(&self, at: usize, interfaces: &HashSet<(&[u8], u32)>, each: &mut impl FnMut(u32)) -> Option<usize> {
         const SIZE: usize = 16;
         let count = (self.u32(at.checked_add(4)?)? & 0xffff) as usize;
         let first = at.checked_add(self.u32(at + 8)? as usize)?;
@@ -116,8 +116,9 @@ impl Types {
         let reached = |method: &&[u8; SIZE]| {
             // One that no interface and no reflection can reach has lost its type, and names code that only others need;
             // unless something else needs a type that is the same. Reflection calls exported ones only.
-            let name = u32::from_le_bytes([method[0], method[1], method[2], method[3]]) as usize;
-            method[4..8] != [0xff; 4] && (self.is_exported(name) || self.name(name).is_none_or(|name| interfaces.contains(name)))
+            let [name, kind] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| method[at + byte])));
+            let in_interface = || self.name(name as usize).is_none_or(|name| interfaces.contains(&(name, kind)));
+            kind != u32::MAX && (self.is_exported(name as usize) || in_interface())
         };
         for method in methods.as_chunks::<SIZE>().0.iter().filter(reached) {
             for code in method[8..].as_chunks::<4>().0 {
@@ -131,8 +132,8 @@ impl Types {
         self.bytes.get(name).is_some_and(|flags| flags & 1 == 1)
     }
 
-    /// Names of the methods that interfaces have.
-    fn interface_methods(&self, binary: &Binary) -> HashSet<&[u8]> {
+    /// Names and types of the methods that interfaces have.
+    fn interface_methods(&self, binary: &Binary) -> HashSet<(&[u8], u32)> {
         const METHODS: usize = 56;
         const METHOD_COUNT: usize = 64;
         const SIZE: usize = 8;
@@ -149,8 +150,8 @@ impl Types {
             let first = methods.and_then(|methods| usize::try_from(methods.checked_sub(self.address)?).ok());
             let methods = first.and_then(|first| self.bytes.get(first..first.checked_add(count as usize * SIZE)?));
             for method in methods.unwrap_or_default().as_chunks::<SIZE>().0 {
-                let name = u32::from_le_bytes([method[0], method[1], method[2], method[3]]);
-                found.extend(self.name(name as usize));
+                let [name, kind] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| method[at + byte])));
+                found.extend(self.name(name as usize).map(|name| (name, kind)));
             }
         }
         found
