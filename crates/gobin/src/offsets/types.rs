@@ -9,6 +9,7 @@ use crate::binary::Binary;
 /// Larger descriptions belong to nobody.
 const LONGEST: u64 = 256 << 20;
 const MOST_FIELDS: u64 = 1024;
+const LONGEST_NAME: usize = 4096;
 
 /// Of a descriptor: bits that say that the type has a name and methods behind the descriptor, and that its text has a star
 /// too many in front.
@@ -107,22 +108,29 @@ impl Types {
         })
     }
 
-    /// The methods of an announcement: a name, a type, and the code for a pointer and for a value. How many there are.
-    fn methods(&self, at: usize, interfaces: &HashSet<(&[u8], u32)>, each: &mut impl FnMut(u32)) -> Option<usize> {
+    /// Adds the code of an announcement's methods, for a pointer and for a value, that interfaces and reflection can reach.
+    /// Says how many methods there are.
+    fn methods(&self, at: usize, text: &Text<'_>, found: &mut Vec<u64>) -> Option<usize> {
         const SIZE: usize = 16;
         let count = (self.u32(at.checked_add(4)?)? & 0xffff) as usize;
         let first = at.checked_add(self.u32(at + 8)? as usize)?;
         let methods = self.bytes.get(first..first.checked_add(count * SIZE)?)?;
-        let reached = |method: &&[u8; SIZE]| {
-            // One that no interface and no reflection can reach has lost its type, and names code that only others need;
-            // unless something else needs a type that is the same. Reflection calls exported ones only.
-            let [name, kind] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| method[at + byte])));
-            let in_interface = || self.name(name as usize).is_none_or(|name| interfaces.contains(&(name, kind)));
-            kind != u32::MAX && (self.is_exported(name as usize) || in_interface())
-        };
-        for method in methods.as_chunks::<SIZE>().0.iter().filter(reached) {
-            for code in method[8..].as_chunks::<4>().0 {
-                each(u32::from_le_bytes(*code));
+        for method in methods.as_chunks::<SIZE>().0 {
+            let [name, kind, code, value_code] =
+                [0, 4, 8, 12].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| method[at + byte])));
+            // One that neither can reach has lost its type, and names code that only others need; unless something else needs
+            // a type that is the same. Reflection calls exported ones only.
+            if kind == u32::MAX {
+                continue;
+            }
+            let codes = [code, value_code].map(|code| text.address.wrapping_add(code.into()));
+            let mut codes = codes.into_iter().filter(|&code| (text.is_function)(code)).peekable();
+            if codes.peek().is_none() {
+                continue;
+            }
+            let in_interface = || self.name(name as usize).is_none_or(|name| text.interfaces.contains(&(name, kind)));
+            if self.is_exported(name as usize) || in_interface() {
+                found.extend(codes);
             }
         }
         Some(count)
@@ -190,7 +198,7 @@ fn name(bytes: &[u8]) -> Option<&[u8]> {
         rest = after;
         length |= usize::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            return rest.get(..length);
+            return rest.get(..length).filter(|_| length <= LONGEST_NAME);
         }
     }
     None
@@ -223,21 +231,27 @@ pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layo
     found.into_iter().filter_map(|(structure, layout)| Some((structure, layout?))).collect()
 }
 
-/// Calls `each` with every address that is in a type's table of methods: such a function may be called through an interface.
-/// What only looks like a table of methods makes for an address too many. False when there are more than there can be, or
-/// none at all.
-pub fn for_each_method(binary: &Binary, mut each: impl FnMut(u64)) -> bool {
-    let Some(types) = Types::of(binary) else { return false };
-    let text = binary.line_table().text();
+/// What is known of a program's code when its tables of methods are read.
+struct Text<'a> {
+    address: u64,
+    is_function: &'a dyn Fn(u64) -> bool,
+    interfaces: HashSet<(&'a [u8], u32)>,
+}
+
+/// Functions that are in a type's table of methods, and so may be called through an interface. What only looks like such a
+/// table makes for a function too many. `None`: there are more than there can be, or no types at all.
+pub fn methods(binary: &Binary, is_function: &dyn Fn(u64) -> bool) -> Option<Vec<u64>> {
+    let types = Types::of(binary)?;
+    let address = binary.line_table().text();
+    let text = Text { address, is_function, interfaces: types.interface_methods(binary) };
+    let mut found = Vec::new();
     // Each method has a place of its own; some are read more than once, where the form of a map's descriptor is not known.
     let mut left = types.bytes.len() / 2 + 1024;
-    let interfaces = types.interface_methods(binary);
     for at in (0..types.bytes.len()).step_by(8) {
         for &place in types.behind(at).unwrap_or_default() {
-            let read = types.methods(at + place, &interfaces, &mut |offset| each(text.wrapping_add(offset.into())));
-            let Some(now) = left.checked_sub(read.unwrap_or(0)) else { return false };
-            left = now;
+            let read = types.methods(at + place, &text, &mut found);
+            left = left.checked_sub(read.unwrap_or(0))?;
         }
     }
-    true
+    Some(found)
 }

@@ -85,11 +85,11 @@ impl Callers {
                 callers.by_address.insert(word);
             }
         }
-        incomplete |= !types::for_each_method(binary, |address| {
-            if functions.contains(address) {
-                callers.by_address.insert(address);
-            }
-        });
+        let methods = types::methods(binary, &|address| functions.contains(address));
+        incomplete |= methods.is_none();
+        for method in methods.unwrap_or_default() {
+            callers.by_address.insert(method);
+        }
         callers.calls.sort_unstable();
         callers.incomplete = incomplete || callers.calls.len() >= MOST_CALLS;
         callers
