@@ -8,8 +8,8 @@ mod go;
 use std::fs;
 use std::path::Path;
 
-use gobin::{Binary, BinaryError, EndRule, OffsetSource, Offsets, SiteKind, sites, wanted};
 use go::{Build, can_link_externally};
+use gobin::{Binary, BinaryError, EndRule, OffsetSource, Offsets, SiteKind, sites, wanted};
 
 const FUNCTIONS: [&str; 6] = [
     "net/http.serverHandler.ServeHTTP",
@@ -25,11 +25,8 @@ fn open(path: &Path) -> Binary {
 }
 
 fn ways_to_link() -> Vec<(&'static [&'static str], bool)> {
-    let mut ways: Vec<(&[&str], bool)> = vec![
-        (&[], false),
-        (&["-ldflags=-s -w"], false),
-        (&["-buildmode=pie", "-ldflags=-s -w"], false),
-    ];
+    let mut ways: Vec<(&[&str], bool)> =
+        vec![(&[], false), (&["-ldflags=-s -w"], false), (&["-buildmode=pie", "-ldflags=-s -w"], false)];
     if can_link_externally() {
         ways.push((&["-ldflags=-linkmode=external -s -w"], true));
         ways.push((&["-buildmode=pie", "-ldflags=-linkmode=external"], true));
@@ -49,7 +46,8 @@ fn functions_and_sites_do_not_depend_on_linking() {
         for name in FUNCTIONS {
             let function = binary.function(name).unwrap_or_else(|| panic!("{arguments:?}: no {name}"));
             assert_eq!(binary.function_at(function.address + function.size - 1).as_ref(), Some(&function));
-            let found = sites(&binary, &function, EndRule::Return).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+            let found =
+                sites(&binary, &function, EndRule::Return).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             assert_eq!((found.begin.kind, bytes[found.begin.file_offset as usize]), (SiteKind::Push, 0x55), "{name}");
             assert_eq!(found.begin.frame, Some(0), "{name}");
             for end in &found.ends {

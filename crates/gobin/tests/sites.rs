@@ -64,7 +64,10 @@ fn begins_behind_the_stack_check() {
     body[end] = (-(body.len() as i8)) as u8;
     assert_eq!(program.function("f", &body), start);
     let found = found(&program, "f", EndRule::Inside).expect("sites");
-    assert_eq!((found.begin.address - start, found.begin.kind, found.begin_when), (6, SiteKind::Push, Condition::Always));
+    assert_eq!(
+        (found.begin.address - start, found.begin.kind, found.begin_when),
+        (6, SiteKind::Push, Condition::Always)
+    );
     assert_eq!(found.begin.file_offset, 0x1000 + 32 + 6);
     assert_eq!(ends(&found, start), [(11, SiteKind::Nop, 16)]);
 }
@@ -195,10 +198,7 @@ fn jump_tables_are_followed() {
     assert_eq!(found(&program, "f", EndRule::Inside), Err(expected));
 
     program.data.clear();
-    assert_eq!(
-        found(&program, "f", EndRule::Inside),
-        Err(SiteError::IndirectJump { function: "f".into(), offset: 8 })
-    );
+    assert_eq!(found(&program, "f", EndRule::Inside), Err(SiteError::IndirectJump { function: "f".into(), offset: 8 }));
 }
 
 #[test]

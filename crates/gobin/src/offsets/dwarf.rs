@@ -15,7 +15,8 @@ const LONGEST: u64 = 256 << 20;
 /// The layouts that are wanted; empty where there is nothing for debuggers, or where it is broken.
 pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layout> {
     let mut found = HashMap::new();
-    let section = |name| binary.debug().iter().find(|section| section.name == name).and_then(|section| read(binary, section));
+    let section =
+        |name| binary.debug().iter().find(|section| section.name == name).and_then(|section| read(binary, section));
     let (Some(info), Some(abbreviations)) = (section(".debug_info"), section(".debug_abbrev")) else { return found };
     let strings = section(".debug_str").unwrap_or_default();
     let by_name = wanted.iter().map(|wanted| (wanted.structure.as_bytes(), wanted.structure)).collect();

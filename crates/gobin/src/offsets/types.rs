@@ -151,7 +151,8 @@ impl Types {
             let is_interface = self.bytes.get(at + KIND).is_some_and(|kind| kind & KIND_MASK == INTERFACE)
                 // Two words, both pointers.
                 && (self.u64(at), self.u64(at + 8)) == (Some(16), Some(16));
-            let Some(count) = self.u64(at + METHOD_COUNT).filter(|count| is_interface && (1..=MOST).contains(count)) else {
+            let Some(count) = self.u64(at + METHOD_COUNT).filter(|count| is_interface && (1..=MOST).contains(count))
+            else {
                 continue;
             };
             let methods = self.address.checked_add((at + METHODS) as u64).and_then(|place| binary.word(place));
@@ -209,10 +210,8 @@ fn name(bytes: &[u8]) -> Option<&[u8]> {
 pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layout> {
     let mut found: HashMap<&'static str, Option<Layout>> = HashMap::new();
     let Some(types) = Types::of(binary) else { return HashMap::new() };
-    let by_name: HashMap<(&[u8], &[u8]), &'static str> = wanted
-        .iter()
-        .map(|wanted| ((wanted.name.as_bytes(), wanted.package.as_bytes()), wanted.structure))
-        .collect();
+    let by_name: HashMap<(&[u8], &[u8]), &'static str> =
+        wanted.iter().map(|wanted| ((wanted.name.as_bytes(), wanted.package.as_bytes()), wanted.structure)).collect();
     for at in (0..types.bytes.len()).step_by(8) {
         if types.bytes.get(at + KIND).is_none_or(|kind| kind & KIND_MASK != STRUCT) {
             continue;

@@ -71,8 +71,7 @@ impl Callers {
             functions.insert(entry.address);
             incomplete |= functions.place(entry.address).is_none() && entry.address % ALIGNMENT != 0;
         }
-        let mut callers =
-            Callers { text, calls: Vec::new(), by_address: Places::new(text, size), incomplete: false };
+        let mut callers = Callers { text, calls: Vec::new(), by_address: Places::new(text, size), incomplete: false };
         let mut part = vec![0; PART + AFTER];
         for load in binary.loads() {
             incomplete |= !for_each_part(binary, load, &mut part, |address, bytes| match load.is_code {

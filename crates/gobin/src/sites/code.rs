@@ -68,7 +68,9 @@ pub enum Callee {
 impl Callee {
     fn of(binary: &Binary, address: u64) -> Callee {
         let name = binary.line_table().entry_at(address).filter(|entry| entry.address == address);
-        let Some(name) = name.and_then(|entry| binary.line_table().name(entry.name as usize)) else { return Self::Other };
+        let Some(name) = name.and_then(|entry| binary.line_table().name(entry.name as usize)) else {
+            return Self::Other;
+        };
         let Some(name) = name.strip_prefix(b"runtime.") else { return Self::Other };
         let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| name.starts_with(beginning.as_bytes()));
         if begins(&["morestack"]) {
@@ -137,7 +139,8 @@ impl Code {
             match instruction.kind {
                 Kind::Jcc { target, .. } | Kind::Jmp { target } | Kind::Branch { target } if self.holds(target) => {
                     let to = self.index_of(target);
-                    let to = to.ok_or_else(|| SiteError::Broken { function: function.name.clone(), address: target })?;
+                    let to =
+                        to.ok_or_else(|| SiteError::Broken { function: function.name.clone(), address: target })?;
                     jumps.push((to as u32, from as u32));
                 }
                 Kind::JmpIndirect => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::code::{Callee, Code, Kind};
-use super::{Condition, End, FlagTest, Obstacle, Site, SiteError, SiteKind, begin, site};
+use super::{Condition, End, FlagTest, Obstacle, Site, SiteError, SiteKind, beginning, site};
 use crate::binary::{Binary, Function};
 
 /// Places where a function is called; each is a probe.
@@ -118,7 +118,7 @@ pub fn returns(binary: &Binary, function: &Function, code: &Code) -> Result<Vec<
 pub fn stand_in(binary: &Binary, function: &Function, name: &str) -> Result<Vec<End>, SiteError> {
     let missing = || SiteError::NoStandIn { function: function.name.clone(), stand_in: name.to_owned() };
     let other = binary.function(name).ok_or_else(missing)?;
-    let (begins, when) = begin(binary, &other, &Code::of(binary, &other)?)?;
+    let (begins, when) = beginning(binary, &other)?;
     Ok(vec![End { site: Site { frame: None, ..begins }, when }])
 }
 
