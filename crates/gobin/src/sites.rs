@@ -176,6 +176,12 @@ pub enum SiteError {
         /// Its size.
         size: u64,
     },
+    /// Its jumps are such that looking at them would not end soon; no compiler makes such.
+    #[error("{function} jumps about too much")]
+    Tangled {
+        /// The function.
+        function: String,
+    },
     /// Its code is not in the file.
     #[error("the code of {function} is not in the file")]
     NoCode {

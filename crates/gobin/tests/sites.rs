@@ -201,6 +201,26 @@ fn jump_tables_are_followed() {
     assert_eq!(found(&program, "f", EndRule::Inside), Err(SiteError::IndirectJump { function: "f".into(), offset: 8 }));
 }
 
+/// A thousand ways out, each with the same long way back.
+#[test]
+fn what_would_not_end_soon_is_refused() {
+    const RETURNS: usize = 1000;
+    let mut program = program();
+    let start = TEXT + 32;
+    let mut body = vec![PUSH_RBP, 0x90];
+    body.extend(TEST.repeat(10_000));
+    let names_table = body.len();
+    body.extend([0x48, 0x8d, 0x0d, 0, 0, 0, 0]);
+    body.extend([0xff, 0x24, 0xc1]);
+    let first = start + body.len() as u64;
+    body.extend([RET; RETURNS]);
+    program.function("f", &body);
+    let distance = (program.data_address() as i64 - (start as i64 + names_table as i64 + 7)) as i32;
+    program.text[32 + names_table + 3..32 + names_table + 7].copy_from_slice(&distance.to_le_bytes());
+    program.data = (0..RETURNS as u64).flat_map(|index| (first + index).to_le_bytes()).collect();
+    assert_eq!(found(&program, "f", EndRule::Inside), Err(SiteError::Tangled { function: "f".into() }));
+}
+
 #[test]
 fn jumps_of_all_kinds_of_liars_are_errors() {
     let mut program = program();

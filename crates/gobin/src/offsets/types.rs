@@ -10,6 +10,8 @@ use crate::binary::Binary;
 const LONGEST: u64 = 256 << 20;
 const MOST_FIELDS: u64 = 1024;
 const LONGEST_NAME: usize = 4096;
+/// Structures that have the name of one that is wanted.
+const MOST_ALIKE: usize = 1024;
 
 /// Of a descriptor: bits that say that the type has a name and methods behind the descriptor, and that its text has a star
 /// too many in front.
@@ -140,13 +142,14 @@ impl Types {
         self.bytes.get(name).is_some_and(|flags| flags & 1 == 1)
     }
 
-    /// Names and types of the methods that interfaces have.
-    fn interface_methods(&self, binary: &Binary) -> HashSet<(&[u8], u32)> {
+    /// Names and types of the methods that interfaces have. `None`: more than there can be.
+    fn interface_methods(&self, binary: &Binary) -> Option<HashSet<(&[u8], u32)>> {
         const METHODS: usize = 56;
         const METHOD_COUNT: usize = 64;
         const SIZE: usize = 8;
         const MOST: u64 = 4096;
         let mut found = HashSet::new();
+        let mut left = self.bytes.len() / 2 + 1024;
         for at in (0..self.bytes.len()).step_by(8) {
             let is_interface = self.bytes.get(at + KIND).is_some_and(|kind| kind & KIND_MASK == INTERFACE)
                 // Two words, both pointers.
@@ -155,6 +158,7 @@ impl Types {
             else {
                 continue;
             };
+            left = left.checked_sub(count as usize)?;
             let methods = self.address.checked_add((at + METHODS) as u64).and_then(|place| binary.word(place));
             let first = methods.and_then(|methods| usize::try_from(methods.checked_sub(self.address)?).ok());
             let methods = first.and_then(|first| self.bytes.get(first..first.checked_add(count as usize * SIZE)?));
@@ -163,7 +167,7 @@ impl Types {
                 found.extend(self.name(name as usize).map(|name| (name, kind)));
             }
         }
-        found
+        Some(found)
     }
 
     fn layout(&self, binary: &Binary, at: usize) -> Option<Layout> {
@@ -212,11 +216,16 @@ pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layo
     let Some(types) = Types::of(binary) else { return HashMap::new() };
     let by_name: HashMap<(&[u8], &[u8]), &'static str> =
         wanted.iter().map(|wanted| ((wanted.name.as_bytes(), wanted.package.as_bytes()), wanted.structure)).collect();
+    let mut alike = 0;
     for at in (0..types.bytes.len()).step_by(8) {
         if types.bytes.get(at + KIND).is_none_or(|kind| kind & KIND_MASK != STRUCT) {
             continue;
         }
         let Some(&structure) = types.structure(at).and_then(|name| by_name.get(&name)) else { continue };
+        alike += 1;
+        if alike > MOST_ALIKE {
+            return HashMap::new();
+        }
         let Some(layout) = types.layout(binary, at) else { continue };
         found
             .entry(structure)
@@ -242,7 +251,7 @@ struct Text<'a> {
 pub fn methods(binary: &Binary, is_function: &dyn Fn(u64) -> bool) -> Option<Vec<u64>> {
     let types = Types::of(binary)?;
     let address = binary.line_table().text();
-    let text = Text { address, is_function, interfaces: types.interface_methods(binary) };
+    let text = Text { address, is_function, interfaces: types.interface_methods(binary)? };
     let mut found = Vec::new();
     // Each method has a place of its own; some are read more than once, where the form of a map's descriptor is not known.
     let mut left = types.bytes.len() / 2 + 1024;
