@@ -6,7 +6,7 @@
 mod go;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use go::{Build, can_link_externally};
 use gobin::{Binary, BinaryError, EndRule, OffsetSource, Offsets, SiteKind, sites, wanted};
@@ -24,21 +24,42 @@ fn open(path: &Path) -> Binary {
     Binary::open(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn ways_to_link() -> Vec<(&'static [&'static str], bool)> {
-    let mut ways: Vec<(&[&str], bool)> =
-        vec![(&[], false), (&["-ldflags=-s -w"], false), (&["-buildmode=pie", "-ldflags=-s -w"], false)];
-    if can_link_externally() {
-        ways.push((&["-ldflags=-linkmode=external -s -w"], true));
-        ways.push((&["-buildmode=pie", "-ldflags=-linkmode=external"], true));
-    }
-    ways
+/// Arguments of `go build`, and whether with C.
+type Way = (&'static [&'static str], bool);
+
+const PLAIN: Way = (&[], false);
+const BY_GO: [Way; 2] = [(&["-ldflags=-s -w"], false), (&["-buildmode=pie", "-ldflags=-s -w"], false)];
+const BY_C: [Way; 2] =
+    [(&["-ldflags=-linkmode=external -s -w"], true), (&["-buildmode=pie", "-ldflags=-linkmode=external"], true)];
+
+fn build((arguments, cgo): Way) -> PathBuf {
+    Build { program: "std", arguments, cgo, ..Build::default() }.make()
 }
 
 #[test]
 fn functions_and_sites_do_not_depend_on_linking() {
+    compare_sites(&BY_GO);
+}
+
+#[test]
+fn fields_lie_where_the_compiler_says() {
+    compare_fields(&BY_GO);
+}
+
+/// The standard library is compiled again for these.
+#[test]
+#[ignore = "compiles the standard library with C, twice: make probe-sites"]
+fn linking_with_c_changes_nothing() {
+    if can_link_externally() {
+        compare_sites(&BY_C);
+        compare_fields(&BY_C);
+    }
+}
+
+fn compare_sites(ways: &[Way]) {
     let mut first: Option<Vec<_>> = None;
-    for (arguments, cgo) in ways_to_link() {
-        let path = Build { program: "std", arguments, cgo, ..Build::default() }.make();
+    for way in [&[PLAIN], ways].concat() {
+        let (path, arguments) = (build(way), way.0);
         let binary = open(&path);
         let bytes = fs::read(&path).expect("a file");
         assert_eq!(binary.tls_g_offset(), Some(-8), "{arguments:?}");
@@ -63,13 +84,12 @@ fn functions_and_sites_do_not_depend_on_linking() {
     }
 }
 
-#[test]
-fn fields_lie_where_the_compiler_says() {
-    let plain = open(&Build { program: "std", ..Build::default() }.make());
+fn compare_fields(ways: &[Way]) {
+    let plain = open(&build(PLAIN));
     let truth = Offsets::from_sources(&plain, &[OffsetSource::Dwarf]);
     let mut compared = 0;
-    for (arguments, cgo) in ways_to_link() {
-        let binary = open(&Build { program: "std", arguments, cgo, ..Build::default() }.make());
+    for way in ways {
+        let (binary, arguments) = (open(&build(*way)), way.0);
         let offsets = Offsets::of(&binary);
         for wanted in wanted().filter(|wanted| wanted.module == "std") {
             let Some(size) = truth.size(wanted.structure) else { continue };
@@ -89,7 +109,7 @@ fn fields_lie_where_the_compiler_says() {
 /// What the program says of itself is what the table says of its version.
 #[test]
 fn the_table_agrees_with_programs() {
-    let binary = open(&Build { program: "std", arguments: &["-ldflags=-s -w"], ..Build::default() }.make());
+    let binary = open(&build(BY_GO[0]));
     let own = Offsets::of(&binary);
     let table = Offsets::from_sources(&binary, &[OffsetSource::Table]);
     for wanted in wanted().filter(|wanted| wanted.module == "std") {
