@@ -40,7 +40,7 @@ offsets: ## the table of structures' layouts by version: programs with published
 
 probe-sites: ## docs/probe-sites.md against programs of every Go since 1.18 and of several versions of modules (GENERATE=1: write it)
 	@TANDEM_GO_VERSIONS="$(GO_VERSIONS)" $(if $(GENERATE),TANDEM_GENERATE=1) \
-		cargo test --package gobin --test probe_sites --test ways_out -- --ignored --nocapture
+		cargo test --package gobin --test binary --test probe_sites --test ways_out -- --ignored --nocapture
 
 test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
 	@scripts/setup.sh clangs
