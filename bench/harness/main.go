@@ -34,6 +34,7 @@ var parts = []part{
 	{"packs", "the same and calls of more packs, each by a file of its own", packsPart},
 	{"kernel", "the kernel half, for programs that are watched and for others", kernelPart},
 	{"profile", "a saturated net/http server, sampled", profilePart},
+	{"unwoven", "a saturated net/http server that nobody wove, with probes", unwovenPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }

@@ -88,6 +88,8 @@ pub enum Purpose {
     Profiles,
     /// Spans of programs in any language, from their sockets.
     Sockets,
+    /// Spans of programs that were not woven, besides what the anatomy needs.
+    Unwoven,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -139,8 +141,8 @@ impl FeatureId {
         Self::CgroupV2,
         Self::NetworkPrivileges,
         Self::SocketPayload,
-        Self::Lockdown,
         Self::UprobeMulti,
+        Self::Lockdown,
         Self::SocketMaps,
         Self::Tracefs,
         Self::Bpffs,
@@ -202,6 +204,7 @@ impl FeatureId {
             | Self::Connections => Purpose::AnatomyPart,
             Self::RingBuffer | Self::PerfEvents => Purpose::Profiles,
             Self::CgroupV2 | Self::NetworkPrivileges | Self::SocketPayload => Purpose::Sockets,
+            Self::UprobeMulti => Purpose::Unwoven,
             _ => Purpose::Outlook,
         }
     }
@@ -351,6 +354,18 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
     require(&[Purpose::Anatomy])
 }
 
+/// The first feature that probes on functions need and that is missing, as an error.
+pub fn require_uprobes() -> Result<(), ProbeError> {
+    require_all(&[
+        FeatureId::Processor,
+        FeatureId::Btf,
+        FeatureId::Capabilities,
+        FeatureId::PidNamespace,
+        FeatureId::RingBuffer,
+        FeatureId::UprobeMulti,
+    ])
+}
+
 /// The first feature that profiles need and that is missing, as an error.
 pub fn require_profiles() -> Result<(), ProbeError> {
     require(&[Purpose::Anatomy, Purpose::Profiles])
@@ -381,6 +396,16 @@ fn require(purposes: &[Purpose]) -> Result<(), ProbeError> {
     for feature in FeatureId::ALL {
         let needed = feature == FeatureId::Architecture || purposes.contains(&feature.purpose());
         if let (true, State::Missing { why, remedy }) = (needed, feature.state(&types)) {
+            return Err(ProbeError::Missing { feature, why, remedy });
+        }
+    }
+    Ok(())
+}
+
+fn require_all(wanted: &[FeatureId]) -> Result<(), ProbeError> {
+    let types = KernelTypes::read();
+    for &feature in wanted {
+        if let State::Missing { why, remedy } = feature.state(&types) {
             return Err(ProbeError::Missing { feature, why, remedy });
         }
     }

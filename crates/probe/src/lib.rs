@@ -4,6 +4,8 @@
 //!
 //! [`Sockets`] loads what sees the payload of observed processes' sockets (`bpf/socket.bpf.c`).
 //!
+//! [`uprobe`] observes programs that were not woven, by probes on their functions.
+//!
 //! [`Kernel`] loads the scheduler probe (`bpf/anatomy.bpf.c`) and watches processes: it keeps an account of kernel time
 //! for each goroutine of theirs, in memory that only the kernel writes and the process reads. [`features`] says what this
 //! machine allows and what to do about the rest. Nothing is pinned but, on request, the map of [`SharedContexts`]: when the
@@ -19,6 +21,7 @@ mod profiler;
 mod share;
 mod socket;
 mod syscalls;
+pub mod uprobe;
 
 pub use error::ProbeError;
 pub use kernel::{AccountMap, Kernel, SpanSystemCalls, Statistics, SystemCalls};

@@ -84,7 +84,7 @@ fn attend(observer: &Observer, programs: &[Selection], enough: &AtomicBool) -> E
                 return ExitCode::FAILURE;
             }
             (0, 1..) => return ExitCode::SUCCESS, // they have ended
-            (count, _) if !said && count > 0 => {
+            (count, _) if !said && count > 0 && looked_at >= statistics.found => {
                 let programs = if count == 1 { "1 program".to_owned() } else { format!("{count} programs") };
                 eprintln!("tandem: observing {programs}; Ctrl-C ends it, and the program goes on");
                 said = true;
@@ -104,7 +104,9 @@ fn nobody(programs: &[Selection], statistics: &Statistics) -> String {
         return "nothing is observed; the lines above say why".to_owned();
     }
     let missing = |selection: &Selection| match selection {
-        Selection::Process(pid) => format!("process {pid} (it has ended, or is another user's: see it with ps -p {pid})"),
+        Selection::Process(pid) => {
+            format!("process {pid} (it has ended, or is another user's: see it with ps -p {pid})")
+        }
         Selection::Name(name) => format!("program called {name}"),
         Selection::Path(path) => format!("program that runs {}", path.display()),
         Selection::Port(port) => format!("program that listens at port {port}"),

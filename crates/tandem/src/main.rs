@@ -37,6 +37,7 @@ mod terminal;
 mod trace;
 mod traces;
 mod ui;
+mod uprobes;
 mod version;
 mod warm;
 

@@ -31,6 +31,7 @@ use ui::UiError;
 use crate::kernel;
 use crate::privileges::{self, Extra};
 use crate::sockets;
+use crate::uprobes;
 
 /// Bytes of spans that may wait for a slow reader of JSON lines.
 const JSON_QUEUE: usize = 64 << 20;
@@ -139,6 +140,7 @@ impl Destinations {
         let kernel = if without { None } else { Some(kernel::load(self.detail)) };
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
+        let uprobes = (!self.observed.is_empty()).then(uprobes::load);
         let sockets = (!self.observed.is_empty()).then(sockets::load);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
@@ -172,8 +174,11 @@ impl Destinations {
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
         let selections = self.observed;
-        let observing =
-            sockets.map(|loaded| Observing { observers: vec![sockets::observer(loaded, |_| Vec::new())], selections });
+        let observing = uprobes.zip(sockets).map(|(uprobes, sockets)| {
+            let elsewhere = uprobes::told_elsewhere(&uprobes);
+            let observers = vec![uprobes::observer(uprobes), sockets::observer(sockets, elsewhere)];
+            Observing { observers, selections }
+        });
         let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);

@@ -60,7 +60,7 @@ pub const CAPABILITIES: [Capability; 8] = [
         name: "CAP_PERFMON",
         set: CapabilitySet::PERFMON,
         kept: Kept::Loading,
-        reason: "load programs that look at the scheduler",
+        reason: "load programs that look at the scheduler, and those of probes on functions",
         without: "the kernel half stays off",
     },
     Capability {
@@ -74,7 +74,7 @@ pub const CAPABILITIES: [Capability; 8] = [
         name: "CAP_BPF",
         set: CapabilitySet::BPF,
         kept: Kept::Always,
-        reason: "make an account map for each program that comes, and take it away",
+        reason: "make an account map for each program that comes, and take it away; place probes on functions",
         without: "the kernel half stays off",
     },
     Capability {
