@@ -350,3 +350,61 @@ fn names_of_node() {
     assert_eq!(summaries(&spans, Kind::Server), expected.map(|name| format!("server {name}")));
     assert_joined(&spans);
 }
+
+/// Scenario: a client in Java sends records to Kafka, and fetches them. Guarantees: the topic, of fetches also where they name
+/// it by its id only; fetches that bring nothing are not told.
+#[test]
+#[ignore = "needs Kafka, which Maven fetches: make test-sockets"]
+fn kafka_of_java() {
+    let test = "sockets kafka_of_java";
+    if is_skipped(test, &["java"]) {
+        return;
+    }
+    let Some(server) = server_or_skip(test, "kafka") else { return };
+    let jars = rig::repository().join("target/servers/kafka/libs/*");
+    let mut command = program("java");
+    command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"]).arg(jars).arg(format!("{PROGRAMS}/Records.java"));
+    let mut client = Running::start(command.arg(format!("127.0.0.1:{}", port(&server))));
+    client.stdout_line_within(rig::BUILD_LIMIT, |line| (line == "ready").then_some(()));
+    let attached = Attached::to(&[client.pid(), server.pids()[0]]);
+    let mut stdin = client.stdin();
+    for line in [&format!("send {SECRET}"), "send two", "poll"] {
+        say(&mut stdin, line);
+    }
+    let spans = attached.spans(6, |span| attribute(span, "messaging.destination.name") == "orders");
+    let sent: Vec<_> = spans.iter().filter(|span| span.kind == Kind::Producer).map(summary).collect();
+    assert_eq!(sent, ["producer send orders"; 2]);
+    let polled: Vec<_> = spans.iter().filter(|span| span.kind == Kind::Client).map(summary).collect();
+    assert!(!polled.is_empty() && polled.iter().all(|poll| poll == "client poll orders"), "{polled:?}");
+    let told = ["messaging.system", "messaging.operation.type", "server.port"];
+    let first = spans.iter().find(|span| span.kind == Kind::Producer).expect("two of them");
+    assert_eq!(told.map(|key| attribute(first, key)), ["kafka", "send", &port(&server)]);
+    assert_joined(&spans);
+}
+
+/// Scenario: the program of the pack of MongoDB's driver, not woven, and its server. Guarantees: commands, databases and
+/// collections as the pack tells them.
+#[test]
+#[ignore = "needs a server that Maven fetches: make test-sockets"]
+fn mongodb_of_go() {
+    let test = "sockets mongodb_of_go";
+    if is_skipped(test, &["java", "go"]) {
+        return;
+    }
+    let Some(server) = server_or_skip(test, "mongo") else { return };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let client = folder.path().join("client");
+    let source = rig::repository().join("packs/mongo-driver/program");
+    let built = run(program("go").args(["build", "-o"]).arg(&client).arg(".").current_dir(source), rig::BUILD_LIMIT);
+    assert_eq!(built.code, 0, "{built}");
+    let attached = Attached::to(&[server.pids()[0]]);
+    let (name, url) = &server.environment[0];
+    let finished = run(program(&client).env(name, url), LIMIT);
+    let spans = attached.spans(10, |_| true);
+    let names: std::collections::BTreeSet<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    for name in ["insert orders", "update orders", "find orders"] {
+        assert!(names.contains(name), "{names:?}\n{finished}");
+    }
+    let insert = spans.iter().find(|span| span.name == "insert orders").expect("one of them");
+    assert_eq!(["db.namespace", "db.system.name"].map(|key| attribute(insert, key)), ["shop", "mongodb"]);
+}
