@@ -31,6 +31,6 @@ pub use observed::{Losses, ObserveError, ObservedProcess, Observer, Observing, O
 pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
-pub use sockets::{Seen, Segments, SocketObserver, Transport, Wanted};
 pub use session::handshake::ListenError;
+pub use sockets::{Seen, Segments, SocketObserver, Transport, Wanted};
 pub use statistics::{FunctionCalls, Statistics};

@@ -50,7 +50,8 @@ fn both_ends_of_a_connection_are_seen() {
     let mut answer = vec![0; 100_000];
     client.read_exact(&mut answer).expect("read");
     drop(client);
-    let of_port = |segment: &&Segment| segment.local.port() == address.port() || segment.remote.port() == address.port();
+    let of_port =
+        |segment: &&Segment| segment.local.port() == address.port() || segment.remote.port() == address.port();
     let total = |segments: &[Segment], out: bool, server: bool| -> u32 {
         let side = segments.iter().filter(of_port).filter(|one| (one.local.port() == address.port()) == server);
         side.filter(|one| one.out == out).map(|one| one.length).sum()
@@ -67,7 +68,8 @@ fn both_ends_of_a_connection_are_seen() {
     assert_ne!(questions[0].cookie, questions[1].cookie);
     assert!(questions.iter().all(|one| one.process == own));
     assert_ne!(questions[0].thread, 0);
-    let copied: usize = segments.iter().filter(of_port).filter(|one| one.length > 10 && one.out).map(|one| one.bytes.len()).sum();
+    let copied: usize =
+        segments.iter().filter(of_port).filter(|one| one.length > 10 && one.out).map(|one| one.bytes.len()).sum();
     assert_eq!(copied, 4096);
 }
 
@@ -79,7 +81,11 @@ fn older_connections_are_found() {
     let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\nprint('there',flush=True)\nfor line in sys.stdin: s.sendall(line.encode())\n";
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let child = Command::new("python3").args(["-c", script, &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child = Command::new("python3")
+        .args(["-c", script, &port.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let Ok(mut child) = child else {
         return support::skip("probe older_connections_are_found", "there is no python3");
     };

@@ -65,7 +65,8 @@ impl Segments for Source {
 }
 
 fn seen(segment: Segment) -> Seen {
-    let Segment { cookie, time, process, thread, sequence, length, out, fin, reset, local, remote, bytes, .. } = segment;
+    let Segment { cookie, time, process, thread, sequence, length, out, fin, reset, local, remote, bytes, .. } =
+        segment;
     let transport = match segment.transport {
         probe::Transport::Tcp => Transport::Tcp,
         probe::Transport::Udp => Transport::Udp,

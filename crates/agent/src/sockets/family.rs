@@ -243,7 +243,8 @@ impl Family {
                 }
                 // The client hears the last of it a moment later. It is not told of where its own hooks tell of it, which
                 // then have sent a header.
-                let waited = now.saturating_sub(member.added) > if exchange.parent.is_some() { BRIEFLY } else { PATIENCE };
+                let waited =
+                    now.saturating_sub(member.added) > if exchange.parent.is_some() { BRIEFLY } else { PATIENCE };
                 if self.sockets.contains_key(&mirrored) && !waited {
                     return Finding::Wait;
                 }
@@ -288,7 +289,9 @@ impl Family {
         let (trace_id, parent_id, remote, found) = match finding {
             Finding::Told(parent) => (parent.trace_id, parent.span_id, true, Some("remote")),
             Finding::Member(parent, how) => match self.members.get(&parent) {
-                Some(Member { trace_id: Some(trace), span_id, .. }) => (*trace, *span_id, how == "connection", Some(how)),
+                Some(Member { trace_id: Some(trace), span_id, .. }) => {
+                    (*trace, *span_id, how == "connection", Some(how))
+                }
                 _ => (self.ids.trace(), [0; 8], false, None),
             },
             Finding::Root | Finding::Wait => (self.ids.trace(), [0; 8], false, None),

@@ -169,7 +169,8 @@ impl SocketObserver {
             };
             let ends = Ends { local: seen.local, remote: seen.remote };
             self.family.meet(ends);
-            self.sockets.insert(seen.cookie, Socket { process: seen.process, ends, state, wanted: None, said: [false; 2] });
+            self.sockets
+                .insert(seen.cookie, Socket { process: seen.process, ends, state, wanted: None, said: [false; 2] });
         }
         let Some(socket) = self.sockets.get_mut(&seen.cookie) else { return };
         socket.process = seen.process;

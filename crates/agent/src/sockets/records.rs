@@ -18,11 +18,7 @@ const STATUS_ERROR: u8 = 2;
 const TEXT_LIMIT: usize = 1024;
 
 /// Keys that are not among the well-known ones.
-const OWN_KEYS: [&str; 3] = [
-    "tandem.parent.source",
-    "db.operation.batch.size",
-    "dns.question.name",
-];
+const OWN_KEYS: [&str; 3] = ["tandem.parent.source", "db.operation.batch.size", "dns.question.name"];
 
 const DATABASE: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
 

@@ -71,14 +71,19 @@ impl Attached {
         let mut command = rig.observe("attach");
         command.args(processes.iter().map(ToString::to_string));
         let mut tandem = Running::start(&mut command);
-        let all = if processes.len() == 1 { "observing 1 program".to_owned() } else { format!("observing {} programs", processes.len()) };
+        let all = if processes.len() == 1 {
+            "observing 1 program".to_owned()
+        } else {
+            format!("observing {} programs", processes.len())
+        };
         tandem.stderr_line(|line| line.contains(&all).then_some(()));
         Self { rig, tandem }
     }
 
     /// Waits until there are so many spans of a kind, ends it, and returns all of them by their start.
     fn spans(self, count: usize, fits: impl Fn(&Span) -> bool) -> Vec<Span> {
-        let there = eventually(LIMIT, || (self.rig.spans().iter().filter(|span| fits(span)).count() >= count).then_some(()));
+        let there =
+            eventually(LIMIT, || (self.rig.spans().iter().filter(|span| fits(span)).count() >= count).then_some(()));
         self.tandem.signal(Signal::INT);
         let finished = self.tandem.finish();
         let mut spans = self.rig.spans();
@@ -156,7 +161,10 @@ fn http_of_python() {
     curl(&[], "/broken");
     curl(&["-d", SECRET], "/orders");
     let spans = attached.spans(6, |_| true);
-    assert_eq!(summaries(&spans, Kind::Server), ["server GET", "server GET", "server GET", "server GET error 503", "server POST"]);
+    assert_eq!(
+        summaries(&spans, Kind::Server),
+        ["server GET", "server GET", "server GET", "server GET error 503", "server POST"]
+    );
     assert_eq!(summaries(&spans, Kind::Client), ["client GET"]);
     let trace: Vec<_> = spans.iter().filter(|span| span.trace_id.to_string().starts_with("4bf92f35")).collect();
     let found: Vec<_> = trace.iter().map(|span| attribute(span, "tandem.parent.source")).collect();
@@ -165,7 +173,14 @@ fn http_of_python() {
     assert!(trace.windows(2).all(|pair| pair[1].parent_span_id == Some(pair[0].span_id)), "{trace:#?}");
     assert_eq!(attribute(trace[1], "url.full"), format!("http://127.0.0.1:{inner_port}/inner"));
     let large = spans.iter().find(|span| attribute(span, "url.path") == "/large").expect("one of them");
-    let told = ["url.query", "url.scheme", "client.address", "server.port", "http.response.status_code", "network.protocol.version"];
+    let told = [
+        "url.query",
+        "url.scheme",
+        "client.address",
+        "server.port",
+        "http.response.status_code",
+        "network.protocol.version",
+    ];
     let told = told.map(|key| attribute(large, key));
     assert_eq!(told, ["token=REDACTED&page=2", "http", "127.0.0.1", &port.to_string(), "200", "1.1"]);
     assert!(attribute(large, "user_agent.original").starts_with("curl/"));
@@ -246,8 +261,11 @@ fn redis_of_its_own_client() {
     assert_eq!(summaries(&spans, Kind::Client), commands.map(|name| format!("client {name}")));
     assert_eq!(summaries(&spans, Kind::Server), commands.map(|name| format!("server {name}")));
     assert_joined(&spans);
-    let client = |name: &str| spans.iter().find(|span| span.kind == Kind::Client && span.name == name).expect("it is there");
-    let told = |span: &Span| ["db.system.name", "db.query.text", "db.namespace", "server.port"].map(|key| attribute(span, key));
+    let client =
+        |name: &str| spans.iter().find(|span| span.kind == Kind::Client && span.name == name).expect("it is there");
+    let told = |span: &Span| {
+        ["db.system.name", "db.query.text", "db.namespace", "server.port"].map(|key| attribute(span, key))
+    };
     assert_eq!(told(client("SET")), ["redis", "SET ? ?", "0", &port(&server)]);
     assert_eq!(told(client("INCR"))[2], "3");
 }
@@ -283,13 +301,23 @@ fn postgresql_of_its_own_client() {
     let second = run(psql().args(["-c", "SELECT count(*) FROM items"]), LIMIT);
     assert_eq!((second.code, second.stdout.trim()), (0, "2"));
     let spans = attached.spans(15, |_| true);
-    let statements = ["CREATE TABLE items", "INSERT items", "SELECT items SELECT", "SELECT nowhere error 42P01", "COPY items", "SELECT", "SELECT"];
+    let statements = [
+        "CREATE TABLE items",
+        "INSERT items",
+        "SELECT items SELECT",
+        "SELECT nowhere error 42P01",
+        "COPY items",
+        "SELECT",
+        "SELECT",
+    ];
     assert_eq!(summaries(&spans, Kind::Client), statements.map(|name| format!("client {name}")));
     let last = spans.last().expect("spans");
     assert_eq!(summary(last), "server SELECT items");
-    let told = ["db.namespace", "db.query.text", "db.collection.name", "db.system.name"].map(|key| attribute(last, key));
+    let told =
+        ["db.namespace", "db.query.text", "db.collection.name", "db.system.name"].map(|key| attribute(last, key));
     assert_eq!(told, ["pack", "SELECT count(*) FROM items", "items", "postgresql"]);
-    let (joined, alone): (Vec<_>, Vec<_>) = spans.iter().cloned().partition(|span| span.start_unix_nano < last.start_unix_nano);
+    let (joined, alone): (Vec<_>, Vec<_>) =
+        spans.iter().cloned().partition(|span| span.start_unix_nano < last.start_unix_nano);
     assert_eq!(alone.len(), 1);
     assert_joined(&joined);
 }
@@ -304,7 +332,17 @@ fn mysql_of_its_own_client() {
     let Some(server) = server_or_skip(test, "mariadb") else { return };
     let mariadb = || {
         let mut command = program("mariadb");
-        command.args(["--no-defaults", "--protocol=tcp", "--skip-ssl", "-h", "127.0.0.1", "-P", &port(&server), "-u", "pack"]);
+        command.args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--skip-ssl",
+            "-h",
+            "127.0.0.1",
+            "-P",
+            &port(&server),
+            "-u",
+            "pack",
+        ]);
         command.args(["-N", "--unbuffered", "--force", "pack"]);
         command
     };
@@ -324,8 +362,13 @@ fn mysql_of_its_own_client() {
     let spans = attached.spans(11, |_| true);
     let statements = ["CREATE TABLE items", "INSERT items", "SELECT items", "SELECT nowhere error 1146", "SELECT"];
     assert_eq!(summaries(&spans, Kind::Client), statements.map(|name| format!("client {name}")));
-    let second = spans.iter().rev().find(|span| attribute(span, "db.query.text").contains("count")).expect("the second client's");
-    let told = ["db.namespace", "db.query.text", "db.collection.name", "db.system.name"].map(|key| attribute(second, key));
+    let second = spans
+        .iter()
+        .rev()
+        .find(|span| attribute(span, "db.query.text").contains("count"))
+        .expect("the second client's");
+    let told =
+        ["db.namespace", "db.query.text", "db.collection.name", "db.system.name"].map(|key| attribute(second, key));
     assert_eq!(told, ["pack", "SELECT count(*) FROM items", "items", "mysql"]);
 }
 
