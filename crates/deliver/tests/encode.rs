@@ -120,7 +120,7 @@ fn a_full_span() {
 #[test]
 fn lengths_of_any_size() {
     for size in [0, 1, 20, 60, 100, 127, 128, 1000, 1900] {
-        let record = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(32, &"x".repeat(size)).build();
+        let record = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(32, "x".repeat(size)).build();
         let span = round(&record, &SpanFacts { name: "", ..facts(&Parts::default()) });
         assert_eq!(attribute(&span, "url.path"), Some(Any::StringValue("x".repeat(size))));
     }

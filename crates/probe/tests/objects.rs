@@ -75,6 +75,7 @@ fn the_kernel_takes_every_program() {
         drop(load_with_or_skip(test, load));
     }
     drop(load_with_or_skip(test, || Profiler::load(Rate::DEFAULT)));
+    drop(load_with_or_skip(test, || probe::Sockets::load(probe::Bytes::DEFAULT)));
     drop(load_with_or_skip(test, Uprobes::load));
 }
 
@@ -123,7 +124,8 @@ fn every_map_is_bounded_as_documented() {
     let mut bounds = BTreeMap::new();
     let (mut total, mut unwoven) = (0, 0);
     for (file, object) in objects() {
-        let total = if file.ends_with("uprobe.bpf.o") { &mut unwoven } else { &mut total };
+        let of_unwoven = file.ends_with("uprobe.bpf.o") || file.ends_with("socket.bpf.o");
+        let total = if of_unwoven { &mut unwoven } else { &mut total };
         for map in object.maps() {
             let bound = Bound {
                 kind: kind(map.map_type()).to_owned(),

@@ -86,12 +86,7 @@ pub(crate) enum Found {
 
 impl Default for Connection {
     fn default() -> Self {
-        Self {
-            streams: Default::default(),
-            halves: Default::default(),
-            last: None,
-            state: State::Unknown { turns: 0 },
-        }
+        Self { streams: Default::default(), halves: Default::default(), last: None, state: State::Unknown { turns: 0 } }
     }
 }
 

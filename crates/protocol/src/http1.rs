@@ -23,7 +23,8 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
     }
     let Some(space) = bytes.iter().take(12).position(|&byte| byte == b' ') else {
         let begins = |method: &&str| method.as_bytes().starts_with(bytes);
-        return match METHODS.iter().chain(&OTHER_METHODS).any(|method| begins(&method)) || b"HTTP/1.".starts_with(bytes) {
+        return match METHODS.iter().chain(&OTHER_METHODS).any(|method| begins(&method)) || b"HTTP/1.".starts_with(bytes)
+        {
             true => Found::More,
             false => Found::Nothing,
         };
@@ -157,7 +158,9 @@ impl Parser for Http1 {
 
     fn closed(&mut self, time: u64, out: &mut Finished) {
         // The one that was being answered; to others there is no answer.
-        if self.answered && let Some(request) = self.open.pop_front() {
+        if self.answered
+            && let Some(request) = self.open.pop_front()
+        {
             out.push(request.open.finish(time));
         }
         self.open.clear();

@@ -125,7 +125,8 @@ impl Kafka {
         else {
             return false;
         };
-        let sound = (0..=LAST_KEY).contains(&key) && (0..=LAST_VERSION).contains(&version) && (-1..=1024).contains(&size);
+        let sound =
+            (0..=LAST_KEY).contains(&key) && (0..=LAST_VERSION).contains(&version) && (-1..=1024).contains(&size);
         if !sound || self.asked.len() >= OPEN_LIMIT || reader.take(size.max(0) as usize).is_none() {
             return false;
         }

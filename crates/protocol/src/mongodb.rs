@@ -50,7 +50,9 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
         return Found::Nothing;
     }
     let fits = match code {
-        OP_MSG => reader.u32_le().is_none_or(|flags| flags & !(EXHAUST | 3) == 0) && reader.u8().is_none_or(|kind| kind <= 1),
+        OP_MSG => {
+            reader.u32_le().is_none_or(|flags| flags & !(EXHAUST | 3) == 0) && reader.u8().is_none_or(|kind| kind <= 1)
+        }
         // What a client says first: `admin.$cmd`.
         OP_QUERY => reader.take(4).is_some() && reader.c_string().is_some_and(|name| name.ends_with(b".$cmd")),
         OP_COMPRESSED => reader.i32_le().is_some_and(|code| code == OP_MSG || code == OP_QUERY),
@@ -109,7 +111,9 @@ impl Parser for Mongodb {
     }
 
     fn skipped(&mut self, from: Side, time: u64, out: &mut Finished) {
-        if from == Side::Server && let Some(number) = self.ending.take() {
+        if from == Side::Server
+            && let Some(number) = self.ending.take()
+        {
             out.extend(self.open.remove(&number).map(|open| open.finish(time)));
         }
     }
@@ -153,7 +157,8 @@ fn ask(body: &[u8], input: &Input<'_>) -> Option<Open> {
         (_, b"documents" | b"updates" | b"deletes", Element::Array(size)) => batch = Some(size),
         _ => {}
     });
-    let plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let plain =
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !plain || HOUSEKEEPING.contains(&name.as_str()) || flags & MORE_TO_COME != 0 {
         return None;
     }

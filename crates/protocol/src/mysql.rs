@@ -204,10 +204,8 @@ impl Mysql {
             }
             _ => {}
         }
-        let shown = matches!(
-            command,
-            command::QUERY | command::EXECUTE | command::PREPARE | command::PING | command::INIT_DB
-        );
+        let shown =
+            matches!(command, command::QUERY | command::EXECUTE | command::PREPARE | command::PING | command::INIT_DB);
         let answered = !matches!(command, command::QUIT | command::CLOSE | command::LONG_DATA);
         self.open = shown.then_some(open);
         self.expect = if answered { Expect::First } else { Expect::Nothing };

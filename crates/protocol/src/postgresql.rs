@@ -60,7 +60,9 @@ fn is_query(bytes: &[u8]) -> bool {
     let end = text.iter().position(|&byte| byte == 0);
     let words = &text[..end.unwrap_or(text.len())];
     let ends = bytes[0] != b'Q' || end.is_none_or(|end| HEAD + end + 1 == 1 + length);
-    ends && words.len() >= 3 && std::str::from_utf8(&words[..words.len().min(64)]).is_ok_and(|words| !words.contains(char::is_control) || words.contains('\n'))
+    ends && words.len() >= 3
+        && std::str::from_utf8(&words[..words.len().min(64)])
+            .is_ok_and(|words| !words.contains(char::is_control) || words.contains('\n'))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

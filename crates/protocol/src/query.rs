@@ -721,7 +721,11 @@ mod tests {
         let expected = |text: &str, summary: &str, table: &str| (text.to_owned(), summary.to_owned(), table.to_owned());
         assert_eq!(
             shown("SELECT id, name FROM products WHERE price > 10.5 AND name = 'it''s' -- a comment\nORDER BY id"),
-            expected("SELECT id, name FROM products WHERE price > ? AND name = ? \nORDER BY id", "SELECT products", "products")
+            expected(
+                "SELECT id, name FROM products WHERE price > ? AND name = ? \nORDER BY id",
+                "SELECT products",
+                "products"
+            )
         );
         assert_eq!(
             shown("INSERT INTO products (id, name) VALUES (1, E'a\\'b'), (-2, $tag$x$tag$)"),
@@ -731,7 +735,10 @@ mod tests {
             shown("SELECT id FROM products WHERE id IN (1, 2, 3) AND x = $1"),
             expected("SELECT id FROM products WHERE id IN (?) AND x = $1", "SELECT products", "products")
         );
-        assert_eq!(shown("SELECT * FROM a JOIN \"b c\" USING (x)"), expected("SELECT * FROM a JOIN \"b c\" USING (x)", "SELECT a b c", ""));
+        assert_eq!(
+            shown("SELECT * FROM a JOIN \"b c\" USING (x)"),
+            expected("SELECT * FROM a JOIN \"b c\" USING (x)", "SELECT a b c", "")
+        );
         assert_eq!(shown("SELECT 'open"), expected("SELECT ?", "SELECT", ""));
         assert_eq!(
             shown("SELECT a FROM t WHERE b IN (SELECT c FROM u WHERE d = 5)"),

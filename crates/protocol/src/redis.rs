@@ -30,7 +30,11 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
     let Some(arguments) = number(count.strip_suffix(b"\r").unwrap_or_default(), b'*') else { return Found::Nothing };
     let rest = &bytes[count.len() + 1..];
     let Some(end) = rest.iter().take(8).position(|&byte| byte == b'\n') else {
-        return if rest.len() < 8 && rest.first().is_none_or(|&byte| byte == b'$') { Found::More } else { Found::Nothing };
+        return if rest.len() < 8 && rest.first().is_none_or(|&byte| byte == b'$') {
+            Found::More
+        } else {
+            Found::Nothing
+        };
     };
     let size = rest[..end].strip_suffix(b"\r").and_then(|line| number(line, b'$'));
     match size {

@@ -121,8 +121,23 @@ pub(crate) fn redacted_message(message: &str) -> String {
 }
 
 const NAMED: [&str; 17] = [
-    "table", "relation", "column", "constraint", "key", "database", "schema", "role", "user", "function", "procedure",
-    "type", "index", "sequence", "view", "collection", "parameter",
+    "table",
+    "relation",
+    "column",
+    "constraint",
+    "key",
+    "database",
+    "schema",
+    "role",
+    "user",
+    "function",
+    "procedure",
+    "type",
+    "index",
+    "sequence",
+    "view",
+    "collection",
+    "parameter",
 ];
 
 /// What is quoted, when the word before it says that it is a name.
@@ -140,7 +155,10 @@ mod tests {
     /// Parameters that are called what secrets are called lose their values.
     #[test]
     fn secrets_are_not_shown() {
-        assert_eq!(redacted_query("a=1&sig=x&X-Amz-Security-Token=y&max_tokens=5"), "a=1&sig=REDACTED&X-Amz-Security-Token=REDACTED&max_tokens=5");
+        assert_eq!(
+            redacted_query("a=1&sig=x&X-Amz-Security-Token=y&max_tokens=5"),
+            "a=1&sig=REDACTED&X-Amz-Security-Token=REDACTED&max_tokens=5"
+        );
         assert_eq!(redacted_message("Duplicate entry 'ann@example.com' for key 'users.email'"), "Duplicate entry '?'");
         assert_eq!(redacted_message("relation \"items\" does not exist"), "relation \"items\" does not exist");
         assert_eq!(redacted_message("Key (email)=(ann) already exists"), "Key (email)=(?) already exists");
@@ -151,7 +169,13 @@ mod tests {
     fn traceparents_are_read() {
         let good = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(traceparent(good).map(|parent| (parent.span_id[1], parent.flags)), Some((0xf0, 1)));
-        for bad in [&b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"[..], b"ff-", b"", b"00-x-y-z", b"00-4BF92F3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] {
+        for bad in [
+            &b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"[..],
+            b"ff-",
+            b"",
+            b"00-x-y-z",
+            b"00-4BF92F3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(traceparent(bad), None);
         }
     }

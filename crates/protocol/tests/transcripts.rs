@@ -81,7 +81,12 @@ fn http2() -> Vec<Said> {
     let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let ask = |stream, block: &[u8]| {
         let half = block.len() / 2;
-        [frame(1, 0, stream, &block[..half]), frame(9, 4, stream, &block[half..]), frame(0, 1, stream, SECRET.as_bytes())].concat()
+        [
+            frame(1, 0, stream, &block[..half]),
+            frame(9, 4, stream, &block[half..]),
+            frame(0, 1, stream, SECRET.as_bytes()),
+        ]
+        .concat()
     };
     let answer = |stream, head: &[u8], end: &[u8]| {
         [frame(1, 4, stream, head), frame(0, 0, stream, SECRET.as_bytes()), frame(1, 5, stream, end)].concat()
@@ -138,7 +143,17 @@ fn postgresql_extended() -> Vec<Said> {
     let done = postgresql(b'C', b"INSERT 0 1\0");
     vec![
         out([parse.as_slice(), &bind, &execute, &bind, &execute, &sync].concat()),
-        came([postgresql(b'1', b""), postgresql(b'2', b""), done.clone(), postgresql(b'2', b""), done, postgresql(b'Z', b"I")].concat()),
+        came(
+            [
+                postgresql(b'1', b""),
+                postgresql(b'2', b""),
+                done.clone(),
+                postgresql(b'2', b""),
+                done,
+                postgresql(b'Z', b"I"),
+            ]
+            .concat(),
+        ),
     ]
 }
 
@@ -155,7 +170,10 @@ fn mysql_text() -> Vec<Said> {
         out(mysql(1, &login)),
         came(mysql(2, &[0, 0, 0, 2, 0, 0, 0])),
         out(mysql(0, format!("\x03SELECT a FROM t WHERE b = '{SECRET}'").as_bytes())),
-        came([mysql(1, &[1]), mysql(2, b"\x03def"), mysql(3, &end), mysql(4, SECRET.as_bytes()), mysql(5, &end)].concat()),
+        came(
+            [mysql(1, &[1]), mysql(2, b"\x03def"), mysql(3, &end), mysql(4, SECRET.as_bytes()), mysql(5, &end)]
+                .concat(),
+        ),
         out(mysql(0, b"\x03SELEC")),
         came(mysql(1, &[b"\xff\x28\x04#42000You have '".as_slice(), SECRET.as_bytes(), b"'"].concat())),
     ]
@@ -191,7 +209,9 @@ fn mongodb() -> Vec<Said> {
         message
     };
     let find = document(&[text("find", "orders"), text("filter", SECRET), text("$db", "shop")].concat());
-    let refused = document(&[b"\x01ok\0\0\0\0\0\0\0\0\0\x10code\0\x3b\0\0\0".as_slice(), &text("errmsg", "no such command")].concat());
+    let refused = document(
+        &[b"\x01ok\0\0\0\0\0\0\0\0\0\x10code\0\x3b\0\0\0".as_slice(), &text("errmsg", "no such command")].concat(),
+    );
     vec![out(message(1, 0, &find)), came(message(9, 1, &refused))]
 }
 
@@ -242,7 +262,14 @@ fn play(conversation: &[Said], sizes: &[usize], again: bool) -> Vec<Exchange> {
 /// What does not depend on when which piece was seen.
 fn told(exchanges: &[Exchange]) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
     let told = exchanges.iter().map(|exchange| {
-        (exchange.operation, exchange.role, exchange.position, exchange.attributes.clone(), exchange.error.clone(), exchange.parent)
+        (
+            exchange.operation,
+            exchange.role,
+            exchange.position,
+            exchange.attributes.clone(),
+            exchange.error.clone(),
+            exchange.parent,
+        )
     });
     told.collect()
 }
@@ -273,10 +300,16 @@ fn conversations_become_exchanges() {
                 assert_eq!(text("url.full"), "http://shop/b");
                 assert_eq!(value(last, "http.response.status_code"), Some(&Value::Int(304)));
                 assert_eq!(exchanges[1].error.as_deref(), Some("500"));
-                assert_eq!(value(&exchanges[0], "url.full"), Some(&"http://shop:8080/items/7?page=2&token=REDACTED".into()));
+                assert_eq!(
+                    value(&exchanges[0], "url.full"),
+                    Some(&"http://shop:8080/items/7?page=2&token=REDACTED".into())
+                );
             }
             Operation::Grpc => {
-                assert_eq!((text("rpc.method"), text("rpc.response.status_code")), ("echo.Echo/Unary".into(), "NOT_FOUND".into()));
+                assert_eq!(
+                    (text("rpc.method"), text("rpc.response.status_code")),
+                    ("echo.Echo/Unary".into(), "NOT_FOUND".into())
+                );
                 assert_eq!(exchanges[0].parent.map(|parent| parent.span_id[1]), Some(0xf0));
                 assert_eq!(exchanges[0].error, None);
             }
@@ -287,7 +320,10 @@ fn conversations_become_exchanges() {
             Operation::Postgresql if last.error.is_some() => {
                 assert_eq!((text("db.namespace"), text("db.collection.name")), ("shop".into(), "nowhere".into()));
                 assert_eq!(last.error.as_deref(), Some("42P01"));
-                assert_eq!(value(&exchanges[0], "db.query.text"), Some(&"SELECT name FROM items WHERE word = ?; SELECT ?".into()));
+                assert_eq!(
+                    value(&exchanges[0], "db.query.text"),
+                    Some(&"SELECT name FROM items WHERE word = ?; SELECT ?".into())
+                );
             }
             Operation::Postgresql => assert_eq!(text("db.query.text"), "INSERT INTO items VALUES ($1)"),
             Operation::Mysql => {
@@ -334,7 +370,14 @@ fn strangers_are_left_alone() {
         let mut fate = Fate::Open;
         for turn in 0..3u32 {
             let direction = if turn % 2 == 0 { Direction::Out } else { Direction::In };
-            let segment = Segment { direction, time: 1, sequence: turn / 2 * greeting.len() as u32, length: greeting.len() as u32, bytes: &greeting, thread: 0 };
+            let segment = Segment {
+                direction,
+                time: 1,
+                sequence: turn / 2 * greeting.len() as u32,
+                length: greeting.len() as u32,
+                bytes: &greeting,
+                thread: 0,
+            };
             fate = connection.add(&segment, &mut exchanges);
         }
         assert_eq!((fate, exchanges.len()), (Fate::Quiet, 0), "{greeting:?}");

@@ -67,7 +67,7 @@ struct FunctionObserver {
 impl FunctionObserver {
     /// Probes have nothing to do with a process; that is worth a word only where nothing else has.
     fn unseen(&self, why: String) -> ObserveError {
-        ObserveError(if self.alone { why } else { String::new() })
+        if self.alone { ObserveError(why) } else { ObserveError::not_meant() }
     }
 }
 

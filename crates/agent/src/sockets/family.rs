@@ -3,7 +3,7 @@
 //! In this order, each with the name that its span bears as `tandem.parent.source`:
 //! * `connection`: what a server answers was asked by a client that is observed, too. Both ends number their bytes alike, so
 //!   connection and position say exactly which request it is.
-//! * `header`: the request says it (W3C trace context).
+//! * `remote`: the request says it (W3C trace context).
 //! * `thread`: what a client asked was asked for the request that the same thread answered next, and that was there already.
 //! * `only`: it was asked while its process had only one request to answer.
 //!
@@ -287,7 +287,7 @@ impl Family {
 
     fn become_span(&mut self, number: Number, finding: Finding) {
         let (trace_id, parent_id, remote, found) = match finding {
-            Finding::Told(parent) => (parent.trace_id, parent.span_id, true, Some("header")),
+            Finding::Told(parent) => (parent.trace_id, parent.span_id, true, Some("remote")),
             Finding::Member(parent, how) => match self.members.get(&parent) {
                 Some(Member { trace_id: Some(trace), span_id, .. }) => {
                     (*trace, *span_id, how == "connection", Some(how))
