@@ -25,7 +25,7 @@ pub fn with_sockets(functions: Result<Uprobes, String>, sockets: Result<Sockets,
     let elsewhere = move |process: &ObservedProcess| if places_probes { seen_in(process) } else { Vec::new() };
     let functions = move || -> Box<dyn Observer> {
         let uprobes = functions.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
-        Box::new(FunctionObserver { uprobes, alone, programs: HashMap::new(), malformed: 0 })
+        Box::new(FunctionObserver { uprobes, alone, programs: HashMap::new(), malformed: 0, no_room: 0 })
     };
     vec![Box::new(functions), sockets::observer(sockets, elsewhere)]
 }
@@ -62,6 +62,8 @@ struct FunctionObserver {
     alone: bool,
     programs: HashMap<u32, Program>,
     malformed: u64,
+    /// Operations that have found no room, when room was last made.
+    no_room: u64,
 }
 
 impl FunctionObserver {
@@ -122,8 +124,13 @@ impl Observer for FunctionObserver {
     }
 
     fn losses(&mut self) -> Losses {
+        const LONG_OPEN: u64 = 60_000_000_000; // ns
         let statistics =
             self.uprobes.as_mut().ok().and_then(|uprobes| uprobes.uprobes().statistics().ok()).unwrap_or_default();
+        if statistics.map_full > self.no_room {
+            self.no_room = statistics.map_full;
+            self.uprobes.iter_mut().for_each(|uprobes| uprobes.uprobes().make_room(LONG_OPEN));
+        }
         [
             ("too_many_open", statistics.map_full),
             ("buffer_full", statistics.ring_full),

@@ -2,8 +2,8 @@
 /*
  * Probes on functions of Go programs that were not woven: a span of each operation, handed over when it ends.
  *
- * Where a function begins, what names the span is stored by goroutine; where it ends, the rest is read and one event goes
- * into the ring buffer, without waking anybody. The current goroutine is in r14, as Go's calling convention has it
+ * Where a function begins, what names the span is stored by goroutine; where it ends, the rest is read and one event
+ * goes into the ring buffer, without waking anybody. The current goroutine is in r14, as Go's calling convention has it
  * (since Go 1.17 on amd64), arguments and results are in rax, rbx, rcx, rdi, rsi, r8, r9, r10, r11. Nothing is ever
  * written to a program. What it says of itself is not believed: every address is read by a helper that may fail.
  */
@@ -157,8 +157,7 @@ static __always_inline bool begin_work(struct tandem_work *work, void *context, 
 		return false;
 	work->key.process = bpf_get_current_pid_tgid() >> 32;
 	work->key.kind = kind;
-	if (read_user(&work->key.goroutine, sizeof(u64),
-				(void *)(work->registers->r14 + work->binary->goid))) {
+	if (read_user(&work->key.goroutine, sizeof(u64), (void *)(work->registers->r14 + work->binary->goid))) {
 		work->counts->failed_reads++;
 		return false;
 	}
@@ -167,7 +166,8 @@ static __always_inline bool begin_work(struct tandem_work *work, void *context, 
 
 static __always_inline bool take_draft(struct tandem_work *work)
 {
-	work->draft = bpf_task_storage_get(&uprobe_drafts, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	work->draft =
+		bpf_task_storage_get(&uprobe_drafts, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!work->draft)
 		work->counts->no_memory++;
 	return work->draft;
@@ -221,8 +221,7 @@ static __always_inline void add_text(struct tandem_work *work, u32 number, u64 a
 }
 
 /* A Go string that lies in a structure. */
-static __always_inline void add_string(struct tandem_work *work, u32 number, const u8 *structure, u32 offset,
-				       u32 limit)
+static __always_inline void add_string(struct tandem_work *work, u32 number, const u8 *structure, u32 offset, u32 limit)
 {
 	if (offset != TANDEM_UNKNOWN)
 		add_text(work, number, word_of(structure, offset), word_of(structure, offset + 8), limit);
@@ -254,7 +253,7 @@ static __always_inline void child_of(struct tandem_open *open, const struct tand
 /* The context.Context that was passed, or one that it was derived from, belongs to a span. */
 static __always_inline const struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
 {
-	struct tandem_context_key key = { .context = context, .process = work->key.process };
+	struct tandem_context_key key = {.context = context, .process = work->key.process};
 	const struct tandem_identity *found;
 
 	/* What Go's own contexts begin with is the interface that they were derived from: type, then address. */
@@ -270,7 +269,7 @@ static __always_inline const struct tandem_identity *span_of_context(struct tand
 /* The span that is open on a goroutine. */
 static __always_inline const struct tandem_identity *span_of_goroutine(struct tandem_work *work, u64 goroutine)
 {
-	struct tandem_open_key key = { .goroutine = goroutine, .process = work->key.process };
+	struct tandem_open_key key = {.goroutine = goroutine, .process = work->key.process};
 	const struct tandem_open *open = bpf_map_lookup_elem(&open_spans, &key);
 
 	return open ? &open->own : 0;
@@ -314,7 +313,7 @@ static __always_inline bool keep_open(struct tandem_work *work, const struct tan
 	struct tandem_open *before = bpf_map_lookup_elem(&open_spans, &work->key);
 
 	if (before) {
-		struct tandem_context_key context = { .context = before->context, .process = work->key.process };
+		struct tandem_context_key context = {.context = before->context, .process = work->key.process};
 
 		work->counts->superseded++;
 		if (context.context)
@@ -326,7 +325,7 @@ static __always_inline bool keep_open(struct tandem_work *work, const struct tan
 	}
 	work->counts->begun++;
 	if (open->context) {
-		struct tandem_context_key context = { .context = open->context, .process = work->key.process };
+		struct tandem_context_key context = {.context = open->context, .process = work->key.process};
 
 		/* Where that finds no room, children are found by their goroutine. */
 		bpf_map_update_elem(&span_contexts, &context, &open->own, BPF_ANY);
@@ -372,7 +371,7 @@ static __always_inline void hand_over(struct tandem_work *work)
 /* The span is no longer open. */
 static __always_inline void forget(struct tandem_work *work, u64 context)
 {
-	struct tandem_context_key key = { .context = context, .process = work->key.process };
+	struct tandem_context_key key = {.context = context, .process = work->key.process};
 
 	bpf_map_delete_elem(&open_spans, &work->key);
 	if (context)
@@ -492,7 +491,7 @@ static __always_inline bool parse_parent(struct tandem_open *open, const u8 *tex
 /* The address of the first value of the header, 0: there is none, or too many headers are before it. */
 static __always_inline u64 find_header(struct tandem_work *work, u64 map)
 {
-	struct tandem_search search = { .work = work, .form = work->binary->map_form };
+	struct tandem_search search = {.work = work, .form = work->binary->map_form};
 	u64 head[4], table[4], overflow = 0, directory, count;
 
 	if (!map || !search.form)

@@ -16,7 +16,9 @@ use libbpf_rs::{
 };
 
 use super::plan::Plan;
-use super::skeleton::types::{tandem_binary, tandem_context_key, tandem_open_key, tandem_uprobe_statistics};
+use super::skeleton::types::{
+    tandem_binary, tandem_context_key, tandem_open, tandem_open_key, tandem_uprobe_statistics,
+};
 use crate::error::ProbeError;
 use crate::features;
 use crate::kernel::{Plain, bytes_of, loading, value_from};
@@ -170,6 +172,21 @@ impl Uprobes {
         self.attached.contains_key(&pid)
     }
 
+    /// Forgets operations that have been open for so long (ns): their ends were not seen, or will not be. For when there is
+    /// no room for new ones.
+    pub fn make_room(&self, age: u64) {
+        let Ok(now) = u64::try_from(monotonic()) else { return };
+        let at = mem::offset_of!(tandem_open, start);
+        for key in self.open_spans.keys().collect::<Vec<_>>() {
+            let open = self.open_spans.lookup(&key, MapFlags::ANY).ok().flatten().unwrap_or_default();
+            let Some(start) = open.get(at..at + 8).and_then(|start| start.try_into().ok()) else { continue };
+            if now.saturating_sub(u64::from_ne_bytes(start)) > age {
+                let _ = self.open_spans.delete(&key);
+                let _ = self.texts.delete(&key);
+            }
+        }
+    }
+
     /// Takes the probes out of a process. Its spans that are open are forgotten.
     pub fn detach(&mut self, pid: u32) {
         let Some(attached) = self.attached.remove(&pid) else { return };
@@ -263,6 +280,15 @@ impl UprobeReader {
         *self.taken.borrow_mut() = taken;
         fullest
     }
+}
+
+/// CLOCK_MONOTONIC, ns, as programs in the kernel read it.
+#[expect(unsafe_code, reason = "the clock has no safe binding here")]
+fn monotonic() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes the structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 /// Takes out what belongs to a process, whose id is at that place of the key.

@@ -453,8 +453,8 @@ fn all_links() -> Vec<u32> {
     libbpf_rs::query::LinkInfoIter::default().map(|link| link.id).collect()
 }
 
-/// Scenario: a handler panics. Guarantees: its request has a span that says so, and the next request of the goroutine is not
-/// mixed up with it.
+/// Scenario: a handler panics, another one takes its connection over. Guarantees: each request has a span that says so, and
+/// later requests are not mixed up with them.
 #[test]
 fn a_panic_ends_its_span() {
     let test = "unwoven a_panic_ends_its_span";
@@ -464,14 +464,22 @@ fn a_panic_ends_its_span() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let mut program = Program::start(&built(folder.path(), &[]));
     let attached = Attached::to(&program.process.id().to_string());
-    let mut connection = TcpStream::connect(&program.front).expect("it listens");
-    connection.write_all(b"BREW /panic/?7 HTTP/1.1\r\nHost: front.example\r\n\r\n").expect("a connection");
-    let mut answer = Vec::new();
-    let _ = connection.read_to_end(&mut answer); // which ends by the panic
-    assert!(answer.is_empty());
+    let ask = |request: &str| {
+        let mut connection = TcpStream::connect(&program.front).expect("it listens");
+        write!(connection, "{request} HTTP/1.1\r\nHost: front.example\r\n\r\n").expect("a connection");
+        let mut answer = String::new();
+        let _ = connection.read_to_string(&mut answer); // a panic ends it, too
+        answer
+    };
+    assert_eq!([ask("BREW /panic/?7"), ask("GET /taken/?8")], ["", "mine"]);
     program.serve(8, 1);
+    let (taken, spans): (Vec<Span>, Vec<Span>) =
+        attached.finish().into_iter().partition(|span| text(span, "url.path") == "/taken/");
+    let [span] = &taken[..] else { panic!("{taken:?}") };
+    assert_eq!((span.name.as_str(), span.status.code), ("GET /taken/", StatusCode::Unset));
+    assert_eq!(number(span, "http.response.status_code"), None);
     let (panicked, spans): (Vec<Span>, Vec<Span>) =
-        attached.finish().into_iter().partition(|span| text(span, "url.path") == "/panic/");
+        spans.into_iter().partition(|span| text(span, "url.path") == "/panic/");
     let [span] = &panicked[..] else { panic!("{panicked:?}") };
     assert_eq!((span.name.as_str(), text(span, "error.type")), ("_OTHER /panic/", "panic"));
     assert_eq!((text(span, "http.request.method_original"), span.status.code), ("BREW", StatusCode::Error));

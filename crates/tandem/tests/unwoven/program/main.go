@@ -96,6 +96,14 @@ func main() {
 		io.Copy(io.Discard, response.Body)
 		response.Body.Close()
 	})
+	front.HandleFunc("/taken/", func(w http.ResponseWriter, r *http.Request) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(connection, "mine")
+		connection.Close()
+	})
 	front.HandleFunc("/panic/", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	address := listen(front)
 	fmt.Println(address)
