@@ -99,7 +99,7 @@ impl Bench<'_> {
                 Ok(said) => said,
                 Err(error) => format!("# {}\n", error.to_string().lines().last().unwrap_or_default()),
             };
-            eprint!("{program} {module} {version} {go}: {} lines\n", said.lines().count());
+            eprintln!("{program} {module} {version} {go}: {} lines", said.lines().count());
             fs::write(&kept, said)?;
         }
         let kept = fs::read_to_string(kept)?;
@@ -141,13 +141,15 @@ impl Bench<'_> {
         for wanted in wanted() {
             let Some(size) = offsets.size(wanted.structure) else { continue };
             let version = match wanted.module {
-                "std" => binary.go_version().trim_start_matches("go"),
                 // Structures of the standard library are its own table's matter.
-                module => binary.module_version(module).ok_or("a module has no version")?,
+                "std" if module != "std" => continue,
+                "std" => binary.go_version().trim_start_matches("go"),
+                // The package may once have been in another module.
+                module => match binary.module_version(module) {
+                    Some(version) => version,
+                    None => continue,
+                },
             };
-            if wanted.module == "std" && module != "std" {
-                continue;
-            }
             let fields = wanted.fields.split(' ');
             let places = fields.filter_map(|field| Some((field, offsets.field(wanted.structure, field)?)));
             for (field, place) in [("size", size)].into_iter().chain(places) {
