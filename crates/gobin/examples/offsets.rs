@@ -42,9 +42,11 @@ fn main() -> Result<()> {
     for go in versions("TANDEM_GO_VERSIONS") {
         bench.add(&mut table, "std", "", &go, "std")?;
     }
-    for go in versions("TANDEM_MODULE_GO_VERSIONS") {
-        for (program, module, lowest) in PROGRAMS {
-            let releases = releases(module, lowest)?;
+    // The ends of all first: where they agree there is nothing more to do.
+    let mut open = Vec::new();
+    for (program, module, lowest) in PROGRAMS {
+        let releases = releases(module, lowest)?;
+        for go in versions("TANDEM_MODULE_GO_VERSIONS") {
             // The lowest and the highest that this Go builds.
             let mut first = 0;
             while first < releases.len() && !bench.add(&mut table, module, &releases[first], &go, program)? {
@@ -54,8 +56,13 @@ fn main() -> Result<()> {
             while last > first && !bench.add(&mut table, module, &releases[last], &go, program)? {
                 last -= 1;
             }
-            bench.between(&mut table, (program, module), &go, &releases, (first, last))?;
+            if first < last {
+                open.push((program, module, go, releases.clone(), (first, last)));
+            }
         }
+    }
+    for (program, module, go, releases, ends) in open {
+        bench.between(&mut table, (program, module), &go, &releases, ends)?;
     }
     Ok(())
 }
