@@ -42,9 +42,11 @@ fn main() -> Result<()> {
     for go in versions("TANDEM_GO_VERSIONS") {
         bench.add(&mut table, "std", "", &go, "std")?;
     }
-    for go in versions("TANDEM_MODULE_GO_VERSIONS") {
-        for (program, module, lowest) in PROGRAMS {
-            let releases = releases(module, lowest)?;
+    // The ends of all first: where they agree there is nothing more to do.
+    let mut open = Vec::new();
+    for (program, module, lowest) in PROGRAMS {
+        let releases = releases(module, lowest)?;
+        for go in versions("TANDEM_MODULE_GO_VERSIONS") {
             // The lowest and the highest that this Go builds.
             let mut first = 0;
             while first < releases.len() && !bench.add(&mut table, module, &releases[first], &go, program)? {
@@ -54,8 +56,13 @@ fn main() -> Result<()> {
             while last > first && !bench.add(&mut table, module, &releases[last], &go, program)? {
                 last -= 1;
             }
-            bench.between(&mut table, (program, module), &go, &releases, (first, last))?;
+            if first < last {
+                open.push((program, module, go, releases.clone(), (first, last)));
+            }
         }
+    }
+    for (program, module, go, releases, ends) in open {
+        bench.between(&mut table, (program, module), &go, &releases, ends)?;
     }
     Ok(())
 }
@@ -99,7 +106,7 @@ impl Bench<'_> {
                 Ok(said) => said,
                 Err(error) => format!("# {}\n", error.to_string().lines().last().unwrap_or_default()),
             };
-            eprint!("{program} {module} {version} {go}: {} lines\n", said.lines().count());
+            eprintln!("{program} {module} {version} {go}: {} lines", said.lines().count());
             fs::write(&kept, said)?;
         }
         let kept = fs::read_to_string(kept)?;
@@ -141,13 +148,15 @@ impl Bench<'_> {
         for wanted in wanted() {
             let Some(size) = offsets.size(wanted.structure) else { continue };
             let version = match wanted.module {
-                "std" => binary.go_version().trim_start_matches("go"),
                 // Structures of the standard library are its own table's matter.
-                module => binary.module_version(module).ok_or("a module has no version")?,
+                "std" if module != "std" => continue,
+                "std" => binary.go_version().trim_start_matches("go"),
+                // The package may once have been in another module.
+                module => match binary.module_version(module) {
+                    Some(version) => version,
+                    None => continue,
+                },
             };
-            if wanted.module == "std" && module != "std" {
-                continue;
-            }
             let fields = wanted.fields.split(' ');
             let places = fields.filter_map(|field| Some((field, offsets.field(wanted.structure, field)?)));
             for (field, place) in [("size", size)].into_iter().chain(places) {

@@ -48,8 +48,9 @@ pub struct Site {
     pub address: u64,
     /// What stands there.
     pub kind: SiteKind,
-    /// This much above the stack pointer lies the return address of the observed function: the same place at its beginning
-    /// and its end, so it tells apart calls that are inside each other. `None` at a stand-in and above wrappers.
+    /// This much above the stack pointer lies the return address of the observed function. Its distance from the upper end of
+    /// the goroutine's stack is the same at a call's beginning and its end (the runtime may have moved the stack), so it tells
+    /// apart calls that are inside each other. `None` at a stand-in and above wrappers.
     pub frame: Option<i64>,
 }
 

@@ -9,12 +9,18 @@ mod minimal;
 use std::fs;
 use std::sync::LazyLock;
 
-use gobin::{Binary, EndRule, Offsets, sites};
+use gobin::{Binary, EndRule, OffsetSource, Offsets, sites};
 use minimal::Program;
 use proptest::prelude::*;
 
 static STRIPPED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let build = go::Build { program: "std", arguments: &["-ldflags=-s -w"], ..go::Build::default() };
+    fs::read(build.make()).expect("it was built")
+});
+
+/// A program with all that debuggers want, unpacked so that changes get there.
+static DEBUGGED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let build = go::Build { program: "tiny", arguments: &["-ldflags=-compressdwarf=false"], ..go::Build::default() };
     fs::read(build.make()).expect("it was built")
 });
 
@@ -53,6 +59,30 @@ proptest! {
             ask(&binary, &["net/http.serverHandler.ServeHTTP", "net/http.(*conn).serve", "net/http.send"]);
             let offsets = Offsets::of(&binary);
             let _ = offsets.field("net/http.Request", "Method");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn damage_to_what_debuggers_want(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..400),
+        sections in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+    ) {
+        const SECTION_HEADERS: usize = 64 * 24;
+        let mut bytes = DEBUGGED.clone();
+        let (length, headers) = (bytes.len(), u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")) as usize);
+        for (at, byte) in changes {
+            // The last half is for debuggers.
+            bytes[length / 2 + at.index(length / 2)] = byte;
+        }
+        for (at, byte) in sections {
+            bytes[(headers + at.index(SECTION_HEADERS)).min(length - 1)] = byte;
+        }
+        if let Ok(binary) = Binary::read(bytes) {
+            let _ = Offsets::from_sources(&binary, &[OffsetSource::Dwarf]);
         }
     }
 }

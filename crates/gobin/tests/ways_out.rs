@@ -51,7 +51,9 @@ fn at_returns(binary: &Binary, code: &[Instruction], found: &Sites) -> Option<Ve
             _ => vec![next],
         };
         for (to, passed_there) in ways {
-            let to = index[&to];
+            let Some(&to) = index.get(&to) else {
+                panic!("{:#x} ({:?}) goes on at {to:#x}, where there is no code", instruction.ip(), instruction.code());
+            };
             if passed[to] | passed_there != passed[to] {
                 passed[to] |= passed_there;
                 open.push(to);
@@ -66,8 +68,8 @@ fn at_returns(binary: &Binary, code: &[Instruction], found: &Sites) -> Option<Ve
 fn never_returns(binary: &Binary, target: u64) -> bool {
     let Some(function) = binary.function_at(target) else { return false };
     let name = function.name.strip_prefix("runtime.").unwrap_or_default();
-    name.starts_with("panic") && name != "panicwrap"
-        || ["goPanic", "fatal"].iter().any(|beginning| name.starts_with(beginning))
+    let begins = |beginnings: [&str; 3]| beginnings.iter().any(|beginning| name.starts_with(beginning));
+    begins(["panic", "goPanic", "fatal"]) && !begins(["panicCheck1", "panicCheck2", "fatalsignal"])
         || ["gopanic", "throw", "Goexit"].contains(&name)
 }
 

@@ -82,7 +82,7 @@ impl Callee {
         } else if name == b"throw"
             || name == b"Goexit"
             || name == b"gopanic"
-            || begins(&["panic", "goPanic", "fatal"]) && name != b"panicwrap"
+            || begins(&["panic", "goPanic", "fatal"]) && !begins(&["panicCheck", "fatalsignal"])
         {
             Self::Final
         } else {

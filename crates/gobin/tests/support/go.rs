@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// How a program is built.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +22,9 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// Builds it, unless it was built before.
     pub fn make(self) -> PathBuf {
+        // Tests ask for the same program at the same time.
+        static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+        let _building = ONE_AFTER_THE_OTHER.lock().unwrap_or_else(PoisonError::into_inner);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(self.program).join("main.go");
         let code = fs::read_to_string(source).expect("a program");
         let key = format!("{self:?}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
