@@ -29,7 +29,8 @@ test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the g
 	@export TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4"; \
 		cargo test --package tandem-weave --test runtime export_data_is_identical_in_another && \
 		cargo test --package tandem-weave --test alike packages_look_plain_in_another && \
-		cargo test --package tandem --test e2e go_versions -- --include-ignored
+		cargo test --package tandem --test e2e go_versions -- --include-ignored && \
+		cargo test --package tandem --test unwoven programs_of_every_go -- --include-ignored
 
 # Known to be published, and near enough to each other for the table of layouts.
 GO_VERSIONS := go1.18.10 go1.19.13 go1.20.14 go1.21.0 go1.21.13 go1.22.12 go1.23.12 go1.24.13 go1.25.14 go1.26.8 go1.27.4
@@ -39,7 +40,7 @@ offsets: ## the table of structures' layouts by version: programs with published
 
 probe-sites: ## docs/probe-sites.md against programs of every Go since 1.18 and of several versions of modules (GENERATE=1: write it)
 	@TANDEM_GO_VERSIONS="$(GO_VERSIONS)" $(if $(GENERATE),TANDEM_GENERATE=1) \
-		cargo test --package gobin --test probe_sites --test ways_out -- --ignored --nocapture
+		cargo test --package gobin --test binary --test probe_sites --test ways_out -- --ignored --nocapture
 
 test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
 	@scripts/setup.sh clangs

@@ -172,12 +172,8 @@ struct Finder {
 impl Finder {
     fn run(&mut self, stopped: &Receiver<()>, shared: &Shared) {
         loop {
-            let found = self.look();
-            {
-                let mut state = shared.state();
-                state.statistics.looked += 1;
-                state.statistics.found += found;
-            }
+            self.look(shared);
+            shared.state().statistics.looked += 1;
             shared.changed.notify_all();
             if stopped.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
                 return;
@@ -185,8 +181,8 @@ impl Finder {
         }
     }
 
-    /// One look through processes. How many were found that were not there before.
-    fn look(&mut self) -> u64 {
+    /// One look through processes.
+    fn look(&mut self, shared: &Shared) {
         let gone: Vec<u32> =
             self.known.iter().filter(|(pid, own)| sign(**pid) != Some(**own)).map(|(&pid, _)| pid).collect();
         for pid in gone {
@@ -200,7 +196,6 @@ impl Finder {
         let named: Option<HashSet<u32>> = self.selections.iter().map(by_id).collect();
         let candidates = named.map_or_else(process::all, |pids| pids.into_iter().collect());
         let mut ports = Ports::default();
-        let mut found = 0;
         for pid in candidates {
             if self.known.contains_key(&pid) {
                 continue;
@@ -210,10 +205,9 @@ impl Finder {
             let Some(sign) = sign(pid).filter(|_| is_meant) else { continue };
             self.known.insert(pid, sign);
             let process = Arc::new(describe(pid));
+            shared.state().statistics.asked += self.observers.len() as u64; // before anybody answers
             self.tell(|| Command::Watch(Arc::clone(&process)));
-            found += 1;
         }
-        found
     }
 
     fn tell(&self, command: impl Fn() -> Command) {

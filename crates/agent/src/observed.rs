@@ -61,17 +61,10 @@ impl ObservedProcess {
     }
 }
 
-/// Why a process is not observed: a sentence that says what, why, and what to do.
+/// Why a process is not observed: a sentence that says what, why, and what to do. Empty: it is another observer's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ObserveError(pub String);
-
-impl ObserveError {
-    /// It is not the kind of program that this observer is for: nothing to be said.
-    pub fn not_meant() -> Self {
-        Self(String::new())
-    }
-}
 
 /// What was lost so far, by cause.
 pub type Losses = BTreeMap<&'static str, u64>;
@@ -213,8 +206,7 @@ impl Worker {
         let mut state = self.shared.state();
         let (left_out, observed) = match watched {
             Ok(left_out) => (left_out, true),
-            Err(error) if error == ObserveError::not_meant() => (Vec::new(), false),
-            Err(error) => (vec![error.to_string()], false),
+            Err(error) => (Some(error.to_string()).filter(|why| !why.is_empty()).into_iter().collect(), false),
         };
         for why in &left_out {
             tracing::warn!("{}: {why}", process.title());

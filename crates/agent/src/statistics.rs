@@ -50,8 +50,10 @@ pub struct Statistics {
     pub losses: BTreeMap<&'static str, u64>,
     /// How often processes to observe have been looked for.
     pub looked: u64,
-    /// How many were found.
-    pub found: u64,
+    /// How often observers were asked to observe a process.
+    pub asked: u64,
+    /// How often they have answered that.
+    pub answered: u64,
     /// Calls of functions that were switched on, by the functions' names.
     pub functions: BTreeMap<String, FunctionCalls>,
 }
@@ -90,6 +92,7 @@ impl Statistics {
 
     /// An observer has looked at a process: whether it observes it, and what it leaves out.
     pub(crate) fn looked_at(&mut self, pid: u32, observed: bool, left_out: Vec<String>) {
+        self.answered += 1;
         if observed {
             let observers = self.observed.entry(pid).or_default();
             self.observed_ever += u64::from(*observers == 0);

@@ -18,12 +18,12 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Programs, the module whose versions they are built with, and the lowest of those.
 const PROGRAMS: [(&str, &str, &str); 6] = [
-    ("x-net", "golang.org/x/net", "v0.5.0"),
     ("grpc", "google.golang.org/grpc", "v1.50.0"),
     ("redis", "github.com/redis/go-redis/v9", "v9.0.2"),
     ("kafka-go", "github.com/segmentio/kafka-go", "v0.4.38"),
-    ("sarama", "github.com/IBM/sarama", "v1.40.0"),
     ("franz-go", "github.com/twmb/franz-go", "v1.13.0"),
+    ("sarama", "github.com/IBM/sarama", "v1.40.0"),
+    ("x-net", "golang.org/x/net", "v0.5.0"),
 ];
 
 /// `structure field` → place.
@@ -57,7 +57,6 @@ fn main() -> Result<()> {
             bench.between(&mut table, (program, module), &go, &releases, (first, last))?;
         }
     }
-    fs::write(crate_folder.join("offsets/table.txt"), text(&table))?;
     Ok(())
 }
 
@@ -112,6 +111,8 @@ impl Bench<'_> {
             let layouts = layouts.entry(version.to_owned()).or_default();
             layouts.insert(format!("{structure} {field}"), place.parse()?);
         }
+        // Written each time, so that a run that is ended leaves what it found.
+        fs::write(self.crate_folder.join("offsets/table.txt"), text(table))?;
         Ok(kept.lines().any(|line| line.starts_with(&format!("{module} "))))
     }
 

@@ -325,7 +325,10 @@ fn debug_sections<'data, R: object::ReadRef<'data>>(file: &object::File<'data, R
     // Those that say which fields a type has, and what they refer to.
     let names = [".debug_info", ".debug_abbrev", ".debug_str", ".debug_str_offsets", ".debug_line_str"];
     let section = |name: &'static str| {
-        let range = file.section_by_name(name)?.compressed_file_range().ok()?;
+        // Until Go 1.18 packed ones had another name.
+        let old_name = name.replacen('.', ".z", 1);
+        let found = file.section_by_name(name).or_else(|| file.section_by_name(&old_name))?;
+        let range = found.compressed_file_range().ok()?;
         let packed = match range.format {
             object::CompressionFormat::None => false,
             object::CompressionFormat::Zlib => true,

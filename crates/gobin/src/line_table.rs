@@ -317,7 +317,8 @@ impl LineTable {
         let mut index = self.value(&function, function.pcdata(PCDATA_INLINE_INDEX), at).unwrap_or(-1);
         while index >= 0 && frames.len() < DEEPEST_INLINING {
             let Some(call) = function.inlined(&self.function_data, index as u32) else { break };
-            let (Some(name), Some(parent)) = (u32_at(call, self.form.inlined_name), u32_at(call, self.form.inlined_parent))
+            let (Some(name), Some(parent)) =
+                (u32_at(call, self.form.inlined_name), u32_at(call, self.form.inlined_parent))
             else {
                 break;
             };

@@ -176,6 +176,12 @@ pub enum SiteError {
         /// Its size.
         size: u64,
     },
+    /// Its jumps are such that looking at them would not end soon; no compiler makes such.
+    #[error("{function} jumps about too much")]
+    Tangled {
+        /// The function.
+        function: String,
+    },
     /// Its code is not in the file.
     #[error("the code of {function} is not in the file")]
     NoCode {
@@ -311,6 +317,11 @@ pub fn sites(binary: &Binary, function: &Function, rule: EndRule) -> Result<Site
     Ok(Sites { begin, begin_when, ends, rule, recovers })
 }
 
+/// Finds the place where a function has begun, for those whose end nobody asks for, and when a probe there means so.
+pub fn beginning(binary: &Binary, function: &Function) -> Result<(Site, Condition), SiteError> {
+    begin(binary, function, &Code::of(binary, function)?)
+}
+
 /// The first cheap instruction that is passed by every call, once, with arguments in place.
 fn begin(binary: &Binary, function: &Function, code: &Code) -> Result<(Site, Condition), SiteError> {
     let site = |index: usize, kind| site(binary, function, code, index, kind);
@@ -361,13 +372,7 @@ fn grows_stack(code: &Code, target: u64) -> bool {
     false
 }
 
-fn site(
-    binary: &Binary,
-    function: &Function,
-    code: &Code,
-    index: usize,
-    kind: SiteKind,
-) -> Result<Site, SiteError> {
+fn site(binary: &Binary, function: &Function, code: &Code, index: usize, kind: SiteKind) -> Result<Site, SiteError> {
     let address = code.at(index).address;
     let file_offset = binary.file_offset(address);
     let file_offset = file_offset.ok_or_else(|| SiteError::NoCode { function: function.name.clone() })?;

@@ -6,10 +6,10 @@
 mod go;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use gobin::{Binary, BinaryError, EndRule, OffsetSource, Offsets, SiteKind, sites, wanted};
 use go::{Build, can_link_externally};
+use gobin::{Binary, BinaryError, EndRule, OffsetSource, Offsets, SiteKind, sites, wanted};
 
 const FUNCTIONS: [&str; 6] = [
     "net/http.serverHandler.ServeHTTP",
@@ -24,24 +24,60 @@ fn open(path: &Path) -> Binary {
     Binary::open(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn ways_to_link() -> Vec<(&'static [&'static str], bool)> {
-    let mut ways: Vec<(&[&str], bool)> = vec![
-        (&[], false),
-        (&["-ldflags=-s -w"], false),
-        (&["-buildmode=pie", "-ldflags=-s -w"], false),
-    ];
-    if can_link_externally() {
-        ways.push((&["-ldflags=-linkmode=external -s -w"], true));
-        ways.push((&["-buildmode=pie", "-ldflags=-linkmode=external"], true));
-    }
-    ways
+/// Arguments of `go build`, and whether with C.
+type Way = (&'static [&'static str], bool);
+
+const PLAIN: Way = (&[], false);
+const BY_GO: [Way; 2] = [(&["-ldflags=-s -w"], false), (&["-buildmode=pie", "-ldflags=-s -w"], false)];
+const BY_C: [Way; 2] =
+    [(&["-ldflags=-linkmode=external -s -w"], true), (&["-buildmode=pie", "-ldflags=-linkmode=external"], true)];
+
+fn build((arguments, cgo): Way) -> PathBuf {
+    Build { program: "std", arguments, cgo, ..Build::default() }.make()
 }
 
 #[test]
 fn functions_and_sites_do_not_depend_on_linking() {
+    compare_sites(&BY_GO);
+}
+
+#[test]
+fn fields_lie_where_the_compiler_says() {
+    compare_fields(&BY_GO);
+}
+
+/// The standard library is compiled again for these.
+#[test]
+#[ignore = "compiles the standard library with C, twice: make probe-sites"]
+fn linking_with_c_changes_nothing() {
+    if can_link_externally() {
+        compare_sites(&BY_C);
+        compare_fields(&BY_C);
+    }
+}
+
+/// Fields that the program itself describes, of which descriptors changed their form now and then.
+#[test]
+#[ignore = "builds with many versions of Go: make probe-sites"]
+fn fields_lie_where_every_compiler_says() {
+    for go in std::env::var("TANDEM_GO_VERSIONS").expect("TANDEM_GO_VERSIONS").split_whitespace() {
+        let binary = open(&Build { program: "std", go: Some(go), ..Build::default() }.make());
+        let [types, truth] =
+            [OffsetSource::Types, OffsetSource::Dwarf].map(|source| Offsets::from_sources(&binary, &[source]));
+        for wanted in wanted().filter(|wanted| truth.size(wanted.structure).is_some()) {
+            assert_eq!(types.size(wanted.structure), truth.size(wanted.structure), "{go}: {}", wanted.structure);
+            for field in wanted.fields.split(' ') {
+                let places = [&types, &truth].map(|offsets| offsets.field(wanted.structure, field));
+                assert_eq!(places[0], places[1], "{go}: {}.{field}", wanted.structure);
+            }
+        }
+    }
+}
+
+fn compare_sites(ways: &[Way]) {
     let mut first: Option<Vec<_>> = None;
-    for (arguments, cgo) in ways_to_link() {
-        let path = Build { program: "std", arguments, cgo, ..Build::default() }.make();
+    for way in [&[PLAIN], ways].concat() {
+        let (path, arguments) = (build(way), way.0);
         let binary = open(&path);
         let bytes = fs::read(&path).expect("a file");
         assert_eq!(binary.tls_g_offset(), Some(-8), "{arguments:?}");
@@ -49,7 +85,8 @@ fn functions_and_sites_do_not_depend_on_linking() {
         for name in FUNCTIONS {
             let function = binary.function(name).unwrap_or_else(|| panic!("{arguments:?}: no {name}"));
             assert_eq!(binary.function_at(function.address + function.size - 1).as_ref(), Some(&function));
-            let found = sites(&binary, &function, EndRule::Return).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+            let found =
+                sites(&binary, &function, EndRule::Return).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             assert_eq!((found.begin.kind, bytes[found.begin.file_offset as usize]), (SiteKind::Push, 0x55), "{name}");
             assert_eq!(found.begin.frame, Some(0), "{name}");
             for end in &found.ends {
@@ -65,13 +102,12 @@ fn functions_and_sites_do_not_depend_on_linking() {
     }
 }
 
-#[test]
-fn fields_lie_where_the_compiler_says() {
-    let plain = open(&Build { program: "std", ..Build::default() }.make());
+fn compare_fields(ways: &[Way]) {
+    let plain = open(&build(PLAIN));
     let truth = Offsets::from_sources(&plain, &[OffsetSource::Dwarf]);
     let mut compared = 0;
-    for (arguments, cgo) in ways_to_link() {
-        let binary = open(&Build { program: "std", arguments, cgo, ..Build::default() }.make());
+    for way in ways {
+        let (binary, arguments) = (open(&build(*way)), way.0);
         let offsets = Offsets::of(&binary);
         for wanted in wanted().filter(|wanted| wanted.module == "std") {
             let Some(size) = truth.size(wanted.structure) else { continue };
@@ -91,7 +127,7 @@ fn fields_lie_where_the_compiler_says() {
 /// What the program says of itself is what the table says of its version.
 #[test]
 fn the_table_agrees_with_programs() {
-    let binary = open(&Build { program: "std", arguments: &["-ldflags=-s -w"], ..Build::default() }.make());
+    let binary = open(&build(BY_GO[0]));
     let own = Offsets::of(&binary);
     let table = Offsets::from_sources(&binary, &[OffsetSource::Table]);
     for wanted in wanted().filter(|wanted| wanted.module == "std") {

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gobin::{Binary, EndRule, SiteKind, sites};
 use go::Build;
+use gobin::{Binary, EndRule, SiteKind, sites};
 
 const STD: &[&str] = &[
     "net/http.serverHandler.ServeHTTP",
@@ -183,9 +183,7 @@ fn stripped(program: &'static str) -> Build<'static> {
 fn every_version_has_the_sites_of_the_page() {
     let versions = std::env::var("TANDEM_GO_VERSIONS").expect("TANDEM_GO_VERSIONS");
     let versions: Vec<&str> = versions.split_whitespace().collect();
-    let column = |go: &&str| {
-        (go.trim_start_matches("go").to_owned(), Build { go: Some(go), ..stripped("std") }.make())
-    };
+    let column = |go: &&str| (go.trim_start_matches("go").to_owned(), Build { go: Some(go), ..stripped("std") }.make());
     check("std", &table(STD, &versions.iter().map(column).collect::<Vec<_>>()));
     for (program, module, versions, functions) in MODULES {
         let column = |version: &&str| {

@@ -64,7 +64,10 @@ fn begins_behind_the_stack_check() {
     body[end] = (-(body.len() as i8)) as u8;
     assert_eq!(program.function("f", &body), start);
     let found = found(&program, "f", EndRule::Inside).expect("sites");
-    assert_eq!((found.begin.address - start, found.begin.kind, found.begin_when), (6, SiteKind::Push, Condition::Always));
+    assert_eq!(
+        (found.begin.address - start, found.begin.kind, found.begin_when),
+        (6, SiteKind::Push, Condition::Always)
+    );
     assert_eq!(found.begin.file_offset, 0x1000 + 32 + 6);
     assert_eq!(ends(&found, start), [(11, SiteKind::Nop, 16)]);
 }
@@ -195,10 +198,27 @@ fn jump_tables_are_followed() {
     assert_eq!(found(&program, "f", EndRule::Inside), Err(expected));
 
     program.data.clear();
-    assert_eq!(
-        found(&program, "f", EndRule::Inside),
-        Err(SiteError::IndirectJump { function: "f".into(), offset: 8 })
-    );
+    assert_eq!(found(&program, "f", EndRule::Inside), Err(SiteError::IndirectJump { function: "f".into(), offset: 8 }));
+}
+
+/// A thousand ways out, each with the same long way back.
+#[test]
+fn what_would_not_end_soon_is_refused() {
+    const RETURNS: usize = 1000;
+    let mut program = program();
+    let start = TEXT + 32;
+    let mut body = vec![PUSH_RBP, 0x90];
+    body.extend(TEST.repeat(10_000));
+    let names_table = body.len();
+    body.extend([0x48, 0x8d, 0x0d, 0, 0, 0, 0]);
+    body.extend([0xff, 0x24, 0xc1]);
+    let first = start + body.len() as u64;
+    body.extend([RET; RETURNS]);
+    program.function("f", &body);
+    let distance = (program.data_address() as i64 - (start as i64 + names_table as i64 + 7)) as i32;
+    program.text[32 + names_table + 3..32 + names_table + 7].copy_from_slice(&distance.to_le_bytes());
+    program.data = (0..RETURNS as u64).flat_map(|index| (first + index).to_le_bytes()).collect();
+    assert_eq!(found(&program, "f", EndRule::Inside), Err(SiteError::Tangled { function: "f".into() }));
 }
 
 #[test]
@@ -229,6 +249,9 @@ fn ends_behind_every_call() {
     let body = [&[PUSH_RBP][..], &call(above + 1, wrapper), &[0x90, POP_RBP, RET]].concat();
     assert_eq!(program.function("above", &body), above);
 
+    // Without any description of types, what interfaces call is not known.
+    assert!(found(&program, "called", EndRule::BestOf).is_err());
+    program.data = vec![0; 16];
     let sites = found(&program, "called", EndRule::BestOf).expect("sites");
     assert_eq!(sites.rule, EndRule::ReturnSites);
     assert_eq!(ends(&sites, TEXT), [(2 * 32 + 9, SiteKind::Jcc, 16), (4 * 32 + 6, SiteKind::Nop, 16)]);

@@ -86,10 +86,10 @@ pub enum Purpose {
     AnatomyPart,
     /// Profiles, besides what the anatomy needs.
     Profiles,
-    /// Spans of programs in any language, from their sockets.
-    Sockets,
     /// Spans of programs that were not woven, besides what the anatomy needs.
     Unwoven,
+    /// Spans of programs in any language, from their sockets.
+    Sockets,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -203,8 +203,8 @@ impl FeatureId {
             | Self::SystemCalls
             | Self::Connections => Purpose::AnatomyPart,
             Self::RingBuffer | Self::PerfEvents => Purpose::Profiles,
-            Self::CgroupV2 | Self::NetworkPrivileges | Self::SocketPayload => Purpose::Sockets,
             Self::UprobeMulti => Purpose::Unwoven,
+            Self::CgroupV2 | Self::NetworkPrivileges | Self::SocketPayload => Purpose::Sockets,
             _ => Purpose::Outlook,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! [`Profiler`] loads the profiler (`bpf/profile.bpf.c`), which samples the stacks of processes.
 //!
-//! [`Sockets`] loads what sees the payload of observed processes' sockets (`bpf/socket.bpf.c`).
-//!
 //! [`uprobe`] observes programs that were not woven, by probes on their functions.
+//!
+//! [`Sockets`] loads what sees the payload of observed processes' sockets (`bpf/socket.bpf.c`).
 //!
 //! [`Kernel`] loads the scheduler probe (`bpf/anatomy.bpf.c`) and watches processes: it keeps an account of kernel time
 //! for each goroutine of theirs, in memory that only the kernel writes and the process reads. [`features`] says what this

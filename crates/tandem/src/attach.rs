@@ -79,15 +79,15 @@ fn attend(observer: &Observer, programs: &[Selection], enough: &AtomicBool) -> E
     let mut said = false;
     loop {
         let statistics = observer.agent().statistics();
-        let looked_at = statistics.observed_ever + statistics.not_observed.len() as u64;
-        let answered = statistics.looked >= PATIENCE && looked_at >= statistics.found;
+        let all_said = statistics.answered >= statistics.asked;
+        let answered = statistics.looked >= PATIENCE && all_said;
         match (statistics.observed.len(), statistics.observed_ever) {
             (0, 0) if answered => {
                 eprintln!("tandem: {}", nobody(programs, &statistics));
                 return ExitCode::FAILURE;
             }
             (0, 1..) => return ExitCode::SUCCESS, // they have ended
-            (count, _) if !said && count > 0 && looked_at >= statistics.found => {
+            (count, _) if !said && all_said && count > 0 => {
                 let programs = if count == 1 { "1 program".to_owned() } else { format!("{count} programs") };
                 eprintln!("tandem: observing {programs}; Ctrl-C ends it, and the program goes on");
                 said = true;

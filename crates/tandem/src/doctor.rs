@@ -208,11 +208,11 @@ fn check_all() -> Vec<Check> {
     if features::require_profiles().is_ok() {
         checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
     }
-    if features::require_sockets().is_ok() {
-        checks.push(Check { group: Group::Sockets, name: "sockets' probe", state: sockets() });
-    }
     if features::require_uprobes().is_ok() {
         checks.push(Check { group: Group::Unwoven, name: "probes on functions", state: function_probes() });
+    }
+    if features::require_sockets().is_ok() {
+        checks.push(Check { group: Group::Sockets, name: "sockets' probe", state: sockets() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {

@@ -174,11 +174,9 @@ impl Destinations {
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
         let selections = self.observed;
-        let observing = uprobes.zip(sockets).map(|(uprobes, sockets)| {
-            let elsewhere = uprobes::told_elsewhere(&uprobes);
-            let observers = vec![uprobes::observer(uprobes), sockets::observer(sockets, elsewhere)];
-            Observing { observers, selections }
-        });
+        let observing = uprobes
+            .zip(sockets)
+            .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
         let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);

@@ -1,25 +1,47 @@
 //! Plugs the probes on functions (`probe::uprobe`) into the agent: observes Go programs that were not woven, and what woven
 //! ones leave to others.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use agent::{Losses, ObserveError, ObservedProcess, Observer, OpenObserver};
 use gobin::Binary;
 use model::Source;
-use probe::uprobe::{Event, Plan, UprobeReader, Uprobes, spans};
+use probe::Sockets;
+use probe::uprobe::spans::Program;
+use probe::uprobe::{Event, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
 use record::Tables;
+
+use crate::sockets;
 
 /// Loads what observes with probes on functions. Without it, why not is said of each process.
 pub fn load() -> Result<Uprobes, String> {
     Uprobes::load().map_err(|error| explain(&error))
 }
 
-/// Sets it to work.
-pub fn observer(uprobes: Result<Uprobes, String>) -> OpenObserver {
-    Box::new(|| {
-        let uprobes = uprobes.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
-        Box::new(FunctionObserver { uprobes, malformed: 0 })
-    })
+/// Sets it to work beside what observes sockets, which sees the rest: other languages, and other libraries.
+pub fn with_sockets(functions: Result<Uprobes, String>, sockets: Result<Sockets, String>) -> Vec<OpenObserver> {
+    let (places_probes, alone) = (functions.is_ok(), sockets.is_err());
+    let elsewhere = move |process: &ObservedProcess| if places_probes { seen_in(process) } else { Vec::new() };
+    let functions = move || -> Box<dyn Observer> {
+        let uprobes = functions.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
+        Box::new(FunctionObserver { uprobes, alone, programs: HashMap::new(), malformed: 0 })
+    };
+    vec![Box::new(functions), sockets::observer(sockets, elsewhere)]
+}
+
+/// The join points whose operations probes see in a process.
+fn seen_in(process: &ObservedProcess) -> Vec<String> {
+    if process.go.is_none() {
+        return Vec::new();
+    }
+    let observed = plan_of(process).map(|plan| plan.observed).unwrap_or_default();
+    let libraries = LIBRARIES.iter().filter(|library| observed.contains(&library.name));
+    libraries.flat_map(|library| library.join_points).map(|join_point| (*join_point).to_owned()).collect()
+}
+
+fn plan_of(process: &ObservedProcess) -> Result<Plan, ObserveError> {
+    plan(&process.executable, |join_point| process.owns(join_point))
 }
 
 /// A line that says what, why and what to do.
@@ -34,22 +56,19 @@ pub fn plan(executable: &Path, owns: impl Fn(&str) -> bool) -> Result<Plan, Obse
     Ok(Plan::of(&binary, owns))
 }
 
-/// The join points that are observed of a process here, for those who observe it, too.
-pub fn told_elsewhere(uprobes: &Result<Uprobes, String>) -> impl FnMut(&ObservedProcess) -> Vec<String> + Send + use<> {
-    let works = uprobes.is_ok();
-    move |process| {
-        if !works || process.go.is_none() {
-            return Vec::new();
-        }
-        let Ok(plan) = plan(&process.executable, |join_point| process.owns(join_point)) else { return Vec::new() };
-        let observed = probe::uprobe::LIBRARIES.iter().filter(|library| plan.observed.contains(&library.name));
-        observed.flat_map(|library| library.join_points).map(|join_point| (*join_point).to_owned()).collect()
-    }
-}
-
 struct FunctionObserver {
     uprobes: Result<UprobeReader, String>,
+    /// Nothing else observes what probes cannot see.
+    alone: bool,
+    programs: HashMap<u32, Program>,
     malformed: u64,
+}
+
+impl FunctionObserver {
+    /// Probes have nothing to do with a process; that is worth a word only where nothing else has.
+    fn unseen(&self, why: String) -> ObserveError {
+        ObserveError(if self.alone { why } else { String::new() })
+    }
 }
 
 impl Observer for FunctionObserver {
@@ -62,17 +81,24 @@ impl Observer for FunctionObserver {
     }
 
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
-        if process.go.is_none() {
-            return Err(ObserveError::not_meant());
+        let Some(build) = &process.go else {
+            return Err(self.unseen(
+                "it is no Go program, or what the go command recorded was taken out of it; probes on functions are for Go \
+                 programs only"
+                    .to_owned(),
+            ));
+        };
+        let plan = plan_of(process)?;
+        if plan.observed.is_empty() {
+            let why = nothing(&plan);
+            return Err(if plan.left_out.is_empty() { self.unseen(why) } else { ObserveError(why) });
         }
         let uprobes = self.uprobes.as_mut().map_err(|why| ObserveError(why.clone()))?;
-        let plan = plan(&process.executable, |join_point| process.owns(join_point))?;
-        if plan.observed.is_empty() {
-            return Err(ObserveError(nothing(&plan)));
-        }
         let slot_offset = process.facts.map_or(0, |facts| facts.slot_offset);
         let attached = uprobes.uprobes().attach(process.pid, &process.executable, &plan, slot_offset);
         attached.map_err(|error| ObserveError(explain(&error)))?;
+        self.programs.retain(|&pid, _| uprobes.uprobes().observes(pid)); // they were needed until their last span
+        self.programs.insert(process.pid, Program::of(build));
         Ok(plan.left_out.iter().map(ToString::to_string).collect())
     }
 
@@ -84,10 +110,10 @@ impl Observer for FunctionObserver {
 
     fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
         let Ok(uprobes) = &mut self.uprobes else { return 0 };
-        let malformed = &mut self.malformed;
+        let (programs, malformed) = (&self.programs, &mut self.malformed);
         uprobes.take(|bytes| match Event::parse(bytes) {
             Some(event) => {
-                if let Some(record) = spans::record(&event) {
+                if let Some(record) = spans::record(&event, programs.get(&event.process).copied().unwrap_or_default()) {
                     each(event.process, &record);
                 }
             }
@@ -123,6 +149,6 @@ pub fn nothing(plan: &Plan) -> String {
             plan.owned.join(" and ")
         );
     }
-    let known: Vec<&str> = probe::uprobe::LIBRARIES.iter().map(|library| library.name).collect();
+    let known: Vec<&str> = LIBRARIES.iter().map(|library| library.name).collect();
     format!("it has none of the libraries that are known: {}", known.join(", "))
 }

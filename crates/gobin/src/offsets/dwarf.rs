@@ -11,17 +11,21 @@ use crate::binary::{Binary, DebugSection};
 
 /// Longer sections are not read.
 const LONGEST: u64 = 256 << 20;
+/// What is read of the lists of abbreviations, which units share.
+const MOST_ABBREVIATIONS: usize = 512 << 20;
 
 /// The layouts that are wanted; empty where there is nothing for debuggers, or where it is broken.
 pub fn layouts(binary: &Binary, wanted: &[Wanted]) -> HashMap<&'static str, Layout> {
     let mut found = HashMap::new();
-    let section = |name| binary.debug().iter().find(|section| section.name == name).and_then(|section| read(binary, section));
+    let section =
+        |name| binary.debug().iter().find(|section| section.name == name).and_then(|section| read(binary, section));
     let (Some(info), Some(abbreviations)) = (section(".debug_info"), section(".debug_abbrev")) else { return found };
     let strings = section(".debug_str").unwrap_or_default();
     let by_name = wanted.iter().map(|wanted| (wanted.structure.as_bytes(), wanted.structure)).collect();
     let dwarf = Dwarf {
         info: DebugInfo::new(&info, LittleEndian),
         abbreviations: DebugAbbrev::new(&abbreviations, LittleEndian),
+        abbreviations_length: abbreviations.len(),
         strings: DebugStr::new(&strings, LittleEndian),
         by_name,
     };
@@ -35,6 +39,7 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 struct Dwarf<'a> {
     info: DebugInfo<Slice<'a>>,
     abbreviations: DebugAbbrev<Slice<'a>>,
+    abbreviations_length: usize,
     strings: DebugStr<Slice<'a>>,
     by_name: HashMap<&'a [u8], &'static str>,
 }
@@ -42,9 +47,20 @@ struct Dwarf<'a> {
 impl<'a> Dwarf<'a> {
     fn find(&self, found: &mut HashMap<&'static str, Layout>) -> gimli::Result<()> {
         let mut units = self.info.units();
+        let mut left = MOST_ABBREVIATIONS;
+        let mut last = None;
         while let Some(unit) = units.next()? {
-            let abbreviations = unit.abbreviations(&self.abbreviations)?;
-            let mut entries = unit.entries_raw(&abbreviations, None)?;
+            let offset = unit.debug_abbrev_offset();
+            let (_, abbreviations) = match last.take_if(|(at, _)| *at == offset) {
+                Some(same) => last.insert(same),
+                None => {
+                    // Where a list ends is only known when it was read.
+                    let longest = self.abbreviations_length.saturating_sub(offset.0);
+                    left = left.checked_sub(longest).ok_or(gimli::Error::OffsetOutOfBounds(0))?;
+                    last.insert((offset, unit.abbreviations(&self.abbreviations)?))
+                }
+            };
+            let mut entries = unit.entries_raw(abbreviations, None)?;
             // The structure whose fields come next, and how deep it lies.
             let mut open: Option<(&'static str, isize, Layout)> = None;
             while !entries.is_empty() {

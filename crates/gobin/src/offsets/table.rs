@@ -126,8 +126,7 @@ fn compare_words(one: &str, other: &str) -> Ordering {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted =
-        Wanted { module: "m", structure: "m.T", package: "m", name: "T", fields: "a" };
+    const WANTED: Wanted = Wanted { module: "m", structure: "m.T", package: "m", name: "T", fields: "a" };
 
     #[test]
     fn versions_have_an_order() {
@@ -154,7 +153,10 @@ mod tests {
         let at = |version, go| of_module(table, &WANTED, version, go).map(|layout| layout.size);
         assert_eq!((at("v1.2.3", "1.24.1"), at("v1.4.0", "1.21.0")), (Some(16), Some(16)));
         assert_eq!((at("v1.5.0", "1.24.1"), at("v1.9.1", "1.24.1"), at("v0.9.0", "1.24.1")), (None, None, None));
-        assert_eq!((at("v1.7.0", "1.24.1"), at("v1.7.0", "1.21.0"), at("v1.7.0", "1.26.0")), (None, Some(24), Some(32)));
+        assert_eq!(
+            (at("v1.7.0", "1.24.1"), at("v1.7.0", "1.21.0"), at("v1.7.0", "1.26.0")),
+            (None, Some(24), Some(32))
+        );
         assert_eq!((at("v1.2.3", "1.20.1"), at("v1.2.3", "1.27.0")), (None, None));
     }
 }

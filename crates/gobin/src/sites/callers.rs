@@ -3,14 +3,14 @@
 //! Made once a program in one pass over what is loaded. A byte that only looks like a call may be among them: whoever asks
 //! decodes the caller and looks whether an instruction begins there.
 
-use memchr::memchr2_iter;
+use memchr::memchr3_iter;
 
 use crate::binary::{Binary, Load};
 use crate::offsets::types;
 
 /// What is read at once; what follows belongs to an instruction that begins in it.
 const PART: usize = 1 << 20;
-const AFTER: usize = 8;
+const AFTER: usize = 8; // at least the longest of them
 /// Functions begin at multiples of this.
 const ALIGNMENT: u64 = 16;
 /// More code than this is not looked through, more calls are not kept.
@@ -71,8 +71,7 @@ impl Callers {
             functions.insert(entry.address);
             incomplete |= functions.place(entry.address).is_none() && entry.address % ALIGNMENT != 0;
         }
-        let mut callers =
-            Callers { text, calls: Vec::new(), by_address: Places::new(text, size), incomplete: false };
+        let mut callers = Callers { text, calls: Vec::new(), by_address: Places::new(text, size), incomplete: false };
         let mut part = vec![0; PART + AFTER];
         for load in binary.loads() {
             incomplete |= !for_each_part(binary, load, &mut part, |address, bytes| match load.is_code {
@@ -85,7 +84,11 @@ impl Callers {
                 callers.by_address.insert(word);
             }
         }
-        types::for_each_method(binary, |address| callers.by_address.insert(address));
+        let methods = types::methods(binary, &|address| functions.contains(address));
+        incomplete |= methods.is_none();
+        for method in methods.unwrap_or_default() {
+            callers.by_address.insert(method);
+        }
         callers.calls.sort_unstable();
         callers.incomplete = incomplete || callers.calls.len() >= MOST_CALLS;
         callers
@@ -109,11 +112,22 @@ impl Callers {
 
     fn find_calls(&mut self, functions: &Places, size: u64, address: u64, bytes: &[u8]) -> bool {
         let begins = bytes.len().min(PART);
-        for at in memchr2_iter(0xe8, 0xe9, &bytes[..begins]) {
-            let Some(distance) = bytes.get(at + 1..at + 5) else { break };
-            let distance = i32::from_le_bytes([distance[0], distance[1], distance[2], distance[3]]);
+        for at in memchr3_iter(0xe8, 0xe9, 0x8d, &bytes[..begins]) {
+            let Some(behind) = bytes.get(at + 1..at + 6) else { break };
             let from = address + at as u64;
-            let target = from.wrapping_add(5).wrapping_add_signed(distance.into());
+            let target = |next: u64, distance: &[u8]| {
+                let distance = i32::from_le_bytes([distance[0], distance[1], distance[2], distance[3]]);
+                from.wrapping_add(next).wrapping_add_signed(distance.into())
+            };
+            if bytes[at] == 0x8d {
+                // `lea function(%rip),register`: a closure is made.
+                let target = target(6, &behind[1..]);
+                if behind[0] & 0xc7 == 0x05 && functions.contains(target) {
+                    self.by_address.insert(target);
+                }
+                continue;
+            }
+            let target = target(5, behind);
             let Some(from) = from.checked_sub(self.text).filter(|&from| from < size) else { continue };
             if functions.contains(target) {
                 if self.calls.len() == MOST_CALLS {

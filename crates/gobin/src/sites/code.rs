@@ -8,8 +8,8 @@ use crate::binary::{Binary, Function};
 
 /// Longer functions are not looked at.
 const LONGEST_FUNCTION: u64 = 1 << 20;
-/// Entries of one jump table.
-const LONGEST_JUMP_TABLE: u64 = 4096;
+/// Entries of all jump tables of one function.
+const MOST_TABLE_ENTRIES: usize = 1 << 16;
 /// Instructions between the one that names a jump table and the jump.
 const JUMP_TABLE_DISTANCE: usize = 8;
 
@@ -68,7 +68,9 @@ pub enum Callee {
 impl Callee {
     fn of(binary: &Binary, address: u64) -> Callee {
         let name = binary.line_table().entry_at(address).filter(|entry| entry.address == address);
-        let Some(name) = name.and_then(|entry| binary.line_table().name(entry.name as usize)) else { return Self::Other };
+        let Some(name) = name.and_then(|entry| binary.line_table().name(entry.name as usize)) else {
+            return Self::Other;
+        };
         let Some(name) = name.strip_prefix(b"runtime.") else { return Self::Other };
         let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| name.starts_with(beginning.as_bytes()));
         if begins(&["morestack"]) {
@@ -133,19 +135,22 @@ impl Code {
 
     fn find_jumps(&mut self, binary: &Binary, function: &Function) -> Result<(), SiteError> {
         let mut jumps = Vec::new();
+        let mut left = MOST_TABLE_ENTRIES;
         for (from, instruction) in self.instructions.iter().enumerate() {
             match instruction.kind {
                 Kind::Jcc { target, .. } | Kind::Jmp { target } | Kind::Branch { target } if self.holds(target) => {
                     let to = self.index_of(target);
-                    let to = to.ok_or_else(|| SiteError::Broken { function: function.name.clone(), address: target })?;
+                    let to =
+                        to.ok_or_else(|| SiteError::Broken { function: function.name.clone(), address: target })?;
                     jumps.push((to as u32, from as u32));
                 }
                 Kind::JmpIndirect => {
-                    let targets = self.jump_table(binary, from);
+                    let targets = self.jump_table(binary, from, left);
                     if targets.is_empty() {
                         let offset = instruction.address - self.start;
                         return Err(SiteError::IndirectJump { function: function.name.clone(), offset });
                     }
+                    left -= targets.len();
                     jumps.extend(targets.into_iter().map(|to| (to as u32, from as u32)));
                 }
                 _ => {}
@@ -167,7 +172,7 @@ impl Code {
 
     /// Where a jump through a table may go. Entries that belong to the next table may be among them: a way too many is one
     /// more that must be covered.
-    fn jump_table(&self, binary: &Binary, jump: usize) -> Vec<usize> {
+    fn jump_table(&self, binary: &Binary, jump: usize, most: usize) -> Vec<usize> {
         let decoded = self.decoded(jump);
         let (memory, table_register) = match decoded.op0_kind() {
             OpKind::Memory => (decoded, decoded.memory_base()),
@@ -197,10 +202,9 @@ impl Code {
         let Some(at) = self.before(jump).find(names) else { return Vec::new() };
         let table = self.decoded(at).ip_rel_memory_address();
         let entry = |index: u64| binary.word(table.checked_add(index * 8)?).and_then(|target| self.index_of(target));
-        let mut targets: Vec<usize> = (0..LONGEST_JUMP_TABLE).map_while(entry).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        targets
+        let targets: Vec<usize> = (0..=most as u64).map_while(entry).collect();
+        // One that does not end is none.
+        if targets.len() > most { Vec::new() } else { targets }
     }
 
     fn before(&self, index: usize) -> impl Iterator<Item = usize> {

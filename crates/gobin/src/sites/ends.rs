@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::code::{Callee, Code, Kind};
-use super::{Condition, End, FlagTest, Obstacle, Site, SiteError, SiteKind, begin, site};
+use super::{Condition, End, FlagTest, Obstacle, Site, SiteError, SiteKind, beginning, site};
 use crate::binary::{Binary, Function};
 
 /// Places where a function is called; each is a probe.
 const MOST_CALLS: usize = 64;
 /// Wrappers above each other.
 const MOST_WRAPPERS: usize = 3;
+/// Callers that are looked at for one function.
+const MOST_CALLERS: usize = 256;
+/// Steps back from the ways out of one function.
+const MOST_STEPS: usize = 1 << 20;
 /// Instructions behind a call until the first cheap one.
 const LONGEST_WAY: usize = 64;
 
@@ -18,6 +22,9 @@ const LONGEST_WAY: usize = 64;
 pub fn inside(binary: &Binary, function: &Function, code: &Code, begin: u64) -> Result<Vec<End>, SiteError> {
     let mut found = Found::default();
     let start = function.address;
+    // From which way out each instruction was seen last.
+    let mut seen_from = vec![usize::MAX; code.instructions().len()];
+    let mut steps = 0;
     for (exit, instruction) in code.instructions().iter().enumerate() {
         let uncovered = |obstacle| {
             let exit = instruction.address - start;
@@ -30,14 +37,17 @@ pub fn inside(binary: &Binary, function: &Function, code: &Code, begin: u64) -> 
             }
             _ => continue,
         }
-        let mut seen = HashSet::from([exit]);
         let mut open = vec![exit];
         while let Some(index) = open.pop() {
+            steps += 1;
+            if steps > MOST_STEPS {
+                return Err(SiteError::Tangled { function: function.name.clone() });
+            }
             if code.at(index).address <= begin {
                 return uncovered(Obstacle::Beginning);
             }
-            let mut walk_on = |index| {
-                if seen.insert(index) {
+            let mut walk_on = |index: usize| {
+                if std::mem::replace(&mut seen_from[index], exit) != exit {
                     open.push(index);
                 }
             };
@@ -118,7 +128,7 @@ pub fn returns(binary: &Binary, function: &Function, code: &Code) -> Result<Vec<
 pub fn stand_in(binary: &Binary, function: &Function, name: &str) -> Result<Vec<End>, SiteError> {
     let missing = || SiteError::NoStandIn { function: function.name.clone(), stand_in: name.to_owned() };
     let other = binary.function(name).ok_or_else(missing)?;
-    let (begins, when) = begin(binary, &other, &Code::of(binary, &other)?)?;
+    let (begins, when) = beginning(binary, &other)?;
     Ok(vec![End { site: Site { frame: None, ..begins }, when }])
 }
 
@@ -127,6 +137,7 @@ pub fn behind_calls(binary: &Binary, function: &Function) -> Result<Vec<End>, Si
     let mut ends = BTreeMap::new();
     let mut open = vec![(function.clone(), 0)];
     let mut seen = HashSet::new();
+    let mut looked_at = 0;
     while let Some((called, wrappers)) = open.pop() {
         if !seen.insert(called.address) {
             continue;
@@ -135,6 +146,10 @@ pub fn behind_calls(binary: &Binary, function: &Function) -> Result<Vec<End>, Si
             return Err(uncovered(function, &called, called.address, Obstacle::Wrappers));
         }
         for caller in callers(binary, &called)? {
+            looked_at += 1;
+            if looked_at > MOST_CALLERS {
+                return Err(SiteError::ManyCalls { function: function.name.clone(), calls: looked_at });
+            }
             let code = Code::of(binary, &caller)?;
             for call in 0..code.instructions().len() {
                 match code.at(call).kind {

@@ -24,7 +24,8 @@ impl Build<'_> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(self.program).join("main.go");
         let code = fs::read_to_string(source).expect("a program");
         let key = format!("{self:?}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gobin-programs").join(&key[key.len().saturating_sub(180)..]);
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("gobin-programs").join(&key[key.len().saturating_sub(180)..]);
         let program = folder.join("program");
         if program.exists() && fs::read_to_string(folder.join("main.go")).is_ok_and(|built| built == code) {
             return program;

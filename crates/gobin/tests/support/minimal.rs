@@ -46,8 +46,7 @@ impl Program {
         file.extend([TEXT, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
         file.extend(0u32.to_le_bytes());
         file.extend([64u16, 56, 2, 64, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
-        for (flags, offset, address, size) in
-            [(5u32, PAGE, TEXT, self.text.len()), (6, data_offset, DATA, data.len())]
+        for (flags, offset, address, size) in [(5u32, PAGE, TEXT, self.text.len()), (6, data_offset, DATA, data.len())]
         {
             file.extend(1u32.to_le_bytes());
             file.extend(flags.to_le_bytes());

@@ -79,8 +79,8 @@ pub struct Library {
     pub name: &'static str,
     /// What a woven program calls it that observes it itself.
     pub join_points: &'static [&'static str],
-    /// It is in a program that has this function.
-    pub(crate) marker: &'static str,
+    /// It is in a program that has one of these functions.
+    pub(crate) markers: &'static [&'static str],
     pub(crate) probes: &'static [Probe],
     pub(crate) fields: &'static [FieldPlace],
 }
@@ -157,12 +157,23 @@ const HTTP2_DONE: u8 = 1;
 const HIJACKED: u8 = 2;
 const CONNECTION_ENDS: u8 = 3;
 
+const EXEC: u8 = 1;
+const STATEMENT: u8 = 2;
+const NO_SQL: Need = Need::IfThere("some operations have no spans");
+
+const fn sql(functions: &'static [&'static str], variant: u8) -> Probe {
+    whole(Program::SqlBegin, Program::SqlEnd, functions, variant, NO_SQL)
+}
+
+const STATEMENT_FIELDS: &[FieldPlace] =
+    &[field(&["database/sql.Stmt"], "query", |binary, offset| binary.statement_query = offset)];
+
 /// All that are known.
-pub static LIBRARIES: [Library; 2] = [
+pub static LIBRARIES: [Library; 3] = [
     Library {
         name: "net/http servers",
         join_points: &["net/http.server"],
-        marker: "net/http.(*conn).serve",
+        markers: &["net/http.(*conn).serve"],
         probes: &[
             begin(Program::HttpServe, &["net/http.serverHandler.ServeHTTP"], 0, Need::All),
             begin(Program::HttpServed, &["net/http.(*response).finishRequest"], FINISHED, Need::All),
@@ -196,8 +207,24 @@ pub static LIBRARIES: [Library; 2] = [
     Library {
         name: "net/http clients",
         join_points: &["net/http.client"],
-        marker: "net/http.(*Transport).roundTrip",
+        markers: &["net/http.(*Transport).roundTrip"],
         probes: &[whole(Program::HttpCall, Program::HttpCalled, &["net/http.(*Transport).roundTrip"], 0, Need::All)],
         fields: REQUEST_FIELDS,
+    },
+    Library {
+        name: "database/sql",
+        join_points: &["database/sql.query", "database/sql.exec"],
+        markers: &["database/sql.(*DB).QueryContext", "database/sql.(*DB).ExecContext"],
+        probes: &[
+            sql(&["database/sql.(*DB).QueryContext"], 0),
+            sql(&["database/sql.(*Conn).QueryContext"], 0),
+            sql(&["database/sql.(*Tx).QueryContext"], 0),
+            Probe { fields: STATEMENT_FIELDS, ..sql(&["database/sql.(*Stmt).QueryContext"], STATEMENT) },
+            sql(&["database/sql.(*DB).ExecContext"], EXEC),
+            sql(&["database/sql.(*Conn).ExecContext"], EXEC),
+            sql(&["database/sql.(*Tx).ExecContext"], EXEC),
+            Probe { fields: STATEMENT_FIELDS, ..sql(&["database/sql.(*Stmt).ExecContext"], EXEC | STATEMENT) },
+        ],
+        fields: &[],
     },
 ];

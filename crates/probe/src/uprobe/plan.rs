@@ -95,7 +95,9 @@ impl Plan {
             left_out: Vec::new(),
         };
         let runtime = runtime_facts(binary, &offsets, &mut plan.facts);
-        for library in LIBRARIES.iter().filter(|library| binary.function(library.marker).is_some()) {
+        for library in
+            LIBRARIES.iter().filter(|library| library.markers.iter().any(|name| binary.function(name).is_some()))
+        {
             if library.join_points.iter().any(|join_point| owns(join_point)) {
                 plan.owned.push(library.name);
                 continue;
@@ -210,7 +212,10 @@ fn part(
             (Err(why), Need::IfThere(what)) => part.left_out.push(Refusal { library: library.name, what, why }),
         }
     }
-    Ok(part)
+    match part.placements.is_empty() {
+        true => Err(part.left_out.first().map_or_else(|| "nothing of it is used".to_owned(), |left| left.why.clone())),
+        false => Ok(part),
+    }
 }
 
 fn put(field: &FieldPlace, offsets: &Offsets, facts: &mut tandem_binary) -> Result<(), String> {

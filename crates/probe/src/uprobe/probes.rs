@@ -165,6 +165,11 @@ impl Uprobes {
         Ok(links)
     }
 
+    /// Whether there are probes in a process.
+    pub fn observes(&self, pid: u32) -> bool {
+        self.attached.contains_key(&pid)
+    }
+
     /// Takes the probes out of a process. Its spans that are open are forgotten.
     pub fn detach(&mut self, pid: u32) {
         let Some(attached) = self.attached.remove(&pid) else { return };

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use model::{Kind, Source, Span, StatusCode, Value};
+use model::{Kind, Source, Span, SpanId, StatusCode, Value};
 use support::skip;
 use tempfile::TempDir;
 
@@ -40,10 +40,18 @@ fn is_skipped(test: &str) -> bool {
 
 /// Builds the program with the plain go command.
 fn built(folder: &Path, arguments: &[&str]) -> PathBuf {
+    built_by("", folder, arguments)
+}
+
+/// The same with a version of Go; empty: the one that is there.
+fn built_by(version: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
     let program = folder.join("unwoven");
-    let output =
-        Command::new("go").arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(SOURCE).output();
-    let output = output.expect("go starts");
+    let mut command = Command::new("go");
+    command.arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(SOURCE);
+    if !version.is_empty() {
+        command.env("GOTOOLCHAIN", version);
+    }
+    let output = command.output().expect("go starts");
     assert!(output.status.success(), "go build: {}", String::from_utf8_lossy(&output.stderr));
     program
 }
@@ -67,7 +75,16 @@ struct Program {
 
 impl Program {
     fn start(path: &Path) -> Self {
+        Self::start_under(path, None)
+    }
+
+    /// The same, with an agent that serves woven programs.
+    fn start_under(path: &Path, socket: Option<&Path>) -> Self {
         let mut command = Command::new(path);
+        command.env("GODEBUG", "httpmuxgo121=0"); // routes, although its go.mod is of an older Go
+        if let Some(socket) = socket {
+            command.env("TANDEM_SOCKET", socket);
+        }
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let input = process.stdin.take().expect("a pipe");
@@ -86,7 +103,12 @@ impl Program {
 
     /// Has it serve so many requests, so many at once.
     fn serve(&mut self, count: u32, at_once: u32) {
-        writeln!(self.input, "{count} {at_once}").expect("it reads");
+        self.serve_at(&PATHS, count, at_once);
+    }
+
+    /// The same at other paths, which take turns.
+    fn serve_at(&mut self, paths: &[&str], count: u32, at_once: u32) {
+        writeln!(self.input, "{count} {at_once} {}", paths.join(",")).expect("it reads");
         assert_eq!(self.line(), "done");
     }
 }
@@ -178,9 +200,8 @@ fn request(span: &Span) -> u32 {
 }
 
 /// What was seen of each request: spans of the front, of its calls, of the back.
-fn by_request(spans: Vec<Span>, front: &str) -> BTreeMap<u32, [Vec<Span>; 3]> {
+fn by_request(spans: Vec<Span>) -> BTreeMap<u32, [Vec<Span>; 3]> {
     let mut requests: BTreeMap<u32, [Vec<Span>; 3]> = BTreeMap::new();
-    let _ = front;
     for span in spans.into_iter().filter(|span| span.scope == "tandem/net/http") {
         let place = match (span.kind, text(&span, "server.address")) {
             (Kind::Server, "front.example") => 0,
@@ -197,21 +218,29 @@ const PATHS: [&str; 4] = ["direct", "context", "child", "fail"];
 
 /// Checks every span of a run.
 fn check(spans: Vec<Span>, program: &Program, count: u32) {
+    check_with(spans, program, count, true);
+}
+
+/// The same; whether the multiplexer tells the route.
+fn check_with(spans: Vec<Span>, program: &Program, count: u32, routes: bool) {
     let (_, port) = program.back.rsplit_once(':').expect("a port");
-    let mut requests = by_request(spans, &program.front);
+    let mut queries: BTreeMap<SpanId, Vec<Span>> = BTreeMap::new();
+    for query in spans.iter().filter(|span| span.scope == "tandem/database/sql") {
+        queries.entry(query.parent_span_id.expect("a parent")).or_default().push(query.clone());
+    }
+    let mut requests = by_request(spans);
     assert_eq!(requests.len(), count as usize);
     for n in 0..count {
         let [front, calls, back] = requests.remove(&n).expect("every request was seen");
         let path = PATHS[n as usize % PATHS.len()];
         let [front] = &front[..] else { panic!("request {n}: {} spans of the front", front.len()) };
-        assert_eq!(
-            (front.name.as_str(), front.source, front.service.as_str()),
-            (format!("GET /{path}/").as_str(), Source::Uprobe, "unwoven")
-        );
-        assert_eq!(
-            (text(front, "http.route"), text(front, "url.path")),
-            (format!("/{path}/").as_str(), format!("/{path}/").as_str())
-        );
+        let (route, name) = match routes {
+            true => (format!("/{path}/"), format!("GET /{path}/")),
+            false => (String::new(), "GET".to_owned()),
+        };
+        assert_eq!((front.name.as_str(), text(front, "http.route")), (name.as_str(), route.as_str()));
+        assert_eq!((front.source, front.service.as_str()), (Source::Uprobe, "unwoven"));
+        assert_eq!(text(front, "url.path"), format!("/{path}/"));
         assert_eq!((text(front, "client.address"), number(front, "server.port")), ("127.0.0.1", Some(80)));
         assert_eq!((text(front, "network.protocol.version"), text(front, "url.scheme")), ("1.1", "http"));
         assert_eq!(number(front, "http.response.status_code"), Some(if path == "fail" { 418 } else { 200 }));
@@ -220,6 +249,18 @@ fn check(spans: Vec<Span>, program: &Program, count: u32) {
         assert_eq!(text(front, "tandem.parent.source"), if remote.is_some() { "remote" } else { "" });
         if remote.is_some() {
             assert_eq!(front.trace_id.to_string(), format!("{:032x}", n + 1));
+        }
+        let queried = queries.remove(&front.span_id).unwrap_or_default();
+        let said: Vec<_> = queried.iter().map(|query| (query.name.as_str(), text(query, "db.query.text"))).collect();
+        let expected = match path {
+            "direct" => &[("SELECT items", "SELECT name FROM items WHERE id = ?")][..],
+            "fail" => &[("DELETE items", "DELETE FROM items WHERE id = ?")],
+            _ => &[],
+        };
+        assert_eq!(said, expected, "request {n}");
+        for query in &queried {
+            assert_eq!((query.trace_id, text(query, "tandem.parent.source")), (front.trace_id, "explicit"));
+            assert_eq!((query.kind, query.status.code == StatusCode::Error), (Kind::Client, path == "fail"));
         }
         if path == "fail" {
             assert!(calls.is_empty() && back.is_empty(), "request {n} calls nobody");
@@ -244,7 +285,7 @@ fn check(spans: Vec<Span>, program: &Program, count: u32) {
         assert!(front.start_unix_nano <= call.start_unix_nano && call.duration_ns <= front.duration_ns);
         assert_eq!(back.parent_span_id, None);
     }
-    assert!(requests.is_empty(), "{requests:?}");
+    assert!(requests.is_empty() && queries.is_empty(), "{requests:?} {queries:?}");
 }
 
 /// Scenario: the program as it comes, without symbols, position-independent; each serves requests, some at once. Guarantees:
@@ -266,6 +307,112 @@ fn every_operation_is_one_span_with_its_parent() {
         let attached = Attached::to(&format!(":{}", program.front.rsplit_once(':').expect("a port").1));
         program.serve(8, 1);
         check(attached.finish(), &program, 8);
+    }
+}
+
+/// Scenario: the program as older and newer versions of Go build it. Guarantees: the same spans; routes from Go 1.23 on.
+#[test]
+#[ignore = "make test-go-versions"]
+fn programs_of_every_go_are_observed() {
+    let test = "unwoven programs_of_every_go_are_observed";
+    if is_skipped(test) {
+        return;
+    }
+    let versions = std::env::var("TANDEM_GO_VERSIONS");
+    for version in versions.as_deref().unwrap_or("go1.21.13 go1.23.12 go1.24.13 local").split_whitespace() {
+        println!("{version}");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+        let mut program = Program::start(&built_by(version, folder.path(), &["-ldflags=-s -w"]));
+        let attached = Attached::to(&program.process.id().to_string());
+        program.serve(48, 4);
+        let routes = !["go1.21", "go1.22"].iter().any(|old| version.starts_with(old));
+        check_with(attached.finish(), &program, 48, routes);
+    }
+}
+
+/// Scenario: a server and a client that speak HTTP/2. Guarantees: one span each, which says so.
+#[test]
+fn http2_is_seen_at_both_ends() {
+    let test = "unwoven http2_is_seen_at_both_ends";
+    if is_skipped(test) {
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let mut program = Program::start(&built(folder.path(), &[]));
+    let attached = Attached::to(&program.process.id().to_string());
+    program.serve_at(&["h2"], 40, 8);
+    let requests = by_request(attached.finish());
+    assert_eq!(requests.len(), 40);
+    for (n, [front, calls, back]) in requests {
+        let ([front], [call], [back]) = (&front[..], &calls[..], &back[..]) else {
+            panic!("request {n}: {} spans, {} calls, {} of the back", front.len(), calls.len(), back.len());
+        };
+        assert_eq!((call.parent_span_id, call.trace_id), (Some(front.span_id), front.trace_id), "request {n}");
+        assert_eq!((text(back, "network.protocol.version"), back.parent_span_id), ("2", None));
+        let status = Some(if n == 0 { 503 } else { 200 });
+        assert_eq!([call, back].map(|span| number(span, "http.response.status_code")), [status; 2], "request {n}");
+    }
+}
+
+/// Scenario: a program that was woven but for its client calls and its database. Guarantees: what it records itself nobody
+/// else does, what it leaves is seen, under the woven span that its goroutine is in: no operation twice, none missing.
+#[test]
+fn a_woven_program_is_completed() {
+    let test = "unwoven a_woven_program_is_completed";
+    if is_skipped(test) {
+        return;
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = tempfile::tempdir_in(target).expect("the target folder can be written");
+    for file in ["go.mod", "main.go", "http2.go"] {
+        fs::copy(Path::new(SOURCE).join(file), folder.path().join(file)).expect("a copy");
+    }
+    fs::write(folder.path().join("tandem.yaml"), "disable: [net/http.client, database/sql]\n").expect("a file");
+    let woven = Command::new(TANDEM)
+        .args(["go", "build", "-o", "woven", "."])
+        .current_dir(folder.path())
+        .env("TANDEM_CACHE", target.join("cache"))
+        .output()
+        .expect("tandem starts");
+    assert!(woven.status.success(), "tandem go build: {}", String::from_utf8_lossy(&woven.stderr));
+    let (path, socket) = (folder.path().join("woven"), folder.path().join("agent.sock"));
+    let mut agent = Command::new(TANDEM)
+        .args(["agent", "--observe"])
+        .arg(&path)
+        .arg("--socket")
+        .arg(&socket)
+        .arg("--store")
+        .arg(folder.path().join("store"))
+        .arg(format!("--json={}", folder.path().join("spans").display()))
+        .spawn()
+        .expect("tandem starts");
+    wait_for("the agent listens", || socket.exists());
+    let mut program = Program::start_under(&path, Some(&socket));
+    wait_for("the program is observed", || links(agent.id()).len() == 4);
+    program.serve_at(&["direct", "child", "fail"], 60, 4);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
+        .expect("it runs");
+    assert!(agent.wait().expect("it is ours").success());
+    let spans = fs::read_to_string(folder.path().join("spans")).expect("spans");
+    let spans: Vec<Span> = spans.lines().map(|line| serde_json::from_str(line).expect("a span")).collect();
+    let queries: Vec<_> = spans.iter().filter(|span| span.scope == "tandem/database/sql").collect();
+    assert_eq!(queries.len(), 40);
+    assert!(
+        queries.iter().all(|query| text(query, "tandem.parent.source") == "woven" && query.source == Source::Uprobe)
+    );
+    let fronts: Vec<SpanId> = spans.iter().filter(|span| span.kind == Kind::Server).map(|span| span.span_id).collect();
+    assert!(queries.iter().all(|query| query.parent_span_id.is_some_and(|parent| fronts.contains(&parent))));
+    let requests = by_request(spans);
+    assert_eq!(requests.len(), 60);
+    for (n, [front, calls, back]) in requests {
+        let [front] = &front[..] else { panic!("request {n}: {} spans", front.len()) };
+        assert_eq!(front.source, Source::Woven);
+        assert_eq!([calls.len(), back.len()], [usize::from(n % 3 != 2); 2], "request {n}");
+        for call in calls {
+            assert_eq!((call.source, text(&call, "tandem.parent.source")), (Source::Uprobe, "woven"));
+            assert_eq!((call.parent_span_id, call.trace_id), (Some(front.span_id), front.trace_id));
+        }
+        assert!(back.iter().all(|back| back.source == Source::Woven));
     }
 }
 
@@ -348,4 +495,8 @@ fn what_cannot_be_observed_is_explained() {
     };
     let said = attach("no-program-is-called-so");
     assert!(said.contains("there is no program called no-program-is-called-so"), "{said}");
+    let doctor = Command::new(TANDEM).args(["doctor", "--observe", "/bin/sleep"]).output().expect("tandem starts");
+    let said = String::from_utf8_lossy(&doctor.stderr);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(said.contains("was not built by the go command"), "{said}");
 }

@@ -3,7 +3,7 @@
 // knows whose child each must be.
 //
 // It prints its addresses, a line each, makes requests for itself when it is told to (a line of standard input: how many, and
-// how many at once), answers that with "done", and ends when standard input does.
+// how many at once, which paths in turn), answers that with "done", and ends when standard input does.
 package main
 
 import (
@@ -17,7 +17,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
+)
+
+// HTTP/2 without TLS, where this Go has it.
+var (
+	http2Server *http.Server
+	http2Client *http.Client
 )
 
 func main() {
@@ -30,6 +37,16 @@ func main() {
 	pool := newPool(4)
 	front := http.NewServeMux()
 	client := &http.Client{}
+	back2 := ""
+	if http2Server != nil {
+		http2Server.Handler = http.HandlerFunc(answer)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		back2 = listener.Addr().String()
+		go http2Server.Serve(listener)
+	}
 	get := func(ctx context.Context, path string) error {
 		request, err := http.NewRequestWithContext(ctx, "GET", "http://"+back+path, nil)
 		if err != nil {
@@ -71,15 +88,24 @@ func main() {
 		w.WriteHeader(http.StatusTeapot)
 		w.Write([]byte("short and stout"))
 	})
+	front.HandleFunc("/h2/", func(w http.ResponseWriter, r *http.Request) {
+		response, err := http2Client.Get("http://" + back2 + "/h2?" + r.URL.RawQuery)
+		if err != nil {
+			panic(err)
+		}
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	})
 	front.HandleFunc("/panic/", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	address := listen(front)
 	fmt.Println(address)
 	fmt.Println(back)
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
-		var count, at_once int
-		fmt.Sscan(input.Text(), &count, &at_once)
-		load(address, count, at_once)
+		var count, atOnce int
+		var paths string
+		fmt.Sscan(input.Text(), &count, &atOnce, &paths)
+		load(address, count, atOnce, strings.Split(paths, ","))
 		fmt.Println("done")
 	}
 }
@@ -102,8 +128,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // load makes requests without net/http, which would make spans of them.
-func load(address string, count, atOnce int) {
-	paths := []string{"direct", "context", "child", "fail"}
+func load(address string, count, atOnce int, paths []string) {
 	var wait sync.WaitGroup
 	for worker := 0; worker < atOnce; worker++ {
 		wait.Add(1)
