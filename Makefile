@@ -51,6 +51,10 @@ test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
 		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
 
+test-sockets: ## programs of any language by what they say on their sockets, with servers that Maven fetches (minutes)
+	@scripts/setup.sh test
+	@cargo test --package tandem --test sockets -- --include-ignored
+
 soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory kept
 	@scripts/setup.sh test
 	@TANDEM_SOAK=$(or $(DURATION),1h) \

@@ -22,8 +22,8 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
         return Found::Protocol(Box::new(Http1::default()), Side::Server);
     }
     let Some(space) = bytes.iter().take(12).position(|&byte| byte == b' ') else {
-        let begins = |method: &&str| method.as_bytes().starts_with(bytes);
-        return match METHODS.iter().chain(&OTHER_METHODS).any(|method| begins(&method)) || b"HTTP/1.".starts_with(bytes)
+        let begins = |method: &str| method.as_bytes().starts_with(bytes);
+        return match METHODS.iter().chain(&OTHER_METHODS).any(|method| begins(method)) || b"HTTP/1.".starts_with(bytes)
         {
             true => Found::More,
             false => Found::Nothing,

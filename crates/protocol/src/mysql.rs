@@ -247,7 +247,7 @@ impl Mysql {
                 self.expect = Expect::Rows;
                 if cursor {
                     self.answered(time, out);
-                } else if !self.known && !(first == 0xfe && length < 9) {
+                } else if !(self.known || first == 0xfe && length < 9) {
                     self.capabilities |= capability::DEPRECATE_EOF;
                 }
             }

@@ -25,8 +25,10 @@ const PATIENCE: u64 = 2;
 ///
 /// Of Go programs (1.18 to 1.27, stripped or not) it makes spans of requests that net/http serves and sends and of what
 /// database/sql is asked, without a restart and without changing the program: the kernel stops its threads for about a
-/// microsecond at the beginning and end of such an operation. Whatever else programs of any language say on sockets that are
-/// not encrypted is seen there (docs/sockets.md). What a woven program records itself is left to it.
+/// microsecond at the beginning and end of such an operation. What a woven program records itself is left to it.
+///
+/// Of programs in any language it makes spans of what they say in plain text on their sockets: HTTP, gRPC, PostgreSQL, MySQL,
+/// Redis, MongoDB, Kafka, DNS (docs/sockets.md).
 ///
 /// It needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, and Linux 6.6 or newer; `tandem doctor` says what is missing,
 /// `tandem doctor --observe PROGRAM` what would be observed of a program and what not. When it ends, nothing is left in the

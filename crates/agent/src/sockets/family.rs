@@ -322,3 +322,109 @@ impl Family {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Operation;
+
+    const CLIENT: u32 = 1;
+    const SERVER: u32 = 2;
+
+    fn ends(local: u16, remote: u16) -> Ends {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Ends { local: address(local), remote: address(remote) }
+    }
+
+    fn exchange(role: Role, begun: u64, ended: u64, thread: u32, position: u32) -> Exchange {
+        Exchange {
+            operation: Operation::Http,
+            role,
+            begun,
+            ended,
+            position,
+            attributes: Vec::new(),
+            error: None,
+            message: None,
+            parent: None,
+            thread,
+        }
+    }
+
+    fn settled(family: &mut Family, now: u64, oldest: &[(u32, u64)]) -> Vec<Span> {
+        family.settle(now, &oldest.iter().copied().collect());
+        family.take()
+    }
+
+    /// Scenario: a request, in whose service another process is asked. Guarantees: the server's span hangs under the client's,
+    /// which hangs under the request's, which is known last; all in one trace.
+    #[test]
+    fn both_ends_and_what_encloses_them_are_one_trace() {
+        let mut family = Family::default();
+        family.meet(ends(5, 80));
+        family.meet(ends(80, 5));
+        family.add(SERVER, ends(80, 5), exchange(Role::Server, 20, 30, 7, 99));
+        assert!(settled(&mut family, 31, &[(CLIENT, 10)]).is_empty());
+        family.add(CLIENT, ends(5, 80), exchange(Role::Client, 19, 31, 4, 99));
+        assert!(settled(&mut family, 32, &[(CLIENT, 10)]).is_empty());
+        family.add(CLIENT, ends(90, 6), exchange(Role::Server, 10, 40, 4, 1));
+        let spans = settled(&mut family, 41, &[]);
+        let [inner, asked, outer] =
+            [30, 31, 40].map(|end| spans.iter().find(|span| span.exchange.ended == end).expect("it"));
+        assert_eq!((inner.parent_id, inner.found, inner.remote), (asked.span_id, Some("connection"), true));
+        assert_eq!((asked.parent_id, asked.found, asked.remote), (outer.span_id, Some("only"), false));
+        assert_eq!((outer.parent_id, outer.found), ([0; 8], None));
+        assert!(spans.iter().all(|span| span.trace_id == outer.trace_id));
+    }
+
+    /// Scenario: two requests at once, by two threads, each asking somebody; and two by one thread. Guarantees: the thread tells
+    /// whose it is; where it does not, nothing is guessed.
+    #[test]
+    fn threads_tell_requests_apart() {
+        let mut family = Family::default();
+        for (thread, port) in [(1, 5), (2, 6)] {
+            family.add(CLIENT, ends(port, 80), exchange(Role::Client, 20, 30, thread, 1));
+            family.add(CLIENT, ends(90, port), exchange(Role::Server, 10, 40, thread, 1));
+        }
+        let spans = settled(&mut family, 41, &[]);
+        for thread in [1, 2] {
+            let of = |role| {
+                spans.iter().find(|span| span.exchange.role == role && span.exchange.thread == thread).expect("it")
+            };
+            assert_eq!(
+                (of(Role::Client).parent_id, of(Role::Client).found),
+                (of(Role::Server).span_id, Some("thread"))
+            );
+        }
+        let mut family = Family::default();
+        family.add(CLIENT, ends(5, 80), exchange(Role::Client, 20, 30, 1, 1));
+        for port in [5, 6] {
+            family.add(CLIENT, ends(90, port), exchange(Role::Server, 10, 40, 1, 1));
+        }
+        let spans = settled(&mut family, 41, &[]);
+        assert!(spans.len() == 3 && spans.iter().all(|span| span.parent_id == [0; 8]));
+    }
+
+    /// Scenario: a request names its parent, and its client is observed, too, but told of by somebody else; a client that is
+    /// never answered for; a process that ends. Guarantees: nothing waits for ever.
+    #[test]
+    fn nobody_is_waited_for_in_vain() {
+        let mut family = Family::default();
+        family.meet(ends(5, 80));
+        let parent = Parent { trace_id: [3; 16], span_id: [4; 8], flags: 1 };
+        family.add(SERVER, ends(80, 5), Exchange { parent: Some(parent), ..exchange(Role::Server, 20, 30, 0, 1) });
+        family.add(SERVER, ends(80, 5), exchange(Role::Server, 20, 31, 0, 2));
+        family.add(CLIENT, ends(7, 80), exchange(Role::Client, 20, 32, 0, 3));
+        assert!(settled(&mut family, 40, &[(CLIENT, 1)]).is_empty());
+        let spans = settled(&mut family, 40 + BRIEFLY, &[(CLIENT, 1)]);
+        assert_eq!(
+            spans.iter().map(|span| (span.trace_id, span.parent_id, span.found)).collect::<Vec<_>>(),
+            [([3; 16], [4; 8], Some("remote"))]
+        );
+        family.end(CLIENT);
+        assert_eq!(family.take().len(), 1);
+        assert_eq!(settled(&mut family, 40 + PATIENCE, &[]).len(), 1);
+        family.settle(50 + MEMORY, &HashMap::new());
+        assert!(family.members.is_empty() && family.asked.is_empty());
+    }
+}

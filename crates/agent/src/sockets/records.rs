@@ -171,3 +171,35 @@ fn peers(record: RecordBuilder, span: &Span, named: &HashSet<&str>) -> RecordBui
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_LIMIT.min(text.len()))]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation has a descriptor of its own, with a template that refers to keys that there are, and what a span's
+    /// attributes are called is known.
+    #[test]
+    fn operations_and_keys_are_known() {
+        let tables = tables();
+        let mut ids = HashSet::new();
+        for operation in Operation::ALL {
+            for role in ROLES {
+                let descriptor = tables.descriptor(descriptor(operation, role)).expect("one for each");
+                assert!(ids.insert(descriptor.id.clone()), "{} twice", descriptor.id);
+                assert_eq!(descriptor.kind, kind(operation, role));
+                for key in descriptor.name.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
+                    assert!(number(key, role).is_some(), "{key} of {}", descriptor.id);
+                }
+            }
+        }
+        assert_ne!(number("server.address", Role::Server), number("server.address", Role::Client));
+        assert_eq!(number("no.such.key", Role::Client), None);
+    }
+
+    /// What a join point of the program tells is not told again; what others do not tell is.
+    #[test]
+    fn what_is_owned_is_left_alone() {
+        let owned = owned(|join_point| matches!(join_point, "net/http.server" | "go-redis.command"));
+        assert_eq!(owned, [(Operation::Http, Role::Server), (Operation::Redis, Role::Client)].into());
+    }
+}

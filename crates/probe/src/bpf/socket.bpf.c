@@ -2,9 +2,9 @@
 /*
  * What observed processes say on their sockets: the first bytes of each message, and of the rest how much there was.
  *
- * A socket is known by what is kept behind it: it is marked as it is made (or found among a process's descriptors, when it
- * is older), connections inherit the mark of their listener, and it goes with the socket. So a packet of anybody else
- * costs one look, and no table of addresses has to be kept right.
+ * A socket is known by what is kept behind it: it is marked as it is made (or found among a process's descriptors, when
+ * it is older), connections inherit the mark of their listener, and it goes with the socket. So a packet of anybody
+ * else costs one look, and no table of addresses has to be kept right.
  *
  * Packets are seen at the border of the control group, behind the TCP stack on their way out and before it on their way
  * in: they may come twice, late or in another order, which is for the reader to put right. Nothing is ever changed or
@@ -63,12 +63,12 @@ struct {
 /* What each event begins as; the loader has its type from here. */
 const volatile struct tandem_segment no_segment = {};
 
-#define COUNT(field) \
-	do { \
-		u32 zero = 0; \
+#define COUNT(field)                                                                                  \
+	do {                                                                                          \
+		u32 zero = 0;                                                                         \
 		struct tandem_socket_statistics *counts = bpf_map_lookup_elem(&socket_counts, &zero); \
-		if (counts) \
-			counts->field++; \
+		if (counts)                                                                           \
+			counts->field++;                                                              \
 	} while (0)
 
 SEC("cgroup/sock_create")
@@ -158,15 +158,16 @@ static __always_inline u32 read_headers(struct __sk_buff *skb, struct tandem_seg
 		if (bpf_skb_load_bytes(skb, at + 4, tcp, sizeof(tcp)))
 			return 0;
 		segment->sequence = (u32)tcp[0] << 24 | (u32)tcp[1] << 16 | (u32)tcp[2] << 8 | tcp[3];
-		segment->flags = (tcp[9] & TCP_FIN ? TANDEM_SEGMENT_FIN : 0) |
-				 (tcp[9] & TCP_RST ? TANDEM_SEGMENT_RESET : 0);
+		segment->flags =
+			(tcp[9] & TCP_FIN ? TANDEM_SEGMENT_FIN : 0) | (tcp[9] & TCP_RST ? TANDEM_SEGMENT_RESET : 0);
 		return at + (tcp[8] >> 4) * 4;
 	}
 	return 0;
 }
 
 /* Hands a segment over in an event with room for so many bytes. */
-static __always_inline void hand_over(struct __sk_buff *skb, const struct tandem_segment *segment, u32 at, const u32 room)
+static __always_inline void hand_over(struct __sk_buff *skb, const struct tandem_segment *segment, u32 at,
+				      const u32 room)
 {
 	struct tandem_segment *event;
 	u32 size = segment->copied;
@@ -195,6 +196,8 @@ static __always_inline void hand_over_sized(struct __sk_buff *skb, const struct 
 {
 	if (!segment->copied)
 		hand_over(skb, segment, at, 0);
+	else if (segment->copied <= 64)
+		hand_over(skb, segment, at, 64);
 	else if (segment->copied <= 256)
 		hand_over(skb, segment, at, 256);
 	else if (segment->copied <= 1024)

@@ -1,6 +1,6 @@
 /*
- * What the sockets' probe (socket.bpf.c) and its loader (src/socket) share. The Rust side is generated from the object's
- * type information.
+ * What the sockets' probe (socket.bpf.c) and its loader (src/socket) share. The Rust side is generated from the
+ * object's type information.
  */
 #ifndef TANDEM_SOCKET_H
 #define TANDEM_SOCKET_H

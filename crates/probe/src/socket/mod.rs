@@ -25,7 +25,7 @@ use crate::socket_skeleton::types::{tandem_observed, tandem_socket_statistics};
 pub use segment::{Segment, Transport};
 
 /// Bytes of the buffer.
-const BUFFER: u32 = 8 << 20;
+const BUFFER: u32 = 16 << 20;
 
 /// How many bytes of a message are copied; what is behind them is only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
