@@ -14,6 +14,7 @@
 #include "profile.h"
 #include "goroutine.h"
 #include "uprobe.h"
+#include "connection.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -52,6 +53,14 @@ struct {
 	__type(key, struct tandem_context_key);
 	__type(value, struct tandem_identity);
 } span_contexts SEC(".maps");
+
+/* Requests by the connections that they were sent on, as the sender sees these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CONNECTION_COUNT);
+	__type(key, struct tandem_ends);
+	__type(value, struct tandem_sent);
+} sent_requests SEC(".maps");
 
 /* Texts of open spans that may be gone when those end. */
 struct {
@@ -549,6 +558,68 @@ static __always_inline bool find_remote_parent(struct tandem_work *work, struct 
 	return parse_parent(open, bytes);
 }
 
+/* ---- Connections ---- */
+
+#define DESCRIPTOR_AT 16 /* in a net.netFD: it begins with a poll.FD, and that with a mutex of two words */
+
+/*
+ * The ends of a net.Conn, which is a *net.TCPConn or, with TLS, a *tls.Conn that begins with one. What it is instead has, at
+ * that place, no descriptor of a connection.
+ */
+static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 connection)
+{
+	if (!connection)
+		return false;
+	if (find_ends(ends, user_word(user_word(connection) + DESCRIPTOR_AT)))
+		return true;
+	connection = user_word(connection + 8);
+	return connection && find_ends(ends, user_word(user_word(connection) + DESCRIPTOR_AT));
+}
+
+/* The request that the other end has sent, where that is observed, too. */
+static __always_inline bool find_sender(struct tandem_work *work, struct tandem_open *open, u64 response)
+{
+	const struct tandem_binary *binary = work->binary;
+	struct tandem_ends own = {}, sender = {};
+	const struct tandem_open *sending;
+	const struct tandem_sent *sent;
+
+	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
+		return false;
+	if (!find_ends_of(&own, user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
+		return false;
+	turn_round(&sender, &own);
+	sent = bpf_map_lookup_elem(&sent_requests, &sender);
+	if (!sent)
+		return false;
+	/* Of one that has ended this cannot be the request. */
+	sending = bpf_map_lookup_elem(&open_spans, &sent->key);
+	if (!sending || *(u64 *)sending->own.span_id != *(u64 *)sent->own.span_id)
+		return false;
+	child_of(open, &sent->own, TANDEM_PARENT_CONNECTION);
+	return true;
+}
+
+/* (*persistConn).roundTrip(rax: *persistConn): the connection for a request has been found */
+SEC("uprobe.multi.s")
+int on_http_send(void *context)
+{
+	const struct tandem_open *open;
+	struct tandem_work work = {};
+	struct tandem_sent sent = {};
+	struct tandem_ends ends = {};
+
+	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
+		return 0;
+	open = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!open || !find_ends_of(&ends, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+		return 0;
+	sent.own = open->own;
+	sent.key = work.key;
+	bpf_map_update_elem(&sent_requests, &ends, &sent, BPF_ANY);
+	return 0;
+}
+
 /* ---- net/http ---- */
 
 static __always_inline void begin_open(struct tandem_open *open, enum tandem_span_kind kind, u32 variant)
@@ -576,7 +647,8 @@ int on_http_serve(void *context)
 		return 0;
 	if (work.binary->request_context != TANDEM_UNKNOWN)
 		open.context = word_of(request, work.binary->request_context + 8);
-	if (!find_remote_parent(&work, &open, word_of(request, work.binary->request_header)))
+	if (!find_remote_parent(&work, &open, word_of(request, work.binary->request_header)) &&
+	    !(word_of(request, work.binary->request_major) == 1 && find_sender(&work, &open, work.registers->cx)))
 		new_trace(&open);
 	keep_open(&work, &open);
 	return 0;

@@ -11,6 +11,8 @@
 #define TANDEM_OPEN_COUNT 16384
 /* Texts of open spans that are kept at once. */
 #define TANDEM_TEXT_ENTRIES 4096
+/* Connections whose last request is known; the least recently used go. */
+#define TANDEM_CONNECTION_COUNT 16384
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -35,6 +37,7 @@ enum tandem_parent {
 	TANDEM_PARENT_GOROUTINE = 3, /* it is open on the same goroutine */
 	TANDEM_PARENT_ANCESTOR = 4, /* it is open on the goroutine that started this one */
 	TANDEM_PARENT_WOVEN = 5, /* the woven half of the program says so */
+	TANDEM_PARENT_CONNECTION = 6, /* it is the request that the other end of the connection, on this machine, has sent */
 };
 
 /* Texts of a span, in the order in which they are in an event. */
@@ -128,6 +131,9 @@ struct tandem_binary {
 	unsigned int http2_writer_state; /* http2responseWriter.rws */
 	unsigned int http2_state_status; /* http2responseWriterState.status */
 	unsigned int statement_query; /* database/sql.Stmt.query */
+	unsigned int response_connection; /* net/http.response.conn */
+	unsigned int served_connection; /* net/http.conn.rwc */
+	unsigned int sending_connection; /* net/http.persistConn.conn */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
@@ -150,6 +156,21 @@ struct tandem_identity {
 	unsigned char span_id[8];
 	unsigned char trace_flags;
 	unsigned char reserved[7];
+};
+
+/* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */
+struct tandem_ends {
+	unsigned char local[16];
+	unsigned char remote[16];
+	unsigned short local_port;
+	unsigned short remote_port;
+	unsigned int network; /* inode of the network namespace where the address is one of loopback; else 0 */
+};
+
+/* The request that was last sent on a connection. */
+struct tandem_sent {
+	struct tandem_identity own;
+	struct tandem_open_key key; /* of the span, as long as it is open */
 };
 
 /* A span that is open. */

@@ -46,6 +46,8 @@ pub enum Parent {
     Ancestor,
     /// The woven half of the program said so.
     Woven,
+    /// It is the request that the other end of the connection has sent.
+    Connection,
 }
 
 impl Parent {
@@ -57,6 +59,7 @@ impl Parent {
             3 => Self::Goroutine,
             4 => Self::Ancestor,
             5 => Self::Woven,
+            6 => Self::Connection,
             _ => return None,
         })
     }
@@ -70,6 +73,7 @@ impl Parent {
             Self::Goroutine => "goroutine",
             Self::Ancestor => "ancestor",
             Self::Woven => "woven",
+            Self::Connection => "connection",
         })
     }
 }

@@ -9,13 +9,21 @@ pub(crate) enum Program {
     HttpServed,
     HttpCall,
     HttpCalled,
+    HttpSend,
     SqlBegin,
     SqlEnd,
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::HttpServe, Self::HttpServed, Self::HttpCall, Self::HttpCalled, Self::SqlBegin, Self::SqlEnd];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::HttpServe,
+        Self::HttpServed,
+        Self::HttpCall,
+        Self::HttpCalled,
+        Self::HttpSend,
+        Self::SqlBegin,
+        Self::SqlEnd,
+    ];
 
     /// Its name in the object.
     pub(crate) fn name(self) -> &'static str {
@@ -24,6 +32,7 @@ impl Program {
             Self::HttpServed => "on_http_served",
             Self::HttpCall => "on_http_call",
             Self::HttpCalled => "on_http_called",
+            Self::HttpSend => "on_http_send",
             Self::SqlBegin => "on_sql_begin",
             Self::SqlEnd => "on_sql_end",
         }
@@ -138,6 +147,8 @@ const REQUEST_FIELDS: &[FieldPlace] = &[
     field(URL, "Path", |binary, offset| binary.url_path = offset),
     field(URL, "RawQuery", |binary, offset| binary.url_query = offset),
     field(&["net/http.response"], "status", |binary, offset| binary.response_status = offset),
+    optional(field(&["net/http.response"], "conn", |binary, offset| binary.response_connection = offset)),
+    optional(field(&["net/http.conn"], "rwc", |binary, offset| binary.served_connection = offset)),
     field(&["net/http.Response"], "StatusCode", |binary, offset| binary.answer_status = offset),
 ];
 
@@ -208,7 +219,20 @@ pub static LIBRARIES: [Library; 3] = [
         name: "net/http clients",
         join_points: &["net/http.client"],
         markers: &["net/http.(*Transport).roundTrip"],
-        probes: &[whole(Program::HttpCall, Program::HttpCalled, &["net/http.(*Transport).roundTrip"], 0, Need::All)],
+        probes: &[
+            whole(Program::HttpCall, Program::HttpCalled, &["net/http.(*Transport).roundTrip"], 0, Need::All),
+            Probe {
+                fields: &[field(&["net/http.persistConn"], "conn", |binary, offset| {
+                    binary.sending_connection = offset;
+                })],
+                ..begin(
+                    Program::HttpSend,
+                    &["net/http.(*persistConn).roundTrip"],
+                    0,
+                    Need::IfThere("what serves its requests on this machine does not know who has sent them"),
+                )
+            },
+        ],
         fields: REQUEST_FIELDS,
     },
     Library {

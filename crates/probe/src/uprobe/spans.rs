@@ -133,7 +133,7 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         .parent(event.parent_id)
         .trace_flags(event.trace_flags)
         .times(event.start, event.end);
-    if event.parent == Parent::Remote {
+    if matches!(event.parent, Parent::Remote | Parent::Connection) {
         record = record.flags(RECORD_FLAG_REMOTE_PARENT);
     }
     if event.is_cut() {
