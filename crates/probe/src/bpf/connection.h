@@ -5,9 +5,6 @@
 #ifndef TANDEM_CONNECTION_H
 #define TANDEM_CONNECTION_H
 
-#define AF_INET 2
-#define AF_INET6 10
-#define IPPROTO_TCP 6
 #define FILE_TYPE 0170000
 #define FILE_IS_SOCKET 0140000
 
@@ -28,8 +25,8 @@ static __always_inline bool is_loopback(const unsigned char *address)
 	return words[2] == 0xffff0000 ? address[12] == 127 : !words[2] && words[3] == 1U << 24;
 }
 
-/* The ends of the TCP connection behind a descriptor; false: there is none. */
-static __always_inline bool find_ends(struct tandem_ends *ends, u32 descriptor)
+/* The ends of the TCP connection behind a descriptor, and the socket's cookie, 0: it has none; false: there is no connection. */
+static __always_inline bool find_ends(struct tandem_ends *ends, u64 *cookie, u32 descriptor)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file **files, *file = 0;
@@ -60,6 +57,7 @@ static __always_inline bool find_ends(struct tandem_ends *ends, u32 descriptor)
 	}
 	ends->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	ends->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	*cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	/* Every network namespace has a loopback of its own. */
 	ends->network = is_loopback(ends->local) ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 	return true;

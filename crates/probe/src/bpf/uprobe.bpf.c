@@ -62,6 +62,37 @@ struct {
 	__type(value, struct tandem_sent);
 } sent_requests SEC(".maps");
 
+/* The same by the cookie of the sender's socket, of requests into which a header is to be inserted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CONNECTION_COUNT);
+	__type(key, u64);
+	__type(value, struct tandem_identity);
+} pending_headers SEC(".maps");
+
+/* Processes into whose requests a header may be inserted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TANDEM_BINARY_COUNT);
+	__type(key, u32);
+	__type(value, u32);
+} marking_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tandem_marked_socket);
+} marked_sockets SEC(".maps");
+
+/* Their connections: what is sent on them is seen on its way out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, TANDEM_CONNECTION_COUNT);
+	__type(key, u64);
+	__type(value, u64);
+} marked_connections SEC(".maps");
+
 /* Texts of open spans that may be gone when those end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -566,14 +597,17 @@ static __always_inline bool find_remote_parent(struct tandem_work *work, struct 
  * The ends of a net.Conn, which is a *net.TCPConn or, with TLS, a *tls.Conn that begins with one. What it is instead has, at
  * that place, no descriptor of a connection.
  */
-static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 connection)
+static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 *cookie, u64 connection)
 {
 	if (!connection)
 		return false;
-	if (find_ends(ends, user_word(user_word(connection) + DESCRIPTOR_AT)))
+	if (find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT)))
 		return true;
 	connection = user_word(connection + 8);
-	return connection && find_ends(ends, user_word(user_word(connection) + DESCRIPTOR_AT));
+	if (!connection || !find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT)))
+		return false;
+	*cookie = 0; /* what is sent there is not what the program has written */
+	return true;
 }
 
 /* The request that the other end has sent, where that is observed, too. */
@@ -583,10 +617,11 @@ static __always_inline bool find_sender(struct tandem_work *work, struct tandem_
 	struct tandem_ends own = {}, sender = {};
 	const struct tandem_open *sending;
 	const struct tandem_sent *sent;
+	u64 cookie = 0;
 
 	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
 		return false;
-	if (!find_ends_of(&own, user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
+	if (!find_ends_of(&own, &cookie, user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
 		return false;
 	turn_round(&sender, &own);
 	sent = bpf_map_lookup_elem(&sent_requests, &sender);
@@ -600,7 +635,7 @@ static __always_inline bool find_sender(struct tandem_work *work, struct tandem_
 	return true;
 }
 
-/* (*persistConn).roundTrip(rax: *persistConn): the connection for a request has been found */
+/* (*persistConn).roundTrip(rax: *persistConn; rbx: *transportRequest): the connection for a request has been found */
 SEC("uprobe.multi.s")
 int on_http_send(void *context)
 {
@@ -608,16 +643,155 @@ int on_http_send(void *context)
 	struct tandem_work work = {};
 	struct tandem_sent sent = {};
 	struct tandem_ends ends = {};
+	u64 cookie = 0, request;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open || !find_ends_of(&ends, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open ||
+	    !find_ends_of(&ends, &cookie, user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;
 	bpf_map_update_elem(&sent_requests, &ends, &sent, BPF_ANY);
+	if (!cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
+		return 0;
+	/* One that says itself which trace it belongs to is left alone. */
+	request = user_word(work.registers->bx);
+	if (!find_header(&work, user_word(request + work.binary->request_header)))
+		bpf_map_update_elem(&pending_headers, &cookie, &sent.own, BPF_ANY);
 	return 0;
+}
+
+/* ---- Headers that are inserted ---- */
+
+SEC("cgroup/sock_create")
+int on_marked_create(struct bpf_sock *sk)
+{
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+
+	if (bpf_map_lookup_elem(&marking_processes, &process))
+		bpf_sk_storage_get(&marked_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return 1;
+}
+
+SEC("sockops")
+int on_marked_connect(struct bpf_sock_ops *operation)
+{
+	struct tandem_marked_socket *socket;
+	u64 cookie;
+
+	if (operation->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || !operation->sk)
+		return 1;
+	socket = bpf_sk_storage_get(&marked_sockets, operation->sk, 0, 0);
+	if (!socket)
+		return 1;
+	cookie = bpf_get_socket_cookie(operation);
+	if (!bpf_sock_hash_update(operation, &marked_connections, &cookie, BPF_ANY))
+		socket->cookie = cookie;
+	return 1;
+}
+
+#define INSERTED_SIZE 70 /* traceparent: 00-<32 digits>-<16 digits>-01\r\n */
+#define LINE_LIMIT 4096
+#define WORD_OF(byte) (0x0101010101010101ULL * (byte))
+
+static __always_inline void put_digits(u8 *into, const u8 *bytes, int count)
+{
+	for (int index = 0; index < count; index++) {
+		u8 high = bytes[index] >> 4, low = bytes[index] & 15;
+
+		into[2 * index] = high + (high < 10 ? '0' : 'a' - 10);
+		into[2 * index + 1] = low + (low < 10 ? '0' : 'a' - 10);
+	}
+}
+
+/* It begins as a request does, whose line ends somewhere: TLS and HTTP/2 do not. */
+static __always_inline bool is_request(u32 first)
+{
+	switch (first) {
+	case 0x20544547: /* GET  */
+	case 0x54534f50: /* POST */
+	case 0x20545550: /* PUT  */
+	case 0x44414548: /* HEAD */
+	case 0x454c4544: /* DELE */
+	case 0x43544150: /* PATC */
+	case 0x4954504f: /* OPTI */
+		return true;
+	}
+	return false;
+}
+
+/* Where the line behind the request's ends, and the header can be inserted; 0: it is not there. */
+static __always_inline u32 end_of_line(struct sk_msg_md *message)
+{
+	u8 *data = (u8 *)(long)message->data, *end = (u8 *)(long)message->data_end;
+
+	if (data + 8 > end || !is_request(*(u32 *)data))
+		return 0;
+	for (u32 index = 0; index < LINE_LIMIT / 8; index++) {
+		u32 at = index * 8;
+		u64 word, found;
+
+		/* The verifier is to see the same variable bounded and used. */
+		asm volatile("" : "+r"(at));
+		at &= LINE_LIMIT - 8;
+		if (data + at + 8 > end)
+			return 0;
+		word = *(u64 *)(data + at) ^ WORD_OF('\n');
+		found = (word - WORD_OF(1)) & ~word & WORD_OF(0x80);
+		if (!found)
+			continue;
+		for (u32 byte = 0; byte < 8; byte++)
+			if (found >> (8 * byte) & 0x80)
+				return at + byte + 1;
+	}
+	return 0;
+}
+
+SEC("sk_msg")
+int on_marked_message(struct sk_msg_md *message)
+{
+	struct tandem_marked_socket *socket;
+	struct tandem_uprobe_statistics *counts;
+	struct tandem_identity *identity;
+	u8 text[INSERTED_SIZE] = "traceparent: 00-", *data, *end;
+	u32 zero = 0, at;
+	u64 cookie;
+
+	socket = message->sk ? bpf_sk_storage_get(&marked_sockets, message->sk, 0, 0) : 0;
+	if (!socket)
+		return SK_PASS;
+	cookie = socket->cookie;
+	identity = bpf_map_lookup_elem(&pending_headers, &cookie);
+	counts = bpf_map_lookup_elem(&uprobe_counts, &zero);
+	if (!identity || !counts)
+		return SK_PASS;
+	put_digits(text + 16, identity->trace_id, 16);
+	text[48] = '-';
+	put_digits(text + 49, identity->span_id, 8);
+	text[65] = '-';
+	put_digits(text + 66, &identity->trace_flags, 1);
+	text[68] = '\r';
+	text[69] = '\n';
+	bpf_map_delete_elem(&pending_headers, &cookie);
+	at = end_of_line(message);
+	if (!at || bpf_msg_push_data(message, at, INSERTED_SIZE, 0)) {
+		counts->not_inserted++;
+		return SK_PASS;
+	}
+	if (!bpf_msg_pull_data(message, at, at + INSERTED_SIZE, 0)) {
+		data = (u8 *)(long)message->data;
+		end = (u8 *)(long)message->data_end;
+		if (data + INSERTED_SIZE <= end) {
+			__builtin_memcpy(data, text, INSERTED_SIZE);
+			counts->inserted++;
+			return SK_PASS;
+		}
+	}
+	/* There is room, but it cannot be written: it must not be sent either. */
+	counts->not_inserted++;
+	return bpf_msg_pop_data(message, at, INSERTED_SIZE, 0) ? SK_DROP : SK_PASS;
 }
 
 /* ---- net/http ---- */

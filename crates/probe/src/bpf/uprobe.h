@@ -173,6 +173,11 @@ struct tandem_sent {
 	struct tandem_open_key key; /* of the span, as long as it is open */
 };
 
+/* What is kept of a socket of a process whose requests are marked. */
+struct tandem_marked_socket {
+	unsigned long long cookie; /* 0: it is not connected yet */
+};
+
 /* A span that is open. */
 struct tandem_open {
 	unsigned long long start; /* CLOCK_MONOTONIC, ns */
@@ -231,6 +236,8 @@ struct tandem_uprobe_statistics {
 	unsigned long long no_memory; /* no room for a thread's draft */
 	unsigned long long superseded; /* spans whose end was not seen: the goroutine began another one */
 	unsigned long long cut; /* texts that were longer than what is kept */
+	unsigned long long inserted; /* requests that were sent with our header */
+	unsigned long long not_inserted; /* requests in which there was no place for it */
 };
 
 #endif

@@ -33,6 +33,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SOCKHASH = 18,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -81,11 +82,37 @@ struct __sk_buff {
 };
 _Static_assert(__builtin_offsetof(struct __sk_buff, sk) == 168, "as in linux/bpf.h");
 
+/* Contexts of programs that see connections and what is sent on them: their form never changes either. */
+struct bpf_sock_ops {
+	__u32 op;
+	__u32 others[45];
+	struct bpf_sock *sk;
+};
+_Static_assert(__builtin_offsetof(struct bpf_sock_ops, sk) == 184, "as in linux/bpf.h");
+
+struct sk_msg_md {
+	void *data;
+	void *data_end;
+	__u32 others[14];
+	struct bpf_sock *sk;
+};
+_Static_assert(__builtin_offsetof(struct sk_msg_md, sk) == 72, "as in linux/bpf.h");
+
+enum {
+	SK_DROP = 0,
+	SK_PASS = 1,
+	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
 	int counter;
 } atomic_t;
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
 
 struct mm_struct;
 
@@ -130,6 +157,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 };
 
 struct sock {
