@@ -12,13 +12,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use gobin::Binary;
-use probe::uprobe::{Plan, Style, Uprobes};
+use probe::uprobe::{Plan, Style, Headers, Uprobes};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pid: u32 = std::env::args().nth(1).ok_or("say which process")?.parse()?;
     let executable = PathBuf::from(format!("/proc/{pid}/exe"));
     let binary = Binary::open(&executable)?;
-    let mut reader = Uprobes::load()?.into_reader()?;
+    let mut reader = Uprobes::load(Headers::AsTheyAre)?.into_reader()?;
     let (orders, received) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {

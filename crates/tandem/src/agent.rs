@@ -10,7 +10,7 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::observe::{self, Destinations, Scope};
+use crate::observe::{self, Destinations, Propagation, Scope};
 
 /// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
@@ -28,6 +28,8 @@ pub struct Agent {
     /// (docs/unwoven.md). May be given more than once.
     #[arg(long, value_name = "PROGRAM")]
     observe: Vec<Selection>,
+    #[command(flatten)]
+    propagation: Propagation,
     #[command(flatten)]
     destinations: Destinations,
 }
@@ -61,7 +63,7 @@ impl Agent {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-        let destinations = self.destinations.observing(self.observe);
+        let destinations = self.destinations.observing(self.observe, &self.propagation);
         let observer = destinations.start(socket.clone(), Scope::Machine)?;
         eprintln!("tandem: listening at {}", socket.display());
         signals.forever().next();

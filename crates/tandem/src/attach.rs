@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::observe::{self, Destinations, Observer, Scope};
+use crate::observe::{self, Destinations, Observer, Propagation, Scope};
 use crate::run::private_folder;
 
 /// How often it is looked whether it is still wanted.
@@ -42,6 +42,8 @@ const PATIENCE: u64 = 2;
   tandem attach container:3f2a  what runs in the container whose id holds this")]
 pub struct Attach {
     #[command(flatten)]
+    propagation: Propagation,
+    #[command(flatten)]
     destinations: Destinations,
     /// Programs: process ids, names, paths, :PORT, or container:ID.
     #[arg(required = true, value_name = "PROGRAM")]
@@ -67,7 +69,7 @@ impl Attach {
         }
         let folder = private_folder().context("cannot make a folder for the agent's socket")?;
         let socket = folder.path().join("agent.sock");
-        let observer = self.destinations.observing(self.programs.clone()).start(socket, Scope::Observed)?;
+        let observer = self.destinations.observing(self.programs.clone(), &self.propagation).start(socket, Scope::Observed)?;
         let code = attend(&observer, &self.programs, &enough);
         observer.finish();
         Ok(code)

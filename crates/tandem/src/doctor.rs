@@ -297,7 +297,7 @@ fn profiler() -> State {
 
 /// The same of the probes on functions.
 fn function_probes() -> State {
-    match probe::uprobe::Uprobes::load() {
+    match probe::uprobe::Uprobes::load(probe::uprobe::Headers::Insert) {
         Ok(_) => State::Available("load".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }

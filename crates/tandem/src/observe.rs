@@ -21,6 +21,7 @@ use deliver::queue::QueuedSink;
 use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
 use probe::Rate;
+use probe::uprobe::Headers;
 use store::{Limits, LogStore, ProfileStore, Reader, Store};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -76,6 +77,18 @@ pub struct Destinations {
     /// Programs that are observed without being woven.
     #[arg(skip)]
     observed: Vec<Selection>,
+    /// Whether their requests are to name their trace.
+    #[arg(skip = Headers::AsTheyAre)]
+    headers: Headers,
+}
+
+/// Whether the trace goes on beyond observed programs.
+#[derive(Args)]
+pub struct Propagation {
+    /// Leave the requests that observed programs send as they are; else those of HTTP/1 without TLS that have no traceparent get
+    /// one on their way out, so that their trace goes on at the other end.
+    #[arg(long)]
+    no_propagation: bool,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -110,8 +123,9 @@ impl Destinations {
     }
 
     /// Observes these programs, too, without their being woven.
-    pub fn observing(mut self, programs: Vec<Selection>) -> Self {
+    pub fn observing(mut self, programs: Vec<Selection>, propagation: &Propagation) -> Self {
         self.observed = programs;
+        self.headers = if propagation.no_propagation { Headers::AsTheyAre } else { Headers::Insert };
         self
     }
 
@@ -140,7 +154,7 @@ impl Destinations {
         let kernel = if without { None } else { Some(kernel::load(self.detail)) };
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
-        let uprobes = (!self.observed.is_empty()).then(uprobes::load);
+        let uprobes = (!self.observed.is_empty()).then(|| uprobes::load(self.headers));
         let sockets = (!self.observed.is_empty()).then(sockets::load);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();

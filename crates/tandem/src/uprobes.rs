@@ -9,14 +9,18 @@ use gobin::Binary;
 use model::Source;
 use probe::Sockets;
 use probe::uprobe::spans::Program;
-use probe::uprobe::{Event, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
+use probe::uprobe::{Event, Headers, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
 use record::Tables;
 
 use crate::sockets;
 
 /// Loads what observes with probes on functions. Without it, why not is said of each process.
-pub fn load() -> Result<Uprobes, String> {
-    Uprobes::load().map_err(|error| explain(&error))
+pub fn load(headers: Headers) -> Result<Uprobes, String> {
+    let uprobes = Uprobes::load(headers).map_err(|error| explain(&error))?;
+    if let Some(why) = uprobes.cannot_insert() {
+        eprintln!("tandem: warning: requests of observed programs do not name their trace: {why}");
+    }
+    Ok(uprobes)
 }
 
 /// Sets it to work beside what observes sockets, which sees the rest: other languages, and other libraries.

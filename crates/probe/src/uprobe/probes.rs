@@ -15,6 +15,7 @@ use libbpf_rs::{
     Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, RingBuffer, RingBufferBuilder, UprobeMultiOpts,
 };
 
+use super::inserting::Inserting;
 use super::plan::Plan;
 use super::skeleton::types::{
     tandem_binary, tandem_context_key, tandem_open, tandem_open_key, tandem_uprobe_statistics,
@@ -53,6 +54,10 @@ pub struct UprobeStatistics {
     pub superseded: u64,
     /// Texts that were cut.
     pub cut: u64,
+    /// Requests that were sent with our header.
+    pub inserted: u64,
+    /// Requests in which there was no place for it.
+    pub not_inserted: u64,
 }
 
 /// The loaded programs. Dropping it, or dying, takes all probes out.
@@ -65,7 +70,17 @@ pub struct Uprobes {
     texts: MapHandle,
     statistics: MapHandle,
     ended: MapHandle,
+    inserting: Option<Result<Inserting, String>>,
     object: Object,
+}
+
+/// Whether requests that observed processes send are to name their trace in a header (`traceparent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// They go as the program has written them.
+    AsTheyAre,
+    /// Those of HTTP/1 without TLS that have none get one.
+    Insert,
 }
 
 /// One process.
@@ -82,14 +97,18 @@ impl fmt::Debug for Uprobes {
 
 impl Uprobes {
     /// Loads them; they are in no process yet.
-    pub fn load() -> Result<Self, ProbeError> {
+    pub fn load(headers: Headers) -> Result<Self, ProbeError> {
         features::require_uprobes()?;
-        loading("probes on functions", Self::load_with_log)
+        loading("probes on functions", || Self::load_with_log(headers))
     }
 
-    fn load_with_log() -> Result<Self, (&'static str, libbpf_rs::Error)> {
-        let open = ObjectBuilder::default().open_memory(&OBJECT.0).map_err(|error| ("opening it", error))?;
-        let object = open.load().map_err(|error| ("loading it", error))?;
+    fn load_with_log(headers: Headers) -> Result<Self, (&'static str, libbpf_rs::Error)> {
+        let mut open = ObjectBuilder::default().open_memory(&OBJECT.0).map_err(|error| ("opening it", error))?;
+        if headers == Headers::AsTheyAre {
+            Inserting::leave_out(&mut open);
+        }
+        let mut object = open.load().map_err(|error| ("loading it", error))?;
+        let inserting = (headers == Headers::Insert).then(|| Inserting::attach(&mut object));
         let handle = |name: &str| {
             let found = object.maps().find(|map| map.name() == name).map(|map| MapHandle::try_from(&map));
             let missing = || Err(libbpf_rs::Error::from(std::io::Error::other(format!("no map {name}"))));
@@ -104,6 +123,7 @@ impl Uprobes {
             texts: handle("kept_texts")?,
             statistics: handle("uprobe_counts")?,
             ended: handle("ended_spans")?,
+            inserting,
             object,
         })
     }
@@ -118,6 +138,9 @@ impl Uprobes {
         match self.place(index, pid, executable, plan, slot_offset) {
             Ok(links) => {
                 self.attached.insert(pid, Attached { binary: index, _links: links });
+                if let Some(Ok(inserting)) = &self.inserting {
+                    inserting.watch(pid);
+                }
                 Ok(())
             }
             Err((step, source)) => {
@@ -167,6 +190,11 @@ impl Uprobes {
         Ok(links)
     }
 
+    /// Why requests get no header although that was asked for.
+    pub fn cannot_insert(&self) -> Option<&str> {
+        self.inserting.as_ref()?.as_ref().err().map(String::as_str)
+    }
+
     /// Whether there are probes in a process.
     pub fn observes(&self, pid: u32) -> bool {
         self.attached.contains_key(&pid)
@@ -192,6 +220,9 @@ impl Uprobes {
         let Some(attached) = self.attached.remove(&pid) else { return };
         self.free.push(attached.binary);
         drop(attached);
+        if let Some(Ok(inserting)) = &self.inserting {
+            inserting.unwatch(pid);
+        }
         let process = mem::offset_of!(tandem_open_key, process);
         for map in [&self.open_spans, &self.texts] {
             forget(map, process, pid);
@@ -235,6 +266,8 @@ impl Uprobes {
             sum.no_memory += counts.no_memory;
             sum.superseded += counts.superseded;
             sum.cut += counts.cut;
+            sum.inserted += counts.inserted;
+            sum.not_inserted += counts.not_inserted;
         }
         Ok(sum)
     }
