@@ -129,10 +129,17 @@ struct Attached {
 impl Attached {
     /// Attaches to a process, and waits until it is observed.
     fn to(program: &str) -> Self {
+        Self::with(&[program])
+    }
+
+    /// The same, told more.
+    fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let said = fs::File::create(folder.path().join("said")).expect("a file");
         let process = Command::new(TANDEM)
-            .args(["attach", program, "--no-ui", "--store"])
+            .arg("attach")
+            .args(arguments)
+            .args(["--no-ui", "--store"])
             .arg(folder.path().join("store"))
             .arg(format!("--json={}", folder.path().join("spans").display()))
             .stderr(said)
@@ -283,7 +290,8 @@ fn check_with(spans: Vec<Span>, program: &Program, count: u32, routes: bool) {
             assert_eq!(span.status.code == StatusCode::Error, n == 0, "{span:?}");
         }
         assert!(front.start_unix_nano <= call.start_unix_nano && call.duration_ns <= front.duration_ns);
-        assert_eq!(back.parent_span_id, None);
+        assert_eq!((back.parent_span_id, back.trace_id), (Some(call.span_id), call.trace_id), "request {n}");
+        assert_eq!(text(back, "tandem.parent.source"), "remote", "request {n}");
     }
     assert!(requests.is_empty() && queries.is_empty(), "{requests:?} {queries:?}");
 }
@@ -327,6 +335,44 @@ fn programs_of_every_go_are_observed() {
         program.serve(48, 4);
         let routes = !["go1.21", "go1.22"].iter().any(|old| version.starts_with(old));
         check_with(attached.finish(), &program, 48, routes);
+    }
+}
+
+/// Scenario: requests with bodies, kept alive, some of which name a trace of their own; then the same where nothing may be
+/// inserted. Guarantees: what has no traceparent gets one, once, and nothing else of it changes; what has one is left alone;
+/// the other end knows its parent either way.
+#[test]
+fn requests_name_their_trace() {
+    let test = "unwoven requests_name_their_trace";
+    if is_skipped(test) {
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let mut program = Program::start(&built(folder.path(), &[]));
+    let pid = program.process.id().to_string();
+    for (arguments, how, headers) in
+        [(&[pid.as_str()][..], "remote", 1), (&[pid.as_str(), "--no-propagation"], "connection", 0)]
+    {
+        let attached = Attached::with(arguments);
+        program.serve_at(&["post", "own"], 60, 4);
+        let requests = by_request(attached.finish());
+        assert_eq!(requests.len(), 60);
+        for (n, [front, calls, back]) in requests {
+            let ([front], [call], [back]) = (&front[..], &calls[..], &back[..]) else {
+                panic!("request {n}: {} spans, {} calls, {} of the back", front.len(), calls.len(), back.len());
+            };
+            assert_eq!((call.parent_span_id, call.trace_id), (Some(front.span_id), front.trace_id), "request {n}");
+            let own = n % 2 == 1;
+            let seen = if own { 1 } else { headers };
+            assert_eq!(number(front, "http.response.status_code"), Some(230 + seen), "request {n}");
+            let parent = match own {
+                true => (format!("{:0>32}", format!("a{n}")), format!("{:0>16}", format!("b{n}"))),
+                false => (call.trace_id.to_string(), call.span_id.to_string()),
+            };
+            let actual = (back.trace_id.to_string(), back.parent_span_id.map(|id| id.to_string()).unwrap_or_default());
+            assert_eq!(actual, parent, "request {n}");
+            assert_eq!(text(back, "tandem.parent.source"), if own { "remote" } else { how }, "request {n}");
+        }
     }
 }
 
@@ -388,7 +434,7 @@ fn a_woven_program_is_completed() {
         .expect("tandem starts");
     wait_for("the agent listens", || socket.exists());
     let mut program = Program::start_under(&path, Some(&socket));
-    wait_for("the program is observed", || links(agent.id()).len() == 4);
+    wait_for("the program is observed", || links(agent.id()).len() == 5);
     program.serve_at(&["direct", "child", "fail"], 60, 4);
     rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
         .expect("it runs");
@@ -411,6 +457,8 @@ fn a_woven_program_is_completed() {
         for call in calls {
             assert_eq!((call.source, text(&call, "tandem.parent.source")), (Source::Uprobe, "woven"));
             assert_eq!((call.parent_span_id, call.trace_id), (Some(front.span_id), front.trace_id));
+            // The woven half at the other end takes the trace up.
+            assert!(back.iter().all(|back| back.parent_span_id == Some(call.span_id) && back.trace_id == call.trace_id));
         }
         assert!(back.iter().all(|back| back.source == Source::Woven));
     }

@@ -8,11 +8,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
@@ -88,6 +90,33 @@ func main() {
 		w.WriteHeader(http.StatusTeapot)
 		w.Write([]byte("short and stout"))
 	})
+	// The status tells how the back has got what was sent to it: 230 without a traceparent, 231 with one.
+	post := func(w http.ResponseWriter, path, traceparent string) {
+		body := bytes.Repeat([]byte("0123456789abcdef"), 12_800)
+		request, err := http.NewRequest("POST", "http://"+back+path, bytes.NewReader(body))
+		if err != nil {
+			panic(err)
+		}
+		if traceparent != "" {
+			request.Header.Set("Traceparent", traceparent)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			panic(err)
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		var headers, sum uint32
+		if fmt.Sscan(string(text), &headers, &sum); sum != crc32.ChecksumIEEE(body) {
+			panic("the body has changed on its way")
+		}
+		w.WriteHeader(230 + int(headers))
+	}
+	front.HandleFunc("/post/", func(w http.ResponseWriter, r *http.Request) { post(w, "/post?"+r.URL.RawQuery, "") })
+	front.HandleFunc("/own/", func(w http.ResponseWriter, r *http.Request) {
+		n := r.URL.RawQuery
+		post(w, "/own?"+n, fmt.Sprintf("00-%032s-%016s-01", "a"+n, "b"+n))
+	})
 	front.HandleFunc("/h2/", func(w http.ResponseWriter, r *http.Request) {
 		response, err := http2Client.Get("http://" + back2 + "/h2?" + r.URL.RawQuery)
 		if err != nil {
@@ -129,6 +158,14 @@ func listen(handler http.Handler) string {
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
+	if r.Method == "POST" {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(w, len(r.Header["Traceparent"]), crc32.ChecksumIEEE(body))
+		return
+	}
 	if r.URL.RawQuery == "0" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
