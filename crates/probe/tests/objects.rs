@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapType, ObjectBuilder, OpenObject};
-use probe::uprobe::Uprobes;
+use probe::uprobe::{Headers, Uprobes};
 use probe::{Kernel, Profiler, Rate};
 use record::layout::{ACCOUNT, ACCOUNT_COUNT};
 
@@ -76,7 +76,7 @@ fn the_kernel_takes_every_program() {
     }
     drop(load_with_or_skip(test, || Profiler::load(Rate::DEFAULT)));
     drop(load_with_or_skip(test, || probe::Sockets::load(probe::Bytes::DEFAULT)));
-    drop(load_with_or_skip(test, Uprobes::load));
+    drop(load_with_or_skip(test, || Uprobes::load(Headers::Insert)));
 }
 
 /// What a map can hold: entries, and bytes of each as the kernel keeps it.
@@ -113,6 +113,7 @@ fn kind(map: MapType) -> &'static str {
         MapType::RingBuf => "ring",
         MapType::TaskStorage => "of a thread",
         MapType::SkStorage => "of a socket",
+        MapType::Sockhash => "hash of sockets",
         other => panic!("{other:?}: say in docs/security.md how it is bounded, and here what it is called"),
     }
 }
