@@ -12,7 +12,7 @@
 /* Texts of open spans that are kept at once. */
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
-#define TANDEM_CONNECTION_COUNT 16384
+#define TANDEM_CONNECTION_COUNT 8192
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
