@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,16 +69,67 @@ func unwovenPart(b *bench) (*outcome, error) {
 		return nil, err
 	}
 	times["100 probes placed"], times["100 probes taken out"] = attach, detach
+	trips, err := b.roundTrips(observer)
+	if err != nil {
+		return nil, err
+	}
 	cheap := found.added("HTTP server: CPU a request, observed", "cheap", "off", atMost(ofDifference, 5000))
 	naive := found.added("HTTP server: CPU a request, with naive probes", "naive", "off", nil)
 	return &outcome{
-		Raw: map[string]any{"cpu": found, "milliseconds": times},
+		Raw: map[string]any{"cpu": found, "milliseconds": times, "round trips": trips},
 		Rows: []row{
 			cheap, naive,
+			trips.added("HTTP client: a round trip, observed", "cheap", "off", nil),
+			trips.added("HTTP client: a round trip, traceparent inserted (base: observed)", "insert", "cheap", atMost(ofDifference, 5000)),
 			{What: "100 probes: placed in", Unit: "ms", Value: median(attach), Goal: atMost(ofValue, 1000)},
 			{What: "100 probes: taken out in", Unit: "ms", Value: median(detach), Goal: atMost(ofValue, 1000)},
 		},
 	}, nil
+}
+
+// roundTrips is how long a request takes a client that is observed, and one into whose requests a header is inserted. Each
+// phase has a connection of its own, since what is done to a connection is done for its life.
+func (b *bench) roundTrips(observer string) (*figures, error) {
+	plain, err := b.build("roundtrip", false)
+	if err != nil {
+		return nil, err
+	}
+	server, err := b.start(pinned(otherCore, plain, "server"), b.noAgent())
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	client, err := b.start(pinned(serverCore, plain, "client", server.line), b.noAgent())
+	if err != nil {
+		return nil, err
+	}
+	defer client.stop()
+	probes, err := b.observe(observer, client.process.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer probes.end()
+	found := &figures{Unit: "ns", Rounds: map[string][]float64{}}
+	cases := []string{"off", "off'", "cheap", "cheap'", "insert", "insert'"}
+	for rounds := pick(b, 60, 2); rounds > 0; rounds-- {
+		for _, index := range rand.Perm(len(cases)) {
+			if _, err := probes.order(strings.TrimSuffix(cases[index], "'")); err != nil {
+				return nil, err
+			}
+			answer, err := http.Get("http://" + client.line + "/phase?time=" + pick(b, "100ms", "20ms"))
+			if err != nil {
+				return nil, err
+			}
+			var count, took float64
+			_, err = fmt.Fscan(answer.Body, &count, &took)
+			answer.Body.Close()
+			if err != nil || count == 0 {
+				return nil, fmt.Errorf("the client made no requests: %v, %s", err, client.errors)
+			}
+			found.Rounds[cases[index]] = append(found.Rounds[cases[index]], took/count)
+		}
+	}
+	return found, nil
 }
 
 // buildObserver builds what places probes on request (crates/probe/examples/observe.rs).

@@ -2,6 +2,7 @@
 //!
 //! * `cheap`, `naive`: with probes at the places that `tandem attach` takes, or at first instructions and returns;
 //! * `nothing N`: with N probes that find nothing;
+//! * `insert`: at those places, and `traceparent` is inserted into its requests on connections that it makes from then on;
 //! * `off`: not at all.
 //!
 //! Each is answered by a line: how long it took, ms, and how many probes there are. What is seen is taken and thrown away.
@@ -19,6 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let executable = PathBuf::from(format!("/proc/{pid}/exe"));
     let binary = Binary::open(&executable)?;
     let mut reader = Uprobes::load(Headers::AsTheyAre)?.into_reader()?;
+    let mut inserting = Uprobes::load(Headers::Insert)?.into_reader()?;
+    if let Some(why) = inserting.uprobes().cannot_insert() {
+        return Err(why.to_owned().into());
+    }
     let (orders, received) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -30,20 +35,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(order) => order,
             Err(RecvTimeoutError::Timeout) => {
                 reader.take(|_| {});
+                inserting.take(|_| {});
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
         let plan = match order.split_once(' ').unwrap_or((&order, "")) {
-            ("cheap", _) => Some(Plan::of(&binary, |_| false)),
+            ("cheap" | "insert", _) => Some(Plan::of(&binary, |_| false)),
             ("naive", _) => Some(Plan::in_style(&binary, |_| false, Style::Naive)),
             ("nothing", count) => Some(Plan::of_nothing(&binary, count.parse()?)),
             _ => None,
         };
         let started = Instant::now();
-        match &plan {
-            Some(plan) => reader.uprobes().attach(pid, &executable, plan, 0)?,
-            None => reader.uprobes().detach(pid),
+        reader.uprobes().detach(pid);
+        inserting.uprobes().detach(pid);
+        let chosen = if order == "insert" { &mut inserting } else { &mut reader };
+        if let Some(plan) = &plan {
+            chosen.uprobes().attach(pid, &executable, plan, 0)?;
         }
         let took = started.elapsed().as_secs_f64() * 1e3;
         println!("{took:.3} {}", plan.map_or(0, |plan| plan.probe_count()));
