@@ -126,3 +126,28 @@ fn strangers_are_not_seen() {
     server.read_exact(&mut [0; 7]).expect("read");
     assert_eq!(reader.take(), []);
 }
+
+/// Scenario: a connection that begins as TLS does, and one that begins as HTTP/2 does, before anybody has read a byte.
+/// Guarantees: nothing of the first is seen, and of the second all of a long message.
+#[test]
+fn what_cannot_wait_is_recognised_in_the_kernel() {
+    let Some(reader) = load("probe what_cannot_wait_is_recognised_in_the_kernel") else { return };
+    reader.sockets().watch(std::process::id()).expect("room");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[7; 30_000]].concat();
+    for said in [[0x16, 3, 1, 0].repeat(50), preface] {
+        let mut client = TcpStream::connect(address).expect("a connection");
+        let (mut server, _) = listener.accept().expect("a connection");
+        client.write_all(&said).expect("written");
+        server.read_exact(&mut vec![0; said.len()]).expect("read");
+        server.write_all(&said).expect("written");
+        client.read_exact(&mut vec![0; said.len()]).expect("read");
+    }
+    let of_port = |one: &&Segment| one.local.port() == address.port();
+    let copied = |all: &[Segment], out| -> usize {
+        all.iter().filter(of_port).filter(|one| one.out == out).map(|one| one.bytes.len()).sum()
+    };
+    let all = wait(&reader, |all| copied(all, true) >= 30_000 && copied(all, false) >= 30_000);
+    assert!(all.iter().all(|one| one.bytes.first() != Some(&0x16)), "TLS was seen");
+}

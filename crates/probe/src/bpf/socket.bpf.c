@@ -223,6 +223,19 @@ static __noinline int hand_over_all(struct __sk_buff *skb, struct tandem_segment
 	return 0;
 }
 
+/* What cannot wait until the agent has read it: TLS is left alone, of HTTP/2 no byte may be missed. */
+static __always_inline void recognise(struct __sk_buff *skb, u32 at, struct tandem_observed_socket *socket)
+{
+	u8 first[4];
+
+	if (bpf_skb_load_bytes(skb, at, first, sizeof(first)))
+		return;
+	if (first[0] == TLS_HANDSHAKE && first[1] == 3)
+		socket->order = TANDEM_ORDER_QUIET;
+	else if (first[0] == 'P' && first[1] == 'R' && first[2] == 'I' && first[3] == ' ')
+		socket->order = TANDEM_ORDER_EACH;
+}
+
 static __always_inline void look(struct __sk_buff *skb, enum tandem_direction direction)
 {
 	const struct tandem_observed *observed;
@@ -270,13 +283,10 @@ static __always_inline void look(struct __sk_buff *skb, enum tandem_direction di
 		}
 		if (socket->last != direction + 1 || socket->order == TANDEM_ORDER_EACH ||
 		    segment.protocol == IPPROTO_UDP) {
-			u16 first = 0;
-
-			if (!socket->last && !bpf_skb_load_bytes(skb, at, &first, sizeof(first)) &&
-			    first == bpf_htons(TLS_HANDSHAKE << 8 | 3)) {
-				socket->order = TANDEM_ORDER_QUIET;
+			if (!socket->last)
+				recognise(skb, at, socket);
+			if (socket->order == TANDEM_ORDER_QUIET)
 				return;
-			}
 			socket->last = direction + 1;
 			socket->left[direction] = observed->limit;
 		}
