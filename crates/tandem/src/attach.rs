@@ -89,7 +89,7 @@ fn attend(observer: &Observer, programs: &[Selection], enough: &AtomicBool) -> E
                 return ExitCode::FAILURE;
             }
             (0, 1..) => return ExitCode::SUCCESS, // they have ended
-            (count, _) if !said && all_said && count > 0 => {
+            (count, _) if !said && all_said && statistics.looked > 0 && count > 0 => {
                 let programs = if count == 1 { "1 program".to_owned() } else { format!("{count} programs") };
                 eprintln!("tandem: observing {programs}; Ctrl-C ends it, and the program goes on");
                 said = true;
