@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,18 @@ test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the g
 	@export TANDEM_GO_VERSIONS="go1.21.0 go1.22.12 go1.23.12 go1.24.13 go1.25.14 local go1.27.4"; \
 		cargo test --package tandem-weave --test runtime export_data_is_identical_in_another && \
 		cargo test --package tandem-weave --test alike packages_look_plain_in_another && \
-		cargo test --package tandem --test e2e go_versions -- --include-ignored
+		cargo test --package tandem --test e2e go_versions -- --include-ignored && \
+		cargo test --package tandem --test unwoven programs_of_every_go -- --include-ignored
+
+# Known to be published, and near enough to each other for the table of layouts.
+GO_VERSIONS := go1.18.10 go1.19.13 go1.20.14 go1.21.0 go1.21.13 go1.22.12 go1.23.12 go1.24.13 go1.25.14 go1.26.8 go1.27.4
+
+offsets: ## the table of structures' layouts by version: programs with published modules are built and read (an hour)
+	@TANDEM_GO_VERSIONS="$(GO_VERSIONS)" TANDEM_MODULE_GO_VERSIONS="go1.24.13 go1.27.4" cargo run --release --package gobin --example offsets
+
+probe-sites: ## docs/probe-sites.md against programs of every Go since 1.18 and of several versions of modules (GENERATE=1: write it)
+	@TANDEM_GO_VERSIONS="$(GO_VERSIONS)" $(if $(GENERATE),TANDEM_GENERATE=1) \
+		cargo test --package gobin --test binary --test probe_sites --test ways_out -- --ignored --nocapture
 
 test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
 	@scripts/setup.sh clangs
@@ -39,6 +50,10 @@ test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1
 	@scripts/setup.sh test
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
 		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
+
+test-sockets: ## programs of any language by what they say on their sockets, with servers that Maven fetches (minutes)
+	@scripts/setup.sh test
+	@cargo test --package tandem --test sockets -- --include-ignored
 
 soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory kept
 	@scripts/setup.sh test

@@ -238,6 +238,11 @@ func (m *kernelMeasurement) during(watched bool, lasting time.Duration) (done, c
 	if err := m.watching.set(watched); err != nil {
 		return 0, 0, err
 	}
+	return m.phase(lasting)
+}
+
+// phase is what the program did in some time.
+func (m *kernelMeasurement) phase(lasting time.Duration) (done, cpu float64, err error) {
 	before, err := m.count()
 	if err != nil {
 		return 0, 0, err

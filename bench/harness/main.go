@@ -35,6 +35,7 @@ var parts = []part{
 	{"kernel", "the kernel half, for programs that are watched and for others", kernelPart},
 	{"profile", "a saturated net/http server, sampled", profilePart},
 	{"accuracy", "whether each span hangs where it belongs", accuracyPart},
+	{"unwoven", "a saturated net/http server that nobody wove, with probes", unwovenPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }

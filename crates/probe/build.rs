@@ -7,7 +7,7 @@ use std::{env, io};
 use libbpf_cargo::SkeletonBuilder;
 
 /// Programs under `src/bpf`; each becomes `$OUT_DIR/<name>.bpf.o` (for the tests) and `$OUT_DIR/<name>.skel.rs`.
-const PROGRAMS: [&str; 3] = ["anatomy", "profile", "share"];
+const PROGRAMS: [&str; 5] = ["anatomy", "profile", "share", "socket", "uprobe"];
 /// Newest clang that distributions give a name of its own.
 const NEWEST_CLANG: u32 = 30;
 /// Oldest clang that knows all we use (`preserve_access_index` on whole records).

@@ -11,7 +11,7 @@ use deliver::metrics::{Exemplar, RedKey};
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
 use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use foldhash::fast::RandomState;
-use model::Resource;
+use model::{Resource, Source};
 use record::layout::{
     self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
     RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
@@ -71,6 +71,8 @@ pub struct Assembler {
     /// Parts of the anatomy that can be measured, a bit each.
     parts: u32,
     system_calls: Option<Box<dyn SpanSystemCalls>>,
+    /// Where its spans come from that nobody made by hand.
+    source: Source,
     working: Working,
 }
 
@@ -136,6 +138,7 @@ impl Assembler {
             limits: Limits::default(),
             parts: !0,
             system_calls: None,
+            source: Source::Woven,
             working: Working::default(),
         }
     }
@@ -144,6 +147,13 @@ impl Assembler {
     #[must_use]
     pub fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Says that its spans come from somewhere else than a woven program.
+    #[must_use]
+    pub fn from(mut self, source: Source) -> Self {
+        self.source = source;
         self
     }
 
@@ -195,6 +205,7 @@ impl Assembler {
             limits,
             parts,
             system_calls,
+            source,
             working,
         } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
@@ -247,7 +258,7 @@ impl Assembler {
                 kind: operation.kind,
                 start,
                 end,
-                api: operation.api,
+                source: if operation.api { Source::Api } else { *source },
                 dropped: std::array::from_fn(|index| noted.dropped[index].saturating_add(budget.dropped[index])),
                 unfinished,
                 status_message: noted.status_message,

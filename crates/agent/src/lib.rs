@@ -3,28 +3,34 @@
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
-//! something in them.
+//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them.
 
 mod anatomy;
 pub mod assemble;
 pub mod clock;
+pub mod discover;
 mod instruments;
 pub mod kernel;
 pub mod limits;
 pub mod logs;
 pub mod measure;
+pub mod observed;
 mod parked;
 pub mod pipeline;
 pub mod profile;
 pub mod programs;
 mod session;
+pub mod sockets;
 pub mod statistics;
 mod symbols;
 pub mod template;
 
+pub use discover::Selection;
 pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
+pub use observed::{Losses, ObserveError, ObservedProcess, Observer, Observing, OpenObserver};
 pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;
+pub use sockets::{Seen, Segments, SocketObserver, Transport, Wanted};
 pub use statistics::{FunctionCalls, Statistics};

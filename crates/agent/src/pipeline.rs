@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, Timespec};
 use crate::KernelHalf;
 use crate::clock::{self, Clock};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
+use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
@@ -65,6 +66,8 @@ pub struct Config {
     pub kernel: Option<Box<dyn KernelHalf>>,
     /// The profiler, where somebody asked for one.
     pub profiling: Option<Profiling>,
+    /// What observes programs that were not woven, where somebody asked for that.
+    pub observing: Option<Observing>,
     /// Series that a metric of one service can have; `None`: 2000.
     pub cardinality_limit: Option<usize>,
 }
@@ -97,9 +100,9 @@ pub struct Agent {
 }
 
 /// What the loop and everybody else look at.
-struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    pub(crate) changed: Condvar,
     wake: OwnedFd,
     sinks: Vec<Arc<dyn Sink>>,
     start: Clock,
@@ -107,9 +110,9 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
-    measure: Measure,
-    statistics: Statistics,
+pub(crate) struct State {
+    pub(crate) measure: Measure,
+    pub(crate) statistics: Statistics,
     /// What programs counted themselves, when somebody last asked for metrics.
     instruments: Vec<Metric>,
     /// The last of them from programs that have ended since, until everybody had time to ask.
@@ -127,12 +130,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a batch to all sinks of its signal. One that refuses it has counted it.
-    fn offer(&self, batch: &Arc<Batch>) {
+    pub(crate) fn offer(&self, batch: &Arc<Batch>) {
         for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
             let _ = sink.offer(batch);
         }
@@ -160,7 +163,9 @@ impl Agent {
         });
         let profiler =
             config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;
+        let observers = config.observing.map(|observing| Observers::start(observing, &shared)).transpose()?;
         let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, profiler, Arc::clone(&shared))?;
+        pipeline.observers = observers;
         let thread = thread::Builder::new().name("tandem-agent".to_owned()).spawn(move || pipeline.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -266,6 +271,7 @@ struct Pipeline {
     listener: Listener,
     kernel: Option<Box<dyn KernelHalf>>,
     profiler: Option<Profiler>,
+    observers: Option<Observers>,
     shared: Arc<Shared>,
     clock: Clock,
     next_token: u64,
@@ -295,6 +301,7 @@ impl Pipeline {
             listener,
             kernel,
             profiler,
+            observers: None,
             shared,
             clock: Clock::default(),
             next_token: FIRST_TOKEN,
@@ -620,6 +627,9 @@ impl Pipeline {
         for session in std::mem::take(&mut self.sessions).into_values() {
             session.beat(MonotonicNanos(0));
             self.unwatch(&session);
+        }
+        if let Some(mut observers) = self.observers.take() {
+            observers.finish();
         }
         if let Some(mut profiler) = self.profiler.take() {
             profiler.finish();

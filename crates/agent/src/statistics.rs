@@ -40,6 +40,20 @@ pub struct Statistics {
     pub active: u64,
     /// Programs that were refused, and why.
     pub refused: BTreeMap<u32, String>,
+    /// Processes that are observed without being woven, and by how many observers.
+    pub observed: BTreeMap<u32, usize>,
+    /// How many there have been.
+    pub observed_ever: u64,
+    /// Processes that were to be observed: what is not observed of them, and why.
+    pub not_observed: BTreeMap<u32, Vec<String>>,
+    /// What observers have lost, by cause.
+    pub losses: BTreeMap<&'static str, u64>,
+    /// How often processes to observe have been looked for.
+    pub looked: u64,
+    /// How often observers were asked to observe a process.
+    pub asked: u64,
+    /// How often they have answered that.
+    pub answered: u64,
     /// Calls of functions that were switched on, by the functions' names.
     pub functions: BTreeMap<String, FunctionCalls>,
 }
@@ -56,6 +70,8 @@ pub struct FunctionCalls {
 /// Functions that are told apart; what is more is counted as one.
 const FUNCTIONS_LIMIT: usize = 4096;
 const OTHER_FUNCTIONS: &str = "other";
+/// Processes of which it is remembered what is not observed.
+const NOT_OBSERVED_LIMIT: usize = 1000;
 
 impl Statistics {
     /// Counts a span.
@@ -72,6 +88,39 @@ impl Statistics {
         add(&mut self.limits.lost_entries, before.lost_entries, now.lost_entries);
         add(&mut self.limits.cut_attributes, before.cut_attributes, now.cut_attributes);
         add(&mut self.limits.lost_names, before.lost_names, now.lost_names);
+    }
+
+    /// An observer has looked at a process: whether it observes it, and what it leaves out.
+    pub(crate) fn looked_at(&mut self, pid: u32, observed: bool, left_out: Vec<String>) {
+        self.answered += 1;
+        if observed {
+            let observers = self.observed.entry(pid).or_default();
+            self.observed_ever += u64::from(*observers == 0);
+            *observers += 1;
+        }
+        if !left_out.is_empty()
+            && (self.not_observed.len() < NOT_OBSERVED_LIMIT || self.not_observed.contains_key(&pid))
+        {
+            self.not_observed.entry(pid).or_default().extend(left_out);
+        }
+    }
+
+    /// An observer has ended with a process.
+    pub(crate) fn no_longer_observed(&mut self, pid: u32) {
+        if let Some(observers) = self.observed.get_mut(&pid) {
+            *observers -= 1;
+            if *observers == 0 {
+                self.observed.remove(&pid);
+            }
+        }
+    }
+
+    /// Counts what an observer has lost.
+    pub(crate) fn lost_observed(&mut self, cause: &'static str, count: u64) {
+        if count > 0 {
+            let counter = self.losses.entry(cause).or_default();
+            *counter = counter.saturating_add(count);
+        }
     }
 
     /// Counts something that made no sense.
@@ -187,6 +236,18 @@ impl Statistics {
                     ("attribute".to_owned(), self.limits.cut_attributes),
                     ("name".to_owned(), self.limits.lost_names),
                 ],
+            ),
+            by(
+                "tandem_observed_lost_total",
+                "What was lost of programs that are observed without being woven, by cause.",
+                "cause",
+                self.losses.iter().map(|(cause, &count)| ((*cause).to_owned(), count)).collect(),
+            ),
+            one(
+                "tandem_observed_programs",
+                "Programs that are observed without being woven.",
+                OwnKind::Gauge,
+                self.observed.len() as u64,
             ),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),

@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use agent::assemble::{Assembler, Ending};
 use agent::limits::Limits;
 use agent::measure::Measure;
-use agent::{AccountMap, Agent, Config, KernelHalf};
+use agent::{
+    AccountMap, Agent, Config, KernelHalf, Losses, ObserveError, ObservedProcess, Observer, Observing, Selection,
+};
 use deliver::otlp::encode::ClockOffset;
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
-use model::{LogRecord, Resource, Span};
+use model::{LogRecord, Resource, Source, Span};
 use proptest::prelude::*;
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
 use record::layout::{FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
-use record::{HeaderFacts, Memory, MonotonicNanos};
+use record::{Descriptor, HeaderFacts, Memory, MonotonicNanos, Tables};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 /// Keeps what it is given.
@@ -89,13 +91,24 @@ fn rig() -> Rig {
 }
 
 fn rig_with(kernel: Option<Box<dyn KernelHalf>>) -> Rig {
+    rig_of(kernel, None)
+}
+
+fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> Rig {
     let folder = tempfile::tempdir().expect("folder");
     let socket = folder.path().join("agent.sock");
     let keep = Arc::new(Keep::default());
     let logs = Arc::new(KeepLogs::default());
     let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&keep) as _, Arc::clone(&logs) as _];
-    let config =
-        Config { socket: socket.clone(), scan: false, sinks, kernel, profiling: None, cardinality_limit: None };
+    let config = Config {
+        socket: socket.clone(),
+        scan: false,
+        sinks,
+        kernel,
+        profiling: None,
+        observing,
+        cardinality_limit: None,
+    };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
 
@@ -402,6 +415,7 @@ fn one_agent_a_socket() {
         sinks: Vec::new(),
         kernel: None,
         profiling: None,
+        observing: None,
         cardinality_limit: None,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
@@ -570,4 +584,95 @@ fn a_function_has_its_name_and_its_arguments() {
         (statistics.faults.get("unknown_operation"), statistics.faults.get("unknown_key")),
         (Some(&1), Some(&1))
     );
+}
+
+/// Sees one span a process, and one of a process that nobody asked about.
+#[derive(Default)]
+struct Seer {
+    seen: Vec<u32>,
+    ended: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Observer for Seer {
+    fn source(&self) -> Source {
+        Source::Uprobe
+    }
+
+    fn tables(&self) -> Tables {
+        let server = Descriptor::new("net/http.server", "tandem/net/http", 2, ROUTE);
+        Tables::of(vec![server], vec!["tandem.parent.source".to_owned()])
+    }
+
+    fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
+        if process.resource.service() == "refused" {
+            return Err(ObserveError("it is not to be seen; leave it alone".to_owned()));
+        }
+        self.seen.push(process.pid);
+        Ok(vec!["its client calls are not seen: there is no place for a probe".to_owned()])
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+    }
+
+    fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
+        let start = now().0;
+        for pid in self.seen.drain(..) {
+            let span = request(1, 1, start, 1000).text(record::layout::FIRST_DYNAMIC_KEY, "goroutine").build();
+            each(pid, &span);
+            each(u32::MAX, &span);
+            each(pid, &request(2, 9, start, 1000).build());
+        }
+        0
+    }
+
+    fn losses(&mut self) -> Losses {
+        [("ring_full", 3)].into()
+    }
+}
+
+/// Scenario: an observer sees two processes of which it may observe one, which ends. Guarantees: its spans come out as those
+/// of woven programs do, and say where they come from; what is not observed, what was lost and what makes no sense is said.
+#[test]
+fn spans_of_observers_go_the_same_way() {
+    let sleep = |service: &str| {
+        let mut command = std::process::Command::new("sleep");
+        command.arg("1000").env("OTEL_SERVICE_NAME", service).spawn().expect("sleep is everywhere")
+    };
+    let (mut one, mut refused) = (sleep("seen"), sleep("refused"));
+    let ended = Arc::<Mutex<Vec<u32>>>::default();
+    let theirs = Arc::clone(&ended);
+    let observing = Observing {
+        observers: vec![Box::new(move || Box::new(Seer { ended: theirs, ..Seer::default() }))],
+        selections: [one.id(), refused.id()].map(Selection::Process).to_vec(),
+    };
+    let rig = rig_of(None, Some(observing));
+    let wait = |what: &str, holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait("the span comes", &|| !rig.keep.spans().is_empty());
+    wait("both were looked at", &|| rig.agent.statistics().not_observed.len() == 2);
+    let statistics = rig.agent.statistics();
+    assert_eq!((statistics.spans, statistics.observed_ever), (1, 1));
+    assert_eq!(statistics.observed, [(one.id(), 1)].into());
+    assert_eq!(statistics.losses, [("ring_full", 3)].into());
+    assert_eq!(statistics.faults, [("unknown_operation", 1)].into());
+    assert_eq!(statistics.not_observed[&refused.id()], ["it is not to be seen; leave it alone"]);
+    one.kill().expect("ours");
+    one.wait().expect("ours");
+    wait("its end is seen", &|| rig.agent.statistics().observed.is_empty());
+    assert_eq!(*ended.lock().unwrap_or_else(PoisonError::into_inner), [one.id()]);
+    refused.kill().expect("ours");
+    refused.wait().expect("ours");
+    let spans = rig.keep.spans();
+    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((span.service.as_str(), span.name.as_str(), span.source), ("seen", "GET /a", Source::Uprobe));
+    assert_eq!((span.scope.as_str(), span.kind), ("tandem/net/http", model::Kind::Server));
+    let how = span.attributes.get("tandem.parent.source");
+    assert_eq!(how, Some(&model::Value::String("goroutine".to_owned())));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deliver::otlp::builder::BatchBuilder;
 use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
-use model::{Attributes, Resource, Value};
+use model::{Attributes, Resource, Source, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -21,7 +21,7 @@ fn facts(parts: &Parts) -> SpanFacts<'_> {
         kind: 2,
         start: UnixNanos(1_001_000),
         end: UnixNanos(1_002_000),
-        api: false,
+        source: Source::Woven,
         dropped: [0; 3],
         unfinished: false,
         status_message: b"",
@@ -120,7 +120,7 @@ fn a_full_span() {
 #[test]
 fn lengths_of_any_size() {
     for size in [0, 1, 20, 60, 100, 127, 128, 1000, 1900] {
-        let record = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(32, &"x".repeat(size)).build();
+        let record = RecordBuilder::span([7; 16], [8; 8], 1).times(1000, 2000).text(32, "x".repeat(size)).build();
         let span = round(&record, &SpanFacts { name: "", ..facts(&Parts::default()) });
         assert_eq!(attribute(&span, "url.path"), Some(Any::StringValue("x".repeat(size))));
     }
@@ -255,7 +255,7 @@ fn extended_items() {
     builder = extended(builder, extended::ATTRIBUTE, &[name("of the link"), text].concat());
     builder = builder.item(0, item::EVENT_END, &[]).text(33, "after=all");
     let parts = Parts::default();
-    let span = round(&builder.build(), &SpanFacts { api: true, dropped: [1, 2, 3], ..facts(&parts) });
+    let span = round(&builder.build(), &SpanFacts { source: Source::Api, dropped: [1, 2, 3], ..facts(&parts) });
 
     let shown = |attributes: &[KeyValue]| -> Vec<String> {
         let value = |pair: &KeyValue| pair.value.as_ref().and_then(|value| value.value.clone());
@@ -294,5 +294,21 @@ fn simple(value: Any) -> String {
             format!("{{{}}}", list.values.into_iter().map(pair).collect::<Vec<_>>().join(", "))
         }
         other => format!("{other:?}"),
+    }
+}
+
+/// A span says where it comes from, in the words that readers know; woven ones, which nearly all are, say nothing.
+#[test]
+fn spans_say_where_they_come_from() {
+    let parts = Parts::default();
+    let record = RecordBuilder::span([7; 16], [8; 8], 1).build();
+    for source in [Source::Woven, Source::Api, Source::Otlp, Source::Uprobe, Source::Socket] {
+        let span = round(&record, &SpanFacts { source, ..facts(&parts) });
+        let said = attribute(&span, "tandem.source");
+        let word = serde_json::to_value(source).expect("plain data");
+        match source {
+            Source::Woven => assert_eq!(said, None),
+            _ => assert_eq!(said, word.as_str().map(|word| Any::StringValue(word.to_owned()))),
+        }
     }
 }

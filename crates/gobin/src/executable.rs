@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use object::read::{Object, ObjectSection, ObjectSegment, ReadCache};
-use object::{BinaryFormat, SegmentFlags, elf, macho, pe};
+use object::{BinaryFormat, ReadRef, SegmentFlags, elf, macho, pe};
 use thiserror::Error;
 
 use crate::build::BuildInformation;
@@ -96,13 +96,22 @@ impl Executable {
             return Err(ReadError::NotExecutable { path: path.to_owned(), what });
         }
         let file = object::File::parse(&cache).map_err(|error| damaged(error.to_string()))?;
+        Self::of(&file, path)
+    }
+
+    /// What a parsed file says; its path is for messages.
+    pub(crate) fn of<'data, R: ReadRef<'data>>(
+        file: &object::File<'data, R>,
+        path: &Path,
+    ) -> Result<Executable, ReadError> {
+        let damaged = |problem: String| ReadError::Damaged { path: path.to_owned(), problem };
         let format = match file.format() {
             BinaryFormat::Elf => Format::Elf,
             BinaryFormat::MachO => Format::MachO,
             BinaryFormat::Pe => Format::Pe,
             _ => return Err(ReadError::NotExecutable { path: path.to_owned(), what: "its format is not known" }),
         };
-        let record = record_bytes(&file, format).map_err(|error| damaged(error.to_string()))?;
+        let record = record_bytes(file, format).map_err(|error| damaged(error.to_string()))?;
         let Some(record) = record else { return Err(ReadError::NotGo { path: path.to_owned() }) };
         let flags = record.get(MAGIC.len() + 1).copied();
         match flags {
@@ -116,8 +125,7 @@ impl Executable {
 }
 
 /// What people may give by mistake.
-fn other_kind(cache: &ReadCache<File>) -> Option<&'static str> {
-    use object::ReadRef;
+pub(crate) fn other_kind<'data, R: ReadRef<'data>>(cache: R) -> Option<&'static str> {
     let length = cache.len().unwrap_or_default().min(8);
     let beginning = cache.read_bytes_at(0, length).unwrap_or_default();
     match beginning {
@@ -133,8 +141,8 @@ fn other_kind(cache: &ReadCache<File>) -> Option<&'static str> {
 }
 
 /// The record and what follows it in its section.
-fn record_bytes<'data>(
-    file: &object::File<'data, &'data ReadCache<File>>,
+fn record_bytes<'data, R: ReadRef<'data>>(
+    file: &object::File<'data, R>,
     format: Format,
 ) -> object::Result<Option<&'data [u8]>> {
     let name = if format == Format::MachO { "__go_buildinfo" } else { ".go.buildinfo" };

@@ -2,7 +2,7 @@
 //! function an instruction belongs to, what was inlined there, and the line of source.
 //!
 //! Numbers in it are never trusted: each is an offset into bytes that may be anybody's, so each access is checked and what
-//! does not fit is no answer. The form is that of Go 1.20 and later; all that were ever woven have it.
+//! does not fit is no answer. Two forms are known: that of Go 1.18 and 1.19, and that of Go 1.20 and later.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,8 +14,12 @@ use crate::executable::ReadError;
 
 /// What the table begins with: its version, two zero bytes, instructions of one byte, pointers of eight.
 const BEGINNING: [u8; 8] = [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8];
+/// The same in Go 1.18 and 1.19.
+const OLD_BEGINNING: [u8; 8] = [0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8];
 /// Tables that are larger belong to nobody.
 const LONGEST_TABLE: u64 = 512 << 20;
+/// More words that the dynamic loader has to write belong to nobody.
+const MOST_RELOCATIONS: usize = 16 << 20;
 /// Functions that are inlined into each other at one place.
 const DEEPEST_INLINING: usize = 128;
 
@@ -23,15 +27,43 @@ const DEEPEST_INLINING: usize = 128;
 const PCDATA_INLINE_INDEX: u32 = 2;
 /// In `_func.funcdata`: that tree.
 const FUNCDATA_INLINE_TREE: u8 = 3;
-/// Bytes of a function's record before its tables of offsets.
-const FUNCTION_SIZE: usize = 44;
-/// Bytes of one inlined call.
-const INLINED_CALL_SIZE: usize = 16;
+
+/// What differs between the forms.
+#[derive(Debug, Clone, Copy, Default)]
+struct Form {
+    /// Bytes of a function's record before its tables of offsets; the last of them counts the second table.
+    function_size: usize,
+    /// In it: the line where the function begins.
+    start_line: Option<usize>,
+    /// Bytes of one inlined call, and in them: its name, its place in the caller, the line where it begins.
+    inlined_call_size: usize,
+    inlined_name: usize,
+    inlined_parent: usize,
+    inlined_start_line: Option<usize>,
+}
+
+const FORM: Form = Form {
+    function_size: 44,
+    start_line: Some(36),
+    inlined_call_size: 16,
+    inlined_name: 4,
+    inlined_parent: 8,
+    inlined_start_line: Some(12),
+};
+const OLD_FORM: Form = Form {
+    function_size: 40,
+    start_line: None,
+    inlined_call_size: 20,
+    inlined_name: 12,
+    inlined_parent: 16,
+    inlined_start_line: None,
+};
 
 /// Functions and lines of one program, by the addresses that it was linked at.
 #[derive(Debug, Default)]
 pub struct LineTable {
     table: Vec<u8>,
+    form: Form,
     /// What functions say about themselves in other places; here for the trees of what was inlined.
     function_data: Vec<u8>,
     text: u64,
@@ -76,6 +108,24 @@ struct Function<'a> {
     entry: u32,
     end: u32,
     record: &'a [u8],
+    form: Form,
+}
+
+/// A function as the table has it, by addresses that it was linked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where its name begins among all names.
+    pub name: u32,
+    pub address: u64,
+    pub end: u64,
+}
+
+/// What else was found on the way to the table.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    pub relocations: Relocations,
+    /// Where the module's own data lie.
+    pub module: Option<u64>,
 }
 
 impl LineTable {
@@ -99,6 +149,15 @@ impl LineTable {
     }
 
     fn of<'data, R: object::ReadRef<'data>>(file: &object::File<'data, R>) -> object::Result<Option<Self>> {
+        let Some((mut found, surroundings)) = Self::of_functions(file)? else { return Ok(None) };
+        found.find_inlined(file, &surroundings)?;
+        Ok(Some(found))
+    }
+
+    /// A table that does not know what was inlined, and what else was found on the way.
+    pub(crate) fn of_functions<'data, R: object::ReadRef<'data>>(
+        file: &object::File<'data, R>,
+    ) -> object::Result<Option<(Self, Surroundings)>> {
         let Some((address, table)) = find_table(file)? else { return Ok(None) };
         let code = file.segments().filter(is_code).map(|segment| Segment {
             address: segment.address(),
@@ -107,15 +166,19 @@ impl LineTable {
         });
         let Some(mut found) = Self::of_parts(table.to_vec(), Vec::new()) else { return Ok(None) };
         found.code = code.collect();
-        found.complete(file, address)?;
-        Ok(Some(found))
+        let surroundings = found.complete(file, address)?;
+        Ok(Some((found, surroundings)))
     }
 
     /// Of a table, and of what its functions say elsewhere, as they are in a program. Checks the table's head.
     pub fn of_parts(table: Vec<u8>, function_data: Vec<u8>) -> Option<Self> {
-        if !table.starts_with(&BEGINNING) {
+        let form = if table.starts_with(&BEGINNING) {
+            FORM
+        } else if table.starts_with(&OLD_BEGINNING) {
+            OLD_FORM
+        } else {
             return None;
-        }
+        };
         let head = |index: usize| u64_at(&table, 8 + 8 * index);
         let place = |index: usize| usize::try_from(head(index)?).ok().filter(|&offset| offset <= table.len());
         Some(Self {
@@ -128,6 +191,7 @@ impl LineTable {
             functions: place(7)?,
             function_data,
             table,
+            form,
             code: Vec::new(),
         })
     }
@@ -142,30 +206,73 @@ impl LineTable {
         self.function_count
     }
 
-    /// Finds in the module's own data what the table does not say: where code begins, and where the trees of inlined
-    /// functions lie.
+    /// Every function.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        // More than there are bytes cannot be true.
+        let count = self.function_count.min(self.table.len() as u64 / 8);
+        (0..count).filter_map(|index| self.known(self.function(index)?))
+    }
+
+    /// The function at an address.
+    pub(crate) fn entry_at(&self, address: u64) -> Option<Entry> {
+        self.known(self.function_at(address)?)
+    }
+
+    fn known(&self, function: Function<'_>) -> Option<Entry> {
+        Some(Entry {
+            name: function.number(4)?,
+            address: self.text.checked_add(function.entry.into())?,
+            end: self.text.checked_add(function.end.into())?,
+        })
+    }
+
+    /// All names, each ended by a zero.
+    pub(crate) fn names(&self) -> &[u8] {
+        let end = if self.units > self.names { self.units } else { self.table.len() };
+        self.table.get(self.names..end).unwrap_or_default()
+    }
+
+    /// Where code begins.
+    pub(crate) fn text(&self) -> u64 {
+        self.text
+    }
+
+    /// The table is that of Go 1.18 or 1.19.
+    pub(crate) fn is_old(&self) -> bool {
+        self.form.function_size == OLD_FORM.function_size
+    }
+
+    /// Finds in the module's own data what the table does not say: where code begins.
     fn complete<'data, R: object::ReadRef<'data>>(
         &mut self,
         file: &object::File<'data, R>,
         table_address: u64,
-    ) -> object::Result<()> {
+    ) -> object::Result<Surroundings> {
         /// From the module's data: its first fields, the address of the code.
         const TEXT: u64 = 176;
-        /// Where the address of the functions' data is: until Go 1.26, since Go 1.27.
-        const FUNCTION_DATA: [u64; 2] = [320, 344];
         let relocations = Relocations::of(file);
-        let names = table_address + self.names as u64;
-        let Some(module) = find_module(file, &relocations, table_address, names)? else {
-            if self.text == 0 {
-                self.text = file.section_by_name(".text").map_or(0, |text| text.address());
-            }
-            return Ok(());
+        let names = table_address.wrapping_add(self.names as u64);
+        let module = find_module(file, &relocations, table_address, names)?;
+        let text = match module {
+            Some(module) => relocations.word(file, module.wrapping_add(TEXT))?,
+            None if self.text == 0 => file.section_by_name(".text").map(|text| text.address()),
+            None => None,
         };
-        if let Some(text) = relocations.word(file, module + TEXT)? {
-            self.text = text;
-        }
+        self.text = text.unwrap_or(self.text);
+        Ok(Surroundings { relocations, module })
+    }
+
+    /// Finds the trees of what was inlined.
+    fn find_inlined<'data, R: object::ReadRef<'data>>(
+        &mut self,
+        file: &object::File<'data, R>,
+        surroundings: &Surroundings,
+    ) -> object::Result<()> {
+        /// Where the module's data say where the functions' data is: until Go 1.19, until Go 1.26, since Go 1.27.
+        const FUNCTION_DATA: [u64; 3] = [304, 320, 344];
+        let Some(module) = surroundings.module else { return Ok(()) };
         for offset in FUNCTION_DATA {
-            let Some(address) = relocations.word(file, module + offset)? else { continue };
+            let Some(address) = surroundings.relocations.word(file, module.wrapping_add(offset))? else { continue };
             if let Some(data) = data_from(file, address)?
                 && self.is_function_data(data)
             {
@@ -183,13 +290,14 @@ impl LineTable {
         for index in 0..self.function_count.min(1 << 20) {
             let Some(function) = self.function(index) else { return false };
             let Some(tree) = function.funcdata(FUNCDATA_INLINE_TREE) else { continue };
-            let Some(call) = data.get(tree as usize..).and_then(|tree| tree.get(..INLINED_CALL_SIZE)) else {
+            let Some(call) = data.get(tree as usize..).and_then(|tree| tree.get(..self.form.inlined_call_size)) else {
                 return false;
             };
-            let name = u32_at(call, 4).unwrap_or(u32::MAX) as usize;
-            let parent = u32_at(call, 8).unwrap_or(u32::MAX);
-            let begins = name == 0 || self.table.get(self.names + name - 1) == Some(&0);
-            if call[1..4] != [0; 3] || !begins || parent > function.end - function.entry || self.name(name).is_none() {
+            let name = u32_at(call, self.form.inlined_name).unwrap_or(u32::MAX) as usize;
+            let parent = u32_at(call, self.form.inlined_parent).unwrap_or(u32::MAX);
+            let begins = name == 0 || self.table.get(self.names.saturating_add(name - 1)) == Some(&0);
+            let padded = self.is_old() || call[1..4] == [0; 3];
+            if !padded || !begins || parent > function.end - function.entry || self.name(name).is_none() {
                 return false;
             }
             seen += 1;
@@ -209,10 +317,14 @@ impl LineTable {
         let mut index = self.value(&function, function.pcdata(PCDATA_INLINE_INDEX), at).unwrap_or(-1);
         while index >= 0 && frames.len() < DEEPEST_INLINING {
             let Some(call) = function.inlined(&self.function_data, index as u32) else { break };
-            let (Some(name), Some(parent)) = (u32_at(call, 4), u32_at(call, 8)) else { break };
+            let (Some(name), Some(parent)) =
+                (u32_at(call, self.form.inlined_name), u32_at(call, self.form.inlined_parent))
+            else {
+                break;
+            };
             let Some(name) = self.name(name as usize) else { break };
             let (file, line) = self.place(&function, at);
-            let start_line = u32_at(call, 12).unwrap_or(0);
+            let start_line = self.form.inlined_start_line.and_then(|at| u32_at(call, at)).unwrap_or(0);
             frames.push(Frame { function: name, file, line, start_line, inlined: true });
             at = function.entry.saturating_add(parent);
             if at >= function.end {
@@ -225,7 +337,7 @@ impl LineTable {
             function: function.number(4).and_then(|name| self.name(name as usize)).unwrap_or_default(),
             file,
             line,
-            start_line: function.number(36).unwrap_or(0),
+            start_line: self.form.start_line.and_then(|at| function.number(at)).unwrap_or(0),
             inlined: false,
         });
         frames
@@ -255,7 +367,7 @@ impl LineTable {
         self.text_at(self.files.checked_add(offset as usize)?)
     }
 
-    fn name(&self, offset: usize) -> Option<&[u8]> {
+    pub(crate) fn name(&self, offset: usize) -> Option<&[u8]> {
         self.text_at(self.names.checked_add(offset)?)
     }
 
@@ -291,7 +403,8 @@ impl LineTable {
         let offset = u32_at(&self.table, place + 4)?;
         let end = u32_at(&self.table, place + 8)?;
         let record = self.table.get(self.functions.checked_add(offset as usize)?..)?;
-        (record.len() >= FUNCTION_SIZE && end >= entry).then_some(Function { entry, end, record })
+        let form = self.form;
+        (record.len() >= form.function_size && end >= entry).then_some(Function { entry, end, record, form })
     }
 
     /// What a table of values by address says: pairs of a difference of values and of addresses.
@@ -321,21 +434,22 @@ impl<'a> Function<'a> {
     }
 
     fn pcdata(&self, index: u32) -> Option<u32> {
-        (index < self.number(28)?).then(|| self.number(FUNCTION_SIZE + 4 * index as usize))?
+        (index < self.number(28)?).then(|| self.number(self.form.function_size.checked_add(4 * index as usize)?))?
     }
 
     fn funcdata(&self, index: u8) -> Option<u32> {
-        if index >= self.record[FUNCTION_SIZE - 1] {
+        if index >= self.record[self.form.function_size - 1] {
             return None;
         }
         let tables = (self.number(28)? as usize).checked_add(index.into())?;
-        self.number(FUNCTION_SIZE.checked_add(tables.checked_mul(4)?)?).filter(|&offset| offset != u32::MAX)
+        self.number(self.form.function_size.checked_add(tables.checked_mul(4)?)?).filter(|&offset| offset != u32::MAX)
     }
 
     fn inlined<'d>(&self, data: &'d [u8], index: u32) -> Option<&'d [u8]> {
         let tree = self.funcdata(FUNCDATA_INLINE_TREE)? as usize;
-        let start = tree.checked_add((index as usize).checked_mul(INLINED_CALL_SIZE)?)?;
-        data.get(start..start.checked_add(INLINED_CALL_SIZE)?)
+        let size = self.form.inlined_call_size;
+        let start = tree.checked_add((index as usize).checked_mul(size)?)?;
+        data.get(start..start.checked_add(size)?)
     }
 }
 
@@ -371,15 +485,14 @@ fn find_table<'data, R: object::ReadRef<'data>>(
     for section in [".gopclntab", ".data.rel.ro.gopclntab"].into_iter().filter_map(|name| file.section_by_name(name)) {
         if section.size() <= LONGEST_TABLE
             && let data = section.data()?
-            && data.starts_with(&BEGINNING)
+            && begins_as_table(data)
         {
             return Ok(Some((section.address(), data)));
         }
     }
     for segment in file.segments().filter(|segment| segment.size() <= LONGEST_TABLE) {
         let data = segment.data()?;
-        let begins =
-            |&at: &usize| data[at..].starts_with(&BEGINNING) && u64_at(data, at + 8).is_some_and(|count| count > 0);
+        let begins = |&at: &usize| begins_as_table(&data[at..]) && u64_at(data, at + 8).is_some_and(|count| count > 0);
         if let Some(at) = (0..data.len()).step_by(8).find(begins) {
             return Ok(Some((segment.address() + at as u64, &data[at..])));
         }
@@ -387,17 +500,32 @@ fn find_table<'data, R: object::ReadRef<'data>>(
     Ok(None)
 }
 
+fn begins_as_table(data: &[u8]) -> bool {
+    data.starts_with(&BEGINNING) || data.starts_with(&OLD_BEGINNING)
+}
+
 /// What the dynamic loader is to write, by address: linkers may leave these words empty in the file.
-struct Relocations(HashMap<u64, u64>);
+#[derive(Debug, Default)]
+pub(crate) struct Relocations(HashMap<u64, u64>);
 
 impl Relocations {
+    /// What the loader writes at an address.
+    pub fn at(&self, address: u64) -> Option<u64> {
+        self.0.get(&address).copied()
+    }
+
+    /// All that it writes anywhere.
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.values().copied()
+    }
+
     fn of<'data, R: object::ReadRef<'data>>(file: &object::File<'data, R>) -> Self {
         let relative = file.dynamic_relocations().into_iter().flatten().filter_map(|(address, relocation)| {
             let relative =
                 relocation.flags() == object::RelocationFlags::Elf { r_type: object::elf::R_X86_64_RELATIVE };
             relative.then_some((address, relocation.addend() as u64))
         });
-        Self(relative.collect())
+        Self(relative.take(MOST_RELOCATIONS).collect())
     }
 
     fn word<'data, R: object::ReadRef<'data>>(

@@ -58,7 +58,7 @@ impl Rounds {
 }
 
 /// Runs the program for each descriptor of a process.
-fn go_through(program: &OwnedFd, pid: u32) -> std::io::Result<()> {
+pub(crate) fn go_through(program: &OwnedFd, pid: u32) -> std::io::Result<()> {
     let mut whose = libbpf_sys::bpf_iter_link_info::default();
     whose.task.pid = pid;
     let options = libbpf_sys::bpf_link_create_opts {

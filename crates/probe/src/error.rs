@@ -59,6 +59,16 @@ pub enum ProbeError {
         /// The process.
         pid: u32,
     },
+    /// The kernel did not take the probes of one process.
+    #[error("cannot observe process {pid} ({step}): {source}")]
+    Attach {
+        /// The process.
+        pid: u32,
+        /// What was being done.
+        step: &'static str,
+        /// The kernel's error.
+        source: libbpf_rs::Error,
+    },
     /// Counters could not be read.
     #[error("cannot read the probe's statistics: {0}")]
     Statistics(libbpf_rs::Error),
@@ -79,6 +89,9 @@ impl ProbeError {
                 "name a place in a BPF file system, such as /sys/fs/bpf/otel/traces_ctx_v1, where there is no other kind of map"
             }
             Self::Full { .. } => "there is room for 4096 processes at once",
+            Self::Attach { .. } => {
+                "probes need CAP_BPF and CAP_PERFMON, and a process that still runs; there is room for 4096 at once"
+            }
             Self::NoAccounts { .. } => "rebuild it on amd64 with this version of `tandem go build`",
             Self::Statistics(_) => "restart the agent",
         }

@@ -59,6 +59,10 @@ pub enum FeatureId {
     SocketMaps,
     /// Unified control groups.
     CgroupV2,
+    /// Privileges for programs that see packets.
+    NetworkPrivileges,
+    /// Programs that see the packets of a control group, and what is kept behind a socket.
+    SocketPayload,
     /// The tracing file system.
     Tracefs,
     /// The BPF file system.
@@ -82,6 +86,10 @@ pub enum Purpose {
     AnatomyPart,
     /// Profiles, besides what the anatomy needs.
     Profiles,
+    /// Spans of programs in any language, from their sockets.
+    Sockets,
+    /// Spans of programs that were not woven, besides what the anatomy needs.
+    Unwoven,
     /// Nothing in this version; it says how far probes could go on this machine.
     Outlook,
 }
@@ -111,7 +119,7 @@ pub struct Feature {
 
 impl FeatureId {
     /// All of them, by purpose, causes before what they cause.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Architecture,
         Self::Memfd,
         Self::Processor,
@@ -130,10 +138,12 @@ impl FeatureId {
         Self::Connections,
         Self::RingBuffer,
         Self::PerfEvents,
-        Self::Lockdown,
-        Self::UprobeMulti,
-        Self::SocketMaps,
         Self::CgroupV2,
+        Self::NetworkPrivileges,
+        Self::SocketPayload,
+        Self::UprobeMulti,
+        Self::Lockdown,
+        Self::SocketMaps,
         Self::Tracefs,
         Self::Bpffs,
         Self::Securityfs,
@@ -164,6 +174,8 @@ impl FeatureId {
             Self::UprobeMulti => "uprobe multi links",
             Self::SocketMaps => "socket maps",
             Self::CgroupV2 => "cgroup v2",
+            Self::NetworkPrivileges => "network privileges",
+            Self::SocketPayload => "packets of sockets",
             Self::Tracefs => "tracefs",
             Self::Bpffs => "bpffs",
             Self::Securityfs => "securityfs",
@@ -191,6 +203,8 @@ impl FeatureId {
             | Self::SystemCalls
             | Self::Connections => Purpose::AnatomyPart,
             Self::RingBuffer | Self::PerfEvents => Purpose::Profiles,
+            Self::CgroupV2 | Self::NetworkPrivileges | Self::SocketPayload => Purpose::Sockets,
+            Self::UprobeMulti => Purpose::Unwoven,
             _ => Purpose::Outlook,
         }
     }
@@ -302,6 +316,15 @@ impl FeatureId {
                 "use a kernel with CONFIG_NET_SOCK_MSG",
             ),
             Self::CgroupV2 => mounted("cgroup2", "mount -t cgroup2 none /sys/fs/cgroup/unified"),
+            Self::NetworkPrivileges => network_privileges(),
+            Self::SocketPayload => types.require(
+                |btf| {
+                    has_enumerator(btf, "bpf_attach_type", "BPF_CGROUP_INET_EGRESS")
+                        && has_enumerator(btf, "bpf_func_id", "BPF_FUNC_sock_from_file")
+                },
+                "cgroup_skb, socket storage, bpf_sock_from_file",
+                "use Linux 5.15 or newer with CONFIG_CGROUP_BPF",
+            ),
             Self::Tracefs => mounted("tracefs", "mount -t tracefs tracefs /sys/kernel/tracing"),
             Self::Bpffs => mounted("bpf", "mount -t bpf bpf /sys/fs/bpf"),
             Self::Securityfs => mounted("securityfs", "mount -t securityfs securityfs /sys/kernel/security"),
@@ -331,9 +354,41 @@ pub fn require_anatomy() -> Result<(), ProbeError> {
     require(&[Purpose::Anatomy])
 }
 
+/// The first feature that probes on functions need and that is missing, as an error.
+pub fn require_uprobes() -> Result<(), ProbeError> {
+    require_all(&[
+        FeatureId::Processor,
+        FeatureId::Btf,
+        FeatureId::Capabilities,
+        FeatureId::PidNamespace,
+        FeatureId::RingBuffer,
+        FeatureId::UprobeMulti,
+    ])
+}
+
 /// The first feature that profiles need and that is missing, as an error.
 pub fn require_profiles() -> Result<(), ProbeError> {
     require(&[Purpose::Anatomy, Purpose::Profiles])
+}
+
+/// The first feature that spans of any language's programs need and that is missing, as an error.
+pub fn require_sockets() -> Result<(), ProbeError> {
+    let types = KernelTypes::read();
+    for feature in [
+        FeatureId::Architecture,
+        FeatureId::Btf,
+        FeatureId::Capabilities,
+        FeatureId::NetworkPrivileges,
+        FeatureId::PidNamespace,
+        FeatureId::RingBuffer,
+        FeatureId::SocketPayload,
+        FeatureId::CgroupV2,
+    ] {
+        if let State::Missing { why, remedy } = feature.state(&types) {
+            return Err(ProbeError::Missing { feature, why, remedy });
+        }
+    }
+    Ok(())
 }
 
 fn require(purposes: &[Purpose]) -> Result<(), ProbeError> {
@@ -341,6 +396,16 @@ fn require(purposes: &[Purpose]) -> Result<(), ProbeError> {
     for feature in FeatureId::ALL {
         let needed = feature == FeatureId::Architecture || purposes.contains(&feature.purpose());
         if let (true, State::Missing { why, remedy }) = (needed, feature.state(&types)) {
+            return Err(ProbeError::Missing { feature, why, remedy });
+        }
+    }
+    Ok(())
+}
+
+fn require_all(wanted: &[FeatureId]) -> Result<(), ProbeError> {
+    let types = KernelTypes::read();
+    for &feature in wanted {
+        if let State::Missing { why, remedy } = feature.state(&types) {
             return Err(ProbeError::Missing { feature, why, remedy });
         }
     }
@@ -479,18 +544,34 @@ fn memfd() -> State {
     State::Available("memfd_create".into())
 }
 
-fn capabilities() -> State {
-    const CAP_SYS_ADMIN: u32 = 21;
-    const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-    const REMEDY: &str =
-        "run `tandem agent` or `tandem run` as root, or: setcap cap_bpf,cap_perfmon+ep $(command -v tandem)";
-    let effective = fs::read_to_string("/proc/self/status")
+const CAP_SYS_ADMIN: u32 = 21;
+
+fn effective_capabilities() -> u64 {
+    fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
             status.lines().find_map(|line| line.strip_prefix("CapEff:").map(str::trim).map(str::to_owned))
         })
         .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
-        .unwrap_or(0);
+        .unwrap_or(0)
+}
+
+fn network_privileges() -> State {
+    const CAP_NET_ADMIN: u32 = 12;
+    match effective_capabilities() & (1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN) {
+        0 => State::Missing {
+            why: "this process lacks CAP_NET_ADMIN".into(),
+            remedy: "run `tandem agent` or `tandem run` as root, or add cap_net_admin to its capabilities",
+        },
+        _ => State::Available("CAP_NET_ADMIN".into()),
+    }
+}
+
+fn capabilities() -> State {
+    const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+    const REMEDY: &str =
+        "run `tandem agent` or `tandem run` as root, or: setcap cap_bpf,cap_perfmon+ep $(command -v tandem)";
+    let effective = effective_capabilities();
     let has = |bit: u32| effective & (1 << bit) != 0 || effective & (1 << CAP_SYS_ADMIN) != 0;
     let missing: Vec<_> = NEEDED.iter().filter(|(bit, _)| !has(*bit)).map(|(_, name)| *name).collect();
     if !missing.is_empty() {

@@ -2,8 +2,9 @@
 //!
 //! [`layout`] is the specification; [`generate`] derives the Go and C sides from it. `docs/record.md` has the drawing.
 //! The rest is the reader: [`Memory`] opens a program's file, its [`Ring`]s hand over records, [`SpanRecord`] looks
-//! into one. A reader never trusts a writer.
+//! into one. A reader never trusts a writer. [`RecordBuilder`] makes records of what is seen from outside.
 
+mod builder;
 mod bytes;
 mod control;
 mod extended;
@@ -25,6 +26,7 @@ mod tables;
 #[cfg(feature = "writer")]
 pub mod writer;
 
+pub use builder::RecordBuilder;
 pub use control::{Control, ProgramCounters};
 pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};

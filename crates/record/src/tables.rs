@@ -1,4 +1,5 @@
-//! The names behind the numbers in records: operations and keys that the program has registered.
+//! The names behind the numbers in records: operations and keys that a program has registered, or that are fixed for what
+//! is seen from outside.
 //!
 //! An entry is complete before the first record that refers to it is published, so that entries are simply looked up
 //! by id when a record asks for one.
@@ -35,11 +36,27 @@ impl Descriptor {
             false => (own, ""),
         }
     }
+
+    /// An operation of Tandem's own, not of a woven program.
+    pub fn new(id: &str, scope: &str, kind: u8, name: &str) -> Self {
+        let [id, scope, name] = [id, scope, name].map(str::to_owned);
+        Self { kind, id, scope, name, api: false, arguments: Vec::new() }
+    }
 }
 
-/// Reader of both tables.
+/// Reader of both tables: of those in a program's memory, or of fixed ones.
 #[derive(Debug)]
-pub struct Tables {
+pub struct Tables(Source);
+
+#[derive(Debug)]
+enum Source {
+    Memory(Registered),
+    Fixed { operations: Vec<Descriptor>, keys: Vec<String> },
+}
+
+/// What a program has registered in its memory.
+#[derive(Debug)]
+struct Registered {
     mapping: Arc<Mapping>,
     descriptors: usize,
     descriptor_count: u32,
@@ -50,6 +67,50 @@ pub struct Tables {
 
 impl Tables {
     pub(crate) fn new(mapping: Arc<Mapping>, header: &Header) -> Self {
+        Self(Source::Memory(Registered::new(mapping, header)))
+    }
+
+    /// Tables that never change: the first operation has id 1, the first key [`FIRST_DYNAMIC_KEY`].
+    pub fn of(operations: Vec<Descriptor>, keys: Vec<String>) -> Self {
+        Self(Source::Fixed { operations, keys })
+    }
+
+    /// Largest descriptor id that the table has room for, and one more.
+    pub fn descriptor_limit(&self) -> u32 {
+        match &self.0 {
+            Source::Memory(registered) => registered.descriptor_count,
+            Source::Fixed { operations, .. } => operations.len() as u32 + 1,
+        }
+    }
+
+    /// Largest key id that the table has room for, and one more.
+    pub fn key_limit(&self) -> u32 {
+        let count = match &self.0 {
+            Source::Memory(registered) => registered.key_count,
+            Source::Fixed { keys, .. } => keys.len() as u32,
+        };
+        u32::from(FIRST_DYNAMIC_KEY) + count
+    }
+
+    /// The operation with this id, if there is one.
+    pub fn descriptor(&self, id: u32) -> Option<Descriptor> {
+        match &self.0 {
+            Source::Memory(registered) => registered.descriptor(id),
+            Source::Fixed { operations, .. } => operations.get(id.checked_sub(1)? as usize).cloned(),
+        }
+    }
+
+    /// The key with this id, if there is one.
+    pub fn key(&self, id: u16) -> Option<String> {
+        match &self.0 {
+            Source::Memory(registered) => registered.key(id),
+            Source::Fixed { keys, .. } => keys.get(usize::from(id.checked_sub(FIRST_DYNAMIC_KEY)?)).cloned(),
+        }
+    }
+}
+
+impl Registered {
+    fn new(mapping: Arc<Mapping>, header: &Header) -> Self {
         let geometry = &header.geometry;
         Self {
             functions: FunctionTexts::new(Arc::clone(&mapping), header),
@@ -61,18 +122,7 @@ impl Tables {
         }
     }
 
-    /// Largest descriptor id that the table has room for, and one more.
-    pub fn descriptor_limit(&self) -> u32 {
-        self.descriptor_count
-    }
-
-    /// Largest key id that the table has room for, and one more.
-    pub fn key_limit(&self) -> u32 {
-        u32::from(FIRST_DYNAMIC_KEY) + self.key_count
-    }
-
-    /// The operation with this id, if the program has registered it.
-    pub fn descriptor(&self, id: u32) -> Option<Descriptor> {
+    fn descriptor(&self, id: u32) -> Option<Descriptor> {
         if let Some(number) = id.checked_sub(FIRST_FUNCTION) {
             return self.function(FunctionNumber(number));
         }
@@ -109,8 +159,7 @@ impl Tables {
         })
     }
 
-    /// The key with this id, if the program has registered it.
-    pub fn key(&self, id: u16) -> Option<String> {
+    fn key(&self, id: u16) -> Option<String> {
         let index = id.checked_sub(FIRST_DYNAMIC_KEY)?;
         if u32::from(index) >= self.key_count {
             return None;
@@ -120,5 +169,20 @@ impl Tables {
         let size = usize::from(entry[const { KEY.at("size") }]).min(KEY.size - const { KEY.at("name") });
         let name = String::from_utf8_lossy(&entry[const { KEY.at("name") }..][..size]).into_owned();
         (!name.is_empty()).then_some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fixed tables answer as those of a program do: ids count from 1 and from the first dynamic key.
+    #[test]
+    fn fixed_tables_are_looked_up_by_id() {
+        let operation = Descriptor::new("a.server", "tandem/a", 2, "{x}");
+        let tables = Tables::of(vec![operation.clone()], vec!["x".to_owned()]);
+        assert_eq!([0, 1, 2].map(|id| tables.descriptor(id)), [None, Some(operation), None]);
+        assert_eq!([255, 256, 257].map(|id| tables.key(id)), [None, Some("x".to_owned()), None]);
+        assert_eq!((tables.descriptor_limit(), tables.key_limit()), (2, 257));
     }
 }

@@ -15,10 +15,11 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
+pub use crate::RecordBuilder;
 use crate::layout::{
     ACTIVE, BUCKET_BOUNDS, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_DYNAMIC_KEY, FUNCTION_TEXT, HEADER, HELLO,
-    HELLO_MAGIC, KEY, LAYOUT_VERSION, LOG, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_LOG, RECORD_PADDING, RECORD_SPAN,
-    RESOURCE_SIZE, RING, SERIES, WELCOME, WELCOME_MAGIC, item, log_item,
+    HELLO_MAGIC, KEY, LAYOUT_VERSION, LOG, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_LOG, RECORD_PADDING, RESOURCE_SIZE,
+    RING, SERIES, WELCOME, WELCOME_MAGIC, log_item,
 };
 use crate::{HeaderFacts, MonotonicNanos, bytes};
 
@@ -430,94 +431,6 @@ pub fn exchange(socket: &Path, message: &[u8], descriptor: Option<BorrowedFd<'_>
 pub fn now() -> MonotonicNanos {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     MonotonicNanos(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
-}
-
-/// Makes a span record, item by item.
-#[derive(Clone, Debug)]
-pub struct RecordBuilder {
-    bytes: Vec<u8>,
-}
-
-impl RecordBuilder {
-    /// A span of an operation.
-    pub fn span(trace_id: [u8; 16], span_id: [u8; 8], descriptor: u32) -> Self {
-        let mut bytes = vec![0; RECORD.size];
-        bytes[RECORD.at("kind")] = RECORD_SPAN;
-        bytes[RECORD.at("trace_flags")] = 1;
-        bytes[RECORD.at("trace_id")..][..16].copy_from_slice(&trace_id);
-        bytes[RECORD.at("span_id")..][..8].copy_from_slice(&span_id);
-        bytes[RECORD.at("descriptor")..][..4].copy_from_slice(&descriptor.to_le_bytes());
-        Self { bytes }
-    }
-
-    /// Its parent.
-    pub fn parent(mut self, span_id: [u8; 8]) -> Self {
-        self.bytes[RECORD.at("parent_span_id")..][..8].copy_from_slice(&span_id);
-        self
-    }
-
-    /// Its times; an end of 0 is "not ended".
-    pub fn times(mut self, start: u64, end: u64) -> Self {
-        self.bytes[RECORD.at("start")..][..8].copy_from_slice(&start.to_le_bytes());
-        self.bytes[RECORD.at("end")..][..8].copy_from_slice(&end.to_le_bytes());
-        self
-    }
-
-    /// Its status.
-    pub fn status(mut self, code: u8) -> Self {
-        self.bytes[RECORD.at("status")] = code;
-        self
-    }
-
-    /// Its flags.
-    pub fn flags(mut self, flags: u8) -> Self {
-        self.bytes[RECORD.at("flags")] |= flags;
-        self
-    }
-
-    /// Any item.
-    pub fn item(mut self, key: u16, kind: u16, data: &[u8]) -> Self {
-        self.bytes.extend(key.to_le_bytes());
-        self.bytes.extend((kind << 12 | data.len() as u16).to_le_bytes());
-        self.bytes.extend(data);
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        self
-    }
-
-    /// Bytes as they are, padded to 4: what follows the length of an extended item.
-    pub fn raw(mut self, data: &[u8]) -> Self {
-        self.bytes.extend(data);
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        self
-    }
-
-    /// A text attribute.
-    pub fn text(self, key: u16, value: &str) -> Self {
-        self.item(key, item::STRING, value.as_bytes())
-    }
-
-    /// An integer attribute.
-    pub fn int(self, key: u16, value: i64) -> Self {
-        self.item(key, item::INT, &value.to_le_bytes())
-    }
-
-    /// A part of the anatomy.
-    pub fn part(self, part: u16, nanoseconds: u64) -> Self {
-        self.item(part, item::PART, &nanoseconds.to_le_bytes())
-    }
-
-    /// Items only, for the labels of a series.
-    pub fn labels(self) -> Vec<u8> {
-        self.bytes[RECORD.size..].to_vec()
-    }
-
-    /// The record, with its size.
-    pub fn build(mut self) -> Vec<u8> {
-        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
-        let size = self.bytes.len() as u32;
-        self.bytes[..4].copy_from_slice(&size.to_le_bytes());
-        self.bytes
-    }
 }
 
 /// Makes a log record, item by item.

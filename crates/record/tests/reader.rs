@@ -346,7 +346,8 @@ fn a_file_cannot_shrink_once_it_is_read() {
 #[test]
 fn a_file_that_is_not_complete_is_left_alone() {
     let writer = Writer::create(Options::default()).expect("create");
-    let size = File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone")).metadata().expect("size").len();
+    let size =
+        File::from(writer.descriptor_of_file().try_clone_to_owned().expect("clone")).metadata().expect("size").len();
     let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
     let file = File::from(rustix::fs::memfd_create("tandem", flags).expect("create"));
     assert!(matches!(Memory::open(file.as_fd()), Err(OpenError::Size(0))));

@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::Selection;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::observe::{self, Destinations, Scope};
+use crate::observe::{self, Destinations, Propagation, Scope};
 
 /// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
@@ -23,6 +24,12 @@ pub struct Agent {
     /// Let the members of this group (a name or a number) read the traces; else only who runs the agent, and root, can.
     #[arg(long, value_name = "GROUP", value_parser = group)]
     group: Option<u32>,
+    /// Observe these programs, too, without their being woven: a process id, a name, a path, :PORT, or container:ID
+    /// (docs/unwoven.md). May be given more than once.
+    #[arg(long, value_name = "PROGRAM")]
+    observe: Vec<Selection>,
+    #[command(flatten)]
+    propagation: Propagation,
     #[command(flatten)]
     destinations: Destinations,
 }
@@ -56,7 +63,8 @@ impl Agent {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-        let observer = self.destinations.start(socket.clone(), Scope::Machine)?;
+        let destinations = self.destinations.observing(self.observe, &self.propagation);
+        let observer = destinations.start(socket.clone(), Scope::Machine)?;
         eprintln!("tandem: listening at {}", socket.display());
         signals.forever().next();
         observer.finish();

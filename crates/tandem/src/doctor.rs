@@ -1,7 +1,8 @@
 //! `tandem doctor`: what this machine, Go version and privilege level allow, and what to do about the rest.
 //!
 //! Exit codes: 0 when programs can be woven and record spans here, 1 when something for that is missing. The kernel half
-//! and the outlook never change the code: without them spans lack parts of their anatomy, nothing more.
+//! and the outlook never change the code: without them spans lack parts of their anatomy, nothing more. With `--observe`: 0
+//! when something of the program can be observed, 1 when nothing can.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -17,6 +18,7 @@ use weave::go::{GoEnv, find_go};
 
 use crate::agent::DEFAULT_SOCKET;
 use crate::privileges::{self, Capability};
+use crate::uprobes;
 
 /// Say what this machine allows, and what to do about the rest.
 #[derive(Args)]
@@ -24,6 +26,9 @@ pub struct Doctor {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Say what could be observed of a program that was not woven (a process id, or an executable), and what not and why.
+    #[arg(long, value_name = "PROGRAM")]
+    observe: Option<PathBuf>,
 }
 
 /// Newest Go that the packs and the runtime patch were made with. Newer ones are woven as far as they match.
@@ -39,18 +44,22 @@ enum Group {
     Anatomy,
     Parts,
     Profiles,
+    Unwoven,
+    Sockets,
     Agent,
     Privileges,
     Outlook,
 }
 
 impl Group {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Weaving,
         Self::Spans,
         Self::Anatomy,
         Self::Parts,
         Self::Profiles,
+        Self::Unwoven,
+        Self::Sockets,
         Self::Agent,
         Self::Privileges,
         Self::Outlook,
@@ -63,6 +72,8 @@ impl Group {
             Self::Anatomy => "For the kernel's half of the latency anatomy",
             Self::Parts => "For single parts of it; without them they count as others",
             Self::Profiles => "For profiles (tandem run --profile), besides the anatomy's",
+            Self::Unwoven => "For spans of programs that were not woven (tandem attach)",
+            Self::Sockets => "For spans of any language's programs, from their sockets",
             Self::Agent => "The agent of this machine",
             Self::Privileges => "What an agent that you start keeps of root's privileges, and what for",
             Self::Outlook => "What else this kernel offers to probes",
@@ -76,6 +87,8 @@ impl Group {
             Self::Anatomy => "anatomy",
             Self::Parts => "parts",
             Self::Profiles => "profiles",
+            Self::Unwoven => "unwoven",
+            Self::Sockets => "sockets",
             Self::Agent => "agent",
             Self::Privileges => "privileges",
             Self::Outlook => "outlook",
@@ -102,12 +115,71 @@ impl Check {
 
 impl Doctor {
     pub fn run(self) -> ExitCode {
+        if let Some(program) = &self.observe {
+            return self.look_into(program);
+        }
         let checks = check_all();
-        let printed = if self.json { print_json(&checks) } else { print_table(&checks) };
+        let printed = if self.json { print_json(&checks) } else { print_table(&checks, verdict(&checks)) };
         // A reader that went away (`| head`) is no failure of the machine.
         let _ = printed;
         ExitCode::from(u8::from(checks.iter().any(|check| check.group.required() && !check.available())))
     }
+}
+
+impl Doctor {
+    /// Says what probes can observe of one program.
+    fn look_into(&self, program: &Path) -> ExitCode {
+        let checks = match library_checks(program) {
+            Ok(checks) => checks,
+            Err(error) => {
+                eprintln!("tandem: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let observed = checks.iter().any(Check::available);
+        let verdict = match observed {
+            true => "The lines marked ok are what `tandem attach` makes spans of.",
+            false => "Probes can make no spans of this program; woven, it would make its own.",
+        };
+        let _ = if self.json { print_json(&checks) } else { print_table(&checks, verdict) };
+        ExitCode::from(u8::from(!observed))
+    }
+}
+
+/// The libraries in a program, given by its process id or as a file.
+fn library_checks(program: &Path) -> anyhow::Result<Vec<Check>> {
+    const REMEDY: &str = "build it with `tandem go build`: woven programs need no probes";
+    let is_id = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let executable = match program.to_str().filter(|text| is_id(text)) {
+        Some(pid) => PathBuf::from(format!("/proc/{pid}/exe")),
+        None => program.to_owned(),
+    };
+    let manifest = gobin::Executable::read(&executable)?.build.manifest()?;
+    let owns = |join_point: &str| {
+        manifest.as_ref().is_some_and(|manifest| manifest.join_points().any(|own| own.id == join_point))
+    };
+    let plan = uprobes::plan(&executable, owns)?;
+    let check = |name, state| Check { group: Group::Unwoven, name, state };
+    let missing = |why: String| State::Missing { why, remedy: REMEDY };
+    let mut checks: Vec<Check> = Vec::new();
+    for library in &probe::uprobe::LIBRARIES {
+        let found = if plan.observed.contains(&library.name) {
+            State::Available("can be observed".to_owned())
+        } else if plan.owned.contains(&library.name) {
+            State::Missing {
+                why: "woven: the program records it itself".to_owned(),
+                remedy: "nothing: nobody observes it twice",
+            }
+        } else if plan.left_out.iter().any(|refusal| refusal.library == library.name) {
+            continue;
+        } else {
+            State::Missing { why: "not in the program".to_owned(), remedy: "nothing: there is nothing to observe" }
+        };
+        checks.push(check(library.name, found));
+    }
+    checks
+        .extend(plan.left_out.iter().map(|left| check(left.library, missing(format!("{}: {}", left.what, left.why)))));
+    Ok(checks)
 }
 
 fn check_all() -> Vec<Check> {
@@ -124,6 +196,8 @@ fn check_all() -> Vec<Check> {
             Purpose::Anatomy => Group::Anatomy,
             Purpose::AnatomyPart => Group::Parts,
             Purpose::Profiles => Group::Profiles,
+            Purpose::Unwoven => Group::Unwoven,
+            Purpose::Sockets => Group::Sockets,
             Purpose::Outlook => Group::Outlook,
         };
         Check { group, name: id.name(), state }
@@ -133,6 +207,12 @@ fn check_all() -> Vec<Check> {
     }
     if features::require_profiles().is_ok() {
         checks.push(Check { group: Group::Profiles, name: "profiler", state: profiler() });
+    }
+    if features::require_sockets().is_ok() {
+        checks.push(Check { group: Group::Sockets, name: "sockets' probe", state: sockets() });
+    }
+    if features::require_uprobes().is_ok() {
+        checks.push(Check { group: Group::Unwoven, name: "probes on functions", state: function_probes() });
     }
     checks.push(Check { group: Group::Agent, name: "agent socket", state: agent_socket() });
     checks.extend(privileges::CAPABILITIES.iter().map(|capability| Check {
@@ -192,6 +272,13 @@ fn scheduler_probe() -> State {
     }
 }
 
+fn sockets() -> State {
+    match probe::Sockets::load(probe::Bytes::DEFAULT) {
+        Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
 fn privilege(capability: &Capability) -> State {
     let what = format!("{}: {}", capability.kept, capability.reason);
     match capability.is_there() {
@@ -204,6 +291,14 @@ fn privilege(capability: &Capability) -> State {
 fn profiler() -> State {
     match probe::Profiler::load(probe::Rate::DEFAULT) {
         Ok(_) => State::Available("loads and attaches".into()),
+        Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
+    }
+}
+
+/// The same of the probes on functions.
+fn function_probes() -> State {
+    match probe::uprobe::Uprobes::load(probe::uprobe::Headers::Insert) {
+        Ok(_) => State::Available("load".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }
 }
@@ -245,11 +340,11 @@ fn print_json(checks: &[Check]) -> io::Result<()> {
     Ok(())
 }
 
-fn print_table(checks: &[Check]) -> io::Result<()> {
+fn print_table(checks: &[Check], verdict: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let painted = |text: &str, code: &str| if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
-    for group in Group::ALL {
+    for group in Group::ALL.into_iter().filter(|group| checks.iter().any(|check| check.group == *group)) {
         writeln!(out, "{}", painted(group.title(), "1"))?;
         for check in checks.iter().filter(|check| check.group == group) {
             let mark = match (check.available(), group.required()) {
@@ -273,7 +368,7 @@ fn print_table(checks: &[Check]) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    writeln!(out, "{}", verdict(checks))
+    writeln!(out, "{verdict}")
 }
 
 fn verdict(checks: &[Check]) -> &'static str {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod agent;
+mod attach;
 mod cache;
 mod diff;
 mod disable;
@@ -31,10 +32,12 @@ mod privileges;
 mod profile;
 mod program;
 mod run;
+mod sockets;
 mod terminal;
 mod trace;
 mod traces;
 mod ui;
+mod uprobes;
 mod version;
 mod warm;
 
@@ -55,6 +58,7 @@ enum Command {
     Run(run::Run),
     /// Serve all woven programs of this machine.
     Agent(agent::Agent),
+    Attach(attach::Attach),
     /// Say what this machine allows, and what to do about the rest.
     Doctor(doctor::Doctor),
     /// List the traces in the store, newest first.
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Go(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Agent(command) => command.run(),
+        Command::Attach(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),

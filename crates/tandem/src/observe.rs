@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use agent::{Agent, Config, Outcome};
+use agent::{Agent, Config, Observing, Outcome, Selection};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -21,6 +21,7 @@ use deliver::queue::QueuedSink;
 use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
 use probe::Rate;
+use probe::uprobe::Headers;
 use store::{Limits, LogStore, ProfileStore, Reader, Store};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -30,6 +31,8 @@ use ui::UiError;
 
 use crate::kernel;
 use crate::privileges::{self, Extra};
+use crate::sockets;
+use crate::uprobes;
 
 /// Bytes of spans that may wait for a slow reader of JSON lines.
 const JSON_QUEUE: usize = 64 << 20;
@@ -71,6 +74,21 @@ pub struct Destinations {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, conflicts_with = "no_kernel",
           default_missing_value = probe::SHARED_CONTEXTS)]
     share_threads: Option<PathBuf>,
+    /// Programs that are observed without being woven.
+    #[arg(skip)]
+    observed: Vec<Selection>,
+    /// Whether their requests are to name their trace.
+    #[arg(skip = Headers::AsTheyAre)]
+    headers: Headers,
+}
+
+/// Whether the trace goes on beyond observed programs.
+#[derive(Args)]
+pub struct Propagation {
+    /// Leave the requests that observed programs send as they are; else those of HTTP/1 without TLS that have no traceparent get
+    /// one on their way out, so that their trace goes on at the other end.
+    #[arg(long)]
+    no_propagation: bool,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -84,6 +102,8 @@ pub enum Scope {
     Program,
     /// All of this machine, those included that run already.
     Machine,
+    /// Those that were not woven and run already.
+    Observed,
 }
 
 /// An agent with everything around it.
@@ -100,6 +120,13 @@ impl Destinations {
     /// Gives away what the agent may not do. To be called before anything of it is started.
     pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
         privileges::confine(self.extra(scope)).context("cannot give privileges away")
+    }
+
+    /// Observes these programs, too, without their being woven.
+    pub fn observing(mut self, programs: Vec<Selection>, propagation: &Propagation) -> Self {
+        self.observed = programs;
+        self.headers = if propagation.no_propagation { Headers::AsTheyAre } else { Headers::Insert };
+        self
     }
 
     /// Lets a group read what will be stored.
@@ -122,9 +149,13 @@ impl Destinations {
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
         // Before there are threads: each would keep what loading needs.
-        let kernel = if self.no_kernel { None } else { Some(kernel::load(self.detail)) };
+        // What is not woven has no accounts that it could keep.
+        let without = self.no_kernel || scope == Scope::Observed;
+        let kernel = if without { None } else { Some(kernel::load(self.detail)) };
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
+        let uprobes = (!self.observed.is_empty()).then(|| uprobes::load(self.headers));
+        let sockets = (!self.observed.is_empty()).then(sockets::load);
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         let traces_command = match &self.store {
@@ -156,7 +187,11 @@ impl Destinations {
         let profiling = profiling.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
-        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, cardinality_limit })?;
+        let selections = self.observed;
+        let observing = uprobes
+            .zip(sockets)
+            .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
+        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
@@ -282,12 +317,12 @@ impl Observer {
 /// What there was, in a line, and in a line each what was lost and why.
 fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
     let statistics = &outcome.statistics;
-    if statistics.sessions == 0 {
+    if statistics.sessions + statistics.observed_ever == 0 {
         let mut lines = vec!["no woven program has connected; build it with `tandem go build`".to_owned()];
         lines.extend(refusals(outcome));
         return lines;
     }
-    let programs = plural(statistics.sessions, "program");
+    let programs = plural(statistics.sessions + statistics.observed_ever, "program");
     let spans = plural(statistics.spans, "span");
     let traces =
         if statistics.roots > 0 { format!(" in {}", plural(statistics.roots, "trace")) } else { String::new() };
@@ -306,6 +341,10 @@ fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
             "warning: {} lost: the program made them faster than they could be taken",
             plural(statistics.ring_full, "span")
         ));
+    }
+    let lost: Vec<_> = statistics.losses.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    if !lost.is_empty() {
+        lines.push(format!("warning: of programs that are not woven was lost: {}", lost.join(", ")));
     }
     if statistics.logs > 0 {
         let command = traces_command.replacen("traces", "logs", 1);

@@ -55,19 +55,26 @@ impl fmt::Display for Kept {
 }
 
 /// All that an agent can have. docs/security.md has the same list; a test compares them.
-pub const CAPABILITIES: [Capability; 7] = [
+pub const CAPABILITIES: [Capability; 8] = [
     Capability {
         name: "CAP_PERFMON",
         set: CapabilitySet::PERFMON,
         kept: Kept::Loading,
-        reason: "load programs that look at the scheduler",
+        reason: "load programs that look at the scheduler, and those of probes on functions",
         without: "the kernel half stays off",
+    },
+    Capability {
+        name: "CAP_NET_ADMIN",
+        set: CapabilitySet::NET_ADMIN,
+        kept: Kept::Loading,
+        reason: "load programs that see packets of observed programs' sockets",
+        without: "programs are not observed by their sockets",
     },
     Capability {
         name: "CAP_BPF",
         set: CapabilitySet::BPF,
         kept: Kept::Always,
-        reason: "make an account map for each program that comes, and take it away",
+        reason: "make an account map for each program that comes, and take it away; place probes on functions",
         without: "the kernel half stays off",
     },
     Capability {

@@ -81,7 +81,7 @@ impl Run {
 }
 
 /// A folder that only we can list. A program that root starts may become somebody else, and must still reach the socket.
-fn private_folder() -> io::Result<TempDir> {
+pub fn private_folder() -> io::Result<TempDir> {
     let make = |parent: &Path| tempfile::Builder::new().prefix("tandem-").tempdir_in(parent);
     let parent = std::env::temp_dir();
     // A socket's path has at most 107 bytes.

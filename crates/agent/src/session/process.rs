@@ -1,7 +1,7 @@
 //! What the system knows about a process: its end, its executable, and whether it holds tandem's memory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -101,9 +101,21 @@ pub(crate) fn has_ended(pid: u32) -> bool {
 
 /// The process as OpenTelemetry's resource conventions describe it.
 pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
-    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    describe(&Process { pid, executable, host }, header, text)
+    let runtime = Runtime { go: Some(&header.go_version), tandem: &header.tandem_version };
+    describe(&Process::of(pid), &runtime, text, true)
+}
+
+/// The same of a process that says nothing itself: its environment says what it is called, else its executable does. One
+/// that was woven is called as it calls itself.
+pub(crate) fn resource_from_outside(pid: u32, go: Option<&str>, woven: bool) -> Resource {
+    const MOST: u64 = 1 << 20;
+    let mut environment = Vec::new();
+    if let Ok(file) = File::open(format!("/proc/{pid}/environ")) {
+        let _ = file.take(MOST).read_to_end(&mut environment); // what could be read is what there is
+    }
+    let environment = String::from_utf8_lossy(&environment).replace('\n', " ").replace('\0', "\n");
+    let runtime = Runtime { go, tandem: env!("CARGO_PKG_VERSION") };
+    describe(&Process::of(pid), &runtime, &environment, woven)
 }
 
 /// What nobody can say of himself otherwise than it is.
@@ -115,16 +127,34 @@ struct Process {
     host: String,
 }
 
-fn describe(process: &Process, header: &Header, text: &str) -> Resource {
+impl Process {
+    fn of(pid: u32) -> Self {
+        let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
+        Self { pid, executable, host: rustix::system::uname().nodename().to_string_lossy().into_owned() }
+    }
+}
+
+/// What it runs with.
+struct Runtime<'a> {
+    /// Version of Go, where it is a Go program.
+    go: Option<&'a str>,
+    tandem: &'a str,
+}
+
+/// `text` has a variable of its environment in each line. Without a name there the service is unknown, by the conventions,
+/// or called as its executable.
+fn describe(process: &Process, runtime: &Runtime<'_>, text: &str, unknown: bool) -> Resource {
     let mut attributes = Attributes::new();
     let mut put = |key: &str, value: Value| drop(attributes.insert(key.to_owned(), value));
     put("process.pid", Value::Int(process.pid.into()));
-    put("process.runtime.name", Value::String("go".to_owned()));
-    put("process.runtime.version", Value::String(header.go_version.clone()));
+    if let Some(version) = runtime.go {
+        put("process.runtime.name", Value::String("go".to_owned()));
+        put("process.runtime.version", Value::String(version.to_owned()));
+        put("telemetry.sdk.language", Value::String("go".to_owned()));
+    }
     put("host.name", Value::String(process.host.clone()));
     put("telemetry.sdk.name", Value::String("tandem".to_owned()));
-    put("telemetry.sdk.language", Value::String("go".to_owned()));
-    put("telemetry.sdk.version", Value::String(header.tandem_version.clone()));
+    put("telemetry.sdk.version", Value::String(runtime.tandem.to_owned()));
     let mut name = "unknown_service".to_owned();
     if let Some(executable) = &process.executable {
         // The kernel marks an executable that was replaced while it runs.
@@ -133,7 +163,7 @@ fn describe(process: &Process, header: &Header, text: &str) -> Resource {
         let base = path.rsplit('/').next().unwrap_or(path);
         put("process.executable.path", Value::String(path.to_owned()));
         put("process.executable.name", Value::String(base.to_owned()));
-        name = format!("unknown_service:{base}");
+        name = if unknown { format!("unknown_service:{base}") } else { base.to_owned() };
     }
     put("service.name", Value::String(name));
     // The user's own words win, OTEL_SERVICE_NAME over everything; but who it is we have seen ourselves.
@@ -168,7 +198,9 @@ mod tests {
         let writer = Writer::create(Options::default()).expect("create");
         let memory = Memory::open(writer.descriptor_of_file()).expect("open");
         let process = Process { pid: 7, executable: executable.map(PathBuf::from), host: "here".to_owned() };
-        describe(&process, memory.header(), text)
+        let header = memory.header();
+        let runtime = Runtime { go: Some(&header.go_version), tandem: &header.tandem_version };
+        describe(&process, &runtime, text, true)
     }
 
     /// OTEL_SERVICE_NAME, then OTEL_RESOURCE_ATTRIBUTES, then the executable's name.

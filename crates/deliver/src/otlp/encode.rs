@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use model::{ANATOMY_PREFIX, SOURCE_ATTRIBUTE, UNFINISHED_ATTRIBUTE};
+use model::{ANATOMY_PREFIX, SOURCE_ATTRIBUTE, Source, UNFINISHED_ATTRIBUTE};
 use record::layout::{FIRST_DYNAMIC_KEY, KEYS, PARTS, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARENT};
 use record::{AnyValue, Item, Moment, MonotonicNanos, SpanRecord, Value};
 
@@ -176,8 +176,8 @@ pub struct SpanFacts<'a> {
     pub start: UnixNanos,
     /// End; for an unfinished span when that was noticed.
     pub end: UnixNanos,
-    /// It was made by hand, through the OpenTelemetry API.
-    pub api: bool,
+    /// Where it comes from.
+    pub source: Source,
     /// Attributes, events and links that went beyond the program's limits.
     pub dropped: [u32; 3],
     /// The program ended before the span did.
@@ -355,8 +355,8 @@ impl<'a> SpanEncoder<'a> {
         if facts.unfinished {
             out.extend_from_slice(&UNFINISHED);
         }
-        if facts.api {
-            out.extend_from_slice(&API);
+        if facts.source != Source::Woven {
+            out.extend_from_slice(&SOURCES[facts.source as usize]);
         }
         // Where the record was cut at least one attribute was dropped; how many is not known.
         let cut = [u32::from(record.has(RECORD_FLAG_CUT)), 0, 0];
@@ -566,11 +566,13 @@ static UNFINISHED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes
 });
 
-/// `tandem.source: "api"`.
-static API: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut bytes = Vec::new();
-    attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(SOURCE_ATTRIBUTE).field, Value::String(b"api"));
-    bytes
+/// `tandem.source: "api"` and so on, in the order of [`Source`].
+static SOURCES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
+    ["woven", "api", "otlp", "uprobe", "socket"].map(|name| {
+        let mut bytes = Vec::new();
+        attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(SOURCE_ATTRIBUTE).field, Value::String(name.as_bytes()));
+        bytes
+    })
 });
 
 /// Most parts of most spans are 0: what lies between the others is copied in one piece.

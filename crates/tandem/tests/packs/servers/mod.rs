@@ -215,6 +215,12 @@ impl Server {
         self.folder.path()
     }
 
+    /// Ids of its processes, the server's own first.
+    #[allow(dead_code, reason = "for those who observe it")]
+    pub fn pids(&self) -> Vec<i32> {
+        self.parts.iter().map(Running::pid).collect()
+    }
+
     /// What the program finds in its environment.
     pub fn found_in(mut self, name: &'static str, value: String) -> Self {
         self.environment.push((name, value));

@@ -1,0 +1,338 @@
+//! Spans of programs in any language, from what they say on their sockets.
+//!
+//! [`Segments`] is where the probe plugs in. A segment goes to its connection's parser (`protocol`), whose exchanges wait
+//! in [`family`] until their parents are known, and become records in [`records`].
+
+mod family;
+mod records;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+
+use protocol::dns::Datagrams;
+use protocol::{Connection, Direction, Exchange, Fate, Operation, Role};
+
+use crate::clock;
+use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
+use family::{Ends, Family};
+
+/// Sockets that are followed at once; what comes then is left alone.
+const SOCKET_LIMIT: usize = 16384;
+/// A connection that has been silent for so long is forgotten; where it speaks again, it is recognised anew.
+const SILENCE: u64 = 600_000_000_000;
+/// How often connections are looked after.
+const LOOK_EVERY: u64 = 200_000_000;
+
+/// How a segment was transported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// As part of a stream.
+    Tcp,
+    /// On its own.
+    Udp,
+}
+
+/// A piece of what a process has sent or received.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The socket's; never used again.
+    pub cookie: u64,
+    /// When: `CLOCK_MONOTONIC`, ns.
+    pub time: u64,
+    /// Process id.
+    pub process: u32,
+    /// Thread that sent it; 0: not known.
+    pub thread: u32,
+    /// Sequence number of its first byte.
+    pub sequence: u32,
+    /// Bytes of payload.
+    pub length: u32,
+    /// It was sent.
+    pub out: bool,
+    /// It is the last of its direction.
+    pub fin: bool,
+    /// The connection ends with it.
+    pub reset: bool,
+    /// How it was transported.
+    pub transport: Transport,
+    /// The socket's own address.
+    pub local: SocketAddr,
+    /// The other end's.
+    pub remote: SocketAddr,
+    /// The first bytes of it.
+    pub bytes: Vec<u8>,
+}
+
+/// What is to become of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing more.
+    Nothing,
+    /// All of each segment.
+    Everything,
+}
+
+/// Where segments come from. Used by one thread.
+pub trait Segments {
+    /// Begins to look at the sockets of a process; what goes wrong is said in a line.
+    fn watch(&mut self, pid: u32) -> Result<(), String>;
+
+    /// Ends it.
+    fn unwatch(&mut self, pid: u32);
+
+    /// All segments since the last time, in the order in which they were seen.
+    fn take(&mut self) -> Vec<Seen>;
+
+    /// Says what is wanted of a socket from now on.
+    fn want(&mut self, cookie: u64, wanted: Wanted);
+
+    /// What was lost so far, by cause.
+    fn lost(&mut self) -> Losses;
+}
+
+/// The join points that somebody else observes in a process.
+pub type Elsewhere = Box<dyn FnMut(&ObservedProcess) -> Vec<String>>;
+
+struct Socket {
+    process: u32,
+    ends: Ends,
+    state: SocketState,
+    wanted: Option<Wanted>,
+    /// By direction: all has been said.
+    said: [bool; 2],
+}
+
+impl Socket {
+    /// Notes which direction has ended; whether nothing more is to be expected, and whether all is over.
+    fn ends(&mut self, seen: &Seen) -> (bool, bool) {
+        self.said[usize::from(seen.out)] |= seen.fin;
+        let both = seen.reset || self.said == [true; 2];
+        let role = match &self.state {
+            SocketState::Stream(connection) => connection.role(),
+            _ => None,
+        };
+        // Who asks may close its direction and still wait for the answer.
+        let answered = seen.fin && role.is_none_or(|role| (role == Role::Server) == seen.out);
+        (both || answered, both)
+    }
+}
+
+enum SocketState {
+    Stream(Box<Connection>),
+    Datagrams(Datagrams),
+    /// Nothing more is made of it.
+    Over,
+}
+
+/// Makes spans of what processes say on their sockets.
+pub struct SocketObserver {
+    segments: Box<dyn Segments>,
+    sockets: HashMap<u64, Socket>,
+    /// What somebody else tells of a process.
+    owned: HashMap<u32, HashSet<(Operation, Role)>>,
+    elsewhere: Elsewhere,
+    family: Family,
+    hasher: RandomState,
+    looked: u64,
+    losses: Losses,
+}
+
+impl SocketObserver {
+    /// With a source of segments; `elsewhere` knows what other observers see of a process.
+    pub fn new(segments: Box<dyn Segments>, elsewhere: Elsewhere) -> Self {
+        Self {
+            segments,
+            sockets: HashMap::new(),
+            owned: HashMap::new(),
+            elsewhere,
+            family: Family::default(),
+            hasher: RandomState::new(),
+            looked: 0,
+            losses: Losses::new(),
+        }
+    }
+
+    fn seen(&mut self, seen: &Seen) {
+        if !self.owned.contains_key(&seen.process) {
+            return; // it was given up meanwhile
+        }
+        if !self.sockets.contains_key(&seen.cookie) {
+            if self.sockets.len() >= SOCKET_LIMIT {
+                self.segments.want(seen.cookie, Wanted::Nothing);
+                *self.losses.entry("sockets_full").or_default() += 1;
+                return;
+            }
+            let state = match seen.transport {
+                Transport::Tcp => SocketState::Stream(Box::default()),
+                Transport::Udp => SocketState::Datagrams(Datagrams::default()),
+            };
+            let ends = Ends { local: seen.local, remote: seen.remote };
+            self.family.meet(ends);
+            self.sockets
+                .insert(seen.cookie, Socket { process: seen.process, ends, state, wanted: None, said: [false; 2] });
+        }
+        let Some(socket) = self.sockets.get_mut(&seen.cookie) else { return };
+        socket.process = seen.process;
+        let segment = protocol::Segment {
+            direction: if seen.out { Direction::Out } else { Direction::In },
+            time: seen.time,
+            sequence: seen.sequence,
+            length: seen.length,
+            bytes: &seen.bytes,
+            thread: seen.thread,
+        };
+        let mut exchanges = Vec::new();
+        let mut ends = socket.ends;
+        let mut fate = match &mut socket.state {
+            SocketState::Over => Fate::Quiet,
+            SocketState::Stream(connection) => connection.add(&segment, &mut exchanges),
+            SocketState::Datagrams(datagrams) => {
+                ends = Ends { local: seen.local, remote: seen.remote };
+                let peer = self.hasher.hash_one(seen.remote);
+                match datagrams.add(&segment, peer, &mut exchanges) {
+                    true => Fate::Open,
+                    false => Fate::Quiet,
+                }
+            }
+        };
+        let (ended, over) = socket.ends(seen);
+        if ended && let SocketState::Stream(connection) = &mut socket.state {
+            connection.close(seen.time, &mut exchanges);
+            fate = Fate::Open; // nothing more will come by itself
+        }
+        self.keep(seen.cookie, fate);
+        self.add(seen.process, ends, exchanges);
+        if over {
+            self.forget(seen.cookie);
+        }
+    }
+
+    /// Does as a connection's parser wants.
+    fn keep(&mut self, cookie: u64, fate: Fate) {
+        let Some(socket) = self.sockets.get_mut(&cookie) else { return };
+        let wanted = match fate {
+            Fate::Open => return,
+            Fate::Each => Wanted::Everything,
+            Fate::Quiet => Wanted::Nothing,
+        };
+        if socket.wanted != Some(wanted) {
+            socket.wanted = Some(wanted);
+            self.segments.want(cookie, wanted);
+        }
+        if fate == Fate::Quiet {
+            socket.state = SocketState::Over;
+        }
+    }
+
+    fn add(&mut self, process: u32, ends: Ends, exchanges: Vec<Exchange>) {
+        let owned = self.owned.get(&process);
+        for exchange in exchanges {
+            if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
+                self.family.add(process, ends, exchange);
+            }
+        }
+    }
+
+    /// Looks after connections that are silent.
+    fn look(&mut self, now: u64) {
+        if now.saturating_sub(self.looked) < LOOK_EVERY {
+            return;
+        }
+        self.looked = now;
+        let mut silent = Vec::new();
+        let mut found = Vec::new();
+        let mut oldest: HashMap<u32, u64> = HashMap::new();
+        for (cookie, socket) in &mut self.sockets {
+            let mut exchanges = Vec::new();
+            let last = match &mut socket.state {
+                SocketState::Stream(connection) => {
+                    connection.look(now, &mut exchanges);
+                    if connection.role() == Some(Role::Server)
+                        && let Some(open) = connection.oldest_open()
+                    {
+                        oldest.entry(socket.process).and_modify(|known| *known = open.min(*known)).or_insert(open);
+                    }
+                    connection.last_heard()
+                }
+                SocketState::Datagrams(datagrams) => datagrams.last_heard(),
+                SocketState::Over => 0,
+            };
+            if !exchanges.is_empty() {
+                found.push((socket.process, socket.ends, exchanges));
+            }
+            if now.saturating_sub(last) > SILENCE {
+                silent.push(*cookie);
+            }
+        }
+        for (process, ends, exchanges) in found {
+            self.add(process, ends, exchanges);
+        }
+        for cookie in silent {
+            self.forget(cookie);
+        }
+        self.family.settle(now, &oldest);
+    }
+
+    fn forget(&mut self, cookie: u64) {
+        if let Some(socket) = self.sockets.remove(&cookie) {
+            self.family.part(socket.ends);
+        }
+    }
+}
+
+impl Observer for SocketObserver {
+    fn tables(&self) -> record::Tables {
+        records::tables()
+    }
+
+    fn source(&self) -> model::Source {
+        model::Source::Socket
+    }
+
+    fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
+        let elsewhere = (self.elsewhere)(process);
+        let owns = |join_point: &str| process.owns(join_point) || elsewhere.iter().any(|other| other == join_point);
+        self.segments.watch(process.pid).map_err(ObserveError)?;
+        self.owned.insert(process.pid, records::owned(owns));
+        Ok(Vec::new())
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        self.segments.unwatch(pid);
+        let now = clock::now().0;
+        let own: Vec<u64> =
+            self.sockets.iter().filter(|(_, socket)| socket.process == pid).map(|(cookie, _)| *cookie).collect();
+        for cookie in own {
+            let Some(socket) = self.sockets.get_mut(&cookie) else { continue };
+            let mut exchanges = Vec::new();
+            if let SocketState::Stream(connection) = &mut socket.state {
+                connection.close(now, &mut exchanges);
+            }
+            let ends = socket.ends;
+            self.add(pid, ends, exchanges);
+            self.forget(cookie);
+        }
+        self.owned.remove(&pid);
+        self.family.end(pid);
+    }
+
+    fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
+        let seen = self.segments.take();
+        let fullest = usize::from(!seen.is_empty());
+        for seen in seen {
+            self.seen(&seen);
+        }
+        self.look(clock::now().0);
+        for span in self.family.take() {
+            each(span.process, &records::record(&span));
+        }
+        fullest
+    }
+
+    fn losses(&mut self) -> Losses {
+        let mut losses = self.segments.lost();
+        losses.extend(self.losses.iter().map(|(cause, count)| (*cause, *count)));
+        losses
+    }
+}

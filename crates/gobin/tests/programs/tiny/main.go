@@ -1,0 +1,4 @@
+// The least that a Go program can be.
+package main
+
+func main() {}

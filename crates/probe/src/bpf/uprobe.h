@@ -1,0 +1,243 @@
+/*
+ * What the probes on functions of Go programs (uprobe.bpf.c) and their loader (src/uprobe/) share. The Rust side is
+ * generated from the object's type information, so nothing here is written twice.
+ */
+#ifndef TANDEM_UPROBE_H
+#define TANDEM_UPROBE_H
+
+/* Executables whose facts are known at once: one entry a process. */
+#define TANDEM_BINARY_COUNT 4096
+/* Spans that are open at once, of all processes. */
+#define TANDEM_OPEN_COUNT 16384
+/* Texts of open spans that are kept at once. */
+#define TANDEM_TEXT_ENTRIES 4096
+/* Connections whose last request is known; the least recently used go. */
+#define TANDEM_CONNECTION_COUNT 8192
+/* Bytes of all texts of a span, and of the longest one: powers of two. */
+#define TANDEM_TEXT_SPACE 2048
+#define TANDEM_TEXT_LIMIT 1024
+#define TANDEM_TEXT_COUNT 8
+/* Bytes that are read of a structure at once. */
+#define TANDEM_STRUCTURE_SPACE 512
+/* An offset that is not known. */
+#define TANDEM_UNKNOWN 0xffffffffU
+
+/* What a span is of. */
+enum tandem_span_kind {
+	TANDEM_SPAN_HTTP_SERVER = 1,
+	TANDEM_SPAN_HTTP_CLIENT = 2,
+	TANDEM_SPAN_SQL = 3,
+};
+
+/* How the parent of a span was found. */
+enum tandem_parent {
+	TANDEM_PARENT_NONE = 0, /* it is a root */
+	TANDEM_PARENT_REMOTE = 1, /* a header of the request names it */
+	TANDEM_PARENT_EXPLICIT = 2, /* the context.Context that was passed belongs to it */
+	TANDEM_PARENT_GOROUTINE = 3, /* it is open on the same goroutine */
+	TANDEM_PARENT_ANCESTOR = 4, /* it is open on the goroutine that started this one */
+	TANDEM_PARENT_WOVEN = 5, /* the woven half of the program says so */
+	TANDEM_PARENT_CONNECTION = 6, /* it is the request that the other end of the connection, on this machine, has sent */
+};
+
+/* Texts of a span, in the order in which they are in an event. */
+enum tandem_http_text {
+	TANDEM_HTTP_METHOD = 0,
+	TANDEM_HTTP_HOST = 1, /* of the request line or header; of a client's URL */
+	TANDEM_HTTP_PATH = 2,
+	TANDEM_HTTP_QUERY = 3,
+	TANDEM_HTTP_REMOTE = 4, /* of a server: the client's address */
+	TANDEM_HTTP_PATTERN = 5, /* of a server: what its multiplexer has matched */
+	TANDEM_HTTP_SCHEME = 6, /* of a client */
+	TANDEM_HTTP_OWN_HOST = 7, /* of a client: Host where it differs from the URL's */
+};
+enum tandem_sql_text {
+	TANDEM_SQL_QUERY = 0,
+};
+
+/* Numbers of a span. */
+enum tandem_http_number {
+	TANDEM_HTTP_STATUS = 0, /* 0: not known */
+	TANDEM_HTTP_MAJOR = 1,
+	TANDEM_HTTP_MINOR = 2,
+	TANDEM_HTTP_TLS = 3, /* not 0: by TLS */
+};
+enum tandem_sql_number {
+	TANDEM_SQL_OPERATION = 0, /* which function: TANDEM_VARIANT_SQL_* bits */
+};
+
+/* How a span ended. */
+enum tandem_outcome {
+	TANDEM_OUTCOME_DONE = 0,
+	TANDEM_OUTCOME_ERROR = 1, /* the function returned an error */
+	TANDEM_OUTCOME_PANIC = 2, /* the handler panicked, or ended its goroutine */
+	TANDEM_OUTCOME_TAKEN = 3, /* the handler has taken the connection over */
+};
+
+/* How the maps of a Go program lie in memory. */
+enum tandem_map_form {
+	TANDEM_MAP_UNKNOWN = 0,
+	TANDEM_MAP_BUCKETS = 1, /* until Go 1.23 */
+	TANDEM_MAP_GROUPS = 2, /* from Go 1.24 on: keys and elements in turn */
+	TANDEM_MAP_SPLIT_GROUPS = 3, /* keys first, then elements */
+};
+
+/*
+ * A site's cookie: the number of the executable, what is special about the site, and where a conditional jump ends the
+ * function on one of its ways, which one (the low four bits of its opcode, as the processor numbers conditions).
+ */
+#define TANDEM_COOKIE_VARIANT_SHIFT 32
+#define TANDEM_COOKIE_CONDITION_SHIFT 40
+#define TANDEM_CONDITION_ALWAYS 16
+
+/* Variants of the end of an HTTP server's span. */
+enum tandem_http_variant {
+	TANDEM_VARIANT_FINISHED = 0, /* rax: *response */
+	TANDEM_VARIANT_HTTP2_DONE = 1, /* rax: *http2responseWriter */
+	TANDEM_VARIANT_HIJACKED = 2,
+	TANDEM_VARIANT_CONNECTION_ENDS = 3, /* a span that is still open: its handler has panicked */
+};
+/* Variants of the sites of database/sql, a bit each. */
+enum tandem_sql_variant {
+	TANDEM_VARIANT_SQL_EXEC = 1, /* its result is an interface; else it is a pointer */
+	TANDEM_VARIANT_SQL_STATEMENT = 2, /* the receiver has the query; else it is an argument */
+};
+
+/* What is known of an executable: offsets of fields. */
+struct tandem_binary {
+	unsigned int process; /* whose it is */
+	unsigned int slot_offset; /* from g, of a woven program; 0: none */
+	unsigned int goid;
+	unsigned int parent_goid;
+	enum tandem_map_form map_form;
+	unsigned int request_method;
+	unsigned int request_url;
+	unsigned int request_major;
+	unsigned int request_minor;
+	unsigned int request_header;
+	unsigned int request_host;
+	unsigned int request_remote;
+	unsigned int request_tls;
+	unsigned int request_pattern;
+	unsigned int request_context;
+	unsigned int request_size;
+	unsigned int url_scheme;
+	unsigned int url_host;
+	unsigned int url_path;
+	unsigned int url_query;
+	unsigned int response_request;
+	unsigned int response_status; /* net/http.response, of servers */
+	unsigned int answer_status; /* net/http.Response, of clients */
+	unsigned int http2_writer_state; /* http2responseWriter.rws */
+	unsigned int http2_state_status; /* http2responseWriterState.status */
+	unsigned int statement_query; /* database/sql.Stmt.query */
+	unsigned int response_connection; /* net/http.response.conn */
+	unsigned int served_connection; /* net/http.conn.rwc */
+	unsigned int sending_connection; /* net/http.persistConn.conn */
+};
+
+/* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
+struct tandem_open_key {
+	unsigned long long goroutine; /* its goid: never given twice in a process */
+	unsigned int process;
+	unsigned int kind; /* 0: of a server */
+};
+
+/* Names a context.Context that belongs to a span. */
+struct tandem_context_key {
+	unsigned long long context; /* address of what the interface points to */
+	unsigned int process;
+	unsigned int reserved;
+};
+
+/* A span as others are its children. */
+struct tandem_identity {
+	unsigned char trace_id[16];
+	unsigned char span_id[8];
+	unsigned char trace_flags;
+	unsigned char reserved[7];
+};
+
+/* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */
+struct tandem_ends {
+	unsigned char local[16];
+	unsigned char remote[16];
+	unsigned short local_port;
+	unsigned short remote_port;
+	unsigned int network; /* inode of the network namespace where the address is one of loopback; else 0 */
+};
+
+/* The request that was last sent on a connection. */
+struct tandem_sent {
+	struct tandem_identity own;
+	struct tandem_open_key key; /* of the span, as long as it is open */
+};
+
+/* What is kept of a socket of a process whose requests are marked. */
+struct tandem_marked_socket {
+	unsigned long long cookie; /* 0: it is not connected yet */
+};
+
+/* A span that is open. */
+struct tandem_open {
+	unsigned long long start; /* CLOCK_MONOTONIC, ns */
+	struct tandem_identity own;
+	unsigned char parent_id[8];
+	unsigned long long subject; /* address of the request */
+	unsigned long long context; /* address of the context.Context that belongs to it; 0: none */
+	enum tandem_parent parent;
+	enum tandem_span_kind kind;
+	unsigned int variant;
+	unsigned int reserved;
+};
+
+/* A span that has ended. `texts` goes as far as there are any. */
+struct tandem_event {
+	unsigned long long start;
+	unsigned long long end;
+	struct tandem_identity own;
+	unsigned char parent_id[8];
+	unsigned int process;
+	enum tandem_span_kind kind;
+	enum tandem_parent parent;
+	enum tandem_outcome outcome;
+	unsigned long long numbers[4];
+	unsigned short lengths[TANDEM_TEXT_COUNT];
+	unsigned short cut; /* bit by text: it was longer */
+	unsigned short reserved;
+	unsigned int used; /* bytes of texts */
+	unsigned char texts[TANDEM_TEXT_SPACE];
+	unsigned char slack[TANDEM_TEXT_LIMIT];
+};
+
+/* A text of a span that is open. */
+struct tandem_kept_text {
+	unsigned int length;
+	unsigned int cut; /* it was longer */
+	unsigned char text[TANDEM_TEXT_LIMIT];
+};
+
+/* Where a thread puts a span together. */
+struct tandem_draft {
+	unsigned char structure[TANDEM_STRUCTURE_SPACE];
+	unsigned char other[TANDEM_STRUCTURE_SPACE];
+	struct tandem_event event;
+	struct tandem_kept_text kept;
+};
+
+/* What the probes did on one CPU. */
+struct tandem_uprobe_statistics {
+	unsigned long long begun; /* spans */
+	unsigned long long handed_over; /* spans that ended and found room in the buffer */
+	/* Losses: */
+	unsigned long long map_full; /* spans that were not begun: too many are open */
+	unsigned long long ring_full; /* spans that ended and found no room */
+	unsigned long long failed_reads; /* memory of the program that could not be read */
+	unsigned long long no_memory; /* no room for a thread's draft */
+	unsigned long long superseded; /* spans whose end was not seen: the goroutine began another one */
+	unsigned long long cut; /* texts that were longer than what is kept */
+	unsigned long long inserted; /* requests that were sent with our header */
+	unsigned long long not_inserted; /* requests in which there was no place for it */
+};
+
+#endif

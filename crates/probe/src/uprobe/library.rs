@@ -1,0 +1,254 @@
+//! The libraries that are known: which of their functions begin and end a span, and which fields are read there.
+
+use super::skeleton::types::tandem_binary;
+
+/// A program of `bpf/uprobe.bpf.c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Program {
+    HttpServe,
+    HttpServed,
+    HttpCall,
+    HttpCalled,
+    HttpSend,
+    SqlBegin,
+    SqlEnd,
+}
+
+impl Program {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::HttpServe,
+        Self::HttpServed,
+        Self::HttpCall,
+        Self::HttpCalled,
+        Self::HttpSend,
+        Self::SqlBegin,
+        Self::SqlEnd,
+    ];
+
+    /// Its name in the object.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::HttpServe => "on_http_serve",
+            Self::HttpServed => "on_http_served",
+            Self::HttpCall => "on_http_call",
+            Self::HttpCalled => "on_http_called",
+            Self::HttpSend => "on_http_send",
+            Self::SqlBegin => "on_sql_begin",
+            Self::SqlEnd => "on_sql_end",
+        }
+    }
+}
+
+/// Where in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At its beginning, behind the check of the stack.
+    Begin,
+    /// There, and another program at its returns, where its results are in their registers: at no cheap instruction can one
+    /// be sure of that.
+    Whole(Program),
+}
+
+/// What a probe is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Without it there are no spans of the library.
+    All,
+    /// Without it something is missing, which is said. A program that does not have the function misses nothing: what cannot
+    /// be reached the linker leaves out.
+    IfThere(&'static str),
+}
+
+/// A probe on a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) program: Program,
+    /// Its names, in the versions of the library.
+    pub(crate) functions: &'static [&'static str],
+    pub(crate) place: Place,
+    pub(crate) variant: u8,
+    pub(crate) need: Need,
+    /// Fields that only this one reads.
+    pub(crate) fields: &'static [FieldPlace],
+}
+
+/// A field that is read: its structures by the versions of the library, its name, and where the programs expect its offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldPlace {
+    pub(crate) structures: &'static [&'static str],
+    pub(crate) field: &'static str,
+    pub(crate) put: fn(&mut tandem_binary, u32),
+    /// Without it something is missing; else there are no spans.
+    pub(crate) optional: bool,
+}
+
+/// A library, or one side of it.
+pub struct Library {
+    /// Its name for people.
+    pub name: &'static str,
+    /// What a woven program calls it that observes it itself.
+    pub join_points: &'static [&'static str],
+    /// It is in a program that has one of these functions.
+    pub(crate) markers: &'static [&'static str],
+    pub(crate) probes: &'static [Probe],
+    pub(crate) fields: &'static [FieldPlace],
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Library").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+const fn field(
+    structures: &'static [&'static str],
+    field: &'static str,
+    put: fn(&mut tandem_binary, u32),
+) -> FieldPlace {
+    FieldPlace { structures, field, put, optional: false }
+}
+
+const fn optional(place: FieldPlace) -> FieldPlace {
+    FieldPlace { optional: true, ..place }
+}
+
+const fn begin(program: Program, functions: &'static [&'static str], variant: u8, need: Need) -> Probe {
+    Probe { program, functions, place: Place::Begin, variant, need, fields: &[] }
+}
+
+const fn whole(begin: Program, end: Program, functions: &'static [&'static str], variant: u8, need: Need) -> Probe {
+    Probe { program: begin, functions, place: Place::Whole(end), variant, need, fields: &[] }
+}
+
+const REQUEST: &[&str] = &["net/http.Request"];
+const URL: &[&str] = &["net/url.URL"];
+
+/// Fields that all libraries need: of the goroutine.
+pub(crate) const RUNTIME_FIELDS: &[FieldPlace] = &[
+    field(&["runtime.g"], "goid", |binary, offset| binary.goid = offset),
+    // Since Go 1.21.
+    optional(field(&["runtime.g"], "parentGoid", |binary, offset| binary.parent_goid = offset)),
+];
+
+const REQUEST_FIELDS: &[FieldPlace] = &[
+    field(REQUEST, "Method", |binary, offset| binary.request_method = offset),
+    field(REQUEST, "URL", |binary, offset| binary.request_url = offset),
+    field(REQUEST, "ProtoMajor", |binary, offset| binary.request_major = offset),
+    field(REQUEST, "ProtoMinor", |binary, offset| binary.request_minor = offset),
+    field(REQUEST, "Header", |binary, offset| binary.request_header = offset),
+    field(REQUEST, "Host", |binary, offset| binary.request_host = offset),
+    field(REQUEST, "RemoteAddr", |binary, offset| binary.request_remote = offset),
+    optional(field(REQUEST, "TLS", |binary, offset| binary.request_tls = offset)),
+    // Since Go 1.23.
+    optional(field(REQUEST, "Pattern", |binary, offset| binary.request_pattern = offset)),
+    optional(field(REQUEST, "ctx", |binary, offset| binary.request_context = offset)),
+    field(URL, "Scheme", |binary, offset| binary.url_scheme = offset),
+    field(URL, "Host", |binary, offset| binary.url_host = offset),
+    field(URL, "Path", |binary, offset| binary.url_path = offset),
+    field(URL, "RawQuery", |binary, offset| binary.url_query = offset),
+    field(&["net/http.response"], "status", |binary, offset| binary.response_status = offset),
+    optional(field(&["net/http.response"], "conn", |binary, offset| binary.response_connection = offset)),
+    optional(field(&["net/http.conn"], "rwc", |binary, offset| binary.served_connection = offset)),
+    field(&["net/http.Response"], "StatusCode", |binary, offset| binary.answer_status = offset),
+];
+
+const HTTP2_FIELDS: &[FieldPlace] = &[
+    field(&["net/http.http2responseWriter", "net/http/internal/http2.responseWriter"], "rws", |binary, offset| {
+        binary.http2_writer_state = offset;
+    }),
+    field(
+        &["net/http.http2responseWriterState", "net/http/internal/http2.responseWriterState"],
+        "status",
+        |binary, offset| binary.http2_state_status = offset,
+    ),
+];
+
+const FINISHED: u8 = 0;
+const HTTP2_DONE: u8 = 1;
+const HIJACKED: u8 = 2;
+const CONNECTION_ENDS: u8 = 3;
+
+const EXEC: u8 = 1;
+const STATEMENT: u8 = 2;
+const NO_SQL: Need = Need::IfThere("some operations have no spans");
+
+const fn sql(functions: &'static [&'static str], variant: u8) -> Probe {
+    whole(Program::SqlBegin, Program::SqlEnd, functions, variant, NO_SQL)
+}
+
+const STATEMENT_FIELDS: &[FieldPlace] =
+    &[field(&["database/sql.Stmt"], "query", |binary, offset| binary.statement_query = offset)];
+
+/// All that are known.
+pub static LIBRARIES: [Library; 3] = [
+    Library {
+        name: "net/http servers",
+        join_points: &["net/http.server"],
+        markers: &["net/http.(*conn).serve"],
+        probes: &[
+            begin(Program::HttpServe, &["net/http.serverHandler.ServeHTTP"], 0, Need::All),
+            begin(Program::HttpServed, &["net/http.(*response).finishRequest"], FINISHED, Need::All),
+            Probe {
+                fields: HTTP2_FIELDS,
+                ..begin(
+                    Program::HttpServed,
+                    &[
+                        "net/http.(*http2responseWriter).handlerDone",
+                        "net/http/internal/http2.(*responseWriter).handlerDone",
+                    ],
+                    HTTP2_DONE,
+                    Need::IfThere("requests of HTTP/2 have no spans"),
+                )
+            },
+            begin(
+                Program::HttpServed,
+                &["net/http.(*conn).hijackLocked", "net/http.(*response).Hijack"],
+                HIJACKED,
+                Need::IfThere("requests whose connection is taken over have no spans"),
+            ),
+            begin(
+                Program::HttpServed,
+                &["net/http.(*conn).serve.func1"],
+                CONNECTION_ENDS,
+                Need::IfThere("requests whose handler panics have no spans"),
+            ),
+        ],
+        fields: REQUEST_FIELDS,
+    },
+    Library {
+        name: "net/http clients",
+        join_points: &["net/http.client"],
+        markers: &["net/http.(*Transport).roundTrip"],
+        probes: &[
+            whole(Program::HttpCall, Program::HttpCalled, &["net/http.(*Transport).roundTrip"], 0, Need::All),
+            Probe {
+                fields: &[field(&["net/http.persistConn"], "conn", |binary, offset| {
+                    binary.sending_connection = offset;
+                })],
+                ..begin(
+                    Program::HttpSend,
+                    &["net/http.(*persistConn).roundTrip"],
+                    0,
+                    Need::IfThere("what serves its requests on this machine does not know who has sent them"),
+                )
+            },
+        ],
+        fields: REQUEST_FIELDS,
+    },
+    Library {
+        name: "database/sql",
+        join_points: &["database/sql.query", "database/sql.exec"],
+        markers: &["database/sql.(*DB).QueryContext", "database/sql.(*DB).ExecContext"],
+        probes: &[
+            sql(&["database/sql.(*DB).QueryContext"], 0),
+            sql(&["database/sql.(*Conn).QueryContext"], 0),
+            sql(&["database/sql.(*Tx).QueryContext"], 0),
+            Probe { fields: STATEMENT_FIELDS, ..sql(&["database/sql.(*Stmt).QueryContext"], STATEMENT) },
+            sql(&["database/sql.(*DB).ExecContext"], EXEC),
+            sql(&["database/sql.(*Conn).ExecContext"], EXEC),
+            sql(&["database/sql.(*Tx).ExecContext"], EXEC),
+            Probe { fields: STATEMENT_FIELDS, ..sql(&["database/sql.(*Stmt).ExecContext"], EXEC | STATEMENT) },
+        ],
+        fields: &[],
+    },
+];

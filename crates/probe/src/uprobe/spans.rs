@@ -1,0 +1,329 @@
+//! From an event to a record in the layout of woven programs, with the same operations, names and attributes.
+
+use record::layout::{self, FIRST_DYNAMIC_KEY, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARENT};
+use record::{Descriptor, RecordBuilder, Tables};
+
+use gobin::BuildInformation;
+use protocol::query::{self, Dialect};
+
+use super::event::{Event, Kind, Outcome, Parent};
+use super::http;
+
+/// Says how the parent of a span was found.
+pub const PARENT_SOURCE: &str = "tandem.parent.source";
+const PARENT_SOURCE_KEY: u16 = FIRST_DYNAMIC_KEY;
+
+const SERVER: u32 = 1;
+const CLIENT: u32 = 2;
+const SQL_QUERY: u32 = 3;
+const SQL_EXEC: u32 = 4;
+
+const KIND_SERVER: u8 = 2;
+const KIND_CLIENT: u8 = 3;
+const STATUS_ERROR: u8 = 2;
+
+/// Operations and keys of the records, by number.
+pub fn tables() -> Tables {
+    const SQL: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
+    let operation = Descriptor::new;
+    Tables::of(
+        vec![
+            operation(
+                "net/http.server",
+                "tandem/net/http",
+                KIND_SERVER,
+                "{http.request.method} {http.route}|{http.request.method}",
+            ),
+            operation("net/http.client", "tandem/net/http", KIND_CLIENT, "{http.request.method}"),
+            operation("database/sql.query", "tandem/database/sql", KIND_CLIENT, SQL),
+            operation("database/sql.exec", "tandem/database/sql", KIND_CLIENT, SQL),
+        ],
+        vec![PARENT_SOURCE.to_owned()],
+    )
+}
+
+const fn key(name: &str) -> u16 {
+    layout::key(name)
+}
+
+/// The keys of attributes that have two numbers: as dimensions of metrics, and as others.
+const SERVER_ADDRESS_DIMENSION: u16 = 15;
+const SERVER_PORT_DIMENSION: u16 = 16;
+const URL_SCHEME_DIMENSION: u16 = 17;
+const SERVER_ADDRESS: u16 = 36;
+const SERVER_PORT: u16 = 37;
+
+/// Texts and numbers by their place (`bpf/uprobe.h`).
+mod place {
+    pub(super) const METHOD: usize = 0;
+    pub(super) const HOST: usize = 1;
+    pub(super) const PATH: usize = 2;
+    pub(super) const QUERY: usize = 3;
+    pub(super) const REMOTE: usize = 4;
+    pub(super) const PATTERN: usize = 5;
+    pub(super) const SCHEME: usize = 6;
+    pub(super) const STATUS: usize = 0;
+    pub(super) const MAJOR: usize = 1;
+    pub(super) const MINOR: usize = 2;
+    pub(super) const TLS: usize = 3;
+    pub(super) const SQL_TEXT: usize = 0;
+    pub(super) const SQL_VARIANT: usize = 0;
+    pub(super) const SQL_VARIANT_EXEC: u64 = 1;
+}
+
+/// What is known of a program besides what its spans say.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Which database its `database/sql` speaks to.
+    system: &'static str,
+    dialect: Dialect,
+}
+
+impl Default for Program {
+    /// Of an unknown database all that may be a literal is treated as one.
+    fn default() -> Self {
+        Self { system: OTHER_SYSTEM, dialect: Dialect::Mysql }
+    }
+}
+
+const OTHER_SYSTEM: &str = "other_sql";
+
+/// Drivers by their modules.
+const DRIVERS: [(&str, &str, Dialect); 13] = [
+    ("github.com/lib/pq", "postgresql", Dialect::Postgresql),
+    ("github.com/jackc/pgx/v5", "postgresql", Dialect::Postgresql),
+    ("github.com/jackc/pgx/v4", "postgresql", Dialect::Postgresql),
+    ("github.com/go-sql-driver/mysql", "mysql", Dialect::Mysql),
+    ("github.com/mattn/go-sqlite3", "sqlite", Dialect::Postgresql),
+    ("modernc.org/sqlite", "sqlite", Dialect::Postgresql),
+    ("github.com/glebarez/go-sqlite", "sqlite", Dialect::Postgresql),
+    ("github.com/ncruces/go-sqlite3", "sqlite", Dialect::Postgresql),
+    ("github.com/microsoft/go-mssqldb", "microsoft.sql_server", Dialect::Postgresql),
+    ("github.com/denisenkom/go-mssqldb", "microsoft.sql_server", Dialect::Postgresql),
+    ("github.com/sijms/go-ora/v2", "oracle.db", Dialect::Postgresql),
+    ("github.com/godror/godror", "oracle.db", Dialect::Postgresql),
+    ("github.com/ClickHouse/clickhouse-go/v2", "clickhouse", Dialect::Mysql),
+];
+
+impl Program {
+    /// By the modules that were built in: where they are drivers of one database, it is that one.
+    pub fn of(build: &BuildInformation) -> Self {
+        let has = |path: &str| build.dependencies.iter().any(|module| module.path == path);
+        let mut drivers = DRIVERS.iter().filter(|(path, ..)| has(path));
+        let Some(&(_, system, dialect)) = drivers.next() else { return Self::default() };
+        match drivers.all(|(_, other, _)| *other == system) {
+            true => Self { system, dialect },
+            false => Self::default(),
+        }
+    }
+}
+
+/// The record of a span. `None`: it is of something that woven programs make no span of either.
+pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
+    if event.kind == Kind::HttpClient && !matches!(event.text(place::SCHEME), b"http" | b"https") {
+        return None;
+    }
+    let operation = match event.kind {
+        Kind::HttpServer => SERVER,
+        Kind::HttpClient => CLIENT,
+        Kind::Sql if event.number(place::SQL_VARIANT) & place::SQL_VARIANT_EXEC != 0 => SQL_EXEC,
+        Kind::Sql => SQL_QUERY,
+    };
+    let mut record = RecordBuilder::span(event.trace_id, event.span_id, operation)
+        .parent(event.parent_id)
+        .trace_flags(event.trace_flags)
+        .times(event.start, event.end);
+    if matches!(event.parent, Parent::Remote | Parent::Connection) {
+        record = record.flags(RECORD_FLAG_REMOTE_PARENT);
+    }
+    if event.is_cut() {
+        record = record.flags(RECORD_FLAG_CUT);
+    }
+    record = match event.kind {
+        Kind::HttpServer => server(record, event),
+        Kind::HttpClient => client(record, event),
+        Kind::Sql => sql(record, event, program),
+    };
+    if let Some(how) = event.parent.name() {
+        record = record.text(PARENT_SOURCE_KEY, how);
+    }
+    Some(record.build())
+}
+
+fn method(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
+    let original = event.text(place::METHOD);
+    let method = http::method(original);
+    let record = record.text(key("http.request.method"), method);
+    match original.is_empty() || method == original {
+        true => record,
+        false => record.text(key("http.request.method_original"), original),
+    }
+}
+
+fn version(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
+    let version = match (event.number(place::MAJOR), event.number(place::MINOR)) {
+        (1, 0) => "1.0",
+        (1, 1) => "1.1",
+        (2, _) => "2",
+        _ => return record,
+    };
+    record.text(key("network.protocol.version"), version)
+}
+
+fn error(record: RecordBuilder, kind: &str) -> RecordBuilder {
+    record.status(STATUS_ERROR).text(key("error.type"), kind)
+}
+
+fn server(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
+    let mut record = method(record, event);
+    record = record.text(URL_SCHEME_DIMENSION, if event.number(place::TLS) != 0 { "https" } else { "http" });
+    let pattern = event.lossy(place::PATTERN);
+    record = record.text_if_any(key("http.route"), http::route(&pattern));
+    let host = event.lossy(place::HOST);
+    let (address, port) = http::split_host(&host);
+    record = record.text_if_any(SERVER_ADDRESS, address);
+    if port != 0 {
+        record = record.int(SERVER_PORT, port.into());
+    }
+    record = record.text_if_any(key("client.address"), http::split_host(&event.lossy(place::REMOTE)).0);
+    record = version(record, event);
+    record = record.text_if_any(key("url.path"), event.text(place::PATH));
+    record = record.text_if_any(key("url.query"), http::redact(&event.lossy(place::QUERY)).as_ref());
+    let status = event.number(place::STATUS);
+    match event.outcome {
+        Outcome::Panic => error(record, "panic"),
+        Outcome::Taken => record,
+        Outcome::Done | Outcome::Error => answered(record, if status == 0 { 200 } else { status }, 500),
+    }
+}
+
+/// Sets the status; from `wrong` on it is an error.
+fn answered(record: RecordBuilder, status: u64, wrong: u64) -> RecordBuilder {
+    let record = record.int(key("http.response.status_code"), status.cast_signed());
+    if status >= wrong { error(record, &status.to_string()) } else { record }
+}
+
+fn client(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
+    let mut record = method(record, event);
+    let (host, scheme) = (event.lossy(place::HOST), event.lossy(place::SCHEME));
+    let (address, port) = http::split_host(&host);
+    let port = match (port, scheme.as_ref()) {
+        (0, "https") => 443,
+        (0, _) => 80,
+        (port, _) => port,
+    };
+    record = record.text_if_any(SERVER_ADDRESS_DIMENSION, address).int(SERVER_PORT_DIMENSION, port.into());
+    let query = event.lossy(place::QUERY);
+    let mark = if query.is_empty() { "" } else { "?" };
+    let url = format!("{scheme}://{host}{}{mark}{}", event.lossy(place::PATH), http::redact(&query));
+    record = record.text(key("url.full"), url);
+    let status = event.number(place::STATUS);
+    match (event.outcome, status) {
+        (Outcome::Error, _) => error(record, "_OTHER"),
+        (_, 0) => record,
+        _ => answered(record, status, 400),
+    }
+}
+
+fn sql(record: RecordBuilder, event: &Event<'_>, program: Program) -> RecordBuilder {
+    let statement = query::read(&event.lossy(place::SQL_TEXT), program.dialect);
+    let record = record
+        .text(key("db.system.name"), program.system)
+        .text_if_any(key("db.operation.name"), statement.operation)
+        .text_if_any(key("db.collection.name"), statement.table)
+        .text_if_any(key("db.stored_procedure.name"), statement.procedure)
+        .text_if_any(key("db.query.summary"), statement.summary)
+        .text_if_any(key("db.query.text"), statement.text.trim_end());
+    match event.outcome {
+        Outcome::Error => error(record, "_OTHER"),
+        _ => record,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uprobe::event::tests::event;
+    use record::{Item, SpanRecord, Value};
+
+    /// What a record says, as text.
+    fn said(bytes: &[u8], program: Program) -> Option<Vec<String>> {
+        let tables = tables();
+        let record = record(&Event::parse(bytes).expect("an event"), program)?;
+        let record = SpanRecord::parse(&record).expect("a record");
+        let mut said = vec![tables.descriptor(record.descriptor()).expect("an operation").id];
+        said.extend(record.items().map(|item| {
+            let Item::Attribute(key, value) = item else { panic!("{item:?}") };
+            let name = layout::key_name(key).map(str::to_owned).or_else(|| tables.key(key)).expect("a key");
+            match value {
+                Value::String(text) => format!("{name}={}", String::from_utf8_lossy(text)),
+                Value::Int(number) => format!("{name}={number}"),
+                other => panic!("{other:?}"),
+            }
+        }));
+        Some(said)
+    }
+
+    /// A request served: attributes as the woven half writes them, secrets hidden, a route without its method.
+    #[test]
+    fn servers_are_described() {
+        let texts: [&[u8]; 6] = [b"GET", b"shop:80", b"/items/7", b"a=1&token=x", b"10.0.0.1:55", b"GET /items/{id}"];
+        let bytes = event(1, 1, 0, [503, 1, 1, 0], &texts);
+        let expected = [
+            "net/http.server",
+            "http.request.method=GET",
+            "url.scheme=http",
+            "http.route=/items/{id}",
+            "server.address=shop",
+            "server.port=80",
+            "client.address=10.0.0.1",
+            "network.protocol.version=1.1",
+            "url.path=/items/7",
+            "url.query=a=1&token=REDACTED",
+            "http.response.status_code=503",
+            "error.type=503",
+            "tandem.parent.source=remote",
+        ];
+        assert_eq!(said(&bytes, Program::default()).expect("a record"), expected);
+    }
+
+    /// A request sent; one by a protocol of the program's own is none.
+    #[test]
+    fn clients_are_described() {
+        let texts: [&[u8]; 7] = [b"", b"[::1]", b"/a", b"", b"", b"", b"https"];
+        let expected = [
+            "net/http.client",
+            "http.request.method=GET",
+            "server.address=::1",
+            "server.port=443",
+            "url.full=https://[::1]/a",
+            "http.response.status_code=404",
+            "error.type=404",
+            "tandem.parent.source=ancestor",
+        ];
+        assert_eq!(said(&event(2, 4, 0, [404, 1, 1, 0], &texts), Program::default()).expect("a record"), expected);
+        let file: [&[u8]; 7] = [b"GET", b"", b"/etc", b"", b"", b"", b"file"];
+        assert_eq!(said(&event(2, 4, 0, [200, 1, 1, 0], &file), Program::default()), None);
+    }
+
+    /// A query: no literal is shown; which database it is the program's modules tell, where they agree.
+    #[test]
+    fn queries_are_described() {
+        let bytes = event(3, 2, 1, [1, 0, 0, 0], &[b"DELETE FROM items WHERE name = 'ann' AND id = 7"]);
+        let expected = [
+            "database/sql.exec",
+            "db.system.name=postgresql",
+            "db.operation.name=DELETE",
+            "db.collection.name=items",
+            "db.query.summary=DELETE items",
+            "db.query.text=DELETE FROM items WHERE name = ? AND id = ?",
+            "error.type=_OTHER",
+            "tandem.parent.source=explicit",
+        ];
+        let with = |modules: &str| Program::of(&BuildInformation::parse("go1.26.8", modules));
+        let one = with("dep\tgithub.com/lib/pq\tv1.10.9\ndep\tgithub.com/jackc/pgx/v5\tv5.7.0\n");
+        assert_eq!(said(&bytes, one).expect("a record"), expected);
+        let two = with("dep\tgithub.com/lib/pq\tv1.10.9\ndep\tgithub.com/go-sql-driver/mysql\tv1.8.0\n");
+        assert_eq!((two.system, with("").system), (OTHER_SYSTEM, OTHER_SYSTEM));
+    }
+}

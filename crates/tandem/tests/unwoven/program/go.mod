@@ -1,0 +1,3 @@
+module example.com/unwoven
+
+go 1.21
