@@ -46,7 +46,7 @@ pub enum OffsetSource {
 /// A structure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub size: u32,
+    pub size: Option<u32>,
     pub fields: Vec<(String, u32)>,
 }
 
@@ -135,7 +135,7 @@ impl Offsets {
 
     /// The size of a structure.
     pub fn size(&self, structure: &str) -> Option<u32> {
-        Some(self.known.get(structure)?.layout.size)
+        self.known.get(structure)?.layout.size
     }
 
     /// How the layout of a structure is known.

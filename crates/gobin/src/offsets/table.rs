@@ -40,8 +40,11 @@ fn of_module(table: &str, wanted: &Wanted, version: &str, go: &str) -> Option<La
     columns.sort_by(|one, other| compare(one, other));
     let below = columns.iter().rev().find(|column| compare(column, go).is_le())?;
     let above = columns.iter().find(|column| compare(column, go).is_ge())?;
-    let below = find(table, wanted, Some(below), version)?;
-    (find(table, wanted, Some(above), version)? == below).then_some(below)
+    let mut layout = find(table, wanted, Some(below), version)?;
+    let other = find(table, wanted, Some(above), version)?;
+    layout.size = layout.size.filter(|_| layout.size == other.size);
+    layout.fields.retain(|field| other.fields.contains(field));
+    Some(layout)
 }
 
 fn columns<'a>(table: &'a str, module: &str) -> impl Iterator<Item = &'a str> {
@@ -76,7 +79,7 @@ fn find(table: &str, wanted: &Wanted, column: Option<&str>, version: &str) -> Op
             }
         }
     }
-    Some(Layout { size: size?, fields })
+    (size.is_some() || !fields.is_empty()).then_some(Layout { size, fields })
 }
 
 fn in_ranges(ranges: &str, version: &str) -> Option<u32> {
@@ -150,7 +153,7 @@ mod tests {
     fn what_lies_between_ranges_is_unknown() {
         let table = "module m\ngo 1.21.0\nm.T size v1.0.0..v1.4.0=16 v1.6.0..v1.9.0=24\nm.T a v1.0.0..v1.9.0=8\n\
                      go 1.26.0\nm.T size v1.0.0..v1.4.0=16 v1.6.0..v1.9.0=32\nm.T a v1.0.0..v1.9.0=8\n";
-        let at = |version, go| of_module(table, &WANTED, version, go).map(|layout| layout.size);
+        let at = |version, go| of_module(table, &WANTED, version, go).and_then(|layout| layout.size);
         assert_eq!((at("v1.2.3", "1.24.1"), at("v1.4.0", "1.21.0")), (Some(16), Some(16)));
         assert_eq!((at("v1.5.0", "1.24.1"), at("v1.9.1", "1.24.1"), at("v0.9.0", "1.24.1")), (None, None, None));
         assert_eq!(
@@ -158,5 +161,8 @@ mod tests {
             (None, Some(24), Some(32))
         );
         assert_eq!((at("v1.2.3", "1.20.1"), at("v1.2.3", "1.27.0")), (None, None));
+        // A field may be known where the structure's size is not.
+        let fields = |version, go| of_module(table, &WANTED, version, go).map(|layout| layout.fields);
+        assert_eq!(fields("v1.5.0", "1.24.1"), Some(vec![("a".to_owned(), 8)]));
     }
 }

@@ -191,7 +191,7 @@ impl Types {
             let offset = u32::try_from(place).ok().filter(|&offset| offset <= size)?;
             found.push((String::from_utf8(name).ok()?, offset));
         }
-        Some(Layout { size, fields: found })
+        Some(Layout { size: Some(size), fields: found })
     }
 }
 

@@ -72,7 +72,8 @@ impl Callers {
             incomplete |= functions.place(entry.address).is_none() && entry.address % ALIGNMENT != 0;
         }
         let mut callers = Callers { text, calls: Vec::new(), by_address: Places::new(text, size), incomplete: false };
-        let mut part = vec![0; PART + AFTER];
+        let longest = binary.loads().iter().map(|load| load.file_size.min(load.size)).max().unwrap_or(0);
+        let mut part = vec![0; longest.min((PART + AFTER) as u64) as usize];
         for load in binary.loads() {
             incomplete |= !for_each_part(binary, load, &mut part, |address, bytes| match load.is_code {
                 true => callers.find_calls(&functions, size, address, bytes),
