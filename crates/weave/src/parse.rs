@@ -42,21 +42,25 @@ pub struct ParameterList {
     pub bare: Option<Range<usize>>,
 }
 
-/// A function or method with a body.
+/// A function or method with a body, or a function literal in one.
 #[derive(Debug, Clone)]
 pub struct Function<'tree> {
-    /// Its name.
+    /// Its name; of a literal that of the function around it, empty where there is none.
     pub name: &'tree str,
-    /// The receiver's type as in the source.
+    /// The receiver's type as in the source; of a literal that of the method around it.
     pub receiver_type: Option<&'tree str>,
-    /// Receiver, one entry.
+    /// Receiver, one entry; none of a literal.
     pub receiver: ParameterList,
     /// Parameters.
     pub parameters: ParameterList,
     /// Results.
     pub results: ParameterList,
-    /// The whole declaration.
+    /// The whole declaration, or the literal.
     pub node: Node<'tree>,
+    /// The declaration that it is, or lies in.
+    pub declaration: Node<'tree>,
+    /// What Go adds to the name of the function around a literal: `func1`, `func1.2`.
+    pub literal: Option<String>,
     /// The body with its braces.
     pub body: Range<usize>,
 }
@@ -126,11 +130,69 @@ impl<'text> GoFile<'text> {
             parameters: list("parameters"),
             results: list("result"),
             node,
+            declaration: node,
+            literal: None,
             body: node.child_by_field_name("body")?.byte_range(),
         })
     }
 
-    fn parameters(&self, list: Node<'_>) -> ParameterList {
+    /// Every function literal, in the order of the source (what the compiler drops counts, too): those of each declared function, and those of the package's
+    /// variables, which are counted through the file.
+    pub fn literals(&self) -> Vec<Function<'_>> {
+        let mut found = Vec::new();
+        let mut outside = 0;
+        for declaration in children(self.root()) {
+            match declaration.kind() {
+                "function_declaration" | "method_declaration" => {
+                    self.add_literals(declaration, self.function(declaration), &mut 0, &mut found);
+                }
+                "var_declaration" => self.add_literals(declaration, None, &mut outside, &mut found),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn add_literals<'tree>(
+        &'tree self,
+        declaration: Node<'tree>,
+        around: Option<Function<'tree>>,
+        count: &mut usize,
+        found: &mut Vec<Function<'tree>>,
+    ) {
+        // Literals around the place: where each ends, what it is called, and how many lie directly in it.
+        let mut open: Vec<(usize, String, usize)> = Vec::new();
+        for node in descendants(declaration).into_iter().filter(|node| node.kind() == "func_literal") {
+            open.retain(|(end, _, _)| node.start_byte() < *end);
+            let name = match open.last_mut() {
+                Some((_, name, inside)) => {
+                    *inside += 1;
+                    format!("{name}.{inside}")
+                }
+                None => {
+                    *count += 1;
+                    format!("func{count}")
+                }
+            };
+            open.push((node.end_byte(), name.clone(), 0));
+            let list = |field| node.child_by_field_name(field).map(|list| self.parameters(list)).unwrap_or_default();
+            let Some(body) = node.child_by_field_name("body") else { continue };
+            found.push(Function {
+                name: around.as_ref().map_or("", |function| function.name),
+                receiver_type: around.as_ref().and_then(|function| function.receiver_type),
+                receiver: ParameterList::default(),
+                parameters: list("parameters"),
+                results: list("result"),
+                node,
+                declaration,
+                literal: Some(name),
+                body: body.byte_range(),
+            });
+        }
+    }
+
+    /// What a parameter or result list says; a single result need not be in one.
+    pub fn parameters(&self, list: Node<'_>) -> ParameterList {
         if list.kind() != "parameter_list" {
             let range = list.byte_range();
             let entry = Parameter { name: range.start..range.start, kind: range.clone(), is_variadic: false };
@@ -266,6 +328,20 @@ mod tests {
         let names = ["x", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "_"];
         assert_eq!(entries.iter().map(|entry| text[entry.name.clone()].to_owned()).collect::<Vec<_>>(), names);
         assert_eq!((words(&entries[1]), words(&entries[13])), ("a int".to_owned(), "m int".to_owned()));
+    }
+
+    /// Guarantees: literals have the names that Go gives them in stack traces.
+    #[test]
+    fn literals_are_counted_as_go_does() {
+        let text = "package p\nvar a, b = func() {}, T{func() { go func() {}() }}\nfunc (t *T) f() { g(func() { func() {}(); h(func(x int) {}) }, func() {})\n for i := range 3 { defer func() {}() } }\nvar c = func() {}\n";
+        let file = GoFile::parse(text).expect("it is Go");
+        let names = file
+            .literals()
+            .into_iter()
+            .map(|literal| format!("{}.{}", literal.name, literal.literal.expect("it is one")));
+        let expected =
+            [".func1", ".func2", ".func2.1", "f.func1", "f.func1.1", "f.func1.2", "f.func2", "f.func3", ".func3"];
+        assert_eq!(names.collect::<Vec<_>>(), expected);
     }
 
     #[test]
