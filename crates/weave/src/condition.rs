@@ -163,6 +163,14 @@ impl Condition {
         })
     }
 
+    /// The name that the function must have.
+    pub fn function_name(&self) -> Option<&str> {
+        self.required().into_iter().find_map(|leaf| match leaf {
+            Condition::Function(name) if !is_pattern(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The file that it must be.
     pub fn file_name(&self) -> Option<&str> {
         self.required().into_iter().find_map(|leaf| match leaf {

@@ -65,7 +65,12 @@ pub fn scopes<'tree>(file: &'tree GoFile<'_>, kind: Kind, condition: &Condition,
     let scopes: Vec<Scope<'tree>> = match kind {
         Kind::File => vec![Scope::File(file.root())],
         Kind::Structure => file.structures().map(|(name, node)| Scope::Structure(name, node)).collect(),
-        Kind::Function => file.functions().map(|function| Scope::Function(Box::new(function))).collect(),
+        Kind::Function => match condition.function_name() {
+            Some(name) => {
+                file.functions_named(name).into_iter().map(|function| Scope::Function(Box::new(function))).collect()
+            }
+            None => file.functions().map(|function| Scope::Function(Box::new(function))).collect(),
+        },
         Kind::Closure => file.literals().into_iter().map(|literal| Scope::Function(Box::new(literal))).collect(),
         Kind::Call => calls(file),
     };

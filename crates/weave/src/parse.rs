@@ -95,7 +95,15 @@ impl<'text> GoFile<'text> {
 
     /// What the file imports.
     pub fn imports(&self) -> Vec<Import<'text>> {
-        let declarations = children(self.root()).filter(|node| node.kind() == "import_declaration");
+        // They come before all other declarations, of which there may be thousands.
+        let mut cursor = self.root().walk();
+        let mut next = cursor.goto_first_child();
+        let head = std::iter::from_fn(|| {
+            let node = Some(cursor.node()).filter(|node| next && !is_declaration(*node))?;
+            next = cursor.goto_next_sibling();
+            Some(node)
+        });
+        let declarations = head.filter(|node| node.kind() == "import_declaration");
         let specifications = declarations.flat_map(descendants).filter(|node| node.kind() == "import_spec");
         specifications
             .filter_map(|node| {
@@ -114,6 +122,12 @@ impl<'text> GoFile<'text> {
     /// Every function and method that has a body.
     pub fn functions(&self) -> impl Iterator<Item = Function<'_>> {
         children(self.root()).filter_map(|node| self.function(node))
+    }
+
+    /// Those of that name.
+    pub fn functions_named(&self, name: &str) -> Vec<Function<'_>> {
+        let is_it = |node: &Node<'_>| node.child_by_field_name("name").is_some_and(|own| self.slice(own) == name);
+        children(self.root()).filter(is_it).filter_map(|node| self.function(node)).collect()
     }
 
     /// The function that `node` declares.
@@ -224,6 +238,14 @@ impl<'text> GoFile<'text> {
             Some((self.slice(name), structure))
         })
     }
+}
+
+/// Whether a node at the top of a file can only come after the imports.
+fn is_declaration(node: Node<'_>) -> bool {
+    matches!(
+        node.kind(),
+        "function_declaration" | "method_declaration" | "type_declaration" | "var_declaration" | "const_declaration"
+    )
 }
 
 /// In Go all of a list has names or none. Of a long `a, b, …, j int` the parser gives up to know that what comes before

@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::action::{Action, Refusal, Site};
 use crate::cache::Key;
 use crate::condition::{Condition, Kind, Situation};
 use crate::find::{self, Found, Scope};
-use crate::imports::Names;
+use crate::imports::{self, Names};
 use crate::pack::{self, Pack, Rule};
 use crate::parse::{GoFile, children, descendants};
 use crate::shadow;
@@ -210,6 +211,24 @@ struct FileWork {
     name: String,
     plain: String,
     edits: Vec<(usize, Edit)>,
+    /// All of them, merged, with the import that they need; found out once.
+    spliced: OnceCell<Option<Vec<Edit>>>,
+}
+
+impl FileWork {
+    fn new(name: String, plain: String) -> FileWork {
+        FileWork { name, plain, edits: Vec::new(), spliced: OnceCell::new() }
+    }
+
+    fn forget_edits(&mut self) {
+        self.edits.clear();
+        self.spliced.take();
+    }
+
+    /// The merged edits; nothing when they do not fit together.
+    fn spliced(&self) -> Option<&Vec<Edit>> {
+        self.spliced.get_or_init(|| spliced(self, |_| true)).as_ref()
+    }
 }
 
 impl Package {
@@ -241,7 +260,7 @@ fn attempt(
     refused: &BTreeMap<usize, String>,
     mut packages: BTreeMap<String, Package>,
 ) -> Attempt {
-    packages.values_mut().flat_map(|package| &mut package.files).for_each(|file| file.edits.clear());
+    packages.values_mut().flat_map(|package| &mut package.files).for_each(FileWork::forget_edits);
     let mut outcomes = Vec::new();
     let mut unknown = vec![Vec::new(); tasks.len()];
     for (index, task) in tasks.iter().enumerate() {
@@ -297,7 +316,7 @@ impl Attempt {
     }
 
     fn conflict(&self, file: &FileWork) -> Option<(usize, String)> {
-        if spliced(file, |_| true).is_some() {
+        if file.spliced().is_some() {
             return None;
         }
         // The first rule with which the file does not come out well, in the order of the rules.
@@ -327,7 +346,7 @@ impl Attempt {
         }
         for (path, package) in &self.packages {
             for file in package.files.iter().filter(|file| !file.edits.is_empty()) {
-                let edits = spliced(file, |_| true).expect("conflicts were refused before");
+                let edits = file.spliced().expect("conflicts were refused before").clone();
                 let rule_edits = file.edits.iter().map(|(_, edit)| edit.clone()).collect();
                 let woven = WovenFile { plain: file.plain.clone(), edits, rule_edits };
                 packages.entry(path.clone()).or_default().files.insert(file.name.clone(), woven);
@@ -415,7 +434,7 @@ fn read_package(source: &PackageSource) -> Vec<FileWork> {
                 Some(text) => text.clone()?,
                 None => read_text(&source.dir.join(&name))?,
             };
-            Some(FileWork { name, plain, edits: Vec::new() })
+            Some(FileWork::new(name, plain))
         })
         .collect()
 }
@@ -621,20 +640,34 @@ fn spliced(file: &FileWork, wanted: impl Fn(usize) -> bool) -> Option<Vec<Edit>>
 
 /// Adds the import, merges, and checks that the result parses and declares nothing of ours twice.
 pub fn finish_edits(plain: &str, mut edits: Vec<Edit>) -> Option<Vec<Edit>> {
-    let original = GoFile::parse_leniently(plain);
     if edits.iter().any(|edit| edit.text.contains("tandem_rt.")) {
         let name = runtime_name(plain);
         if name != RUNTIME_NAME {
             edits.iter_mut().for_each(|edit| edit.text = with_runtime_name(&edit.text, &name));
         }
-        let at = original.package_name()?.end_byte();
+        let at = package_clause(plain)?.end;
         edits.insert(0, Edit::insert(at, format!("; import {name} \"tandem/rt\"")));
     }
     let merged = splice::merge(edits).ok()?;
     let woven = splice::apply(plain, &merged);
     let file = GoFile::parse_leniently(&woven);
-    let is_sound = original.root().has_error() || !file.root().has_error();
-    (is_sound && !declares_twice(&file)).then_some(merged)
+    let is_sound = !file.root().has_error() || GoFile::parse_leniently(plain).root().has_error();
+    let may_declare_twice = plain.contains("tandem") || may_declare_twice(&merged);
+    (is_sound && !(may_declare_twice && declares_twice(&file))).then_some(merged)
+}
+
+/// Where the name in the package clause stands. Without parsing all of the file, where what comes before it is plain.
+fn package_clause(plain: &str) -> Option<Range<usize>> {
+    let line = plain.lines().find(|line| line.starts_with("package "));
+    let at = line.map(|line| line.as_ptr() as usize - plain.as_ptr() as usize);
+    let is_first = |at: &usize| !plain[..*at].contains("/*") && token::tokens(&plain[..*at]).ranges.is_empty();
+    let name = at.filter(is_first).and_then(|at| {
+        let line = plain[at..].lines().next().unwrap_or_default();
+        let words = token::tokens(line).ranges;
+        let name = words.get(1).filter(|name| imports::is_identifier(&line[(*name).clone()]))?;
+        Some(at + name.start..at + name.end)
+    });
+    name.or_else(|| GoFile::parse_leniently(plain).package_name().map(|name| name.byte_range()))
 }
 
 const RUNTIME_NAME: &str = "tandem_rt";
@@ -652,6 +685,11 @@ fn with_runtime_name(text: &str, name: &str) -> String {
     let own = words.iter().filter(|range| &text[(*range).clone()] == RUNTIME_NAME);
     let edits: Vec<Edit> = own.map(|range| Edit::replace(range.clone(), name)).collect();
     splice::apply(text, &edits)
+}
+
+/// Whether two of the edits declare variables of ours.
+fn may_declare_twice(edits: &[Edit]) -> bool {
+    edits.iter().map(|edit| edit.text.matches(":=").count()).sum::<usize>() > 1
 }
 
 /// Whether one block declares a variable of ours twice, as two rules that do not know of each other might.
