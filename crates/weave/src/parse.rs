@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use tree_sitter::{Node, Parser, Tree};
+use tree_sitter::{InputEdit, Node, Parser, Point, Tree};
+
+use crate::splice::Edit;
 
 /// A parsed Go file.
 pub struct GoFile<'text> {
@@ -75,6 +77,16 @@ impl<'text> GoFile<'text> {
     /// Parses a text that may have syntax errors; one that was parsed a moment ago is not parsed again.
     pub fn parse_leniently(text: &'text str) -> GoFile<'text> {
         GoFile { text, tree: RECENT.with_borrow_mut(|recent| recent.tree_of(text)) }
+    }
+
+    /// Parses what edits have made of `plain`, whose tree is known: only what they touch is parsed.
+    pub fn parse_edited(plain: &str, edits: &[Edit], text: &'text str) -> GoFile<'text> {
+        let mut tree = GoFile::parse_leniently(plain).tree;
+        let mut places = Places { text: plain, at: 0, row: 0, line: 0 };
+        let changes: Vec<InputEdit> = edits.iter().map(|edit| places.change(edit)).collect();
+        // From the last to the first: what is before a change lies where it did.
+        changes.iter().rev().for_each(|change| tree.edit(change));
+        GoFile { text, tree: parse(text, Some(&tree)) }
     }
 
     /// The whole file.
@@ -289,7 +301,7 @@ impl RecentTrees {
             Some(entry) => entry,
             None => {
                 self.bytes += text.len();
-                (hash, text.len(), parse(text))
+                (hash, text.len(), parse(text, None))
             }
         };
         let tree = entry.2.clone(); // a reference to the same tree
@@ -302,10 +314,50 @@ impl RecentTrees {
     }
 }
 
-fn parse(text: &str) -> Tree {
+/// Goes through a text and knows the line.
+struct Places<'text> {
+    text: &'text str,
+    at: usize,
+    row: usize,
+    /// Where the line begins.
+    line: usize,
+}
+
+impl Places<'_> {
+    /// Never backwards.
+    fn point(&mut self, at: usize) -> Point {
+        for (end, _) in self.text[self.at..at].match_indices('\n') {
+            (self.row, self.line) = (self.row + 1, self.at + end + 1);
+        }
+        self.at = at;
+        Point::new(self.row, at - self.line)
+    }
+
+    fn change(&mut self, edit: &Edit) -> InputEdit {
+        let start = self.point(edit.range.start);
+        let end = self.point(edit.range.end);
+        // Lines that are taken away come back behind the text (`splice::apply`).
+        let removed = end.row - start.row;
+        let (rows, column) = match edit.text.rsplit_once('\n') {
+            _ if removed > 0 => (edit.text.matches('\n').count() + removed, 0),
+            Some((_, last)) => (edit.text.matches('\n').count(), last.len()),
+            None => (0, start.column + edit.text.len()),
+        };
+        InputEdit {
+            start_byte: edit.range.start,
+            old_end_byte: edit.range.end,
+            new_end_byte: edit.range.start + edit.text.len() + removed,
+            start_position: start,
+            old_end_position: end,
+            new_end_position: Point::new(start.row + rows, column),
+        }
+    }
+}
+
+fn parse(text: &str, old: Option<&Tree>) -> Tree {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_go::LANGUAGE.into()).expect("the grammar and the library fit: both are pinned");
-    parser.parse(text, None).expect("without a time limit a parse always ends with a tree")
+    parser.parse(text, old).expect("without a time limit a parse always ends with a tree")
 }
 
 /// The direct children of a node. By a cursor: asking for the n-th child goes through all before it, and generated files
@@ -350,6 +402,29 @@ mod tests {
         let names = ["x", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "_"];
         assert_eq!(entries.iter().map(|entry| text[entry.name.clone()].to_owned()).collect::<Vec<_>>(), names);
         assert_eq!((words(&entries[1]), words(&entries[13])), ("a int".to_owned(), "m int".to_owned()));
+    }
+
+    /// Guarantees: what is parsed again after edits is the tree of the new text, places included.
+    #[test]
+    fn an_edited_file_is_that_of_its_text() {
+        let plain =
+            "package p\n\nfunc f(\n\ta int,\n\tb int,\n) { g()\n h() }\nvar s = \"ä\"\nfunc i() int { return 1 }\n";
+        let at = |word: &str| plain.find(word).expect("it is there");
+        let edits = [
+            Edit::insert(at("package p") + 9, "; import x \"y\""),
+            Edit::replace(at("(\n\ta")..at(" { g"), "(a, b, c int)"),
+            Edit::insert(at("h()"), "if x { \n y() };\n"),
+            Edit::replace(at("\"ä\"")..at("\nfunc i"), "`ö\n`"),
+            Edit::insert(plain.len(), "var z = 1\n"),
+        ];
+        let text = crate::splice::apply(plain, &edits);
+        let (edited, whole) = (GoFile::parse_edited(plain, &edits, &text), GoFile::parse_leniently(&text));
+        let look = |file: &GoFile<'_>| -> Vec<String> {
+            let nodes = descendants(file.root()).into_iter();
+            nodes.map(|node| format!("{} {:?}", node.kind(), node.range())).collect()
+        };
+        assert!(!whole.root().has_error());
+        assert_eq!(look(&edited), look(&whole));
     }
 
     /// Guarantees: literals have the names that Go gives them in stack traces.

@@ -650,8 +650,10 @@ pub fn finish_edits(plain: &str, mut edits: Vec<Edit>) -> Option<Vec<Edit>> {
     }
     let merged = splice::merge(edits).ok()?;
     let woven = splice::apply(plain, &merged);
-    let file = GoFile::parse_leniently(&woven);
-    let is_sound = !file.root().has_error() || GoFile::parse_leniently(plain).root().has_error();
+    let file = GoFile::parse_edited(plain, &merged, &woven);
+    // An error is believed only of the whole text.
+    let is_broken = file.root().has_error() && GoFile::parse_leniently(&woven).root().has_error();
+    let is_sound = !is_broken || GoFile::parse_leniently(plain).root().has_error();
     let may_declare_twice = plain.contains("tandem") || may_declare_twice(&merged);
     (is_sound && !(may_declare_twice && declares_twice(&file))).then_some(merged)
 }
