@@ -1,7 +1,7 @@
 package main
 
 // functionsPart: a function that calls itself ten deep, as in MooBench: plain, woven dormant and off, on without an agent,
-// on with one; and on beyond its limit.
+// on with one; and on beyond its limit. And what many of them add to a program's start.
 func functionsPart(b *bench) (*outcome, error) {
 	binary, err := b.build("functions", true)
 	if err != nil {
@@ -17,7 +17,11 @@ func functionsPart(b *bench) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &outcome{Raw: map[string]any{"alone": alone, "agent": under}}
+	starts, raw, err := b.dormantRows()
+	if err != nil {
+		return nil, err
+	}
+	result := &outcome{Raw: map[string]any{"alone": alone, "agent": under, "start": raw}}
 	for _, found := range []*figures{alone, under} {
 		found.scale(0.1) // a measurement is ten calls
 	}
@@ -34,5 +38,6 @@ func functionsPart(b *bench) (*outcome, error) {
 		alone.added("on, beyond its limit, each call", "limited", "plain", nil),
 		{What: "on: allocations", Value: min(alone.Counts["on allocations"], under.Counts["on allocations"]), Goal: atMost(ofValue, 0)},
 	}
+	result.Rows = append(result.Rows, starts...)
 	return result, nil
 }

@@ -38,20 +38,8 @@ func startPart(b *bench) (*outcome, error) {
 		{name: "agent and kernel half", binary: woven, environment: []string{"TANDEM_SOCKET=" + kernel.socket}},
 	}
 	wall, cpu := newFigures("ms"), newFigures("ms")
-	for round := pick(b, 300, 5); round > 0; round-- {
-		for _, index := range rand.Perm(2 * len(lives)) {
-			one := lives[index%len(lives)]
-			name := one.name
-			if index >= len(lives) {
-				name += "'"
-			}
-			took, spent, err := one.live(b)
-			if err != nil {
-				return nil, err
-			}
-			wall.Rounds[name] = append(wall.Rounds[name], took)
-			cpu.Rounds[name] = append(cpu.Rounds[name], spent)
-		}
+	if err := b.takeTurns(lives, pick(b, 300, 5), wall, cpu); err != nil {
+		return nil, err
 	}
 	result := &outcome{Raw: map[string]any{"wall": wall, "cpu": cpu}}
 	for _, one := range lives[1:] {
@@ -60,6 +48,26 @@ func startPart(b *bench) (*outcome, error) {
 			cpu.added("its CPU, woven, "+one.name, one.name, "plain", nil))
 	}
 	return result, nil
+}
+
+// takeTurns runs each program so many times, and each as often again as a control, in random order.
+func (b *bench) takeTurns(lives []life, rounds int, wall, cpu *figures) error {
+	for ; rounds > 0; rounds-- {
+		for _, index := range rand.Perm(2 * len(lives)) {
+			one := lives[index%len(lives)]
+			name := one.name
+			if index >= len(lives) {
+				name += "'"
+			}
+			took, spent, err := one.live(b)
+			if err != nil {
+				return err
+			}
+			wall.Rounds[name] = append(wall.Rounds[name], took)
+			cpu.Rounds[name] = append(cpu.Rounds[name], spent)
+		}
+	}
+	return nil
 }
 
 func newFigures(unit string) *figures { return &figures{Unit: unit, Rounds: map[string][]float64{}} }

@@ -7,8 +7,9 @@ use std::fmt;
 
 use crate::directive;
 use crate::find::Scope;
-use crate::imports::{self, FunctionName, Names};
+use crate::imports::{self, FunctionName, MethodName, Names};
 use crate::parse::{Function, GoFile, ParameterList};
+use crate::types::Types;
 
 /// What a condition is about; a call lies in a function, and all of them in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub enum Kind {
     Structure,
     /// A function or method with a body.
     Function,
+    /// A function literal.
+    Closure,
     /// A call.
     Call,
 }
@@ -42,10 +45,12 @@ pub enum Condition {
     Function(String),
     /// The receiver's type as in the source, with or without type parameters; `None` is a plain function.
     Receiver(Option<String>),
+    /// What Go calls the function literal, after the name of the function around it: `func1.2`, a pattern.
+    Closure(String),
     /// A comment of this form above the function: `//acme:trace …`.
     Directive(String),
     /// The types of all parameters, and of all results.
-    Signature(Types, Types),
+    Signature(TypeList, TypeList),
     /// One of these is the type of a parameter, or one of those that of a result.
     SignatureContains(Vec<String>, Vec<String>),
     /// A parameter has this type.
@@ -56,12 +61,12 @@ pub enum Condition {
     LastResult(String),
     /// A call of this function.
     FunctionCall(FunctionName),
-    /// A call of a method of this name, whatever its receiver.
-    MethodCall(String),
+    /// A call of this method, the receiver being of its type, or of one that embeds it.
+    MethodCall(MethodName),
 }
 
 /// Types in order; `None` is any.
-pub type Types = Option<Vec<String>>;
+pub type TypeList = Option<Vec<String>>;
 
 /// Why a condition makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +79,7 @@ impl Condition {
             Condition::File(_) | Condition::Package(_) => Ok(Kind::File),
             Condition::Structure(_) => Ok(Kind::Structure),
             Condition::FunctionCall(_) | Condition::MethodCall(_) => Ok(Kind::Call),
+            Condition::Closure(_) => Ok(Kind::Closure),
             Condition::Not(inner) => inner.kind(),
             Condition::All(parts) => {
                 let kind = joint_kind(parts, false)?;
@@ -114,10 +120,20 @@ impl Condition {
         let words = self.required().into_iter().filter_map(|leaf| match leaf {
             Condition::Function(name) | Condition::Structure(name) if !is_pattern(name) => Some(name.as_str()),
             Condition::FunctionCall(function) => Some(function.name.as_str()),
-            Condition::MethodCall(name) => Some(name.as_str()),
+            Condition::MethodCall(method) => Some(method.name.as_str()),
             _ => None,
         });
         words.collect()
+    }
+
+    /// The types whose methods' calls it is about.
+    pub fn method_types(&self) -> Vec<&MethodName> {
+        match self {
+            Condition::All(parts) | Condition::Any(parts) => parts.iter().flat_map(Condition::method_types).collect(),
+            Condition::Not(inner) => inner.method_types(),
+            Condition::MethodCall(method) => vec![method],
+            _ => Vec::new(),
+        }
     }
 
     /// Whether the condition names its place, so that not finding it, or not finding an anchor in it, is a failure.
@@ -127,8 +143,13 @@ impl Condition {
             _ => false,
         };
         let names: Vec<&Condition> = self.required().into_iter().filter(is_name).collect();
+        let names_literal = |leaf: &&Condition| matches!(leaf, Condition::Closure(name) if !is_pattern(name));
         match self.kind() {
             Ok(Kind::File) => !names.is_empty(),
+            Ok(Kind::Closure) => {
+                names.iter().any(|leaf| matches!(leaf, Condition::Function(_)))
+                    && self.required().iter().any(names_literal)
+            }
             Ok(Kind::Function | Kind::Structure) => names.iter().any(|leaf| !matches!(leaf, Condition::File(_))),
             _ => false,
         }
@@ -138,6 +159,14 @@ impl Condition {
     pub fn directive(&self) -> Option<&str> {
         self.required().into_iter().find_map(|leaf| match leaf {
             Condition::Directive(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The name that the function must have.
+    pub fn function_name(&self) -> Option<&str> {
+        self.required().into_iter().find_map(|leaf| match leaf {
+            Condition::Function(name) if !is_pattern(name) => Some(name.as_str()),
             _ => None,
         })
     }
@@ -158,14 +187,24 @@ impl Condition {
         })
     }
 
-    /// Whether it holds for `scope`.
-    pub fn holds(&self, at: &Situation<'_>, scope: &Scope<'_>) -> bool {
+    /// Whether it holds for `scope`; nothing where that cannot be said.
+    pub fn holds(&self, at: &Situation<'_>, scope: &Scope<'_>) -> Option<bool> {
+        match self {
+            Condition::All(parts) => all(parts.iter().map(|part| part.holds(at, scope))),
+            Condition::Any(parts) => all(parts.iter().map(|part| not(part.holds(at, scope)))).map(|none| !none),
+            Condition::Not(inner) => not(inner.holds(at, scope)),
+            Condition::MethodCall(method) => match scope {
+                Scope::Call(call) => at.types.calls_method(at, call.node, method),
+                _ => Some(false),
+            },
+            leaf => Some(leaf.leaf_holds(at, scope)),
+        }
+    }
+
+    fn leaf_holds(&self, at: &Situation<'_>, scope: &Scope<'_>) -> bool {
         let function = scope.function();
         let in_function = |test: &dyn Fn(&Function<'_>) -> bool| function.is_some_and(test);
         match self {
-            Condition::All(parts) => parts.iter().all(|part| part.holds(at, scope)),
-            Condition::Any(parts) => parts.iter().any(|part| part.holds(at, scope)),
-            Condition::Not(inner) => !inner.holds(at, scope),
             Condition::File(pattern) => matches_pattern(pattern, at.file_name),
             Condition::Package(pattern) => {
                 at.file.package_name().is_some_and(|name| matches_pattern(pattern, at.file.slice(name)))
@@ -173,8 +212,13 @@ impl Condition {
             Condition::Structure(pattern) => {
                 matches!(scope, Scope::Structure(name, _) if matches_pattern(pattern, name))
             }
-            Condition::Function(pattern) => in_function(&|function| matches_pattern(pattern, function.name)),
+            Condition::Function(pattern) => {
+                in_function(&|function| !function.name.is_empty() && matches_pattern(pattern, function.name))
+            }
             Condition::Receiver(wanted) => in_function(&|function| has_receiver(function, wanted.as_deref())),
+            Condition::Closure(pattern) => in_function(&|function| {
+                function.literal.as_ref().is_some_and(|literal| matches_pattern(pattern, literal))
+            }),
             Condition::Directive(name) => in_function(&|function| directive::named(at.file, function, name).is_some()),
             Condition::Signature(parameters, results) => in_function(&|function| {
                 at.has_types(&function.parameters, parameters) && at.has_types(&function.results, results)
@@ -191,11 +235,26 @@ impl Condition {
             Condition::FunctionCall(wanted) => {
                 matches!(scope, Scope::Call(call) if imports::calls_function(at.file, call.node, wanted, &at.names))
             }
-            Condition::MethodCall(name) => {
-                matches!(scope, Scope::Call(call) if imports::calls_method(at.file, call.node, name, &at.names))
-            }
+            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::MethodCall(_) => false, // not leaves
         }
     }
+}
+
+fn not(holds: Option<bool>) -> Option<bool> {
+    holds.map(|holds| !holds)
+}
+
+/// Whether all hold: one that does not settles it, one of which it cannot be said otherwise leaves it open.
+fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut joint = Some(true);
+    for part in parts {
+        match part {
+            Some(false) => return Some(false),
+            None => joint = None,
+            Some(true) => {}
+        }
+    }
+    joint
 }
 
 fn joint_kind(parts: &[Condition], is_choice: bool) -> Result<Kind, NeverHolds> {
@@ -210,6 +269,12 @@ fn joint_kind(parts: &[Condition], is_choice: bool) -> Result<Kind, NeverHolds> 
         {
             let word = if is_choice { "or" } else { "and" };
             return Err(NeverHolds(format!("{by} {word} {part}: one is about structs, the other about functions")));
+        }
+        if matches!((known, kind), (Kind::Closure, Kind::Call) | (Kind::Call, Kind::Closure)) {
+            let word = if is_choice { "or" } else { "and" };
+            return Err(NeverHolds(format!(
+                "{by} {word} {part}: one is about function literals, the other about calls"
+            )));
         }
         if kind > known {
             joint = (kind, part);
@@ -229,6 +294,7 @@ fn excludes(first: &Condition, second: &Condition) -> bool {
             (both_plain && a != b) || (is_pattern(a) && !is_pattern(b) && !matches_pattern(a, b))
         }
         (Condition::Receiver(a), Condition::Receiver(b)) => a != b,
+        (Condition::Closure(a), Condition::Closure(b)) => !is_pattern(b) && !matches_pattern(a, b),
         (Condition::LastResult(a), Condition::LastResult(b)) => a != b,
         (Condition::FunctionCall(a), Condition::FunctionCall(b)) => a != b,
         (Condition::MethodCall(a), Condition::MethodCall(b)) => a != b,
@@ -258,6 +324,8 @@ pub struct Situation<'a> {
     pub file_name: &'a str,
     /// What its names stand for.
     pub names: Names<'a>,
+    /// What is known of types.
+    pub types: &'a Types<'a>,
 }
 
 impl Situation<'_> {
@@ -275,7 +343,7 @@ impl Situation<'_> {
         self.types(list).iter().any(|kind| self.is_type(kind, wanted))
     }
 
-    fn has_types(&self, list: &ParameterList, wanted: &Types) -> bool {
+    fn has_types(&self, list: &ParameterList, wanted: &TypeList) -> bool {
         let Some(wanted) = wanted else { return true };
         let types = self.types(list);
         types.len() == wanted.len() && types.iter().zip(wanted).all(|(kind, wanted)| self.is_type(kind, wanted))
@@ -330,9 +398,10 @@ impl fmt::Display for Condition {
             Condition::Function(name) => write!(f, "func {name}"),
             Condition::Receiver(Some(kind)) => write!(f, "receiver {kind}"),
             Condition::Receiver(None) => f.write_str("no receiver"),
+            Condition::Closure(name) => write!(f, "closure {name}"),
             Condition::Directive(name) => write!(f, "directive //{name}"),
             Condition::Signature(parameters, results) => {
-                let text = |types: &Types| types.as_ref().map_or("…".to_owned(), |types| list(types));
+                let text = |types: &TypeList| types.as_ref().map_or("…".to_owned(), |types| list(types));
                 write!(f, "signature ({}) ({})", text(parameters), text(results))
             }
             Condition::SignatureContains(parameters, results) => {
@@ -342,7 +411,7 @@ impl fmt::Display for Condition {
             Condition::Result(kind) => write!(f, "result {kind}"),
             Condition::LastResult(kind) => write!(f, "last result {kind}"),
             Condition::FunctionCall(name) => write!(f, "call of {}.{}", name.path, name.name),
-            Condition::MethodCall(name) => write!(f, "call of method {name}"),
+            Condition::MethodCall(name) => write!(f, "call of {name}"),
         }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn doc_comments<'a>(
     file: &'a GoFile<'_>,
     function: &Function<'a>,
 ) -> impl Iterator<Item = (usize, &'a str)> {
-    let mut next = function.node;
+    let mut next = function.declaration;
     std::iter::from_fn(move || {
         let comment = next.prev_sibling().filter(|node| node.kind() == "comment")?;
         if comment.end_position().row + 1 != next.start_position().row {
@@ -138,8 +138,13 @@ pub fn qualified_name(package: &str, function: &Function<'_>) -> String {
     format!("{package}.{}", name_in_package(function))
 }
 
-/// `Func`, `T.Method` or `(*T).Method`, as in Go's stack traces but for type parameters.
+/// `Func`, `T.Method`, `(*T).Method` or `Func.func1`, as in Go's stack traces but for type parameters.
 pub(crate) fn name_in_package(function: &Function<'_>) -> String {
+    if let Some(literal) = &function.literal {
+        let around = Function { literal: None, ..function.clone() };
+        let around = if around.name.is_empty() { "init".to_owned() } else { name_in_package(&around) };
+        return format!("{around}.{literal}");
+    }
     let is_part = |c: &char| !c.is_whitespace() && !matches!(c, '(' | ')');
     let receiver = function
         .receiver_type

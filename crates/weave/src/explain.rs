@@ -130,7 +130,11 @@ impl Line {
                     Outcome::OutOfRange { reason } => ("-", reason.clone()),
                     Outcome::NotFound { reason } => ("!", reason.clone()),
                 };
-                format!("{mark} {}  {}\n    {what}", report.rule, report.description)
+                let unknown = match report.unknown.as_slice() {
+                    [] => String::new(),
+                    places => format!("\n    the receiver's type is not known: {}", places.join(", ")),
+                };
+                format!("{mark} {}  {}\n    {what}{unknown}", report.rule, report.description)
             }
             Line::Span { place, name } => format!("+ span {name:?}\n    {place}"),
             Line::Function { place, name, left_out } => match left_out {

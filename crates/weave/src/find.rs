@@ -14,7 +14,7 @@ use crate::token;
 
 /// Where in a file an edit is made.
 pub enum Scope<'tree> {
-    /// A function with a body.
+    /// A function with a body, or a function literal.
     Function(Box<Function<'tree>>),
     /// A struct type and its name.
     Structure(&'tree str, Node<'tree>),
@@ -52,21 +52,37 @@ impl<'tree> Scope<'tree> {
     }
 }
 
-/// All places of a file for which the condition holds, in the order of the source.
-pub fn scopes<'tree>(
-    file: &'tree GoFile<'_>,
-    kind: Kind,
-    condition: &Condition,
-    at: &Situation<'_>,
-) -> Vec<Scope<'tree>> {
-    let mut scopes: Vec<Scope<'tree>> = match kind {
+/// The places of a file, in the order of the source.
+pub struct Found<'tree> {
+    /// Those for which the condition holds.
+    pub scopes: Vec<Scope<'tree>>,
+    /// Those of which it cannot be said.
+    pub unknown: Vec<Scope<'tree>>,
+}
+
+/// All places of a file for which the condition holds, and those of which it cannot be said.
+pub fn scopes<'tree>(file: &'tree GoFile<'_>, kind: Kind, condition: &Condition, at: &Situation<'_>) -> Found<'tree> {
+    let scopes: Vec<Scope<'tree>> = match kind {
         Kind::File => vec![Scope::File(file.root())],
         Kind::Structure => file.structures().map(|(name, node)| Scope::Structure(name, node)).collect(),
-        Kind::Function => file.functions().map(|function| Scope::Function(Box::new(function))).collect(),
+        Kind::Function => match condition.function_name() {
+            Some(name) => {
+                file.functions_named(name).into_iter().map(|function| Scope::Function(Box::new(function))).collect()
+            }
+            None => file.functions().map(|function| Scope::Function(Box::new(function))).collect(),
+        },
+        Kind::Closure => file.literals().into_iter().map(|literal| Scope::Function(Box::new(literal))).collect(),
         Kind::Call => calls(file),
     };
-    scopes.retain(|scope| condition.holds(at, scope));
-    scopes
+    let mut found = Found { scopes: Vec::new(), unknown: Vec::new() };
+    for scope in scopes {
+        match condition.holds(at, &scope) {
+            Some(true) => found.scopes.push(scope),
+            Some(false) => {}
+            None => found.unknown.push(scope),
+        }
+    }
+    found
 }
 
 fn calls<'tree>(file: &'tree GoFile<'_>) -> Vec<Scope<'tree>> {

@@ -85,6 +85,13 @@ impl TryFrom<String> for PackagePattern {
     }
 }
 
+impl PackagePattern {
+    /// Whether it names import paths, and not folders or everything.
+    fn is_path(&self) -> bool {
+        !self.0.starts_with('.')
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 struct NamePattern(FunctionPattern);
@@ -125,14 +132,20 @@ impl FunctionRules {
         self.rules.is_empty()
     }
 
-    /// Modules that packages named by their import paths may belong to.
-    pub fn modules(&self) -> impl Iterator<Item = &str> {
-        let patterns = self.rules.iter().flat_map(|rule| &rule.packages).map(|pattern| pattern.0.as_str());
-        let named = patterns.filter(|pattern| !pattern.starts_with('.') && !pattern.starts_with("..."));
-        named.map(|pattern| pattern.split("...").next().unwrap_or_default().trim_end_matches('/')).flat_map(|path| {
-            let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-            ends.map(|end| &path[..end])
-        })
+    /// Those for a package of a module that this program only requires: it must be named by its import path.
+    pub fn for_dependency(&self, import_path: &str) -> Vec<&FunctionRule> {
+        let is_meant = |pattern: &PackagePattern| pattern.is_path() && is_path_meant(&pattern.0, import_path);
+        self.rules.iter().filter(|rule| rule.packages.iter().any(is_meant)).collect()
+    }
+
+    /// Those that may mean packages of such a module.
+    pub fn of_module(&self, module: &str) -> Vec<&FunctionRule> {
+        let may_mean = |pattern: &PackagePattern| {
+            let (base, _) = pattern.0.split_once("...").unwrap_or((&pattern.0, ""));
+            let is_below = base.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            pattern.is_path() && (is_below || (base != pattern.0 && module.starts_with(base.trim_end_matches('/'))))
+        };
+        self.rules.iter().filter(|rule| rule.packages.iter().any(may_mean)).collect()
     }
 
     /// Those for a package.
@@ -194,6 +207,14 @@ pub struct DormantFunctions {
     pub edits: Vec<Edit>,
     /// Each function that a rule means, in the order of the file.
     pub functions: Vec<DormantFunction>,
+}
+
+impl DormantFunctions {
+    /// Leaves out those that were not, too.
+    pub fn leave_out(&mut self, reason: &str) {
+        let woven = self.functions.iter_mut().filter(|function| function.left_out.is_none());
+        woven.for_each(|function| function.left_out = Some(reason.to_owned()));
+    }
 }
 
 /// Weaves the functions of a file that `rules`, those for its package, mean. `base_name` makes names unique in the package.

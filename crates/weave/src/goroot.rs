@@ -20,6 +20,7 @@ use crate::runtime_patch;
 use crate::splice::Edit;
 use crate::tool;
 use crate::trial;
+use crate::types::Imported;
 use crate::version::ReleaseVersion;
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport, Woven};
 
@@ -232,6 +233,7 @@ fn weave_root(
         version_label: go.version_text.clone(),
         module_version: None,
         matched_elsewhere: Default::default(),
+        imported: &Imported { root: go.root.clone(), modules: Vec::new() },
     });
     woven.reports.extend(broken.into_iter().map(|of| {
         let reason = format!("does not compile with {}: {}", go.version_text, refused[&of.rule.target]);

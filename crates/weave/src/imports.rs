@@ -1,6 +1,8 @@
 //! What a file's imports make of its names: types with the import paths of their packages, and which function a call
 //! calls. Renamed and dot imports are followed; a name that something nearer declares is not the package.
 
+use std::fmt;
+
 use tree_sitter::Node;
 
 use crate::parse::{GoFile, Import, Parameter};
@@ -29,7 +31,7 @@ fn may_be_named(path: &str, name: &str) -> bool {
 }
 
 /// Whether the file speaks of the package of `import` by `name`.
-fn is_called(import: &Import<'_>, name: &str) -> bool {
+pub(crate) fn is_called(import: &Import<'_>, name: &str) -> bool {
     import.name.map_or_else(|| may_be_named(import.path, name), |own| own == name)
 }
 
@@ -80,6 +82,36 @@ impl FunctionName {
     }
 }
 
+/// A method of a type, as a pack names it: `net/http.Client.Do`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodName {
+    /// Import path of the type's package.
+    pub path: String,
+    /// The type's name.
+    pub kind: String,
+    /// The method's name.
+    pub name: String,
+}
+
+impl MethodName {
+    /// Reads `path.Type.Name`, or `(*path.Type).Name` as Go writes it: whether through a pointer does not matter.
+    pub fn parse(text: &str) -> Option<MethodName> {
+        let (kind, name) = text.rsplit_once('.')?;
+        let kind = match kind.strip_prefix('(') {
+            Some(inner) => inner.strip_suffix(')')?.trim_start_matches('*'),
+            None => kind,
+        };
+        let FunctionName { path, name: kind } = FunctionName::parse(kind)?;
+        is_identifier(name).then(|| MethodName { path, kind, name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.path, self.kind, self.name)
+    }
+}
+
 /// Whether a text is one Go identifier.
 pub fn is_identifier(text: &str) -> bool {
     let is_letter = |c: char| c.is_alphabetic() || c == '_';
@@ -118,16 +150,6 @@ pub fn calls_function(file: &GoFile<'_>, call: Node<'_>, wanted: &FunctionName, 
     }
 }
 
-/// Whether `call` is of the form `x.name(…)` where `x` is no package.
-pub fn calls_method(file: &GoFile<'_>, call: Node<'_>, name: &str, names: &Names<'_>) -> bool {
-    let Some((operand, field)) = callee(call).and_then(|function| selector(file, function)) else { return false };
-    let operand_text = file.slice(operand);
-    let is_package = operand.kind() == "identifier"
-        && names.imports.iter().any(|import| is_called(import, operand_text))
-        && !shadow::is_shadowed(file, operand.start_byte(), operand_text, None);
-    field == name && !is_package
-}
-
 /// What is called: the function without its type arguments; `F[int](x)` reads as a conversion.
 pub fn callee(call: Node<'_>) -> Option<Node<'_>> {
     if call.kind() == "type_conversion_expression" {
@@ -142,7 +164,8 @@ pub fn callee(call: Node<'_>) -> Option<Node<'_>> {
     }
 }
 
-fn selector<'tree, 'text>(file: &GoFile<'text>, node: Node<'tree>) -> Option<(Node<'tree>, &'text str)> {
+/// Of `x.name`: x, and the name.
+pub(crate) fn selector<'tree, 'text>(file: &GoFile<'text>, node: Node<'tree>) -> Option<(Node<'tree>, &'text str)> {
     let (operand, field) = match node.kind() {
         "selector_expression" => ("operand", "field"),
         "qualified_type" => ("package", "name"),
@@ -198,6 +221,17 @@ mod tests {
         assert_eq!(FunctionName::parse("fmt.Println").expect("a function").path, "fmt");
         for bad in ["Println", "", "fmt.", "a/b", "fmt.2"] {
             assert_eq!(FunctionName::parse(bad), None, "{bad}");
+        }
+        for good in [
+            "gopkg.in/yaml.v3.Encoder.Encode",
+            "(*gopkg.in/yaml.v3.Encoder).Encode",
+            "(gopkg.in/yaml.v3.Encoder).Encode",
+        ] {
+            let name = MethodName::parse(good).expect("a method");
+            assert_eq!((&*name.path, &*name.kind, &*name.name), ("gopkg.in/yaml.v3", "Encoder", "Encode"));
+        }
+        for bad in ["Do", "http.Do", "(*Client).Do", "net/http.Client.", "net/http..Do", "(net/http.Client.Do"] {
+            assert_eq!(MethodName::parse(bad), None, "{bad}");
         }
     }
 }

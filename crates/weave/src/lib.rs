@@ -1,7 +1,7 @@
 //! The build half of Tandem: weaves spans into Go source and runs the go command on the result.
 //!
-//! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `signature`, `splice`:
-//! which bytes), `directive`, `functions` (the user's own code) → `goroot` (tried by `trial` where Go is new), `modules`,
+//! `plan` (what this command line needs) ← `project` (modules), `pack` (rules) → `weave` (`find`, `types`, `signature`,
+//! `splice`: which bytes), `directive`, `functions` (the user's own code) → `goroot` (tried by `trial` where Go is new), `modules`,
 //! `versioned`, `overlay` (where go finds it) → `go` (run), `output` (what it prints), `tool`, `cover`
 //! (what its tools record), `reuse`, `alike`, `exports`, `symbols`, `object` (what is not compiled again).
 //! The go command itself is not touched: it only reads its sources from elsewhere.
@@ -52,6 +52,7 @@ pub mod token;
 pub mod tool;
 mod trial;
 mod trimmed;
+pub mod types;
 pub mod version;
 pub mod versioned;
 pub mod warm;

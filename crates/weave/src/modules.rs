@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Key, check_interrupted, link_or_copy};
 use crate::error::{WeaveError, at};
+use crate::functions::{self, DormantFunction, FunctionRules};
 use crate::goroot::{DESCRIPTION, write_new};
 use crate::pack::{self, PackSet};
+use crate::parse::GoFile;
 use crate::project::Module;
 use crate::splice::Edit;
+use crate::types::Imported;
 use crate::version::ReleaseVersion;
-use crate::weave::{self, Input, PackageSource, RuleOf, RuleReport, Woven};
+use crate::weave::{self, Input, PackageSource, RuleOf, RuleReport, Woven, WovenFile};
 
 /// The folder of the cache in which the copies lie.
 pub const KIND: &str = "module";
@@ -30,6 +33,8 @@ pub struct ShadowModule {
     pub files: BTreeMap<PathBuf, Option<Vec<Edit>>>,
     /// What became of the rules.
     pub reports: Vec<RuleReport>,
+    /// Each function that `functions:` means, with its import path and its file below the module.
+    pub functions: Vec<(String, PathBuf, DormantFunction)>,
 }
 
 /// The rules for one module, of all packs.
@@ -78,6 +83,13 @@ pub fn targets(rules: &[RuleOf<'_>], modules: &[(String, PathBuf)]) -> BTreeSet<
     found
 }
 
+/// The packages of a module.
+pub fn packages(dir: &Path, path: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    add_packages(dir, path, &mut found);
+    found
+}
+
 /// The folders that hold Go files, as `./...` finds them: no vendor, testdata, nested module, nor what begins with . or _.
 fn add_packages(dir: &Path, path: &str, found: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
@@ -96,14 +108,27 @@ fn add_packages(dir: &Path, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// With what modules are woven.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The packs.
+    pub set: &'a PackSet,
+    /// The version of Go.
+    pub go: &'a ReleaseVersion,
+    /// Where the packages lie that the modules' import.
+    pub imported: &'a Imported,
+    /// Functions that are woven dormant.
+    pub functions: &'a FunctionRules,
+}
+
 /// Weaves the target packages of a module; `source` says where a package below the module lies.
 pub fn weave_module(
-    set: &PackSet,
+    around: Around<'_>,
     module: &Module,
-    go: &ReleaseVersion,
     matched: &BTreeSet<String>,
     source: impl Fn(&str) -> Option<PackageSource>,
 ) -> Woven {
+    let Around { set, go, imported, .. } = around;
     let rules = rules_for(set, &module.path);
     let targets = targets(&rules, &[(module.path.clone(), module.dir.clone())]);
     let sources = targets.into_iter().filter_map(|target| Some((target.clone(), source(&target)?))).collect();
@@ -115,6 +140,7 @@ pub fn weave_module(
         module_version: ReleaseVersion::parse(module.effective_version())
             .or_else(|| ReleaseVersion::parse(&module.version)),
         matched_elsewhere: matched.clone(),
+        imported,
     })
 }
 
@@ -129,14 +155,20 @@ impl ShadowModule {
     /// The woven copy of a module from the module cache.
     pub fn get(
         cache: &Cache,
-        set: &PackSet,
+        around: Around<'_>,
         module: &Module,
-        go: &ReleaseVersion,
         matched: &BTreeSet<String>,
     ) -> Result<ShadowModule, WeaveError> {
+        let Around { set, go, imported, functions } = around;
+        // What may change outside of the module cache does not decide what lies in ours.
+        let imported = &imported.fixed();
+        let around = Around { imported, ..around };
         let key = Key::new("module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
-        let key = weave::rules_state(key, &rules_for(set, &module.path));
-        let entry = cache.entry(KIND, &key.name(), |work| make(work, set, module, go, matched))?;
+        let rules = rules_for(set, &module.path);
+        let key = imported.state(weave::rules_state(key, &rules), &rules);
+        // The Debug text of a rule for functions holds every field of it, and nothing else.
+        let key = key.text(format!("{:?}", functions.of_module(&module.path)));
+        let entry = cache.entry(KIND, &key.name(), |work| make(work, around, module, matched))?;
         let path = entry.join(DESCRIPTION);
         let text = fs::read(&path).map_err(at("read", &path))?;
         let mut shadow: ShadowModule =
@@ -146,17 +178,13 @@ impl ShadowModule {
     }
 }
 
-fn make(
-    work: &Path,
-    set: &PackSet,
-    module: &Module,
-    go: &ReleaseVersion,
-    matched: &BTreeSet<String>,
-) -> Result<(), WeaveError> {
+fn make(work: &Path, around: Around<'_>, module: &Module, matched: &BTreeSet<String>) -> Result<(), WeaveError> {
     let source =
         |target: &str| package_dir(module, target).map(|dir| PackageSource { dir, ..PackageSource::default() });
-    let woven = weave_module(set, module, go, matched, source);
-    let mut shadow = ShadowModule { module: module.clone(), dir: None, files: BTreeMap::new(), reports: woven.reports };
+    let mut woven = weave_module(around, module, matched, source);
+    let functions = weave_functions(around.functions, module, &mut woven)?;
+    let (module_of, files) = (module.clone(), BTreeMap::new());
+    let mut shadow = ShadowModule { module: module_of, dir: None, files, reports: woven.reports, functions };
     if !woven.packages.is_empty() {
         // The folder's own name, as the module cache has it: messages and profiles show it.
         let name = PathBuf::from(module.dir.file_name().unwrap_or_default());
@@ -179,6 +207,42 @@ fn make(
         shadow.dir = Some(name);
     }
     write_new(&work.join(DESCRIPTION), &serde_json::to_vec(&shadow).expect("plain data"))
+}
+
+/// Adds the dormant functions of a module's packages to what rules weave there.
+fn weave_functions(
+    functions: &FunctionRules,
+    module: &Module,
+    woven: &mut Woven,
+) -> Result<Vec<(String, PathBuf, DormantFunction)>, WeaveError> {
+    let mut found = Vec::new();
+    if functions.of_module(&module.path).is_empty() {
+        return Ok(found);
+    }
+    for import_path in packages(&module.dir, &module.path) {
+        let rules = functions.for_dependency(&import_path);
+        let Some(dir) = package_dir(module, &import_path).filter(|_| !rules.is_empty()) else { continue };
+        check_interrupted()?;
+        let below = PathBuf::from(import_path[module.path.len()..].trim_start_matches('/'));
+        for (name, plain) in weave::package_files(&PackageSource { dir, ..PackageSource::default() }) {
+            let Some(file) = GoFile::parse(&plain) else { continue };
+            let mut dormant = functions::weave(&file, &name, &import_path, &rules);
+            let known = woven.packages.get(&import_path).and_then(|package| package.files.get(&name));
+            let rule_edits = known.map(|file| file.rule_edits.clone()).unwrap_or_default();
+            let edits = rule_edits.iter().cloned().chain(std::mem::take(&mut dormant.edits)).collect();
+            match weave::finish_edits(&plain, edits) {
+                Some(edits) if !edits.is_empty() => {
+                    let files = &mut woven.packages.entry(import_path.clone()).or_default().files;
+                    files.insert(name.clone(), WovenFile { plain: plain.clone(), edits, rule_edits });
+                }
+                Some(_) => {}
+                None => dormant.leave_out("it does not fit beside what packs weave into the file"),
+            }
+            let place = below.join(&name);
+            found.extend(dormant.functions.into_iter().map(|function| (import_path.clone(), place.clone(), function)));
+        }
+    }
+    Ok(found)
 }
 
 fn link_module(from: &Path, to: &Path) -> Result<(), WeaveError> {

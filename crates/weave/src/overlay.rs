@@ -184,6 +184,8 @@ pub struct Given<'a> {
     pub files: &'a [PathBuf],
     /// Every program can send its spans itself.
     pub standalone: bool,
+    /// Packages of modules in the module cache of which `functions:` means functions.
+    pub dependencies: &'a BTreeSet<String>,
 }
 
 impl Overlay {
@@ -220,12 +222,13 @@ impl Overlay {
                 files.entry(file.clone()).or_insert_with(|| GIVEN_FILES.to_owned());
             }
         }
-        let packages: Vec<Package<'_>> =
-            packages.iter().map(|(dir, import_path)| Package { import_path, dir }).collect();
+        let own = packages.iter().map(|(dir, import_path)| Package { import_path, dir });
+        let others = given.dependencies.iter().map(|path| Package { import_path: path, dir: Path::new("") });
+        let packages: Vec<Package<'_>> = own.chain(others).collect();
         overlay.warnings.extend(functions.useless(&packages).map(|pattern| {
             format!(
-                "tandem.yaml: functions: {pattern} is no package of this module, of its workspace, of vendor/, or of a \
-                 folder that replaces a module"
+                "tandem.yaml: functions: {pattern} is no package of this module, of its workspace, or of a module that \
+                 it requires"
             )
         }));
         let ignored = ignored_packages(user, files.keys());

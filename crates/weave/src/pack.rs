@@ -3,7 +3,7 @@
 //! A pack that was loaded is complete and sound in form: every file it adds is present, every version range parses,
 //! no inserted text contains a newline or a line comment. Whether its anchors exist is the business of `weave`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -351,6 +351,13 @@ impl PackSet {
             set.add(Pack::load(folder)?);
         }
         Ok(set)
+    }
+
+    /// The packages of the types whose methods' calls rules mean.
+    pub fn packages_of_types(&self) -> BTreeSet<&str> {
+        let edits = self.packs.iter().flat_map(|pack| &pack.rules).flat_map(|rule| &rule.edits);
+        let methods = edits.flat_map(|edit| edit.place.condition.method_types());
+        methods.map(|method| method.path.as_str()).collect()
     }
 
     /// That no two packs have a rule of one name.

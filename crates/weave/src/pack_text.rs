@@ -10,7 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::action::{self, Action, Anchored, Hook, HookCalls};
 use crate::condition::{self, Condition, Kind, NeverHolds};
-use crate::imports::{self, FunctionName};
+use crate::imports::{self, FunctionName, MethodName};
 use crate::pack::{self, Edit, Hooks, Place, Rule, SpanKind, Spans};
 use crate::parse::GoFile;
 use crate::version::VersionRange;
@@ -208,8 +208,11 @@ struct WhereText {
     structure: Option<String>,
     /// A call of this function: `net/http.Get`, under whatever name the file imports the package.
     function_call: Option<String>,
-    /// A call of a method of this name, whatever its receiver.
+    /// A call of this method: `net/http.Client.Do`, through whatever value is of that type, points to one or embeds one.
     method_call: Option<String>,
+    /// A function literal, by what Go calls it after the name of the function around it: `func1` is the first in it, `func1.2`
+    /// the second in that; `*` and `?` make it a pattern.
+    closure: Option<String>,
     /// The types of all parameters and all results.
     signature: Option<SignatureText>,
     /// One of the types is that of a parameter, or one that of a result.
@@ -496,10 +499,22 @@ impl WhereText {
             })?));
         }
         if let Some(method) = self.method_call {
-            if !imports::is_identifier(&method) {
-                return Err(format!("`method_call` is the name of a method, {method:?} is not"));
+            let name = MethodName::parse(&method);
+            parts.push(Condition::MethodCall(name.ok_or_else(|| {
+                format!("`method_call` is import path, type and method, as `net/http.Client.Do`, {method:?} is not")
+            })?));
+        }
+        if let Some(closure) = self.closure {
+            let numbers =
+                |text: &str| text.split('.').all(|number| number.parse::<u32>().is_ok_and(|number| number > 0));
+            let is_pattern =
+                condition::is_pattern(&closure) && closure.chars().all(|c| c.is_alphanumeric() || ".*?".contains(c));
+            if !is_pattern && !closure.strip_prefix("func").is_some_and(numbers) {
+                return Err(format!(
+                    "`closure` is what Go calls a function literal, `func1`, `func1.2`, or a pattern of it, {closure:?} is not"
+                ));
             }
-            parts.push(Condition::MethodCall(method));
+            parts.push(Condition::Closure(closure));
         }
         if let Some(SignatureText { args, returns }) = self.signature {
             let (args, returns) = (args.map(types).transpose()?, returns.map(types).transpose()?);
@@ -530,7 +545,7 @@ impl WhereText {
         }
         if parts.is_empty() {
             return Err(
-                "`where` needs a word that says what it is about, as `func`, `struct`, `function_call` or `file`"
+                "`where` needs a word that says what it is about, as `func`, `struct`, `closure`, `function_call` or `file`"
                     .into(),
             );
         }
@@ -696,9 +711,9 @@ fn check_expressions(texts: &[String]) -> Result<(), String> {
 
 fn check_kind(word: &str, action: &Action, kind: Kind) -> Result<(), String> {
     let (fits, what) = match action {
-        Action::Enter(_) | Action::Call(_) => (kind == Kind::Function, "a function"),
+        Action::Enter(_) | Action::Call(_) => (matches!(kind, Kind::Function | Kind::Closure), "a function"),
         Action::AddFields(_) => (kind == Kind::Structure, "a `struct`"),
-        Action::WrapArgument(..) => (matches!(kind, Kind::Call | Kind::Function), "a call or a function"),
+        Action::WrapArgument(..) => (kind >= Kind::Function, "a call or a function"),
         Action::WrapResult(_) | Action::WrapCall(_) | Action::AppendArguments(_) => {
             (kind == Kind::Call, "a `function_call` or `method_call`")
         }

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Key, check_interrupted};
 use crate::error::{WeaveError, at};
+use crate::functions::FunctionRules;
 use crate::go::{self, GoEnv};
 use crate::goroot;
-use crate::modules;
+use crate::modules::{self, Around};
 use crate::pack::{Pack, PackSet, Rule};
 use crate::project::Module;
+use crate::types::{Imported, ImportedModule};
 use crate::version::ReleaseVersion;
 use crate::weave::{self, Input, Outcome, PackageSource, RuleOf, RuleReport};
 
@@ -206,7 +208,10 @@ impl Verifier<'_> {
         let source = |target: &str| {
             modules::package_dir(&module, target).map(|dir| PackageSource { dir, ..PackageSource::default() })
         };
-        modules::weave_module(&set, &module, go, &self.needed_elsewhere(), source).reports
+        let imported =
+            Imported { root: PathBuf::from(self.env.get("GOROOT")), modules: vec![ImportedModule::fixed(&module)] };
+        let around = Around { set: &set, go, imported: &imported, functions: &FunctionRules::default() };
+        modules::weave_module(around, &module, &self.needed_elsewhere(), source).reports
     }
 
     fn go_versions(&self, span: &VersionSpan) -> Result<Vec<Verified>, WeaveError> {
@@ -233,6 +238,7 @@ impl Verifier<'_> {
                 version_label: version_text.clone(),
                 module_version: None,
                 matched_elsewhere: self.needed_elsewhere(),
+                imported: &Imported { root, modules: Vec::new() },
             };
             let reports = weave::weave(&input).reports;
             self.cache.keep(KIND, &name, &reports)?;

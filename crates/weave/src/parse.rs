@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use tree_sitter::{Node, Parser, Tree};
+use tree_sitter::{InputEdit, Node, Parser, Point, Tree};
+
+use crate::splice::Edit;
 
 /// A parsed Go file.
 pub struct GoFile<'text> {
@@ -42,21 +44,25 @@ pub struct ParameterList {
     pub bare: Option<Range<usize>>,
 }
 
-/// A function or method with a body.
+/// A function or method with a body, or a function literal in one.
 #[derive(Debug, Clone)]
 pub struct Function<'tree> {
-    /// Its name.
+    /// Its name; of a literal that of the function around it, empty where there is none.
     pub name: &'tree str,
-    /// The receiver's type as in the source.
+    /// The receiver's type as in the source; of a literal that of the method around it.
     pub receiver_type: Option<&'tree str>,
-    /// Receiver, one entry.
+    /// Receiver, one entry; none of a literal.
     pub receiver: ParameterList,
     /// Parameters.
     pub parameters: ParameterList,
     /// Results.
     pub results: ParameterList,
-    /// The whole declaration.
+    /// The whole declaration, or the literal.
     pub node: Node<'tree>,
+    /// The declaration that it is, or lies in.
+    pub declaration: Node<'tree>,
+    /// What Go adds to the name of the function around a literal: `func1`, `func1.2`.
+    pub literal: Option<String>,
     /// The body with its braces.
     pub body: Range<usize>,
 }
@@ -71,6 +77,16 @@ impl<'text> GoFile<'text> {
     /// Parses a text that may have syntax errors; one that was parsed a moment ago is not parsed again.
     pub fn parse_leniently(text: &'text str) -> GoFile<'text> {
         GoFile { text, tree: RECENT.with_borrow_mut(|recent| recent.tree_of(text)) }
+    }
+
+    /// Parses what edits have made of `plain`, whose tree is known: only what they touch is parsed.
+    pub fn parse_edited(plain: &str, edits: &[Edit], text: &'text str) -> GoFile<'text> {
+        let mut tree = GoFile::parse_leniently(plain).tree;
+        let mut places = Places { text: plain, at: 0, row: 0, line: 0 };
+        let changes: Vec<InputEdit> = edits.iter().map(|edit| places.change(edit)).collect();
+        // From the last to the first: what is before a change lies where it did.
+        changes.iter().rev().for_each(|change| tree.edit(change));
+        GoFile { text, tree: parse(text, Some(&tree)) }
     }
 
     /// The whole file.
@@ -91,7 +107,15 @@ impl<'text> GoFile<'text> {
 
     /// What the file imports.
     pub fn imports(&self) -> Vec<Import<'text>> {
-        let declarations = children(self.root()).filter(|node| node.kind() == "import_declaration");
+        // They come before all other declarations, of which there may be thousands.
+        let mut cursor = self.root().walk();
+        let mut next = cursor.goto_first_child();
+        let head = std::iter::from_fn(|| {
+            let node = Some(cursor.node()).filter(|node| next && !is_declaration(*node))?;
+            next = cursor.goto_next_sibling();
+            Some(node)
+        });
+        let declarations = head.filter(|node| node.kind() == "import_declaration");
         let specifications = declarations.flat_map(descendants).filter(|node| node.kind() == "import_spec");
         specifications
             .filter_map(|node| {
@@ -112,6 +136,12 @@ impl<'text> GoFile<'text> {
         children(self.root()).filter_map(|node| self.function(node))
     }
 
+    /// Those of that name.
+    pub fn functions_named(&self, name: &str) -> Vec<Function<'_>> {
+        let is_it = |node: &Node<'_>| node.child_by_field_name("name").is_some_and(|own| self.slice(own) == name);
+        children(self.root()).filter(is_it).filter_map(|node| self.function(node)).collect()
+    }
+
     /// The function that `node` declares.
     pub fn function<'tree>(&'tree self, node: Node<'tree>) -> Option<Function<'tree>> {
         if node.kind() != "function_declaration" && node.kind() != "method_declaration" {
@@ -126,11 +156,69 @@ impl<'text> GoFile<'text> {
             parameters: list("parameters"),
             results: list("result"),
             node,
+            declaration: node,
+            literal: None,
             body: node.child_by_field_name("body")?.byte_range(),
         })
     }
 
-    fn parameters(&self, list: Node<'_>) -> ParameterList {
+    /// Every function literal, in the order of the source (what the compiler drops counts, too): those of each declared function, and those of the package's
+    /// variables, which are counted through the file.
+    pub fn literals(&self) -> Vec<Function<'_>> {
+        let mut found = Vec::new();
+        let mut outside = 0;
+        for declaration in children(self.root()) {
+            match declaration.kind() {
+                "function_declaration" | "method_declaration" => {
+                    self.add_literals(declaration, self.function(declaration), &mut 0, &mut found);
+                }
+                "var_declaration" => self.add_literals(declaration, None, &mut outside, &mut found),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn add_literals<'tree>(
+        &'tree self,
+        declaration: Node<'tree>,
+        around: Option<Function<'tree>>,
+        count: &mut usize,
+        found: &mut Vec<Function<'tree>>,
+    ) {
+        // Literals around the place: where each ends, what it is called, and how many lie directly in it.
+        let mut open: Vec<(usize, String, usize)> = Vec::new();
+        for node in descendants(declaration).into_iter().filter(|node| node.kind() == "func_literal") {
+            open.retain(|(end, _, _)| node.start_byte() < *end);
+            let name = match open.last_mut() {
+                Some((_, name, inside)) => {
+                    *inside += 1;
+                    format!("{name}.{inside}")
+                }
+                None => {
+                    *count += 1;
+                    format!("func{count}")
+                }
+            };
+            open.push((node.end_byte(), name.clone(), 0));
+            let list = |field| node.child_by_field_name(field).map(|list| self.parameters(list)).unwrap_or_default();
+            let Some(body) = node.child_by_field_name("body") else { continue };
+            found.push(Function {
+                name: around.as_ref().map_or("", |function| function.name),
+                receiver_type: around.as_ref().and_then(|function| function.receiver_type),
+                receiver: ParameterList::default(),
+                parameters: list("parameters"),
+                results: list("result"),
+                node,
+                declaration,
+                literal: Some(name),
+                body: body.byte_range(),
+            });
+        }
+    }
+
+    /// What a parameter or result list says; a single result need not be in one.
+    pub fn parameters(&self, list: Node<'_>) -> ParameterList {
         if list.kind() != "parameter_list" {
             let range = list.byte_range();
             let entry = Parameter { name: range.start..range.start, kind: range.clone(), is_variadic: false };
@@ -162,6 +250,14 @@ impl<'text> GoFile<'text> {
             Some((self.slice(name), structure))
         })
     }
+}
+
+/// Whether a node at the top of a file can only come after the imports.
+fn is_declaration(node: Node<'_>) -> bool {
+    matches!(
+        node.kind(),
+        "function_declaration" | "method_declaration" | "type_declaration" | "var_declaration" | "const_declaration"
+    )
 }
 
 /// In Go all of a list has names or none. Of a long `a, b, …, j int` the parser gives up to know that what comes before
@@ -205,7 +301,7 @@ impl RecentTrees {
             Some(entry) => entry,
             None => {
                 self.bytes += text.len();
-                (hash, text.len(), parse(text))
+                (hash, text.len(), parse(text, None))
             }
         };
         let tree = entry.2.clone(); // a reference to the same tree
@@ -218,10 +314,50 @@ impl RecentTrees {
     }
 }
 
-fn parse(text: &str) -> Tree {
+/// Goes through a text and knows the line.
+struct Places<'text> {
+    text: &'text str,
+    at: usize,
+    row: usize,
+    /// Where the line begins.
+    line: usize,
+}
+
+impl Places<'_> {
+    /// Never backwards.
+    fn point(&mut self, at: usize) -> Point {
+        for (end, _) in self.text[self.at..at].match_indices('\n') {
+            (self.row, self.line) = (self.row + 1, self.at + end + 1);
+        }
+        self.at = at;
+        Point::new(self.row, at - self.line)
+    }
+
+    fn change(&mut self, edit: &Edit) -> InputEdit {
+        let start = self.point(edit.range.start);
+        let end = self.point(edit.range.end);
+        // Lines that are taken away come back behind the text (`splice::apply`).
+        let removed = end.row - start.row;
+        let (rows, column) = match edit.text.rsplit_once('\n') {
+            _ if removed > 0 => (edit.text.matches('\n').count() + removed, 0),
+            Some((_, last)) => (edit.text.matches('\n').count(), last.len()),
+            None => (0, start.column + edit.text.len()),
+        };
+        InputEdit {
+            start_byte: edit.range.start,
+            old_end_byte: edit.range.end,
+            new_end_byte: edit.range.start + edit.text.len() + removed,
+            start_position: start,
+            old_end_position: end,
+            new_end_position: Point::new(start.row + rows, column),
+        }
+    }
+}
+
+fn parse(text: &str, old: Option<&Tree>) -> Tree {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_go::LANGUAGE.into()).expect("the grammar and the library fit: both are pinned");
-    parser.parse(text, None).expect("without a time limit a parse always ends with a tree")
+    parser.parse(text, old).expect("without a time limit a parse always ends with a tree")
 }
 
 /// The direct children of a node. By a cursor: asking for the n-th child goes through all before it, and generated files
@@ -266,6 +402,43 @@ mod tests {
         let names = ["x", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "_"];
         assert_eq!(entries.iter().map(|entry| text[entry.name.clone()].to_owned()).collect::<Vec<_>>(), names);
         assert_eq!((words(&entries[1]), words(&entries[13])), ("a int".to_owned(), "m int".to_owned()));
+    }
+
+    /// Guarantees: what is parsed again after edits is the tree of the new text, places included.
+    #[test]
+    fn an_edited_file_is_that_of_its_text() {
+        let plain =
+            "package p\n\nfunc f(\n\ta int,\n\tb int,\n) { g()\n h() }\nvar s = \"ä\"\nfunc i() int { return 1 }\n";
+        let at = |word: &str| plain.find(word).expect("it is there");
+        let edits = [
+            Edit::insert(at("package p") + 9, "; import x \"y\""),
+            Edit::replace(at("(\n\ta")..at(" { g"), "(a, b, c int)"),
+            Edit::insert(at("h()"), "if x { \n y() };\n"),
+            Edit::replace(at("\"ä\"")..at("\nfunc i"), "`ö\n`"),
+            Edit::insert(plain.len(), "var z = 1\n"),
+        ];
+        let text = crate::splice::apply(plain, &edits);
+        let (edited, whole) = (GoFile::parse_edited(plain, &edits, &text), GoFile::parse_leniently(&text));
+        let look = |file: &GoFile<'_>| -> Vec<String> {
+            let nodes = descendants(file.root()).into_iter();
+            nodes.map(|node| format!("{} {:?}", node.kind(), node.range())).collect()
+        };
+        assert!(!whole.root().has_error());
+        assert_eq!(look(&edited), look(&whole));
+    }
+
+    /// Guarantees: literals have the names that Go gives them in stack traces.
+    #[test]
+    fn literals_are_counted_as_go_does() {
+        let text = "package p\nvar a, b = func() {}, T{func() { go func() {}() }}\nfunc (t *T) f() { g(func() { func() {}(); h(func(x int) {}) }, func() {})\n for i := range 3 { defer func() {}() } }\nvar c = func() {}\n";
+        let file = GoFile::parse(text).expect("it is Go");
+        let names = file
+            .literals()
+            .into_iter()
+            .map(|literal| format!("{}.{}", literal.name, literal.literal.expect("it is one")));
+        let expected =
+            [".func1", ".func2", ".func2.1", "f.func1", "f.func1.1", "f.func1.2", "f.func2", "f.func3", ".func3"];
+        assert_eq!(names.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -17,14 +17,14 @@ use crate::functions::{DormantFunction, FunctionRule, FunctionRules};
 use crate::go::GoEnv;
 use crate::goroot::{self, RealGo, ShadowRoot, write_new};
 use crate::modfile::{self, Replacement};
-use crate::modules::{self, ShadowModule};
+use crate::modules::{self, Around, ShadowModule};
 use crate::overlay::{Given, Overlay, OverlayFile, OwnSpan, RuleEdits, UserOverlay};
 use crate::pack::{self, PackSet, Rule};
 use crate::pack_source::Searcher;
 use crate::project::{self, Layout, Module, Project};
 use crate::reuse::Question;
 use crate::trimmed;
-use crate::version::ReleaseVersion;
+use crate::types::{Imported, ImportedModule};
 use crate::versioned::{self, ModuleCache};
 use crate::weave::{self, Input, Outcome, RuleOf, RuleReport};
 
@@ -172,19 +172,36 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
     let mut draft = Draft { reports: shadow.description.reports.clone(), ..Draft::default() };
 
     let functions = FunctionRules::new(configuration.functions, &project.root);
-    let wanted: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
-    let with_functions: BTreeSet<&str> = wanted.iter().copied().chain(functions.modules()).collect();
-    let known: Vec<Module> = match &versioned {
-        Some(resolution) => resolution.modules.clone(),
-        None => project.modules(go_command, env, &cache, &with_functions, dir)?,
+    let packed: BTreeSet<&str> = set.packs.iter().filter_map(|pack| pack.module.as_deref()).collect();
+    let types = set.packages_of_types();
+    let mentioned = match &versioned {
+        _ if functions.is_empty() && types.is_empty() => BTreeSet::new(),
+        Some(resolution) => resolution.modules.iter().map(|module| module.path.clone()).collect(),
+        None => project.mentioned(),
     };
-    let known = known.into_iter().filter(|module| with_functions.contains(module.path.as_str()));
-    let (mut found, only_functions): (Vec<Module>, Vec<Module>) =
-        known.partition(|module| wanted.contains(module.path.as_str()));
-    found.extend(project.own_modules_of(&wanted));
+    let has_type = |module: &str| types.iter().any(|path| is_in_module(path, module));
+    let is_asked_for = |module: &&str| !functions.of_module(module).is_empty() || has_type(module);
+    let wanted: BTreeSet<&str> =
+        packed.iter().copied().chain(mentioned.iter().map(String::as_str).filter(is_asked_for)).collect();
+    let mut known: Vec<Module> = match &versioned {
+        Some(resolution) => resolution.modules.clone(),
+        None => project.modules(go_command, env, &cache, &wanted, dir)?,
+    };
+    known.retain(|module| wanted.contains(module.path.as_str()));
+    let is_vendored = matches!(project.layout, Layout::Vendor(_));
+    let imported = imported(&go, &project, &known, is_vendored);
+    let is_overlaid = |module: &Module| module.is_local() || is_vendored;
+    let has_functions = |module: &Module| !functions.of_module(&module.path).is_empty();
+    let overlaid = known.iter().filter(|module| is_overlaid(module) && has_functions(module));
+    let overlaid: Vec<_> = overlaid.map(|module| (module.path.clone(), module.dir.clone())).collect();
+    let is_woven =
+        |module: &Module| packed.contains(module.path.as_str()) || (!is_overlaid(module) && has_functions(module));
+    let mut found: Vec<Module> = known.into_iter().filter(is_woven).collect();
+    found.extend(project.own_modules_of(&packed));
     modules::in_order_of_need(&set, &mut found);
+    let around = Around { set: &set, go: &go.version, imported: &imported, functions: &functions };
     for module in &found {
-        draft.add_module(&cache, &set, &go.version, &project, &user, module)?;
+        draft.add_module(&cache, around, &project, &user, module)?;
     }
     if let Some(resolution) = &versioned {
         let real = Path::new(env.get("GOMODCACHE"));
@@ -195,20 +212,22 @@ pub fn make(go_command: &Path, arguments: &Arguments, env: &GoEnv, dir: &Path) -
         let real = Path::new(env.get("GOMODCACHE"));
         draft.module_cache = trimmed::module_cache(&cache, real, &mut draft.shadow_modules)?;
     }
-    let missing = wanted.iter().filter(|path| !found.iter().any(|module| module.path == **path));
+    let missing = packed.iter().filter(|path| !found.iter().any(|module| module.path == **path));
     for of in missing.flat_map(|path| modules::rules_for(&set, path)) {
         let reason = format!("{} is not needed by this program", of.pack.module.as_deref().unwrap_or_default());
         draft.reports.push(weave::report(of, Outcome::NotUsed { reason }));
     }
     draft.pass_on_unused(&set);
-    draft.add_own_packages(&cache, &go.version, &project, &user, own_rules)?;
+    draft.add_own_packages(&cache, around, &project, &user, own_rules)?;
 
-    let is_vendored = matches!(project.layout, Layout::Vendor(_));
     let mut walked = project.own_folders.clone();
-    let overlaid = only_functions.iter().filter(|module| module.is_local() || is_vendored);
-    let overlaid = overlaid.map(|module| (module.path.clone(), module.dir.clone()));
-    walked.extend(overlaid.filter(|(_, dir)| !project.own_folders.iter().any(|(_, own)| own == dir)));
-    let given = Given { files: &arguments.files(dir), standalone: configuration.standalone == Some(true) };
+    walked.extend(overlaid.into_iter().filter(|(_, dir)| !project.own_folders.iter().any(|(_, own)| own == dir)));
+    let in_cache = draft.shadow_modules.iter().flat_map(|shadow| &shadow.functions);
+    let given = Given {
+        files: &arguments.files(dir),
+        standalone: configuration.standalone == Some(true),
+        dependencies: &in_cache.map(|(import_path, ..)| import_path.clone()).collect(),
+    };
     let mut overlay = Overlay::build(&cache, &user, &walked, &given, &draft.rule_edits, &functions)?;
     if project::is_garbled(env) {
         let problem = "the path of this module is not UTF-8; only the standard library is woven";
@@ -229,6 +248,21 @@ fn rules_without_module<'a>(set: &'a PackSet, project: &Project) -> (Vec<RuleOf<
     let rules = packs.flat_map(|pack| pack.rules.iter().map(move |rule| RuleOf { pack, rule }));
     let is_own = |target: &str| own_package_dir(project, pack::below(target).unwrap_or(target)).is_some();
     rules.partition(|of| is_own(&of.rule.target) || !goroot::is_standard(&of.rule.target))
+}
+
+/// Whether an import path is one of the module's.
+fn is_in_module(import_path: &str, module: &str) -> bool {
+    import_path.strip_prefix(module).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// Where the packages lie that woven ones may import.
+fn imported(go: &RealGo, project: &Project, known: &[Module], is_vendored: bool) -> Imported {
+    let own = project.own_folders.iter();
+    let own = own.map(|(path, dir)| ImportedModule { path: path.clone(), dir: dir.clone(), is_fixed: false });
+    let known = known
+        .iter()
+        .map(|module| ImportedModule { is_fixed: !module.is_local() && !is_vendored, ..ImportedModule::fixed(module) });
+    Imported { root: go.root.clone(), modules: own.chain(known).collect() }
 }
 
 fn own_package_dir(project: &Project, import_path: &str) -> Option<PathBuf> {
@@ -273,15 +307,15 @@ impl Draft {
     fn add_module(
         &mut self,
         cache: &Cache,
-        set: &PackSet,
-        go: &ReleaseVersion,
+        around: Around<'_>,
         project: &Project,
         user: &UserOverlay,
         module: &Module,
     ) -> Result<(), WeaveError> {
+        let Around { set, go, imported, .. } = around;
         let matched = self.matched();
         if !module.is_local() && !matches!(project.layout, Layout::Vendor(_)) {
-            let shadow = ShadowModule::get(cache, set, module, go, &matched)?;
+            let shadow = ShadowModule::get(cache, around, module, &matched)?;
             self.reports.extend(shadow.reports.iter().cloned());
             self.shadow_modules.push(shadow);
             return Ok(());
@@ -292,8 +326,8 @@ impl Draft {
         let sources = targets.iter().filter_map(|target| Some((target.clone(), source(target)?))).collect();
         let key =
             Key::new("overlaid module").text(format!("{module:?}")).text(go.to_string()).text(format!("{matched:?}"));
-        let key = weave::rules_state(key, &rules);
-        let make = || modules::weave_module(set, module, go, &matched, source);
+        let key = imported.state(weave::rules_state(key, &rules), &rules);
+        let make = || modules::weave_module(around, module, &matched, source);
         self.reports.extend(self.rule_edits.add(cache, key, &sources, make)?);
         Ok(())
     }
@@ -301,7 +335,7 @@ impl Draft {
     fn add_own_packages(
         &mut self,
         cache: &Cache,
-        go: &ReleaseVersion,
+        around: Around<'_>,
         project: &Project,
         user: &UserOverlay,
         rules: Vec<RuleOf<'_>>,
@@ -309,6 +343,7 @@ impl Draft {
         if rules.is_empty() {
             return Ok(());
         }
+        let Around { go, imported, .. } = around;
         let source =
             |target: &str| own_package_dir(project, target).filter(|dir| dir.is_dir()).map(|dir| user.package(&dir));
         let targets = modules::targets(&rules, &project.own_folders);
@@ -316,7 +351,7 @@ impl Draft {
             targets.iter().filter_map(|target| Some((target.clone(), source(target)?))).collect();
         let matched_elsewhere = self.matched();
         let key = Key::new("own packages").text(go.to_string()).text(format!("{matched_elsewhere:?}"));
-        let key = weave::rules_state(key, &rules);
+        let key = imported.state(weave::rules_state(key, &rules), &rules);
         let input = Input {
             rules,
             sources: sources.clone(),
@@ -324,6 +359,7 @@ impl Draft {
             version_label: "this module".into(),
             module_version: None,
             matched_elsewhere,
+            imported,
         };
         self.reports.extend(self.rule_edits.add(cache, key, &sources, || weave::weave(&input))?);
         Ok(())
@@ -349,6 +385,16 @@ impl Draft {
                 go.version_text
             ));
         }
+        let mut dormant = overlay.dormant;
+        let mut functions = overlay.functions;
+        for shadow in &self.shadow_modules {
+            for (import_path, below, function) in &shadow.functions {
+                if function.left_out.is_none() {
+                    *dormant.entry(import_path.clone()).or_default() += 1;
+                }
+                functions.push((shadow.module.dir.join(below), function.clone()));
+            }
+        }
         let mut plan = Plan {
             mapping: Mapping {
                 real_root: go.root.clone(),
@@ -360,7 +406,7 @@ impl Draft {
                 manifests: BTreeMap::new(),
                 reports: self.reports,
                 spans: overlay.spans,
-                dormant: overlay.dormant,
+                dormant,
             },
             file: PathBuf::new(),
             own_modules: project.own_modules.iter().map(|(path, _)| path.clone()).collect(),
@@ -370,7 +416,7 @@ impl Draft {
             work_file: None,
             warnings,
             woven_in_root: shadow.description.files.into_keys().collect(),
-            functions: overlay.functions,
+            functions,
             _in_use: None,
             _scratch: None,
             reuse: Some(cache.scratch()?),

@@ -174,6 +174,18 @@ impl Project {
         files
     }
 
+    /// The paths of all modules of which a go.mod, go.sum or go.work speaks.
+    pub fn mentioned(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for file in self.manifests() {
+            let text = read(&file);
+            let lines = text.lines().map(|line| line.trim().trim_start_matches("require ").trim_start_matches("# "));
+            let modules = lines.filter_map(|line| line.split_once(' ')).filter(|(_, rest)| rest.starts_with('v'));
+            found.extend(modules.map(|(path, _)| path.trim_matches('"').to_owned()));
+        }
+        found
+    }
+
     /// Modules that the user replaces by a folder, with the folder.
     fn replacing_folders(&self) -> Vec<(String, PathBuf)> {
         let in_module = |(_, dir): &(String, PathBuf)| {

@@ -74,15 +74,23 @@ pub fn is_shadowed(file: &GoFile<'_>, at: usize, name: &str, inside: Option<Node
 fn is_shadowed_in(file: &GoFile<'_>, node: Node<'_>, at: usize, name: &str, inside: Option<Node<'_>>) -> bool {
     let mut next = Some(node);
     while let Some(node) = next {
-        if Some(node) == inside {
+        if Some(node) == inside || is_of_package(node) {
             return false;
         }
         if declares_inside(file, node, at, name) {
             return true;
         }
-        next = node.parent().filter(|parent| parent.kind() != "source_file");
+        next = node.parent();
     }
     false
+}
+
+/// Whether what the node declares is declared for the whole package: a file, or a declaration at its top but a function.
+pub(crate) fn is_of_package(node: Node<'_>) -> bool {
+    let is_function = matches!(node.kind(), "function_declaration" | "method_declaration");
+    let declaration = if node.kind() == "var_spec_list" { node.parent() } else { Some(node) };
+    let file = declaration.and_then(|declaration| declaration.parent());
+    node.kind() == "source_file" || (!is_function && file.is_some_and(|file| file.kind() == "source_file"))
 }
 
 /// Whether a part of `node` that ends before `at` declares `name` for the rest of the node.
@@ -284,8 +292,9 @@ mod tests {
                 goto here
             }
             func (u *Box[V]) g() { <u> <V> <!Box> }
-            var w = func() { x := 1; _ = x; <x> <!w> }";
-        assert_eq!(check_marks(text), 30);
+            var w = func() { x := 1; _ = x; <x> <!w> }
+            var (\n y = 1\n z = func() { <!y> }\n)\n";
+        assert_eq!(check_marks(text), 31);
     }
 
     #[test]

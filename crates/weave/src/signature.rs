@@ -1,5 +1,6 @@
 //! Names for what a function's signature leaves unnamed, so that woven text can speak of `$recv`, `$0`, `$r0`.
-//! The names depend on the position alone: several rules that weave one function insert the same ones.
+//! The names depend on the position alone: several rules that weave one function insert the same ones. Those of a literal
+//! are others than those of what is around it, which text in the literal may speak of, too.
 //!
 //! A name that a nearer declaration hides at the place of the text is reached through a pointer taken at the function's start.
 
@@ -26,6 +27,8 @@ pub struct Namer<'a> {
     function: &'a Function<'a>,
     /// The directive by which the function was found.
     directive: Option<&'a str>,
+    /// What the names of a literal end with.
+    suffix: String,
     /// Edits of the signature; the same edit may be there twice.
     pub edits: Vec<Edit>,
 }
@@ -33,7 +36,8 @@ pub struct Namer<'a> {
 impl<'a> Namer<'a> {
     /// For one function of `file`, found by this directive.
     pub fn new(file: &'a GoFile<'a>, function: &'a Function<'a>, directive: Option<&'a str>) -> Namer<'a> {
-        Namer { file, function, directive, edits: Vec::new() }
+        let suffix = function.literal.as_ref().map(|literal| literal.replace("func", "_").replace('.', "_"));
+        Namer { file, function, directive, suffix: suffix.unwrap_or_default(), edits: Vec::new() }
     }
 
     /// The receiver's name.
@@ -53,21 +57,23 @@ impl<'a> Namer<'a> {
 
     fn name(&mut self, list: &ParameterList, prefix: &str, index: usize) -> Option<String> {
         let entry = list.entries.get(index)?;
+        let suffix = self.suffix.clone();
+        let given = |index: usize| format!("{prefix}{index}{suffix}");
         let own_name = &self.file.text[entry.name.clone()];
         if !own_name.is_empty() && own_name != "_" {
             return Some(own_name.to_owned());
         }
         if own_name == "_" {
-            self.push(Edit::replace(entry.name.clone(), format!("{prefix}{index}")));
+            self.push(Edit::replace(entry.name.clone(), given(index)));
         } else if let Some(bare) = &list.bare {
-            self.push(Edit::replace(bare.clone(), format!("({prefix}{index} {})", &self.file.text[bare.clone()])));
+            self.push(Edit::replace(bare.clone(), format!("({} {})", given(index), &self.file.text[bare.clone()])));
         } else {
             // Go wants all or none of a list to be named.
             for (index, entry) in list.entries.iter().enumerate() {
-                self.push(Edit::insert(entry.name.start, format!("{prefix}{index} ")));
+                self.push(Edit::insert(entry.name.start, format!("{} ", given(index))));
             }
         }
-        Some(format!("{prefix}{index}"))
+        Some(given(index))
     }
 
     fn push(&mut self, edit: Edit) {
@@ -95,7 +101,8 @@ impl<'a> Namer<'a> {
                 }
                 _ => self.visible(word, at),
             };
-            output.push_str(&meaning.ok_or_else(|| format!("{} has no ${word}", self.function.name))?);
+            let name = || directive::name_in_package(self.function);
+            output.push_str(&meaning.ok_or_else(|| format!("{} has no ${word}", name()))?);
             rest = &rest[word_end..];
         }
         output.push_str(rest);
@@ -133,7 +140,7 @@ impl<'a> Namer<'a> {
         if !shadow::is_shadowed(self.file, at, &name, Some(self.function.node)) {
             return Some(name);
         }
-        let pointer = format!("{}{place}", POINTER.trim_start());
+        let pointer = format!("{}{place}{}", POINTER.trim_start(), self.suffix);
         self.push(Edit::insert(self.function.body.start + 1, format!(" {pointer} := &{name};")));
         Some(format!("(*{pointer})"))
     }

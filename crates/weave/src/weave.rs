@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Refusal, Site};
 use crate::cache::Key;
 use crate::condition::{Condition, Kind, Situation};
-use crate::find::{self, Scope};
-use crate::imports::Names;
+use crate::find::{self, Found, Scope};
+use crate::imports::{self, Names};
 use crate::pack::{self, Pack, Rule};
 use crate::parse::{GoFile, children, descendants};
 use crate::shadow;
 use crate::splice::{self, Edit};
 use crate::token;
+use crate::types::{Imported, Types};
 use crate::version::{ReleaseVersion, VersionRange};
 
 /// What became of a rule.
@@ -61,6 +63,9 @@ pub struct RuleReport {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// `file:line` of calls that may be meant: the receiver's type is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 impl RuleReport {
@@ -141,15 +146,18 @@ pub struct Input<'a> {
     pub module_version: Option<ReleaseVersion>,
     /// Rules that matched elsewhere, for `needs`.
     pub matched_elsewhere: BTreeSet<String>,
+    /// Where the packages lie that these import.
+    pub imported: &'a Imported,
 }
 
 /// Applies the rules.
 pub fn weave(input: &Input<'_>) -> Woven {
     let tasks = tasks(input);
+    let types = Types::new(&input.sources, input.imported);
     let mut refused: BTreeMap<usize, String> = BTreeMap::new();
     let mut packages: BTreeMap<String, Package> = BTreeMap::new();
     loop {
-        let attempt = attempt(input, &tasks, &refused, packages);
+        let attempt = attempt(input, &types, &tasks, &refused, packages);
         let newly_refused = attempt.newly_refused(input, &tasks);
         if newly_refused.is_empty() {
             return attempt.finish(input, &tasks);
@@ -186,6 +194,8 @@ fn tasks<'a>(input: &Input<'a>) -> Vec<Task<'a>> {
 /// One pass over all tasks that were not refused so far.
 struct Attempt {
     outcomes: Vec<Outcome>,
+    /// Of each task, the places of which it cannot be said whether they are meant.
+    unknown: Vec<Vec<String>>,
     packages: BTreeMap<String, Package>,
 }
 
@@ -201,6 +211,24 @@ struct FileWork {
     name: String,
     plain: String,
     edits: Vec<(usize, Edit)>,
+    /// All of them, merged, with the import that they need; found out once.
+    spliced: OnceCell<Option<Vec<Edit>>>,
+}
+
+impl FileWork {
+    fn new(name: String, plain: String) -> FileWork {
+        FileWork { name, plain, edits: Vec::new(), spliced: OnceCell::new() }
+    }
+
+    fn forget_edits(&mut self) {
+        self.edits.clear();
+        self.spliced.take();
+    }
+
+    /// The merged edits; nothing when they do not fit together.
+    fn spliced(&self) -> Option<&Vec<Edit>> {
+        self.spliced.get_or_init(|| spliced(self, |_| true)).as_ref()
+    }
 }
 
 impl Package {
@@ -227,12 +255,14 @@ fn is_left_out(work: &FileWork) -> bool {
 
 fn attempt(
     input: &Input<'_>,
+    types: &Types<'_>,
     tasks: &[Task<'_>],
     refused: &BTreeMap<usize, String>,
     mut packages: BTreeMap<String, Package>,
 ) -> Attempt {
-    packages.values_mut().flat_map(|package| &mut package.files).for_each(|file| file.edits.clear());
+    packages.values_mut().flat_map(|package| &mut package.files).for_each(FileWork::forget_edits);
     let mut outcomes = Vec::new();
+    let mut unknown = vec![Vec::new(); tasks.len()];
     for (index, task) in tasks.iter().enumerate() {
         let rule = task.of.rule;
         if let Some(reason) = out_of_range(input, rule) {
@@ -252,7 +282,7 @@ fn attempt(
         let package = packages
             .entry(task.target.clone())
             .or_insert_with(|| Package { files: read_package(source), declared: OnceCell::new() });
-        outcomes.push(match rule_edits(input, task, package) {
+        outcomes.push(match rule_edits(input, types, task, package, &mut unknown[index]) {
             Ok((edits, places)) => {
                 for (file, edit) in edits {
                     package.files[file].edits.push((index, edit));
@@ -262,7 +292,7 @@ fn attempt(
             Err(reason) => Outcome::NotFound { reason },
         });
     }
-    Attempt { outcomes, packages }
+    Attempt { outcomes, unknown, packages }
 }
 
 impl Attempt {
@@ -286,7 +316,7 @@ impl Attempt {
     }
 
     fn conflict(&self, file: &FileWork) -> Option<(usize, String)> {
-        if spliced(file, |_| true).is_some() {
+        if file.spliced().is_some() {
             return None;
         }
         // The first rule with which the file does not come out well, in the order of the rules.
@@ -316,26 +346,34 @@ impl Attempt {
         }
         for (path, package) in &self.packages {
             for file in package.files.iter().filter(|file| !file.edits.is_empty()) {
-                let edits = spliced(file, |_| true).expect("conflicts were refused before");
+                let edits = file.spliced().expect("conflicts were refused before").clone();
                 let rule_edits = file.edits.iter().map(|(_, edit)| edit.clone()).collect();
                 let woven = WovenFile { plain: file.plain.clone(), edits, rule_edits };
                 packages.entry(path.clone()).or_default().files.insert(file.name.clone(), woven);
             }
         }
-        Woven { packages, reports: reports(input, tasks, self.outcomes) }
+        Woven { packages, reports: reports(input, tasks, self.outcomes, self.unknown) }
     }
 }
 
 /// One report for each rule; a rule for many packages has one for each in which it matched.
-fn reports(input: &Input<'_>, tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec<RuleReport> {
+fn reports(
+    input: &Input<'_>,
+    tasks: &[Task<'_>],
+    outcomes: Vec<Outcome>,
+    unknown: Vec<Vec<String>>,
+) -> Vec<RuleReport> {
     let is_matched = |outcome: &Outcome| matches!(outcome, Outcome::Matched { .. });
     let mut reports = Vec::new();
-    let mut rest = tasks.iter().zip(outcomes).peekable();
+    let mut rest = tasks.iter().zip(outcomes).zip(unknown).peekable();
     for of in &input.rules {
         let mut own = Vec::new();
-        while let Some(next) = rest.next_if(|(task, _)| std::ptr::eq(task.of.rule, of.rule)) {
+        let mut places = Vec::new();
+        while let Some((next, unknown)) = rest.next_if(|((task, _), _)| std::ptr::eq(task.of.rule, of.rule)) {
             own.push(next);
+            places.extend(unknown);
         }
+        let first = reports.len();
         let any_matched = own.iter().any(|(_, outcome)| is_matched(outcome));
         let first_failure = own.iter().position(|(_, outcome)| !is_matched(outcome));
         for (at, (task, outcome)) in own.into_iter().enumerate() {
@@ -344,6 +382,9 @@ fn reports(input: &Input<'_>, tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec
             } else if !any_matched && first_failure == Some(at) {
                 reports.push(report(*of, outcome));
             }
+        }
+        if let Some(report) = reports.get_mut(first) {
+            report.unknown = places;
         }
     }
     reports
@@ -366,6 +407,7 @@ pub fn report(of: RuleOf<'_>, outcome: Outcome) -> RuleReport {
         description: description.clone(),
         target: target.clone(),
         outcome,
+        unknown: Vec::new(),
     }
 }
 
@@ -392,9 +434,14 @@ fn read_package(source: &PackageSource) -> Vec<FileWork> {
                 Some(text) => text.clone()?,
                 None => read_text(&source.dir.join(&name))?,
             };
-            Some(FileWork { name, plain, edits: Vec::new() })
+            Some(FileWork::new(name, plain))
         })
         .collect()
+}
+
+/// The files of a package, name and text, but for programs beside it.
+pub(crate) fn package_files(source: &PackageSource) -> impl Iterator<Item = (String, String)> {
+    read_package(source).into_iter().filter(|work| !is_left_out(work)).map(|work| (work.name, work.plain))
 }
 
 /// Adds all that decides what rules do to a key.
@@ -419,7 +466,13 @@ pub(crate) fn read_text(path: &Path) -> Option<String> {
 type RuleEdits = (Vec<(usize, Edit)>, Vec<String>);
 
 /// All edits of a rule as (index of the file, edit), and the places for people; or why it does not apply.
-fn rule_edits(input: &Input<'_>, task: &Task<'_>, package: &Package) -> Result<RuleEdits, String> {
+fn rule_edits(
+    input: &Input<'_>,
+    types: &Types<'_>,
+    task: &Task<'_>,
+    package: &Package,
+    unknown: &mut Vec<String>,
+) -> Result<RuleEdits, String> {
     let mut edits = Vec::new();
     let mut places = Vec::new();
     let rule = task.of.rule;
@@ -434,7 +487,7 @@ fn rule_edits(input: &Input<'_>, task: &Task<'_>, package: &Package) -> Result<R
         if is_other_go || edit.version.as_ref().is_some_and(is_outside) {
             continue;
         }
-        match place_edits(input, task, edit, package) {
+        match place_edits(input, types, task, edit, package, unknown) {
             Ok((found, at)) => {
                 edits.extend(found);
                 places.extend(at);
@@ -446,7 +499,14 @@ fn rule_edits(input: &Input<'_>, task: &Task<'_>, package: &Package) -> Result<R
     Ok((edits, places))
 }
 
-fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &Package) -> Result<RuleEdits, String> {
+fn place_edits(
+    input: &Input<'_>,
+    types: &Types<'_>,
+    task: &Task<'_>,
+    edit: &pack::Edit,
+    package: &Package,
+    unknown: &mut Vec<String>,
+) -> Result<RuleEdits, String> {
     let condition = &edit.place.condition;
     let is_named = condition.names_its_place();
     let words = condition.required_words();
@@ -457,7 +517,9 @@ fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &
         if !is_wanted || (!is_named && is_left_out(work)) {
             continue;
         }
-        for edits in edits_in_file(input, task, edit, package, work)? {
+        let in_file = edits_in_file(input, types, task, edit, package, work)?;
+        unknown.extend(in_file.unknown);
+        for edits in in_file.edits {
             // Names in a signature come first; the place is where the text goes.
             places.extend(edits.last().map(|last| {
                 let line = work.plain[..last.range.start].matches('\n').count() + 1;
@@ -476,24 +538,36 @@ fn place_edits(input: &Input<'_>, task: &Task<'_>, edit: &pack::Edit, package: &
     Ok((found, places))
 }
 
-/// The edits at each place of a file, or why the rule does not apply.
+/// What a rule finds in a file.
+struct InFile {
+    /// The edits at each place.
+    edits: Vec<Vec<Edit>>,
+    /// Places of which it cannot be said whether they are meant.
+    unknown: Vec<String>,
+}
+
+/// What is found in a file, or why the rule does not apply.
 fn edits_in_file(
     input: &Input<'_>,
+    types: &Types<'_>,
     task: &Task<'_>,
     edit: &pack::Edit,
     package: &Package,
     work: &FileWork,
-) -> Result<Vec<Vec<Edit>>, String> {
+) -> Result<InFile, String> {
     let condition = &edit.place.condition;
     let is_named = condition.names_its_place();
     let file = GoFile::parse_leniently(&work.plain);
     let is_declared = |name: &str| package.declares(name);
     let imports = file.imports();
     let names = Names { imports: &imports, own_path: &task.target, is_declared: &is_declared };
-    let situation = Situation { file: &file, file_name: &work.name, names };
+    let situation = Situation { file: &file, file_name: &work.name, names, types };
     let site = Site { file: &file, directive: condition.directive(), is_declared: &is_declared };
     let mut found = Vec::new();
-    for scope in find::scopes(&file, edit.place.kind, condition, &situation) {
+    let Found { scopes, unknown } = find::scopes(&file, edit.place.kind, condition, &situation);
+    let place = |scope: &Scope<'_>| format!("{}/{}:{}", task.target, work.name, scope.node().start_position().row + 1);
+    let unknown = unknown.iter().filter(|scope| !is_ignored(&file, scope)).map(place).collect();
+    for scope in scopes {
         if is_ignored(&file, &scope) {
             if is_named {
                 return Err(format!("{}{} is taken out by //tandem:ignore", describe(&edit.place), work.name));
@@ -512,7 +586,7 @@ fn edits_in_file(
             }
         }
     }
-    Ok(found)
+    Ok(InFile { edits: found, unknown })
 }
 
 fn is_ignored(file: &GoFile<'_>, scope: &Scope<'_>) -> bool {
@@ -566,20 +640,36 @@ fn spliced(file: &FileWork, wanted: impl Fn(usize) -> bool) -> Option<Vec<Edit>>
 
 /// Adds the import, merges, and checks that the result parses and declares nothing of ours twice.
 pub fn finish_edits(plain: &str, mut edits: Vec<Edit>) -> Option<Vec<Edit>> {
-    let original = GoFile::parse_leniently(plain);
     if edits.iter().any(|edit| edit.text.contains("tandem_rt.")) {
         let name = runtime_name(plain);
         if name != RUNTIME_NAME {
             edits.iter_mut().for_each(|edit| edit.text = with_runtime_name(&edit.text, &name));
         }
-        let at = original.package_name()?.end_byte();
+        let at = package_clause(plain)?.end;
         edits.insert(0, Edit::insert(at, format!("; import {name} \"tandem/rt\"")));
     }
     let merged = splice::merge(edits).ok()?;
     let woven = splice::apply(plain, &merged);
-    let file = GoFile::parse_leniently(&woven);
-    let is_sound = original.root().has_error() || !file.root().has_error();
-    (is_sound && !declares_twice(&file)).then_some(merged)
+    let file = GoFile::parse_edited(plain, &merged, &woven);
+    // An error is believed only of the whole text.
+    let is_broken = file.root().has_error() && GoFile::parse_leniently(&woven).root().has_error();
+    let is_sound = !is_broken || GoFile::parse_leniently(plain).root().has_error();
+    let may_declare_twice = plain.contains("tandem") || may_declare_twice(&merged);
+    (is_sound && !(may_declare_twice && declares_twice(&file))).then_some(merged)
+}
+
+/// Where the name in the package clause stands. Without parsing all of the file, where what comes before it is plain.
+fn package_clause(plain: &str) -> Option<Range<usize>> {
+    let line = plain.lines().find(|line| line.starts_with("package "));
+    let at = line.map(|line| line.as_ptr() as usize - plain.as_ptr() as usize);
+    let is_first = |at: &usize| !plain[..*at].contains("/*") && token::tokens(&plain[..*at]).ranges.is_empty();
+    let name = at.filter(is_first).and_then(|at| {
+        let line = plain[at..].lines().next().unwrap_or_default();
+        let words = token::tokens(line).ranges;
+        let name = words.get(1).filter(|name| imports::is_identifier(&line[(*name).clone()]))?;
+        Some(at + name.start..at + name.end)
+    });
+    name.or_else(|| GoFile::parse_leniently(plain).package_name().map(|name| name.byte_range()))
 }
 
 const RUNTIME_NAME: &str = "tandem_rt";
@@ -597,6 +687,11 @@ fn with_runtime_name(text: &str, name: &str) -> String {
     let own = words.iter().filter(|range| &text[(*range).clone()] == RUNTIME_NAME);
     let edits: Vec<Edit> = own.map(|range| Edit::replace(range.clone(), name)).collect();
     splice::apply(text, &edits)
+}
+
+/// Whether two of the edits declare variables of ours.
+fn may_declare_twice(edits: &[Edit]) -> bool {
+    edits.iter().map(|edit| edit.text.matches(":=").count()).sum::<usize>() > 1
 }
 
 /// Whether one block declares a variable of ours twice, as two rules that do not know of each other might.

@@ -4,11 +4,14 @@
 //! That functions can be switched on is tested where an agent is: `crates/tandem/tests/e2e/functions.rs`.
 
 mod common;
+#[path = "modes/proxy.rs"]
+mod proxy;
 
 use std::fs;
 use std::path::Path;
 
-use common::Sandbox;
+use common::{Run, Sandbox};
+use proxy::Proxy;
 
 /// The program that the end-to-end tests switch.
 fn program() -> Sandbox {
@@ -72,8 +75,8 @@ fn a_function_that_is_off_costs_a_branch() {
 #[test]
 fn explain_says_what_became_of_each() {
     let sandbox = program();
-    let explained = |run: common::Run| run.ok().stdout;
-    let run = common::Run::of(sandbox.weave_command(&["explain", "."]).output().expect("starts"));
+    let explained = |run: Run| run.ok().stdout;
+    let run = Run::of(sandbox.weave_command(&["explain", "."]).output().expect("starts"));
     let text = explained(run);
     assert!(text.contains("+ function main.(*counter).add, dormant\n    "), "{text}");
     assert!(text.contains("- function main.main, left out: it runs before anybody could switch it on\n"), "{text}");
@@ -99,6 +102,93 @@ fn packages_of_other_modules_are_named() {
     assert!(warnings[0].contains("./gone is no package") && warnings[1].contains("example.org/other"), "{run:?}");
     let names = sandbox.plain(&["tool", "nm", "../x"]).ok().stdout;
     assert!(names.contains("example.org/lib.tandemCall0_lib"), "{names}");
+}
+
+const LIBRARY: &str = r#"package lib
+
+import "fmt"
+
+type Greeter struct{ word string }
+
+func New(word string) *Greeter { return &Greeter{word} }
+
+func (g *Greeter) Hello(name string, n int) (string, error) {
+	text := fmt.Sprint(g.word, " ", name)
+	for range make([]int, n) {
+		text += "!"
+	}
+	return text, nil
+}
+
+func Seen(names ...string) string {
+	all := ""
+	for _, name := range names {
+		all += name
+	}
+	return all
+}
+"#;
+
+/// Scenario: a library in the module cache, named in `functions:`, with a pack that weaves one of its files too. Guarantee: its
+/// functions are woven by the same rules as own ones, however the module gets into the build; the program does what it did.
+#[test]
+fn functions_of_a_library_are_woven() {
+    let main = "package main\n\nimport (\n\t\"fmt\"\n\n\t\"example.net/lib\"\n\t\"example.net/lib/deep\"\n)\n\nfunc main() {\n\tfmt.Println(lib.New(\"hello\").Hello(\"you\", 2))\n\tfmt.Println(lib.Seen(\"a\", \"b\"), deep.Sum(1, 2))\n}\n";
+    let rule = "pack: seen\nmodule: example.net/lib\nrules:\n  - id: seen.seen\n    target: example.net/lib\n    add_files: [tandem_seen.go]\n    where: {func: Seen}\n    do: {call_before: tandemSeen}\n";
+    let hook = "package lib\n\nfunc tandemSeen(names ...string) { println(\"seen\", len(names)) }\n";
+    let mut sandbox = Sandbox::new(&[
+        ("go.mod", "module example.com/app\n\ngo 1.21\n\nrequire example.net/lib v1.2.0\n"),
+        ("main.go", main),
+        ("pack/pack.yaml", rule),
+        ("pack/hooks/tandem_seen.go", hook),
+    ]);
+    let proxy = Proxy::new(sandbox.beside("proxy"));
+    let deep = "package deep\n\nfunc Sum(numbers ...int) (sum int) {\n\tfor _, number := range numbers {\n\t\tsum += number\n\t}\n\treturn sum\n}\n";
+    let files = [("go.mod", "module example.net/lib\n\ngo 1.21\n"), ("lib.go", LIBRARY), ("deep/deep.go", deep)];
+    proxy.publish("example.net/lib", "v1.2.0", &files);
+    sandbox.set("GOPROXY", proxy.url());
+    sandbox.set("GONOSUMDB", "*");
+    sandbox.set("GOMODCACHE", sandbox.beside("modules").display().to_string());
+    sandbox.set("GOFLAGS", "-modcacherw -buildvcs=false -p=2");
+    sandbox.plain(&["mod", "tidy"]).ok();
+    let plain = sandbox.plain(&["run", "."]).ok().stdout;
+    let functions = |packages: &str| {
+        sandbox.write("tandem.yaml", &format!("packs: [./pack]\nfunctions:\n  - packages: [{packages}]\n"))
+    };
+    let built = |flags: &[&str]| {
+        let run = sandbox.woven(&[&["build", "-o", "../app"], flags, &["."]].concat()).ok();
+        let ran = sandbox.run("../app").ok();
+        assert_eq!((ran.stdout, ran.stderr), (plain.clone(), "seen 2\n".to_owned()), "{flags:?}");
+        assert!(!run.stderr.contains("functions:"), "{flags:?} {}", run.stderr);
+        sandbox.plain(&["tool", "nm", "../app"]).ok().stdout
+    };
+    let calls = ["lib.(*Greeter).tandemCall0_lib", "lib.tandemCall1_lib", "lib/deep.tandemCall0_deep"];
+    let is_woven = |names: &str| calls.map(|call| names.contains(&format!("example.net/{call}")));
+
+    functions("example.net/lib/..., ./...");
+    for flags in [&[][..], &["-trimpath"], &["-mod=mod"]] {
+        assert_eq!(is_woven(&built(flags)), [true; 3], "{flags:?}");
+    }
+    let explained = Run::of(sandbox.weave_command(&["explain", "."]).output().expect("starts")).ok().stdout;
+    for line in [
+        "+ function lib.(*Greeter).Hello, dormant\n",
+        "- function lib.New, left out: it has 1 statements, fewer than min_statements\n",
+        "modules/example.net/lib@v1.2.0/lib.go:9\n",
+    ] {
+        assert!(explained.contains(line), "no {line:?} in {explained}");
+    }
+    // By the organisation's path, and one package alone.
+    functions("example.net/...");
+    assert_eq!(is_woven(&built(&[])), [true; 3]);
+    functions("example.net/lib/deep");
+    assert_eq!(is_woven(&built(&[])), [false, false, true]);
+    // Folders and everything are one's own.
+    functions("./..., ...");
+    assert_eq!(is_woven(&built(&[])), [false; 3]);
+
+    functions("example.net/lib/...");
+    sandbox.plain(&["mod", "vendor"]).ok();
+    assert_eq!(is_woven(&built(&[])), [true; 3]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use weave::functions::{self, FunctionRules, Package};
 use weave::pack::Pack;
 use weave::parse::GoFile;
 use weave::splice::Edit;
+use weave::types::{Imported, ImportedModule};
 use weave::version::ReleaseVersion;
 use weave::weave::{Input, Outcome, PackageSource, RuleOf, Woven, finish_edits, weave};
 use weave::{splice, weave as engine};
@@ -43,7 +44,7 @@ fn woven(case: &Path, plain: &str) -> (String, String) {
     let mut edits: Vec<Edit> = Vec::new();
     if case.join("pack.yaml").is_file() {
         let pack = Pack::load(case).unwrap_or_else(|error| panic!("{error:?}"));
-        let woven = apply(&pack, plain);
+        let woven = apply(&pack, case, plain);
         for report in woven.reports {
             let what = match report.outcome {
                 Outcome::Matched { places } => format!("matched {}", places.join(" ")),
@@ -52,6 +53,9 @@ fn woven(case: &Path, plain: &str) -> (String, String) {
                 Outcome::NotUsed { reason } => format!("not used: {reason}"),
             };
             reports.push_str(&format!("{}: {what}\n", report.rule));
+            if !report.unknown.is_empty() {
+                reports.push_str(&format!("{}: not known {}\n", report.rule, report.unknown.join(" ")));
+            }
         }
         edits.extend(
             woven
@@ -82,7 +86,11 @@ fn woven(case: &Path, plain: &str) -> (String, String) {
     (splice::apply(plain, &edits), reports)
 }
 
-fn apply(pack: &Pack, plain: &str) -> Woven {
+fn apply(pack: &Pack, case: &Path, plain: &str) -> Woven {
+    // The package that the file imports.
+    let dir = Some(case.join("imported")).filter(|dir| dir.is_dir());
+    let module = |dir| ImportedModule { path: "example.com/web".into(), dir, is_fixed: true };
+    let imported = Imported { modules: dir.map(module).into_iter().collect(), ..Imported::default() };
     let instead = BTreeMap::from([("shop.go".to_owned(), Some(plain.to_owned()))]);
     weave(&Input {
         rules: pack.rules.iter().map(|rule| RuleOf { pack, rule }).collect(),
@@ -91,6 +99,7 @@ fn apply(pack: &Pack, plain: &str) -> Woven {
         version_label: "v1.2.3".into(),
         module_version: ReleaseVersion::parse("v1.2.3"),
         matched_elsewhere: BTreeSet::from(["elsewhere".to_owned()]),
+        imported: &imported,
     })
 }
 

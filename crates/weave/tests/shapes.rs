@@ -45,6 +45,14 @@ fn every_shape_is_woven() {
     let lost: Vec<&str> =
         explained.stdout.lines().filter(|line| line.contains(" shapes.") && !line.starts_with("+ ")).collect();
     assert!(lost.is_empty(), "{lost:?} in {}", explained.stdout);
+    let line = 1 + named
+        .iter()
+        .find_map(|(path, text)| {
+            text.lines().position(|line| path.ends_with("methods.go") && line.contains("\" unknown\""))
+        })
+        .expect("it is there");
+    let unknown = format!("the receiver's type is not known: example.com/shapes/calls/methods.go:{line}\n");
+    assert!(explained.stdout.contains(&unknown), "{}", explained.stdout);
     let both = ["forms/tagged_linux.go:3", "forms/tagged_other.go:5"];
     assert!(both.iter().all(|place| explained.stdout.contains(place)), "{}", explained.stdout);
 }

@@ -1,4 +1,4 @@
-//! Scenario: a span in every function of real files, as a directive asks for it and as a rule that names every parameter
+//! Scenario: a span in every function and function literal of real files, as a directive asks for it and as a rule that names every parameter
 //! and result does. Guarantee: the output is the input with insertions only, no line moves, and Go's own parser reads it
 //! as the same functions on the same lines.
 //!
@@ -73,6 +73,9 @@ fn check(checker: &Checker, path: &Path, plain: &str, functions: &mut Functions)
     assert_eq!(shadow::package_names_of_text(plain), names, "{name}");
     let mut edits = Vec::new();
     let mut comments = Vec::new();
+    for literal in file.literals() {
+        edits.push((directive::qualified_name("", &literal), everything_named(&file, &literal)));
+    }
     for function in file.functions() {
         edits.push((function.name.to_owned(), everything_named(&file, &function)));
         let start = function.node.start_byte();

@@ -1,7 +1,7 @@
 //! A module proxy that is a folder: what the tests fetch is made here, so they need no network.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// `GOPROXY=file://…` for this folder.
 pub struct Proxy {
@@ -69,16 +69,4 @@ fn archive(files: &[(String, &str)]) -> Vec<u8> {
 fn checksum(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
     !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
-}
-
-/// Copies a folder.
-pub fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").flatten() {
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::write(to.join(entry.file_name()), fs::read(entry.path()).expect("readable")).expect("writable");
-        }
-    }
 }

@@ -37,7 +37,11 @@ func main() {
 	fmt.Println(caught(forms.Panics)) //sees: after Panics
 	exits()                           //sees: after Exits
 	forms.Closure(1)()                //sees: closure 2
-	fmt.Println(forms.Hidden(10))     //sees: hidden 10
+	fmt.Println(forms.Literals(4))    //sees: in forms.Literals.func1 4
+	//sees: in forms.init.func1 4
+	//sees: wrap 8
+	//sees: after forms.Literals.func1
+	fmt.Println(forms.Hidden(10)) //sees: hidden 10
 	//sees: hidden 12
 
 	counter := forms.Counter{}
@@ -68,8 +72,12 @@ func main() {
 	fmt.Println(calls.Options("h"))  //sees: option 1
 	var buffer bytes.Buffer
 	fmt.Println(calls.Method(&buffer), buffer.String()) //sees: method 2
-	fmt.Println(calls.Generic(3))                       //sees: call Twice 3
-	calls.Started()                                     //sees: call ToUpper started
+	fmt.Println(calls.Methods())                        //sees: written a
+	//sees: written b
+	//sees: written c
+	//sees: name e
+	fmt.Println(calls.Generic(3)) //sees: call Twice 3
+	calls.Started()               //sees: call ToUpper started
 }
 
 func caught(f func() error) (err error) {

@@ -24,6 +24,16 @@ func tandemWrite(write func([]byte) (int, error), text []byte) (int, error) {
 	return write(text)
 }
 
+func tandemWritten(text string) string {
+	println("written", text)
+	return text
+}
+
+func tandemName(name string) string {
+	println("name", name)
+	return name
+}
+
 func tandemTwice[T int | float64](twice func(T) T, n T) T {
 	println("call Twice", int(n))
 	return twice(n)

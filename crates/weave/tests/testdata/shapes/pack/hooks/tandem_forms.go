@@ -49,6 +49,8 @@ func tandemAfter(name string, n *int, err *error) {
 
 func tandemLeft(name string) { println("after", name) }
 
+func tandemLiteral(name string, n int) { println("in", name, n) }
+
 func tandemSee(name string, n int) { println(name, n) }
 
 func tandemAdd(c *Counter, n int) { println("before Add", c.total, n) }
