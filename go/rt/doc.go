@@ -17,6 +17,7 @@
 // need no woven GOROOT and are also compiled, compared and fuzzed in tests/propagation. function.go and dormant.go are for
 // the user's own functions, process.go for the program as a whole, instrument.go and runtime_metrics.go for metrics that the
 // program keeps itself, log.go for log records, holder.go for contexts that are kept longer than their span, manual.go and
-// append.go for spans that the program makes or tells about by hand. memory_linux.go makes the memory, agent_linux.go gives
+// append.go for spans that the program makes or tells about by hand, announce.go for those that are parents before it is known
+// whether they leave a record. memory_linux.go makes the memory, agent_linux.go gives
 // it to the agent, share_linux.go and labels.go are for readers that are not ours, reader.go is for tandem/standalone; layout.go is generated from crates/record.
 package rt

@@ -220,7 +220,7 @@ fn matched(folder: &Path, pack: &Pack, workshop: &Workshop) -> Result<Vec<Findin
 /// The pack's own program, or a module of ours that requires the library; or why there is neither.
 fn workshop(folder: &Path, pack: &Pack) -> Result<Result<Workshop, String>, WeaveError> {
     let program = folder.join("program");
-    if program.join("go.mod").is_file() {
+    if program.join("go.mod").is_file() && !is_borrowed(&program) {
         let label = "program is woven and builds".to_owned();
         return Ok(Ok(Workshop { dir: program, packages: vec!["./...".into()], label, _scratch: None }));
     }
@@ -265,6 +265,12 @@ fn workshop(folder: &Path, pack: &Pack) -> Result<Result<Workshop, String>, Weav
         label = format!("{module} {version} is woven and builds");
     }
     Ok(Ok(Workshop { dir, packages, label, _scratch: Some(scratch) }))
+}
+
+/// Whether a program is another pack's: then the tests of this repository put it together.
+fn is_borrowed(program: &Path) -> bool {
+    let text = fs::read_to_string(program.join("test.yaml"));
+    text.is_ok_and(|text| text.lines().any(|line| line.starts_with("program_of:")))
 }
 
 /// The newest release that at least one rule is for.

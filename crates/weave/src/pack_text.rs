@@ -324,7 +324,7 @@ impl HooksOfText {
 }
 
 /// `text` with other pieces in it. Of several that begin at one place the longest is meant; what was put in is not looked at.
-fn replaced(text: &str, pieces: &BTreeMap<String, String>) -> String {
+pub fn replaced(text: &str, pieces: &BTreeMap<String, String>) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {

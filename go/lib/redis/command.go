@@ -29,7 +29,7 @@ var keyBatchSize = rt.NewKey("db.operation.batch.size")
 // other is the name of what cannot be a command: it may be data.
 const other = "_OTHER"
 
-// Operation is a command's name as spans show it, which is as the program wrote it.
+// Operation is a command's name as spans show it, which is as the program wrote it: the conventions want its case left alone.
 func Operation(name string) string {
 	if name == "" || len(name) > 32 {
 		return other
@@ -158,7 +158,7 @@ func Server(span *rt.Span, network, address string, database int) {
 func splitAddress(address string) (host string, port int64) {
 	colon := strings.LastIndexByte(address, ':')
 	if colon < 0 || strings.HasSuffix(address, "]") {
-		return strings.Trim(address, "[]"), 0
+		return bare(address), 0
 	}
 	for _, c := range []byte(address[colon+1:]) {
 		if c < '0' || c > '9' || port > 65535 {
@@ -166,5 +166,13 @@ func splitAddress(address string) (host string, port int64) {
 		}
 		port = port*10 + int64(c-'0')
 	}
-	return strings.Trim(address[:colon], "[]"), port
+	return bare(address[:colon]), port
+}
+
+// bare is a host without the brackets that IPv6 has. strings.Trim would make a set of them, each time.
+func bare(host string) string {
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		return host[1 : len(host)-1]
+	}
+	return host
 }

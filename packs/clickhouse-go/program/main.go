@@ -42,7 +42,8 @@ func main() {
 	failures(ctx, conn)
 	request(conn)
 	must(conn.Close())
-	overSQL(ctx, address)
+	overSQL(ctx, "clickhouse://"+address)
+	overHTTP(ctx)
 }
 
 func open(address string) driver.Conn {
@@ -113,8 +114,8 @@ func request(conn driver.Conn) {
 }
 
 // overSQL uses the driver for database/sql, which has the spans of that.
-func overSQL(ctx context.Context, address string) {
-	db, err := sql.Open("clickhouse", "clickhouse://"+address+"/default")
+func overSQL(ctx context.Context, server string) {
+	db, err := sql.Open("clickhouse", server+"/default")
 	must(err)
 	var count uint64
 	did("database/sql", db.QueryRowContext(ctx, "SELECT count() FROM products").Scan(&count))

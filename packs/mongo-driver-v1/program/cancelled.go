@@ -9,9 +9,6 @@ import (
 	"go.mongodb.org/mongo-driver/mongo"
 )
 
-func init() { moreOf = append(moreOf, cancelled) }
-
-// cancelled: an older driver may notice only while it writes.
 func cancelled(ctx context.Context, orders *mongo.Collection) {
 	done, cancel := context.WithCancel(ctx)
 	cancel()

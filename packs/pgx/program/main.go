@@ -48,8 +48,7 @@ func onConnection(ctx context.Context, dsn string) error {
 	did("Conn.Query", drain(rows, err))
 	rows, err = conn.Query(ctx, "SELECT id FROM products WHERE price > $1", pgx.QueryExecModeSimpleProtocol, 1000)
 	did("Conn.Query, simple protocol", drain(rows, err))
-	rows, err = conn.Query(ctx, "SELECT id FROM products WHERE id = @id", pgx.NamedArgs{"id": 1})
-	did("Conn.Query, named arguments", drain(rows, err))
+	named(ctx, conn)
 	var name string
 	did("Conn.QueryRow", conn.QueryRow(ctx, "SELECT name FROM products WHERE id = $1", 1).Scan(&name))
 	did("Conn.QueryRow no rows", conn.QueryRow(ctx, "SELECT name FROM products WHERE id = $1", 99).Scan(&name))

@@ -26,6 +26,7 @@ mod spans;
 #[path = "../support/mod.rs"]
 mod support;
 mod tree;
+mod twins;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -85,7 +86,11 @@ fn current(pack: &str, settings: &Settings) -> Result<(), Failed> {
     if golang::missing(&test) {
         return Ok(());
     }
-    if let Some(observed) = observe_with_servers(&test, &woven_program(pack), settings) {
+    let program = match &settings.program_of {
+        Some(_) => versions::woven_twin(pack, settings),
+        None => woven_program(pack),
+    };
+    if let Some(observed) = observe_with_servers(&test, &program, settings) {
         compare(pack, &tree(&observed.spans));
     }
     Ok(())

@@ -29,6 +29,20 @@ pub struct Settings {
     /// More of the program's environment.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Where the program is another pack's under other names.
+    #[serde(default)]
+    pub program_of: Option<ProgramOf>,
+}
+
+/// A program that is another pack's: its files but those that the folder has itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramOf {
+    /// Whose.
+    pub pack: String,
+    /// Pieces of its text, and what stands in their place here.
+    #[serde(default)]
+    pub replace: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -66,6 +66,10 @@ fn attribute_lines(attributes: &Attributes, before: &str) -> String {
             value = "<pid>".to_owned();
         } else if key == "cassandra.coordinator.id" {
             value = "<node>".to_owned();
+        } else if key == "temporal.run.id" {
+            value = "<run>".to_owned();
+        } else if key == "temporal.activity.id" {
+            value = "<event>".to_owned(); // counts what happened before, in whatever order
         } else if key == "gen_ai.response.time_to_first_chunk" {
             value = "<seconds>".to_owned();
         } else if value.chars().count() > 200 {

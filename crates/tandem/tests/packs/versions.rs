@@ -1,4 +1,4 @@
-//! A pack's program with another version of the library. The program is copied: nothing in the repository is touched.
+//! A pack's program with another version of the library, or made of another pack's. It is copied: nothing in the repository is touched.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use crate::program::{executable_name, folder_of};
 use crate::rig::{BUILD_LIMIT, kept, repository, run, tandem};
 use crate::settings::{Set, Settings};
 use crate::tree::tree;
+use crate::twins::complete;
 use crate::{compare, observe_with_servers, snapshot};
 
 /// Builds and runs the program with a version of the pack's module. Its spans are those of the pack's snapshot, or of one for
@@ -33,10 +34,7 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
 
 /// The program, woven with a version of a module that it requires.
 fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> PathBuf {
-    let folder = kept().join("versions").join(format!("{pack}@{version}"));
-    let _ = fs::remove_dir_all(&folder);
-    copy(&repository().join(folder_of(pack)), &folder); // its program may name the pack beside it
-    let folder = folder.join("program");
+    let folder = copied(pack, &format!("{pack}@{version}"), settings);
     let go = |arguments: &[&str]| {
         let finished = run(go(&folder).args(arguments).env("GOFLAGS", "-mod=mod"), BUILD_LIMIT);
         assert_eq!(finished.code, 0, "go {}: {finished}", arguments.join(" "));
@@ -52,16 +50,35 @@ fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> P
         version,
         "something else needs another version"
     );
+    // By the tag a program leaves out what that version lacks.
+    let is_lowest = settings.versions.len() > 1 && settings.versions[0] == version;
+    woven_in(&folder, if is_lowest { &["-tags", "lowest"] } else { &[] })
+}
+
+/// The program of a pack that is another pack's, as it is.
+pub fn woven_twin(pack: &str, settings: &Settings) -> PathBuf {
+    woven_in(&copied(pack, pack, settings), &[])
+}
+
+fn woven_in(folder: &Path, flags: &[&str]) -> PathBuf {
     let mut build = tandem();
-    build.args(["go", "build", "-o", "woven/"]);
-    if settings.versions.len() > 1 && settings.versions[0] == version {
-        build.args(["-tags", "lowest"]); // by which a program leaves out what that version lacks
-    }
-    build.arg(".").current_dir(&folder);
+    build.args(["go", "build", "-o", "woven/"]).args(flags).arg(".").current_dir(folder);
     let finished = run(&mut build, BUILD_LIMIT);
     assert_eq!(finished.code, 0, "{finished}");
     assert!(!finished.stderr.contains("warning:"), "the weave is not whole\n{}", finished.stderr);
-    folder.join("woven").join(executable_name(&folder))
+    folder.join("woven").join(executable_name(folder))
+}
+
+/// A copy of a pack's program under this name, complete where it is another pack's.
+fn copied(pack: &str, name: &str, settings: &Settings) -> PathBuf {
+    let folder = kept().join("versions").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    copy(&repository().join(folder_of(pack)), &folder); // its program may name the pack beside it
+    let program = folder.join("program");
+    if let Some(of) = &settings.program_of {
+        complete(&program, of);
+    }
+    program
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,4 +1,4 @@
-//! ClickHouse, at `CLICKHOUSE_ADDR` (`host:port`, its own protocol). Nobody needs a password.
+//! ClickHouse, at `CLICKHOUSE_ADDR` (`host:port`, its own protocol) and `CLICKHOUSE_HTTP_ADDR` (HTTP). Nobody needs a password.
 
 use std::fs;
 
@@ -24,5 +24,6 @@ pub fn start() -> Result<Server, NotStarted> {
     command.arg("--config-file=config.xml");
     let answers = || says(http, b"GET /ping HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK");
     let server = folder.serve(&mut command, answers)?;
+    let server = server.found_in("CLICKHOUSE_HTTP_ADDR", format!("127.0.0.1:{http}"));
     Ok(server.found_in("CLICKHOUSE_ADDR", format!("127.0.0.1:{native}")))
 }

@@ -17,6 +17,7 @@ mod postgres;
 mod rabbitmq;
 mod redis;
 mod redis_cluster;
+mod temporal;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -45,6 +46,7 @@ const SERVERS: &[(&str, Start)] = &[
     ("rabbitmq", rabbitmq::start),
     ("redis", redis::start),
     ("redis-cluster", redis_cluster::start),
+    ("temporal", temporal::start),
 ];
 
 type Start = fn() -> Result<Server, NotStarted>;
