@@ -13,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use gobin::Binary;
-use probe::uprobe::{Plan, Style, Headers, Uprobes};
+use probe::uprobe::{Headers, Plan, Style, Uprobes};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pid: u32 = std::env::args().nth(1).ok_or("say which process")?.parse()?;

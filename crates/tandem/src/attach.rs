@@ -69,7 +69,8 @@ impl Attach {
         }
         let folder = private_folder().context("cannot make a folder for the agent's socket")?;
         let socket = folder.path().join("agent.sock");
-        let observer = self.destinations.observing(self.programs.clone(), &self.propagation).start(socket, Scope::Observed)?;
+        let observer =
+            self.destinations.observing(self.programs.clone(), &self.propagation).start(socket, Scope::Observed)?;
         let code = attend(&observer, &self.programs, &enough);
         observer.finish();
         Ok(code)

@@ -87,7 +87,8 @@ fn made_by(pid: u32) -> Option<Vec<OwnedFd>> {
     let mut served = HashSet::new();
     let mut connections: Vec<(u16, OwnedFd)> = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
-        let is_socket = fs::read_link(entry.path()).is_ok_and(|what| what.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
+        let is_socket =
+            fs::read_link(entry.path()).is_ok_and(|what| what.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()).filter(|_| is_socket) else {
             continue;
         };

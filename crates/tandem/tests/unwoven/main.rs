@@ -458,7 +458,9 @@ fn a_woven_program_is_completed() {
             assert_eq!((call.source, text(&call, "tandem.parent.source")), (Source::Uprobe, "woven"));
             assert_eq!((call.parent_span_id, call.trace_id), (Some(front.span_id), front.trace_id));
             // The woven half at the other end takes the trace up.
-            assert!(back.iter().all(|back| back.parent_span_id == Some(call.span_id) && back.trace_id == call.trace_id));
+            assert!(
+                back.iter().all(|back| back.parent_span_id == Some(call.span_id) && back.trace_id == call.trace_id)
+            );
         }
         assert!(back.iter().all(|back| back.source == Source::Woven));
     }
