@@ -1,6 +1,6 @@
 /*
- * Which connection lies behind a descriptor of the process that runs. The two ends of one that stays on this machine find
- * the same, each from its side.
+ * Which connection lies behind a descriptor of the process that runs. The two ends of one that stays on this machine
+ * find the same, each from its side.
  */
 #ifndef TANDEM_CONNECTION_H
 #define TANDEM_CONNECTION_H
@@ -25,7 +25,8 @@ static __always_inline bool is_loopback(const unsigned char *address)
 	return words[2] == 0xffff0000 ? address[12] == 127 : !words[2] && words[3] == 1U << 24;
 }
 
-/* The ends of the TCP connection behind a descriptor, and the socket's cookie, 0: it has none; false: there is no connection. */
+/* The ends of the TCP connection behind a descriptor, and the socket's cookie, 0: it has none; false: there is no
+ * connection. */
 static __always_inline bool find_ends(struct tandem_ends *ends, u64 *cookie, u32 descriptor)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();

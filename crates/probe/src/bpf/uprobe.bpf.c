@@ -594,8 +594,8 @@ static __always_inline bool find_remote_parent(struct tandem_work *work, struct 
 #define DESCRIPTOR_AT 16 /* in a net.netFD: it begins with a poll.FD, and that with a mutex of two words */
 
 /*
- * The ends of a net.Conn, which is a *net.TCPConn or, with TLS, a *tls.Conn that begins with one. What it is instead has, at
- * that place, no descriptor of a connection.
+ * The ends of a net.Conn, which is a *net.TCPConn or, with TLS, a *tls.Conn that begins with one. What it is instead
+ * has, at that place, no descriptor of a connection.
  */
 static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 *cookie, u64 connection)
 {
@@ -621,7 +621,8 @@ static __always_inline bool find_sender(struct tandem_work *work, struct tandem_
 
 	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
 		return false;
-	if (!find_ends_of(&own, &cookie, user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
+	if (!find_ends_of(&own, &cookie,
+			  user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
 		return false;
 	turn_round(&sender, &own);
 	sent = bpf_map_lookup_elem(&sent_requests, &sender);
@@ -648,8 +649,7 @@ int on_http_send(void *context)
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open ||
-	    !find_ends_of(&ends, &cookie, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open || !find_ends_of(&ends, &cookie, user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;

@@ -37,7 +37,8 @@ enum tandem_parent {
 	TANDEM_PARENT_GOROUTINE = 3, /* it is open on the same goroutine */
 	TANDEM_PARENT_ANCESTOR = 4, /* it is open on the goroutine that started this one */
 	TANDEM_PARENT_WOVEN = 5, /* the woven half of the program says so */
-	TANDEM_PARENT_CONNECTION = 6, /* it is the request that the other end of the connection, on this machine, has sent */
+	TANDEM_PARENT_CONNECTION =
+		6, /* it is the request that the other end of the connection, on this machine, has sent */
 };
 
 /* Texts of a span, in the order in which they are in an event. */
