@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -153,7 +155,22 @@ func (a *accuracy) rows(name string, limit float64) []row {
 		{What: name + ": recall, %", Value: 100 * float64(a.Right) / float64(a.Expected)},
 		{What: name + ": lost, of 10,000", Value: share(a.Lost)},
 		{What: name + ": double, of 10,000", Value: share(a.Double)},
+		{What: name + ": HTTP, recall, %", Value: a.recall("work", "direct", "child", "pool")},
+		{What: name + ": database/sql, recall, %", Value: a.recall("query")},
+		{What: name + ": gRPC, recall, %", Value: a.recall("call")},
 	}
+}
+
+// recall is the share of right ones among the operations of these kinds.
+func (a *accuracy) recall(whats ...string) float64 {
+	expected, missed := 0, 0
+	for shape := range accuracyParents {
+		if slices.Contains(whats, shape[2]) {
+			expected += a.Requests
+			missed += a.Of[strings.Join(shape[:], " ")]
+		}
+	}
+	return 100 * float64(expected-missed) / float64(expected)
 }
 
 // accuracy runs the programs once and compares what was recorded of them with what they did.
@@ -186,7 +203,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	environment := func(service string) []string {
 		return []string{"TANDEM_SOCKET=" + socket, "OTEL_SERVICE_NAME=" + service, "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none"}
 	}
-	backend, err := b.start([]string{binary[way.backend], "backend", strconv.Itoa(requests + 1)}, environment("backend")...)
+	backend, err := b.start([]string{binary[way.backend], "backend", strconv.Itoa(requests)}, environment("backend")...)
 	if err != nil {
 		return nil, err
 	}
@@ -209,11 +226,14 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		}
 		return nil
 	}
-	// Until both are observed, one request more is made again and again, which is not counted.
+	// Until both are observed, other requests are made again and again. Those of gRPC begin afterwards: a connection of HTTP/2
+	// can be followed from its beginning only.
 	for deadline := time.Now().Add(time.Minute); ; {
-		if err := ask(requests, 1, accuracyLoads[0]); err != nil {
+		answer, err := http.Get("http://" + front.line + "/warm")
+		if err != nil {
 			return nil, err
 		}
+		answer.Body.Close()
 		time.Sleep(500 * time.Millisecond)
 		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) {
 			break

@@ -35,6 +35,12 @@ func front(plain, calls string) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /work", f.serve)
+	// One call, for whoever wants to know whether both programs are observed.
+	mux.HandleFunc("GET /warm", func(w http.ResponseWriter, r *http.Request) {
+		if err := f.get(r.Context(), -1, "warm"); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
+	})
 	listener := listen()
 	fmt.Println(listener.Addr())
 	log.Fatal(http.Serve(listener, mux))

@@ -5,32 +5,32 @@ use std::collections::VecDeque;
 use crate::connection::Found;
 use crate::exchange::{Open, Operation, Side};
 use crate::parser::{Finished, Input, OPEN_LIMIT, Parser, Step};
-use crate::text;
+use crate::{http, text};
 
 /// Bytes of a request's or response's head; what has more is no HTTP that we follow.
 const HEAD_LIMIT: usize = 32 << 10;
 /// Digits and extensions of a chunk's size.
 const CHUNK_LINE_LIMIT: usize = 256;
 
-/// Methods of the conventions; others are told as `_OTHER`.
-const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"];
 /// Others by which a request can be recognised.
-const OTHER_METHODS: [&str; 8] = ["PROPFIND", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "PURGE", "REPORT"];
+const OTHER_METHODS: [&[u8]; 8] = [b"PROPFIND", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"PURGE", b"REPORT"];
+
+fn methods() -> impl Iterator<Item = &'static [u8]> {
+    http::METHODS.into_iter().chain(OTHER_METHODS)
+}
 
 pub(crate) fn detect(bytes: &[u8]) -> Found {
     if bytes.starts_with(b"HTTP/1.") {
         return Found::Protocol(Box::new(Http1::default()), Side::Server);
     }
     let Some(space) = bytes.iter().take(12).position(|&byte| byte == b' ') else {
-        let begins = |method: &str| method.as_bytes().starts_with(bytes);
-        return match METHODS.iter().chain(&OTHER_METHODS).any(|method| begins(method)) || b"HTTP/1.".starts_with(bytes)
-        {
+        return match methods().any(|method| method.starts_with(bytes)) || b"HTTP/1.".starts_with(bytes) {
             true => Found::More,
             false => Found::Nothing,
         };
     };
     let method = &bytes[..space];
-    if !METHODS.iter().chain(&OTHER_METHODS).any(|known| known.as_bytes() == method) {
+    if !methods().any(|known| known == method) {
         return Found::Nothing;
     }
     match bytes.iter().position(|&byte| byte == b'\n') {
@@ -337,15 +337,14 @@ fn is_token(byte: u8) -> bool {
 
 /// What the conventions want to know of a request, whichever version of HTTP it came by.
 pub(crate) fn describe(open: &mut Open, method: &str, path: &str, host: Option<&str>, user_agent: Option<&str>) {
-    if METHODS.contains(&method) {
-        open.put("http.request.method", method);
-    } else {
-        open.put("http.request.method", "_OTHER");
+    let known = http::method(method.as_bytes());
+    open.put("http.request.method", text::lossy(known));
+    if known != method.as_bytes() {
         open.put("http.request.method_original", text::limited(method, 64));
     }
     let path = path.split('#').next().unwrap_or_default();
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let query = query.map(text::redacted_query);
+    let query = query.map(http::redact);
     match open.exchange.role {
         Side::Server => {
             open.put("url.path", text::limited(path, 1024));
@@ -372,10 +371,11 @@ pub(crate) fn describe(open: &mut Open, method: &str, path: &str, host: Option<&
 
 /// The server as the request names it.
 pub(crate) fn describe_server(open: &mut Open, authority: &str, usual_port: i64) {
-    let (address, port) = split_host(authority);
+    let authority = text::limited(authority, 256);
+    let (address, port) = http::split_host(&authority);
     if !address.is_empty() {
-        open.put("server.address", address);
-        open.put("server.port", port.unwrap_or(usual_port));
+        open.put("server.address", address.to_owned());
+        open.put("server.port", if port == 0 { usual_port } else { port.into() });
     }
 }
 
@@ -391,16 +391,4 @@ fn describe_request(open: &mut Open, method: &str, target: &str, head: &Head<'_>
     let host = head.text("host").or(authority);
     describe(open, method, path, host, head.text("user-agent"));
     open.exchange.parent = head.get("traceparent").and_then(text::traceparent);
-}
-
-/// `host:port`, `[::1]:port` or one of them alone.
-fn split_host(host: &str) -> (String, Option<i64>) {
-    let host = text::limited(host, 256);
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') && host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) => {
-            (&host[..colon], host[colon + 1..].parse().ok())
-        }
-        _ => (host.as_str(), None),
-    };
-    (name.trim_matches(['[', ']']).to_owned(), port)
 }

@@ -152,7 +152,7 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
 
 fn method(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     let original = event.text(place::METHOD);
-    let method = http::method(original);
+    let method = protocol::http::method(original);
     let record = record.text(key("http.request.method"), method);
     match original.is_empty() || method == original {
         true => record,
@@ -180,15 +180,15 @@ fn server(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     let pattern = event.lossy(place::PATTERN);
     record = record.text_if_any(key("http.route"), http::route(&pattern));
     let host = event.lossy(place::HOST);
-    let (address, port) = http::split_host(&host);
+    let (address, port) = protocol::http::split_host(&host);
     record = record.text_if_any(SERVER_ADDRESS, address);
     if port != 0 {
         record = record.int(SERVER_PORT, port.into());
     }
-    record = record.text_if_any(key("client.address"), http::split_host(&event.lossy(place::REMOTE)).0);
+    record = record.text_if_any(key("client.address"), protocol::http::split_host(&event.lossy(place::REMOTE)).0);
     record = version(record, event);
     record = record.text_if_any(key("url.path"), event.text(place::PATH));
-    record = record.text_if_any(key("url.query"), http::redact(&event.lossy(place::QUERY)).as_ref());
+    record = record.text_if_any(key("url.query"), protocol::http::redact(&event.lossy(place::QUERY)).as_ref());
     let status = event.number(place::STATUS);
     match event.outcome {
         Outcome::Panic => error(record, "panic"),
@@ -206,7 +206,7 @@ fn answered(record: RecordBuilder, status: u64, wrong: u64) -> RecordBuilder {
 fn client(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     let mut record = method(record, event);
     let (host, scheme) = (event.lossy(place::HOST), event.lossy(place::SCHEME));
-    let (address, port) = http::split_host(&host);
+    let (address, port) = protocol::http::split_host(&host);
     let port = match (port, scheme.as_ref()) {
         (0, "https") => 443,
         (0, _) => 80,
@@ -215,7 +215,7 @@ fn client(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     record = record.text_if_any(SERVER_ADDRESS_DIMENSION, address).int(SERVER_PORT_DIMENSION, port.into());
     let query = event.lossy(place::QUERY);
     let mark = if query.is_empty() { "" } else { "?" };
-    let url = format!("{scheme}://{host}{}{mark}{}", event.lossy(place::PATH), http::redact(&query));
+    let url = format!("{scheme}://{host}{}{mark}{}", event.lossy(place::PATH), protocol::http::redact(&query));
     record = record.text(key("url.full"), url);
     let status = event.number(place::STATUS);
     match (event.outcome, status) {
