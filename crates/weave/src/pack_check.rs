@@ -158,7 +158,7 @@ struct Workshop {
 }
 
 fn compiled(folder: &Path, pack: &Pack) -> Result<Vec<Finding>, WeaveError> {
-    let workshop = match workshop(folder, pack)? {
+    let workshop = match workshop(folder, pack, Work::Build)? {
         Ok(workshop) => workshop,
         Err(reason) => return Ok(vec![finding(Grade::Doubtful, "compile", reason)]),
     };
@@ -217,10 +217,19 @@ fn matched(folder: &Path, pack: &Pack, workshop: &Workshop) -> Result<Vec<Findin
     Ok(findings)
 }
 
+/// What a workshop is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// The program is built.
+    Build,
+    /// Only packages that its module requires are: it need not be whole.
+    Test,
+}
+
 /// The pack's own program, or a module of ours that requires the library; or why there is neither.
-fn workshop(folder: &Path, pack: &Pack) -> Result<Result<Workshop, String>, WeaveError> {
+fn workshop(folder: &Path, pack: &Pack, work: Work) -> Result<Result<Workshop, String>, WeaveError> {
     let program = folder.join("program");
-    if program.join("go.mod").is_file() && !is_borrowed(&program) {
+    if program.join("go.mod").is_file() && (work == Work::Test || !is_borrowed(&program)) {
         let label = "program is woven and builds".to_owned();
         return Ok(Ok(Workshop { dir: program, packages: vec!["./...".into()], label, _scratch: None }));
     }
@@ -321,7 +330,7 @@ pub fn test(folder: &Path, flags: &[OsString]) -> Result<Vec<(String, ExitStatus
     yaml.insert_str(end_of_rules(&yaml), &rules);
     fs::write(copy.join("pack.yaml"), yaml).map_err(at("write", &copy))?;
     let mut done = Vec::new();
-    let workshop = match workshop(folder, &pack)? {
+    let workshop = match workshop(folder, &pack, Work::Test)? {
         Ok(workshop) => workshop,
         Err(reason) => return Err(WeaveError::GoRefused { message: format!("tandem: {reason}"), code: 3 }),
     };
