@@ -67,7 +67,7 @@ pub const CAPABILITIES: [Capability; 8] = [
         name: "CAP_NET_ADMIN",
         set: CapabilitySet::NET_ADMIN,
         kept: Kept::Loading,
-        reason: "load programs that see packets of observed programs' sockets",
+        reason: "load programs that see packets of observed programs' sockets, and insert headers into their requests",
         without: "programs are not observed by their sockets",
     },
     Capability {

@@ -27,8 +27,9 @@ const PROGRAM: u32 = 65532;
 const STRANGER: u32 = 65534;
 const GROUP: u32 = 65531;
 
-/// Bits of the capabilities that docs/security.md lists, as the kernel numbers them.
-const BITS: [(&str, u64); 7] = [
+/// Bits of the capabilities that docs/security.md lists, as the kernel numbers them. The first five are those that the page gives
+/// to an agent with a user of its own.
+const BITS: [(&str, u64); 8] = [
     ("CAP_PERFMON", 38),
     ("CAP_BPF", 39),
     ("CAP_SYS_PTRACE", 19),
@@ -36,6 +37,7 @@ const BITS: [(&str, u64); 7] = [
     ("CAP_SYS_NICE", 23),
     ("CAP_KILL", 5),
     ("CAP_NET_BIND_SERVICE", 10),
+    ("CAP_NET_ADMIN", 12),
 ];
 
 /// What the page lists: by how long it is kept, a set of capabilities.
