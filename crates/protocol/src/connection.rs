@@ -298,16 +298,13 @@ impl Connection {
 
 /// What speaks here. Never by the port: only by what is said.
 fn detect(bytes: &[u8]) -> Found {
+    // What may still become HTTP/2 could be taken for something else.
+    match http2::detect(bytes) {
+        Found::Nothing => {}
+        found => return found,
+    }
     let mut more = false;
-    let known = [
-        http2::detect,
-        http1::detect,
-        redis::detect,
-        postgresql::detect,
-        mongodb::detect,
-        mysql::detect,
-        kafka::detect,
-    ];
+    let known = [http1::detect, redis::detect, postgresql::detect, mongodb::detect, mysql::detect, kafka::detect];
     for detect in known {
         match detect(bytes) {
             Found::Protocol(parser, side) => return Found::Protocol(parser, side),

@@ -65,7 +65,29 @@ pub(crate) fn detect(bytes: &[u8]) -> Found {
     } else if PREFACE.starts_with(bytes) {
         Found::More
     } else {
-        Found::Nothing
+        detect_settings(bytes)
+    }
+}
+
+/// A server need not wait for the client's first word: its own is a frame of settings, each of a number that is known.
+fn detect_settings(bytes: &[u8]) -> Found {
+    const SETTINGS_LIMIT: usize = 32 * SETTING;
+    const SETTING: usize = 6;
+    const HIGHEST: u16 = 0x10;
+    let Some((head, rest)) = bytes.split_first_chunk::<FRAME_HEADER>() else {
+        return if [0, 0].starts_with(&bytes[..bytes.len().min(2)]) { Found::More } else { Found::Nothing };
+    };
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    if head[3..] != [frame::SETTINGS, 0, 0, 0, 0, 0] || length > SETTINGS_LIMIT || !length.is_multiple_of(SETTING) {
+        return Found::Nothing;
+    }
+    let known = |setting: &[u8]| (1..=HIGHEST).contains(&u16::from_be_bytes([setting[0], setting[1]]));
+    match rest.get(..length) {
+        Some(settings) if settings.chunks_exact(SETTING).all(known) => {
+            Found::Protocol(Box::new(Http2::default()), Side::Server)
+        }
+        Some(_) => Found::Nothing,
+        None => Found::More,
     }
 }
 

@@ -344,6 +344,17 @@ fn conversations_become_exchanges() {
     }
 }
 
+/// Scenario: a server of HTTP/2 that says what it can do before it has heard anything, in one piece or in several. Guarantees: the
+/// same exchanges.
+#[test]
+fn servers_of_http2_may_speak_first() {
+    let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 100, 0, 4, 0, 1, 0, 0]);
+    let conversation = [vec![came(settings)], http2()].concat();
+    for sizes in [&[usize::MAX][..], &[1], &[5, 7]] {
+        assert_eq!(play(&conversation, sizes, false).len(), 2, "{sizes:?}");
+    }
+}
+
 /// Scenario: somebody who was connected before anybody looked. Guarantees: exchanges from the first whole one on.
 #[test]
 fn connections_may_be_older_than_the_look() {

@@ -243,6 +243,7 @@ static __always_inline void look(struct __sk_buff *skb, enum tandem_direction di
 	struct tandem_segment segment = no_segment;
 	struct bpf_sock *sk = skb->sk;
 	u32 at, end, *order;
+	bool is_first = false; /* of its direction */
 	u64 thread;
 
 	sk = sk ? bpf_sk_fullsock(sk) : 0;
@@ -270,6 +271,7 @@ static __always_inline void look(struct __sk_buff *skb, enum tandem_direction di
 			COUNT(resent);
 			return;
 		}
+		is_first = !socket->begun[direction];
 		socket->begun[direction] = 1;
 		socket->next[direction] = end;
 	}
@@ -283,7 +285,7 @@ static __always_inline void look(struct __sk_buff *skb, enum tandem_direction di
 		}
 		if (socket->last != direction + 1 || socket->order == TANDEM_ORDER_EACH ||
 		    segment.protocol == IPPROTO_UDP) {
-			if (!socket->last)
+			if (is_first)
 				recognise(skb, at, socket);
 			if (socket->order == TANDEM_ORDER_QUIET)
 				return;
