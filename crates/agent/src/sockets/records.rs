@@ -86,14 +86,18 @@ fn number(name: &str, role: Role) -> Option<u16> {
     })
 }
 
-/// The join points that tell of an operation: of each the beginning of its id.
+/// The join points that tell of an operation, by their ids in `packs/`.
 const JOIN_POINTS: [(Operation, Role, &[&str]); 10] = [
     (Operation::Http, Role::Server, &["net/http.server", "fasthttp.server"]),
     (Operation::Http, Role::Client, &["net/http.client", "fasthttp.client"]),
     (Operation::Grpc, Role::Server, &["grpc.server", "connect.server"]),
-    (Operation::Grpc, Role::Client, &["grpc.client", "connect.client"]),
-    (Operation::Postgresql, Role::Client, &["database/sql.query", "pgx.query", "pgx-v4.query"]),
-    (Operation::Mysql, Role::Client, &["database/sql.query"]),
+    (Operation::Grpc, Role::Client, &["grpc.client.unary", "grpc.client.stream", "connect.client"]),
+    (
+        Operation::Postgresql,
+        Role::Client,
+        &["database/sql.query", "database/sql.exec", "pgx.query", "pgx.exec", "pgx-v4.query", "pgx-v4.exec"],
+    ),
+    (Operation::Mysql, Role::Client, &["database/sql.query", "database/sql.exec"]),
     (
         Operation::Redis,
         Role::Client,
@@ -194,6 +198,19 @@ mod tests {
         }
         assert_ne!(number("server.address", Role::Server), number("server.address", Role::Client));
         assert_eq!(number("no.such.key", Role::Client), None);
+    }
+
+    /// A join point that no pack has owns nothing, and its operations would be told twice.
+    #[test]
+    fn join_points_are_those_of_packs() {
+        let packs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs");
+        let packs = std::fs::read_dir(packs).expect("the packs").flatten();
+        let texts: Vec<String> =
+            packs.filter_map(|pack| std::fs::read_to_string(pack.path().join("pack.yaml")).ok()).collect();
+        let there = |id: &str| texts.iter().any(|text| text.lines().any(|line| line.trim() == format!("- id: {id}")));
+        for id in JOIN_POINTS.iter().flat_map(|(_, _, join_points)| *join_points) {
+            assert!(there(id), "no pack has a rule {id}");
+        }
     }
 
     /// What a join point of the program tells is not told again; what others do not tell is.
