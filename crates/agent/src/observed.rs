@@ -28,6 +28,8 @@ const BUSY: Duration = Duration::from_millis(2);
 /// A batch is handed on when it has so many bytes, or when its oldest span has waited so long.
 const BATCH_BYTES: usize = 128 * 1024;
 const BATCH_AGE: Duration = Duration::from_millis(200);
+/// How often an observer is asked for what it has lost.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 
 /// A process that is to be observed.
 #[derive(Clone, Debug)]
@@ -61,16 +63,15 @@ impl ObservedProcess {
     }
 }
 
-/// Why a process is not observed: a sentence that says what, why, and what to do. Empty: it is another observer's.
+/// Why a process is not observed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ObserveError(pub String);
-
-impl ObserveError {
-    /// It is not the kind of program that this observer is for: nothing to be said.
-    pub fn not_meant() -> Self {
-        Self(String::new())
-    }
+pub enum ObserveError {
+    /// It is not the kind of program that the observer is for: not worth a word.
+    #[error("it is no program for this observer")]
+    NotMeant,
+    /// A sentence that says what, why, and what to do.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What was lost so far, by cause.
@@ -164,6 +165,7 @@ struct Worker {
     taken: Vec<u32>,
     records: Vec<u8>,
     losses: Losses,
+    counts_due: Instant,
 }
 
 struct Program {
@@ -181,6 +183,7 @@ impl Worker {
             taken: Vec::new(),
             records: Vec::new(),
             losses: Losses::new(),
+            counts_due: Instant::now(),
         }
     }
 
@@ -203,6 +206,7 @@ impl Worker {
         }
         let left: Vec<u32> = self.programs.keys().copied().collect();
         left.into_iter().for_each(|pid| self.end(pid));
+        self.count();
     }
 
     fn watch(&mut self, process: &ObservedProcess) {
@@ -213,7 +217,7 @@ impl Worker {
         let mut state = self.shared.state();
         let (left_out, observed) = match watched {
             Ok(left_out) => (left_out, true),
-            Err(error) if error == ObserveError::not_meant() => (Vec::new(), false),
+            Err(ObserveError::NotMeant) => (Vec::new(), false),
             Err(error) => (vec![error.to_string()], false),
         };
         for why in &left_out {
@@ -253,6 +257,9 @@ impl Worker {
             records.extend_from_slice(record);
         });
         self.assemble();
+        if self.counts_due <= Instant::now() {
+            self.count();
+        }
         let due = |program: &Program| {
             program.assembler.waiting() >= BATCH_BYTES
                 || program.waiting_since.is_some_and(|since| since.elapsed() >= BATCH_AGE)
@@ -266,16 +273,25 @@ impl Worker {
         fullest
     }
 
-    fn assemble(&mut self) {
-        self.clock.refresh();
-        let offset = self.clock.offset();
+    /// Counts what was lost since the last time.
+    fn count(&mut self) {
+        self.counts_due = Instant::now() + COUNTS_EVERY;
         let losses = self.observer.losses();
         let mut state = self.shared.state();
-        let State { measure, statistics, .. } = &mut *state;
-        for (&cause, &count) in &losses {
+        for (cause, count) in losses {
             let before = self.losses.insert(cause, count).unwrap_or(0);
-            statistics.lost_observed(cause, count.saturating_sub(before));
+            state.statistics.lost_observed(cause, count.saturating_sub(before));
         }
+    }
+
+    fn assemble(&mut self) {
+        if self.taken.is_empty() {
+            return;
+        }
+        self.clock.refresh();
+        let offset = self.clock.offset();
+        let mut state = self.shared.state();
+        let State { measure, statistics, .. } = &mut *state;
         let mut rest = self.records.as_slice();
         for pid in &self.taken {
             // A record begins with its size, of which an observer is sure: it has made the record itself.

@@ -605,7 +605,7 @@ impl Observer for Seer {
 
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
         if process.resource.service() == "refused" {
-            return Err(ObserveError("it is not to be seen; leave it alone".to_owned()));
+            return Err(ObserveError::Failed("it is not to be seen; leave it alone".to_owned()));
         }
         self.seen.push(process.pid);
         Ok(vec!["its client calls are not seen: there is no place for a probe".to_owned()])

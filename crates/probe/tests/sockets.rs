@@ -11,7 +11,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use probe::{Bytes, Order, Segment, SegmentReader, Sockets};
+use probe::{Bytes, SegmentReader, Sockets};
+use protocol::{Fate, Seen};
 
 use support::load_with_or_skip;
 
@@ -21,7 +22,7 @@ fn load(test: &str) -> Option<SegmentReader> {
 }
 
 /// Takes segments until they are as wanted.
-fn wait(reader: &SegmentReader, mut wanted: impl FnMut(&[Segment]) -> bool) -> Vec<Segment> {
+fn wait(reader: &SegmentReader, mut wanted: impl FnMut(&[Seen]) -> bool) -> Vec<Seen> {
     let (mut all, begun) = (Vec::new(), Instant::now());
     while !wanted(&all) {
         assert!(begun.elapsed() < Duration::from_secs(20), "{all:#?}");
@@ -50,9 +51,8 @@ fn both_ends_of_a_connection_are_seen() {
     let mut answer = vec![0; 100_000];
     client.read_exact(&mut answer).expect("read");
     drop(client);
-    let of_port =
-        |segment: &&Segment| segment.local.port() == address.port() || segment.remote.port() == address.port();
-    let total = |segments: &[Segment], out: bool, server: bool| -> u32 {
+    let of_port = |segment: &&Seen| segment.local.port() == address.port() || segment.remote.port() == address.port();
+    let total = |segments: &[Seen], out: bool, server: bool| -> u32 {
         let side = segments.iter().filter(of_port).filter(|one| (one.local.port() == address.port()) == server);
         side.filter(|one| one.out == out).map(|one| one.length).sum()
     };
@@ -100,11 +100,11 @@ fn older_connections_are_found() {
         accepted.read_exact(&mut heard).expect("read");
     };
     say(b"first\n");
-    let of_port = |one: &Segment| one.remote.port() == port;
+    let of_port = |one: &Seen| one.remote.port() == port;
     let first = wait(&reader, |all| all.iter().any(of_port));
     let first = first.iter().find(|one| of_port(one)).expect("seen");
     assert_eq!((first.bytes.as_slice(), first.out), (b"first\n".as_slice(), true));
-    reader.order(first.cookie, Order::Quiet);
+    reader.order(first.cookie, Fate::Quiet);
     say(b"second\n");
     say(b"third\n");
     assert!(!reader.take().iter().any(of_port));
@@ -144,8 +144,8 @@ fn what_cannot_wait_is_recognised_in_the_kernel() {
         server.write_all(&said).expect("written");
         client.read_exact(&mut vec![0; said.len()]).expect("read");
     }
-    let of_port = |one: &&Segment| one.local.port() == address.port();
-    let copied = |all: &[Segment], out| -> usize {
+    let of_port = |one: &&Seen| one.local.port() == address.port();
+    let copied = |all: &[Seen], out| -> usize {
         all.iter().filter(of_port).filter(|one| one.out == out).map(|one| one.bytes.len()).sum()
     };
     let all = wait(&reader, |all| copied(all, true) >= 30_000 && copied(all, false) >= 30_000);

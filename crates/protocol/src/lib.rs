@@ -22,10 +22,12 @@ mod postgresql;
 pub mod query;
 mod reader;
 mod redis;
+mod seen;
 mod sql;
 mod stream;
 mod text;
 
 pub use connection::{Connection, Fate};
 pub use exchange::{Exchange, Operation, Parent, Role, Side, Value};
+pub use seen::{Seen, Transport};
 pub use stream::{Direction, Segment};

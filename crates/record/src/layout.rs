@@ -438,6 +438,30 @@ pub const RECORD_FLAG_KERNEL_PARTS: u8 = 4;
 /// `record.flags`: attributes were cut or left out for want of room.
 pub const RECORD_FLAG_CUT: u8 = 8;
 
+/// Kinds of spans, as in OTLP.
+pub mod kind {
+    /// Inside a program.
+    pub const INTERNAL: u8 = 1;
+    /// A request that is answered.
+    pub const SERVER: u8 = 2;
+    /// A request that is made.
+    pub const CLIENT: u8 = 3;
+    /// A message that is sent.
+    pub const PRODUCER: u8 = 4;
+    /// A message that is received.
+    pub const CONSUMER: u8 = 5;
+}
+
+/// How spans ended, as in OTLP.
+pub mod status {
+    /// Nobody has said.
+    pub const UNSET: u8 = 0;
+    /// Well.
+    pub const OK: u8 = 1;
+    /// With an error.
+    pub const ERROR: u8 = 2;
+}
+
 /// A log record: written beside the ring and copied there in one piece. Items of their own kinds ([`log_item`]) follow.
 pub const LOG: Struct = Struct {
     name: "log",
@@ -889,14 +913,14 @@ pub const CONSTANTS: &[Constant] = &[
     c("VALUE_DEPTH_LIMIT", value::DEPTH_LIMIT as u64),
     c("HELLO_MAGIC", HELLO_MAGIC as u64),
     c("WELCOME_MAGIC", WELCOME_MAGIC as u64),
-    c("KIND_INTERNAL", 1),
-    c("KIND_SERVER", 2),
-    c("KIND_CLIENT", 3),
-    c("KIND_PRODUCER", 4),
-    c("KIND_CONSUMER", 5),
-    c("STATUS_UNSET", 0),
-    c("STATUS_OK", 1),
-    c("STATUS_ERROR", 2),
+    c("KIND_INTERNAL", kind::INTERNAL as u64),
+    c("KIND_SERVER", kind::SERVER as u64),
+    c("KIND_CLIENT", kind::CLIENT as u64),
+    c("KIND_PRODUCER", kind::PRODUCER as u64),
+    c("KIND_CONSUMER", kind::CONSUMER as u64),
+    c("STATUS_UNSET", status::UNSET as u64),
+    c("STATUS_OK", status::OK as u64),
+    c("STATUS_ERROR", status::ERROR as u64),
     c("RECORD_LOG", RECORD_LOG as u64),
     c("LOG_SIZE", LOG_SIZE as u64),
     c("LOG_BODY_LIMIT", LOG_BODY_LIMIT as u64),
@@ -1067,6 +1091,18 @@ pub const fn key(name: &str) -> u16 {
             return KEYS[index].id;
         }
         index += 1;
+    }
+    panic!("no such key")
+}
+
+/// The same of a name that has two ids: of a dimension, and of an attribute that is none.
+pub const fn attribute_key(name: &str) -> u16 {
+    let mut index = KEYS.len();
+    while index > 0 {
+        index -= 1;
+        if same(KEYS[index].name, name) {
+            return KEYS[index].id;
+        }
     }
     panic!("no such key")
 }

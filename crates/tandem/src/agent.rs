@@ -59,11 +59,11 @@ impl Agent {
         if let Some(group) = self.group {
             self.destinations.share(group)?; // which takes rights that are given away next
         }
-        self.destinations.confine(Scope::Machine)?;
+        let destinations = self.destinations.observing(self.observe, &self.propagation);
+        destinations.confine(Scope::Machine)?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-        let destinations = self.destinations.observing(self.observe, &self.propagation);
         let observer = destinations.start(socket.clone(), Scope::Machine)?;
         eprintln!("tandem: listening at {}", socket.display());
         signals.forever().next();

@@ -62,15 +62,15 @@ impl Attach {
     }
 
     fn attach(self) -> anyhow::Result<ExitCode> {
-        self.destinations.confine(Scope::Observed)?;
+        let destinations = self.destinations.observing(self.programs.clone(), &self.propagation);
+        destinations.confine(Scope::Observed)?;
         let enough = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&enough)).context("cannot listen to signals")?;
         }
         let folder = private_folder().context("cannot make a folder for the agent's socket")?;
         let socket = folder.path().join("agent.sock");
-        let observer =
-            self.destinations.observing(self.programs.clone(), &self.propagation).start(socket, Scope::Observed)?;
+        let observer = destinations.start(socket, Scope::Observed)?;
         let code = attend(&observer, &self.programs, &enough);
         observer.finish();
         Ok(code)

@@ -17,14 +17,14 @@ pub fn load(detail: bool) -> Result<probe::Kernel, String> {
     if detail {
         eprintln!("tandem: {PRICE}");
     }
-    match if detail { probe::Kernel::load_detailed() } else { probe::Kernel::load() } {
-        Ok(kernel) => Ok(kernel),
-        Err(error) => {
-            let why = error.to_string();
-            let first = why.lines().next().unwrap_or_default();
-            Err(format!("the kernel half is off: {first}; {} (tandem doctor says more)", error.remedy()))
-        }
-    }
+    let loaded = if detail { probe::Kernel::load_detailed() } else { probe::Kernel::load() };
+    loaded.map_err(|error| format!("the kernel half is off: {} (tandem doctor says more)", explain(&error)))
+}
+
+/// A line that says what, why and what to do.
+pub fn explain(error: &probe::ProbeError) -> String {
+    let why = error.to_string();
+    format!("{}; {}", why.lines().next().unwrap_or_default(), error.remedy())
 }
 
 /// Sets it to work.
@@ -35,11 +35,7 @@ pub fn watcher(kernel: probe::Kernel, shared: Option<SharedContexts>) -> Box<dyn
 
 /// Loads what tells other tools the spans of threads. Where it cannot be had, the error is one line that says why and what to do.
 pub fn shared_contexts(path: &Path) -> Result<SharedContexts, String> {
-    SharedContexts::load(path).map_err(|error| {
-        let why = error.to_string();
-        let first = why.lines().next().unwrap_or_default();
-        format!("spans of threads are not shared: {first}; {}", error.remedy())
-    })
+    SharedContexts::load(path).map_err(|error| format!("spans of threads are not shared: {}", explain(&error)))
 }
 
 /// Reports what cannot be watched, and goes on without: those spans lack the kernel's parts.
@@ -84,11 +80,8 @@ impl SpanSystemCalls for Calls {
 
 /// Loads the profiler. Where it cannot be had, the error is one line that says why and what to do.
 pub fn profiler(rate: Rate) -> Result<Profiling, String> {
-    let profiler = Profiler::load(rate).map_err(|error| {
-        let why = error.to_string();
-        let first = why.lines().next().unwrap_or_default().to_owned();
-        format!("there are no profiles: {first}; {} (tandem doctor says more)", error.remedy())
-    })?;
+    let profiler = Profiler::load(rate)
+        .map_err(|error| format!("there are no profiles: {} (tandem doctor says more)", explain(&error)))?;
     let period = rate.period().into();
     Ok(Profiling { open: Box::new(move || source(profiler)), period })
 }

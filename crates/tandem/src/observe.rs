@@ -142,7 +142,11 @@ impl Destinations {
         let page = self.ui.map(|address| address.port());
         let metrics = self.metrics.as_ref().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
         let low = |port: u16| (1..1024).contains(&port);
-        Extra { run: scope == Scope::Program, low_port: page.into_iter().chain(metrics).any(low) }
+        Extra {
+            run: scope == Scope::Program,
+            low_port: page.into_iter().chain(metrics).any(low),
+            observes: !self.observed.is_empty(),
+        }
     }
 
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.

@@ -18,6 +18,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 pub enum Kept {
     /// Until the kernel half is loaded.
     Loading,
+    /// The same, where programs are observed that were not woven.
+    LoadingObservers,
     /// For good.
     Always,
     /// For good, by `tandem run`.
@@ -47,6 +49,7 @@ impl fmt::Display for Kept {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Loading => "until the kernel half is loaded",
+            Self::LoadingObservers => "until that, with `attach` or `--observe`",
             Self::Always => "always",
             Self::ByRun => "by `tandem run`",
             Self::WithLowPort => "with a port below 1024",
@@ -66,7 +69,7 @@ pub const CAPABILITIES: [Capability; 8] = [
     Capability {
         name: "CAP_NET_ADMIN",
         set: CapabilitySet::NET_ADMIN,
-        kept: Kept::Loading,
+        kept: Kept::LoadingObservers,
         reason: "load programs that see packets of observed programs' sockets, and insert headers into their requests",
         without: "programs are not observed by their sockets",
     },
@@ -121,17 +124,24 @@ pub struct Extra {
     pub run: bool,
     /// It serves something at a port below 1024.
     pub low_port: bool,
+    /// It observes programs that were not woven.
+    pub observes: bool,
 }
 
 impl Extra {
     /// The capabilities that stay.
     fn stay(self) -> CapabilitySet {
         self.set_of(|kept| match kept {
-            Kept::Loading => false,
+            Kept::Loading | Kept::LoadingObservers => false,
             Kept::Always => true,
             Kept::ByRun => self.run,
             Kept::WithLowPort => self.low_port,
         })
+    }
+
+    /// The capabilities that are kept until everything is loaded.
+    fn load(self) -> CapabilitySet {
+        self.set_of(|kept| kept == Kept::Loading || kept == Kept::LoadingObservers && self.observes)
     }
 
     fn set_of(self, fits: impl Fn(Kept) -> bool) -> CapabilitySet {
@@ -153,7 +163,7 @@ pub fn confine(extra: Extra) -> io::Result<()> {
         let _ = rustix::thread::remove_capability_from_bounding_set(one);
     }
     rustix::thread::set_no_new_privs(true)?;
-    keep_only(stay | extra.set_of(|kept| kept == Kept::Loading))?;
+    keep_only(stay | extra.load())?;
     refuse_calls()
 }
 
@@ -256,6 +266,16 @@ mod tests {
         let kept = CAPABILITIES.iter();
         let kept: Vec<_> = kept.map(|one| format!("| `{}` | {} | {} |", one.name, one.kept, one.reason)).collect();
         assert_eq!(listed, kept);
+    }
+
+    /// What only observers need, only they get, and not for longer than they need it.
+    #[test]
+    fn observers_alone_may_change_the_network() {
+        let observes = Extra { observes: true, ..Extra::default() };
+        assert!(observes.load().contains(CapabilitySet::NET_ADMIN));
+        assert!(!observes.stay().contains(CapabilitySet::NET_ADMIN));
+        assert!(!Extra::default().load().contains(CapabilitySet::NET_ADMIN));
+        assert!(Extra::default().load().contains(CapabilitySet::PERFMON));
     }
 
     /// What a thread of the agent cannot do any more, and what a program that it starts can.

@@ -1,7 +1,10 @@
 //! Plugs the sockets' probe (`probe::Sockets`) into the agent: observes programs of any language by what they say.
 
-use agent::{Losses, ObservedProcess, OpenObserver, Seen, Segments, SocketObserver, Transport, Wanted};
-use probe::{Bytes, Order, Segment, SegmentReader, Sockets};
+use agent::{Losses, ObservedProcess, OpenObserver, Segments, SocketObserver};
+use probe::{Bytes, SegmentReader, Sockets};
+use protocol::{Fate, Seen};
+
+use crate::kernel::explain;
 
 /// Loads what sees sockets. Without it, why not is said of each process. No thread is started.
 pub fn load() -> Result<Sockets, String> {
@@ -19,12 +22,6 @@ pub fn observer(
     })
 }
 
-/// A line that says what, why and what to do.
-fn explain(error: &probe::ProbeError) -> String {
-    let why = error.to_string();
-    format!("{}; {}", why.lines().next().unwrap_or_default(), error.remedy())
-}
-
 struct Source(Result<SegmentReader, String>);
 
 impl Segments for Source {
@@ -40,16 +37,12 @@ impl Segments for Source {
     }
 
     fn take(&mut self) -> Vec<Seen> {
-        self.0.as_ref().map(SegmentReader::take).unwrap_or_default().into_iter().map(seen).collect()
+        self.0.as_ref().map(SegmentReader::take).unwrap_or_default()
     }
 
-    fn want(&mut self, cookie: u64, wanted: Wanted) {
-        let order = match wanted {
-            Wanted::Nothing => Order::Quiet,
-            Wanted::Everything => Order::Each,
-        };
+    fn order(&mut self, cookie: u64, fate: Fate) {
         if let Ok(reader) = &self.0 {
-            reader.order(cookie, order);
+            reader.order(cookie, fate);
         }
     }
 
@@ -62,14 +55,4 @@ impl Segments for Source {
         ]
         .into()
     }
-}
-
-fn seen(segment: Segment) -> Seen {
-    let Segment { cookie, time, process, thread, sequence, length, out, fin, reset, local, remote, bytes, .. } =
-        segment;
-    let transport = match segment.transport {
-        probe::Transport::Tcp => Transport::Tcp,
-        probe::Transport::Udp => Transport::Udp,
-    };
-    Seen { cookie, time, process, thread, sequence, length, out, fin, reset, transport, local, remote, bytes }
 }

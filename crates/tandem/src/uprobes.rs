@@ -2,7 +2,10 @@
 //! ones leave to others.
 
 use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agent::{Losses, ObserveError, ObservedProcess, Observer, OpenObserver};
 use gobin::Binary;
@@ -12,6 +15,7 @@ use probe::uprobe::spans::Program;
 use probe::uprobe::{Event, Headers, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
 use record::Tables;
 
+use crate::kernel::explain;
 use crate::sockets;
 
 /// Loads what observes with probes on functions. Without it, why not is said of each process.
@@ -26,37 +30,55 @@ pub fn load(headers: Headers) -> Result<Uprobes, String> {
 /// Sets it to work beside what observes sockets, which sees the rest: other languages, and other libraries.
 pub fn with_sockets(functions: Result<Uprobes, String>, sockets: Result<Sockets, String>) -> Vec<OpenObserver> {
     let (places_probes, alone) = (functions.is_ok(), sockets.is_err());
-    let elsewhere = move |process: &ObservedProcess| if places_probes { seen_in(process) } else { Vec::new() };
+    let plans = Plans::default();
+    let known = plans.clone();
+    let elsewhere = move |process: &ObservedProcess| if places_probes { known.seen_in(process) } else { Vec::new() };
     let functions = move || -> Box<dyn Observer> {
         let uprobes = functions.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
-        Box::new(FunctionObserver { uprobes, alone, programs: HashMap::new(), malformed: 0, no_room: 0 })
+        Box::new(FunctionObserver { uprobes, alone, plans, programs: HashMap::new(), malformed: 0, no_room: 0 })
     };
     vec![Box::new(functions), sockets::observer(sockets, elsewhere)]
 }
 
-/// The join points whose operations probes see in a process.
-fn seen_in(process: &ObservedProcess) -> Vec<String> {
-    if process.go.is_none() {
-        return Vec::new();
+/// An executable, as long as nobody changes it: device, inode, size, and when it was written.
+type Sign = (u64, u64, u64, i64, i64);
+
+/// Plans of executables: every observer asks for the same one, many processes run it, and to read it takes a while.
+#[derive(Clone, Default)]
+struct Plans(Arc<Mutex<HashMap<Sign, Arc<Plan>>>>);
+
+impl Plans {
+    /// So many are kept; then all are forgotten.
+    const LIMIT: usize = 64;
+
+    fn of(&self, process: &ObservedProcess) -> Result<Arc<Plan>, ObserveError> {
+        let unread = |error| ObserveError::Failed(format!("cannot read {}: {error}", process.executable.display()));
+        let file = fs::metadata(&process.executable).map_err(unread)?;
+        let sign = (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec());
+        // Whoever asks meanwhile waits, and has it then.
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&sign) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(plan(&process.executable, |join_point| process.owns(join_point))?);
+        if plans.len() >= Self::LIMIT {
+            plans.clear();
+        }
+        plans.insert(sign, Arc::clone(&plan));
+        Ok(plan)
     }
-    let observed = plan_of(process).map(|plan| plan.observed).unwrap_or_default();
-    let libraries = LIBRARIES.iter().filter(|library| observed.contains(&library.name));
-    libraries.flat_map(|library| library.join_points).map(|join_point| (*join_point).to_owned()).collect()
-}
 
-fn plan_of(process: &ObservedProcess) -> Result<Plan, ObserveError> {
-    plan(&process.executable, |join_point| process.owns(join_point))
-}
-
-/// A line that says what, why and what to do.
-pub fn explain(error: &probe::ProbeError) -> String {
-    let why = error.to_string();
-    format!("{}; {}", why.lines().next().unwrap_or_default(), error.remedy())
+    /// The join points whose operations probes see in a process.
+    fn seen_in(&self, process: &ObservedProcess) -> Vec<String> {
+        let Some(plan) = process.go.as_ref().and_then(|_| self.of(process).ok()) else { return Vec::new() };
+        let libraries = LIBRARIES.iter().filter(|library| plan.observed.contains(&library.name));
+        libraries.flat_map(|library| library.join_points).map(|join_point| (*join_point).to_owned()).collect()
+    }
 }
 
 /// What would be observed of an executable.
 pub fn plan(executable: &Path, owns: impl Fn(&str) -> bool) -> Result<Plan, ObserveError> {
-    let binary = Binary::open(executable).map_err(|error| ObserveError(error.to_string()))?;
+    let binary = Binary::open(executable).map_err(|error| ObserveError::Failed(error.to_string()))?;
     Ok(Plan::of(&binary, owns))
 }
 
@@ -64,6 +86,7 @@ struct FunctionObserver {
     uprobes: Result<UprobeReader, String>,
     /// Nothing else observes what probes cannot see.
     alone: bool,
+    plans: Plans,
     programs: HashMap<u32, Program>,
     malformed: u64,
     /// Operations that have found no room, when room was last made.
@@ -73,7 +96,7 @@ struct FunctionObserver {
 impl FunctionObserver {
     /// Probes have nothing to do with a process; that is worth a word only where nothing else has.
     fn unseen(&self, why: String) -> ObserveError {
-        if self.alone { ObserveError(why) } else { ObserveError::not_meant() }
+        if self.alone { ObserveError::Failed(why) } else { ObserveError::NotMeant }
     }
 }
 
@@ -94,15 +117,15 @@ impl Observer for FunctionObserver {
                     .to_owned(),
             ));
         };
-        let plan = plan_of(process)?;
+        let plan = self.plans.of(process)?;
         if plan.observed.is_empty() {
             let why = nothing(&plan);
-            return Err(if plan.left_out.is_empty() { self.unseen(why) } else { ObserveError(why) });
+            return Err(if plan.left_out.is_empty() { self.unseen(why) } else { ObserveError::Failed(why) });
         }
-        let uprobes = self.uprobes.as_mut().map_err(|why| ObserveError(why.clone()))?;
+        let uprobes = self.uprobes.as_mut().map_err(|why| ObserveError::Failed(why.clone()))?;
         let slot_offset = process.facts.map_or(0, |facts| facts.slot_offset);
         let attached = uprobes.uprobes().attach(process.pid, &process.executable, &plan, slot_offset);
-        attached.map_err(|error| ObserveError(explain(&error)))?;
+        attached.map_err(|error| ObserveError::Failed(explain(&error)))?;
         self.programs.retain(|&pid, _| uprobes.uprobes().observes(pid)); // they were needed until their last span
         self.programs.insert(process.pid, Program::of(build));
         Ok(plan.left_out.iter().map(ToString::to_string).collect())
@@ -142,6 +165,7 @@ impl Observer for FunctionObserver {
             ("no_memory", statistics.no_memory),
             ("end_not_seen", statistics.superseded),
             ("cut", statistics.cut),
+            ("header_not_inserted", statistics.not_inserted),
             ("malformed", self.malformed),
         ]
         .into()

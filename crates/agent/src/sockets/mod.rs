@@ -8,10 +8,9 @@ mod records;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 
 use protocol::dns::Datagrams;
-use protocol::{Connection, Direction, Exchange, Fate, Operation, Role};
+use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport};
 
 use crate::clock;
 use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
@@ -24,55 +23,6 @@ const SILENCE: u64 = 600_000_000_000;
 /// How often connections are looked after.
 const LOOK_EVERY: u64 = 200_000_000;
 
-/// How a segment was transported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// As part of a stream.
-    Tcp,
-    /// On its own.
-    Udp,
-}
-
-/// A piece of what a process has sent or received.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// The socket's; never used again.
-    pub cookie: u64,
-    /// When: `CLOCK_MONOTONIC`, ns.
-    pub time: u64,
-    /// Process id.
-    pub process: u32,
-    /// Thread that sent it; 0: not known.
-    pub thread: u32,
-    /// Sequence number of its first byte.
-    pub sequence: u32,
-    /// Bytes of payload.
-    pub length: u32,
-    /// It was sent.
-    pub out: bool,
-    /// It is the last of its direction.
-    pub fin: bool,
-    /// The connection ends with it.
-    pub reset: bool,
-    /// How it was transported.
-    pub transport: Transport,
-    /// The socket's own address.
-    pub local: SocketAddr,
-    /// The other end's.
-    pub remote: SocketAddr,
-    /// The first bytes of it.
-    pub bytes: Vec<u8>,
-}
-
-/// What is to become of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Nothing more.
-    Nothing,
-    /// All of each segment.
-    Everything,
-}
-
 /// Where segments come from. Used by one thread.
 pub trait Segments {
     /// Begins to look at the sockets of a process; what goes wrong is said in a line.
@@ -84,8 +34,8 @@ pub trait Segments {
     /// All segments since the last time, in the order in which they were seen.
     fn take(&mut self) -> Vec<Seen>;
 
-    /// Says what is wanted of a socket from now on.
-    fn want(&mut self, cookie: u64, wanted: Wanted);
+    /// Says what is to become of a socket.
+    fn order(&mut self, cookie: u64, fate: Fate);
 
     /// What was lost so far, by cause.
     fn lost(&mut self) -> Losses;
@@ -98,7 +48,8 @@ struct Socket {
     process: u32,
     ends: Ends,
     state: SocketState,
-    wanted: Option<Wanted>,
+    /// What was said is to become of it.
+    ordered: Fate,
     /// By direction: all has been said.
     said: [bool; 2],
 }
@@ -159,7 +110,7 @@ impl SocketObserver {
         }
         if !self.sockets.contains_key(&seen.cookie) {
             if self.sockets.len() >= SOCKET_LIMIT {
-                self.segments.want(seen.cookie, Wanted::Nothing);
+                self.segments.order(seen.cookie, Fate::Quiet);
                 *self.losses.entry("sockets_full").or_default() += 1;
                 return;
             }
@@ -169,19 +120,14 @@ impl SocketObserver {
             };
             let ends = Ends { local: seen.local, remote: seen.remote };
             self.family.meet(ends);
-            self.sockets
-                .insert(seen.cookie, Socket { process: seen.process, ends, state, wanted: None, said: [false; 2] });
+            self.sockets.insert(
+                seen.cookie,
+                Socket { process: seen.process, ends, state, ordered: Fate::Open, said: [false; 2] },
+            );
         }
         let Some(socket) = self.sockets.get_mut(&seen.cookie) else { return };
         socket.process = seen.process;
-        let segment = protocol::Segment {
-            direction: if seen.out { Direction::Out } else { Direction::In },
-            time: seen.time,
-            sequence: seen.sequence,
-            length: seen.length,
-            bytes: &seen.bytes,
-            thread: seen.thread,
-        };
+        let segment = seen.segment();
         let mut exchanges = Vec::new();
         let mut ends = socket.ends;
         let mut fate = match &mut socket.state {
@@ -210,15 +156,10 @@ impl SocketObserver {
 
     /// Does as a connection's parser wants.
     fn keep(&mut self, cookie: u64, fate: Fate) {
-        let Some(socket) = self.sockets.get_mut(&cookie) else { return };
-        let wanted = match fate {
-            Fate::Open => return,
-            Fate::Each => Wanted::Everything,
-            Fate::Quiet => Wanted::Nothing,
-        };
-        if socket.wanted != Some(wanted) {
-            socket.wanted = Some(wanted);
-            self.segments.want(cookie, wanted);
+        let Some(socket) = self.sockets.get_mut(&cookie).filter(|_| fate != Fate::Open) else { return };
+        if socket.ordered != fate {
+            socket.ordered = fate;
+            self.segments.order(cookie, fate);
         }
         if fate == Fate::Quiet {
             socket.state = SocketState::Over;
@@ -293,7 +234,7 @@ impl Observer for SocketObserver {
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
         let elsewhere = (self.elsewhere)(process);
         let owns = |join_point: &str| process.owns(join_point) || elsewhere.iter().any(|other| other == join_point);
-        self.segments.watch(process.pid).map_err(ObserveError)?;
+        self.segments.watch(process.pid).map_err(ObserveError::Failed)?;
         self.owned.insert(process.pid, records::owned(owns));
         Ok(Vec::new())
     }

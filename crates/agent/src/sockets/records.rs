@@ -4,16 +4,12 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use protocol::{Operation, Role, Value};
-use record::layout::{FIRST_DYNAMIC_KEY, KEYS, RECORD_FLAG_REMOTE_PARENT, item, key};
+use record::layout::{self, FIRST_DYNAMIC_KEY, KEYS, RECORD_FLAG_REMOTE_PARENT, item, key};
 use record::{Descriptor, RecordBuilder, Tables};
 
 use super::family::Span;
 
 const SCOPE: &str = "tandem/socket";
-const KIND_SERVER: u8 = 2;
-const KIND_CLIENT: u8 = 3;
-const KIND_PRODUCER: u8 = 4;
-const STATUS_ERROR: u8 = 2;
 /// Bytes of a text in a record.
 const TEXT_LIMIT: usize = 1024;
 
@@ -41,9 +37,9 @@ fn called(operation: Operation) -> (&'static str, &'static str) {
 
 fn kind(operation: Operation, role: Role) -> u8 {
     match role {
-        Role::Server => KIND_SERVER,
-        Role::Client if operation == Operation::KafkaSend => KIND_PRODUCER,
-        Role::Client => KIND_CLIENT,
+        Role::Server => layout::kind::SERVER,
+        Role::Client if operation == Operation::KafkaSend => layout::kind::PRODUCER,
+        Role::Client => layout::kind::CLIENT,
     }
 }
 
@@ -139,7 +135,7 @@ pub(super) fn record(span: &Span) -> Vec<u8> {
         record = record.text(key, found);
     }
     if let Some(error) = &exchange.error {
-        record = record.status(STATUS_ERROR).text(const { key("error.type") }, cut(error));
+        record = record.status(layout::status::ERROR).text(const { key("error.type") }, cut(error));
         if let Some(message) = exchange.message.as_ref().filter(|message| !message.is_empty()) {
             record = record.item(0, item::STATUS_MESSAGE, cut(message).as_bytes());
         }

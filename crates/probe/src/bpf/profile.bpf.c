@@ -30,7 +30,6 @@ u8 may_be_profiled[TANDEM_FILTER_COUNT];
 #define LARGEST_SHIFT 12
 
 #define BPF_F_USER_STACK (1ULL << 8)
-#define BPF_RB_NO_WAKEUP 1
 
 /* What the hook on the clock is given: the registers at that moment, in the form of the kernel's user-space interface.
  */

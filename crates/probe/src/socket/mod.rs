@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
+use protocol::{Fate, Seen};
+
 use crate::connections::{Rounds, go_through};
 use crate::error::ProbeError;
 use crate::features::{self, FeatureId, State};
 use crate::kernel::{Plain, bytes_of, loading, value_from};
 use crate::socket_skeleton::SocketSkelBuilder;
 use crate::socket_skeleton::types::{tandem_observed, tandem_socket_statistics};
-
-pub use segment::{Segment, Transport};
 
 /// Bytes of the buffer.
 const BUFFER: u32 = 16 << 20;
@@ -39,15 +39,6 @@ impl Bytes {
     pub fn new(count: u32) -> Option<Self> {
         (64..=1 << 20).contains(&count).then_some(Self(count))
     }
-}
-
-/// What is to become of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Nothing more of it.
-    Quiet,
-    /// All of each segment: both ends speak at once.
-    Each,
 }
 
 /// What the probe has done so far.
@@ -160,13 +151,13 @@ impl Sockets {
 
     /// Who takes its segments, on one thread.
     pub fn into_reader(self) -> Result<SegmentReader, ProbeError> {
-        let taken: Arc<Mutex<Vec<Segment>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let ring = {
             let taken = Arc::clone(&taken);
             let mut builder = RingBufferBuilder::new();
             builder
                 .add(&self.segments, move |bytes| {
-                    taken.lock().unwrap_or_else(PoisonError::into_inner).extend(Segment::parse(bytes));
+                    taken.lock().unwrap_or_else(PoisonError::into_inner).extend(segment::parse(bytes));
                     0
                 })
                 .map_err(ProbeError::Statistics)?;
@@ -180,7 +171,7 @@ impl Sockets {
 pub struct SegmentReader {
     sockets: Sockets,
     ring: RingBuffer<'static>,
-    taken: Arc<Mutex<Vec<Segment>>>,
+    taken: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl fmt::Debug for SegmentReader {
@@ -196,17 +187,18 @@ impl SegmentReader {
     }
 
     /// All segments that came since the last time, in the order in which they were seen.
-    pub fn take(&self) -> Vec<Segment> {
+    pub fn take(&self) -> Vec<Seen> {
         // Without it there are none: the next time takes them.
         let _ = self.ring.consume_raw();
         mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Says what is to become of a socket's connection. Where it does not get through, more is seen than is needed.
-    pub fn order(&self, cookie: u64, order: Order) {
-        let order: u32 = match order {
-            Order::Quiet => 1,
-            Order::Each => 2,
+    pub fn order(&self, cookie: u64, fate: Fate) {
+        let order: u32 = match fate {
+            Fate::Open => 0,
+            Fate::Quiet => 1,
+            Fate::Each => 2,
         };
         let _ = self.sockets.orders.update(&cookie.to_ne_bytes(), &order.to_ne_bytes(), MapFlags::ANY);
     }

@@ -1,6 +1,8 @@
 //! What the kernel says of a segment, every field checked.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use protocol::{Seen, Transport};
 
 use crate::kernel::{Plain, value_from};
 use crate::socket_skeleton::types::tandem_segment;
@@ -10,84 +12,38 @@ const OUT: u8 = 0;
 const FIN: u8 = 1;
 const RESET: u8 = 2;
 
-/// How it was transported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// As part of a stream.
-    Tcp,
-    /// On its own.
-    Udp,
-}
-
-/// A segment of TCP, or a datagram.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// The socket's: never used again.
-    pub cookie: u64,
-    /// When it was seen: CLOCK_MONOTONIC, ns.
-    pub time: u64,
-    /// Whose socket it is.
-    pub process: u32,
-    /// Thread that sends; 0: not known.
-    pub thread: u32,
-    /// Sequence number of its first byte.
-    pub sequence: u32,
-    /// Bytes of payload.
-    pub length: u32,
-    /// The process sends it.
-    pub out: bool,
-    /// It is the last of its direction.
-    pub fin: bool,
-    /// It ends the connection.
-    pub reset: bool,
-    /// How it was transported.
-    pub transport: Transport,
-    /// The socket's own address.
-    pub local: SocketAddr,
-    /// The other end's.
-    pub remote: SocketAddr,
-    /// The first bytes of the payload, as many as were copied.
-    pub bytes: Vec<u8>,
-}
-
-impl Segment {
-    /// `None`: it makes no sense.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (head, payload) = bytes.split_at_checked(size_of::<tandem_segment>())?;
-        let raw: tandem_segment = value_from(head);
-        let copied = (raw.copied as usize).min(payload.len()).min(raw.length as usize);
-        let address = |bytes: [u8; 16], port| {
-            let ip = match raw.version {
-                4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
-                6 => IpAddr::from(bytes),
-                _ => return None,
-            };
-            let ip = match ip {
-                IpAddr::V6(ip) => Ipv6Addr::to_canonical(&ip),
-                ip => ip,
-            };
-            Some(SocketAddr::new(ip, port))
+/// `None`: it makes no sense.
+pub(super) fn parse(bytes: &[u8]) -> Option<Seen> {
+    let (head, payload) = bytes.split_at_checked(size_of::<tandem_segment>())?;
+    let raw: tandem_segment = value_from(head);
+    let copied = (raw.copied as usize).min(payload.len()).min(raw.length as usize);
+    let address = |bytes: [u8; 16], port| {
+        let ip = match raw.version {
+            4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            6 => IpAddr::from(bytes).to_canonical(),
+            _ => return None,
         };
-        Some(Self {
-            cookie: raw.cookie,
-            time: raw.time,
-            process: raw.process,
-            thread: raw.thread,
-            sequence: raw.sequence,
-            length: raw.length,
-            out: raw.direction == OUT,
-            fin: raw.flags & FIN != 0,
-            reset: raw.flags & RESET != 0,
-            transport: match raw.protocol {
-                6 => Transport::Tcp,
-                17 => Transport::Udp,
-                _ => return None,
-            },
-            local: address(raw.local, raw.local_port)?,
-            remote: address(raw.remote, raw.remote_port)?,
-            bytes: payload[..copied].to_vec(),
-        })
-    }
+        Some(SocketAddr::new(ip, port))
+    };
+    Some(Seen {
+        cookie: raw.cookie,
+        time: raw.time,
+        process: raw.process,
+        thread: raw.thread,
+        sequence: raw.sequence,
+        length: raw.length,
+        out: raw.direction == OUT,
+        fin: raw.flags & FIN != 0,
+        reset: raw.flags & RESET != 0,
+        transport: match raw.protocol {
+            6 => Transport::Tcp,
+            17 => Transport::Udp,
+            _ => return None,
+        },
+        local: address(raw.local, raw.local_port)?,
+        remote: address(raw.remote, raw.remote_port)?,
+        bytes: payload[..copied].to_vec(),
+    })
 }
 
 #[expect(unsafe_code, reason = "generated from C structures that have no padding")]
@@ -102,16 +58,16 @@ mod tests {
     #[test]
     fn segments_are_as_long_as_they_are() {
         let mut bytes = vec![0; size_of::<tandem_segment>() + 3];
-        assert_eq!(Segment::parse(&bytes), None);
+        assert_eq!(parse(&bytes), None);
         let put = |bytes: &mut Vec<u8>, at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(&mut bytes, std::mem::offset_of!(tandem_segment, version), &[4]);
         put(&mut bytes, std::mem::offset_of!(tandem_segment, protocol), &[6]);
         put(&mut bytes, std::mem::offset_of!(tandem_segment, length), &100u32.to_ne_bytes());
         put(&mut bytes, std::mem::offset_of!(tandem_segment, copied), &100u32.to_ne_bytes());
         put(&mut bytes, std::mem::offset_of!(tandem_segment, local), &[127, 0, 0, 1]);
-        let segment = Segment::parse(&bytes).expect("a segment");
+        let segment = parse(&bytes).expect("a segment");
         assert_eq!((segment.bytes.len(), segment.length, segment.out), (3, 100, true));
         assert_eq!(segment.local.to_string(), "127.0.0.1:0");
-        assert_eq!(Segment::parse(&bytes[..8]), None);
+        assert_eq!(parse(&bytes[..8]), None);
     }
 }

@@ -87,13 +87,7 @@ impl Plan {
     /// The same, at other places.
     pub fn in_style(binary: &Binary, owns: impl Fn(&str) -> bool, style: Style) -> Self {
         let offsets = Offsets::of(binary);
-        let mut plan = Self {
-            placements: Vec::new(),
-            facts: no_facts(),
-            observed: Vec::new(),
-            owned: Vec::new(),
-            left_out: Vec::new(),
-        };
+        let mut plan = Self::empty();
         let runtime = runtime_facts(binary, &offsets, &mut plan.facts);
         for library in
             LIBRARIES.iter().filter(|library| library.markers.iter().any(|name| binary.function(name).is_some()))
@@ -116,15 +110,19 @@ impl Plan {
         plan
     }
 
-    /// So many probes that find nothing, at beginnings of functions: how long it takes to place them is what is asked.
-    pub fn of_nothing(binary: &Binary, count: usize) -> Self {
-        let mut plan = Self {
+    fn empty() -> Self {
+        Self {
             placements: Vec::new(),
             facts: no_facts(),
             observed: Vec::new(),
             owned: Vec::new(),
             left_out: Vec::new(),
-        };
+        }
+    }
+
+    /// So many probes that find nothing, at beginnings of functions: how long it takes to place them is what is asked.
+    pub fn of_nothing(binary: &Binary, count: usize) -> Self {
+        let mut plan = Self::empty();
         let offsets = Offsets::of(binary);
         let _ = runtime_facts(binary, &offsets, &mut plan.facts); // without it they find nothing sooner
         let mut next = binary.function("net/http.(*conn).serve");

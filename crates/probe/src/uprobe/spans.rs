@@ -1,6 +1,6 @@
 //! From an event to a record in the layout of woven programs, with the same operations, names and attributes.
 
-use record::layout::{self, FIRST_DYNAMIC_KEY, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARENT};
+use record::layout::{FIRST_DYNAMIC_KEY, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARENT, attribute_key, key, kind, status};
 use record::{Descriptor, RecordBuilder, Tables};
 
 use gobin::BuildInformation;
@@ -18,10 +18,6 @@ const CLIENT: u32 = 2;
 const SQL_QUERY: u32 = 3;
 const SQL_EXEC: u32 = 4;
 
-const KIND_SERVER: u8 = 2;
-const KIND_CLIENT: u8 = 3;
-const STATUS_ERROR: u8 = 2;
-
 /// Operations and keys of the records, by number.
 pub fn tables() -> Tables {
     const SQL: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
@@ -31,27 +27,16 @@ pub fn tables() -> Tables {
             operation(
                 "net/http.server",
                 "tandem/net/http",
-                KIND_SERVER,
+                kind::SERVER,
                 "{http.request.method} {http.route}|{http.request.method}",
             ),
-            operation("net/http.client", "tandem/net/http", KIND_CLIENT, "{http.request.method}"),
-            operation("database/sql.query", "tandem/database/sql", KIND_CLIENT, SQL),
-            operation("database/sql.exec", "tandem/database/sql", KIND_CLIENT, SQL),
+            operation("net/http.client", "tandem/net/http", kind::CLIENT, "{http.request.method}"),
+            operation("database/sql.query", "tandem/database/sql", kind::CLIENT, SQL),
+            operation("database/sql.exec", "tandem/database/sql", kind::CLIENT, SQL),
         ],
         vec![PARENT_SOURCE.to_owned()],
     )
 }
-
-const fn key(name: &str) -> u16 {
-    layout::key(name)
-}
-
-/// The keys of attributes that have two numbers: as dimensions of metrics, and as others.
-const SERVER_ADDRESS_DIMENSION: u16 = 15;
-const SERVER_PORT_DIMENSION: u16 = 16;
-const URL_SCHEME_DIMENSION: u16 = 17;
-const SERVER_ADDRESS: u16 = 36;
-const SERVER_PORT: u16 = 37;
 
 /// Texts and numbers by their place (`bpf/uprobe.h`).
 mod place {
@@ -171,19 +156,19 @@ fn version(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
 }
 
 fn error(record: RecordBuilder, kind: &str) -> RecordBuilder {
-    record.status(STATUS_ERROR).text(key("error.type"), kind)
+    record.status(status::ERROR).text(key("error.type"), kind)
 }
 
 fn server(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     let mut record = method(record, event);
-    record = record.text(URL_SCHEME_DIMENSION, if event.number(place::TLS) != 0 { "https" } else { "http" });
+    record = record.text(key("url.scheme"), if event.number(place::TLS) != 0 { "https" } else { "http" });
     let pattern = event.lossy(place::PATTERN);
     record = record.text_if_any(key("http.route"), http::route(&pattern));
     let host = event.lossy(place::HOST);
     let (address, port) = protocol::http::split_host(&host);
-    record = record.text_if_any(SERVER_ADDRESS, address);
+    record = record.text_if_any(attribute_key("server.address"), address);
     if port != 0 {
-        record = record.int(SERVER_PORT, port.into());
+        record = record.int(attribute_key("server.port"), port.into());
     }
     record = record.text_if_any(key("client.address"), protocol::http::split_host(&event.lossy(place::REMOTE)).0);
     record = version(record, event);
@@ -212,7 +197,7 @@ fn client(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
         (0, _) => 80,
         (port, _) => port,
     };
-    record = record.text_if_any(SERVER_ADDRESS_DIMENSION, address).int(SERVER_PORT_DIMENSION, port.into());
+    record = record.text_if_any(key("server.address"), address).int(key("server.port"), port.into());
     let query = event.lossy(place::QUERY);
     let mark = if query.is_empty() { "" } else { "?" };
     let url = format!("{scheme}://{host}{}{mark}{}", event.lossy(place::PATH), protocol::http::redact(&query));
@@ -244,7 +229,7 @@ fn sql(record: RecordBuilder, event: &Event<'_>, program: Program) -> RecordBuil
 mod tests {
     use super::*;
     use crate::uprobe::event::tests::event;
-    use record::{Item, SpanRecord, Value};
+    use record::{Item, SpanRecord, Value, layout};
 
     /// What a record says, as text.
     fn said(bytes: &[u8], program: Program) -> Option<Vec<String>> {

@@ -123,8 +123,8 @@ fn anatomy_agrees_with_the_programs_own_stamps() {
     if let Err(error) = probe::features::require_anatomy() {
         return skip(test, &error.to_string());
     }
-    if weave::go::find_go().is_err() {
-        return skip(test, "there is no go command in PATH");
+    if support::is_without_go(test) {
+        return;
     }
     for mode in ["alone", "processes", "goroutines", "garbage", "requests", "stopped"] {
         check(mode, &Place::Here);

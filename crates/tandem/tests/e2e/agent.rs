@@ -5,7 +5,6 @@
 
 use std::fs::File;
 
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, eventually};
 use crate::spans::service;
@@ -28,7 +27,7 @@ fn walk(steps: &Steps, numbers: std::ops::Range<u32>) {
 /// Scenario: a program before the agent, one after it, and a second agent after the first.
 #[test]
 fn programs_from_before_and_after_are_found() {
-    if golang::missing("agent programs_from_before_and_after_are_found") {
+    if crate::support::is_without_go("agent programs_from_before_and_after_are_found") {
         return;
     }
     let _machine = machine();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use model::{ANATOMY_PREFIX, Kind, LogRecord, Span, StatusCode, UNFINISHED_ATTRIBUTE};
 use serde_json::{Value, json};
 
-use crate::golang::{self, go, plain, woven};
+use crate::golang::{go, plain, woven};
 use crate::rig::{self, BUILD_LIMIT, LIMIT, Rig, Running, repository, run};
 use crate::support::skip;
 
@@ -82,7 +82,7 @@ fn configure(grpc: u16, http: u16, output: &Path) -> String {
 #[test]
 fn a_collector_receives_what_tandem_shows() {
     let test = "collector a_collector_receives_what_tandem_shows";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let program = woven("packs/net-http/program", &["."]).join("nethttp");
@@ -145,7 +145,7 @@ fn received_metrics(lines: &[Value]) -> BTreeSet<(String, &'static str)> {
 #[test]
 fn a_collector_receives_metrics_made_by_hand() {
     let test = "collector a_collector_receives_metrics_made_by_hand";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let program = woven("packs/otel-metric/program", &["."]).join("otel-metric");
@@ -209,7 +209,7 @@ fn exemplars_are_shown(lines: &[Value], shown: &[Span]) {
 #[test]
 fn a_collector_receives_what_a_program_sends_by_itself() {
     let test = "collector a_collector_receives_what_a_program_sends_by_itself";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let program = woven("packs/net-http/program", &["."]).join("nethttp");
@@ -252,7 +252,7 @@ fn shapes(spans: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
 #[test]
 fn a_collector_receives_the_logs_that_tandem_shows() {
     let test = "collector a_collector_receives_the_logs_that_tandem_shows";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let program = woven("packs/log-slog/program", &["."]).join("logslog");

@@ -20,7 +20,7 @@ use std::time::Duration;
 use model::{Kind, Span, SpanId, TraceId};
 use serde::Deserialize;
 
-use crate::golang::{self, woven, woven_with_race_detector};
+use crate::golang::{woven, woven_with_race_detector};
 use crate::rig::{BUILD_LIMIT, LIMIT, Rig, Running, repository, run, tandem};
 use crate::spans::attribute;
 
@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
 fn every_parent_is_right_and_nothing_is_kept() {
-    if golang::missing("context every_parent_is_right_and_nothing_is_kept") {
+    if crate::support::is_without_go("context every_parent_is_right_and_nothing_is_kept") {
         return;
     }
     check(&woven(MODULE, &["."]).join(PROGRAM), &["-spans", SHORT], Memory::Whole, 4 * LIMIT);

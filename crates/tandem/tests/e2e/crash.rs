@@ -10,7 +10,6 @@ use std::thread;
 use model::{Kind, Span};
 use rustix::process::{Pid, Signal};
 
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, eventually, run};
 use crate::spans::{attribute, by_id, title};
@@ -21,7 +20,7 @@ const HANGING: [u32; 3] = [1_000_001, 1_000_002, 1_000_003];
 /// Scenario: SIGKILL while four clients have requests under way all the time and three more hang.
 #[test]
 fn sigkill_in_mid_request_loses_no_finished_span() {
-    if golang::missing("crash sigkill_in_mid_request_loses_no_finished_span") {
+    if crate::support::is_without_go("crash sigkill_in_mid_request_loses_no_finished_span") {
         return;
     }
     let rig = Rig::new();
@@ -95,7 +94,7 @@ fn compare(account: &Account, spans: &[Span]) {
 /// what the store had is still there for a new agent, which adds what the program has done meanwhile.
 #[test]
 fn a_killed_agent_loses_no_span() {
-    if golang::missing("crash a_killed_agent_loses_no_span") {
+    if crate::support::is_without_go("crash a_killed_agent_loses_no_span") {
         return;
     }
     let _machine = crate::agent::machine();

@@ -10,7 +10,6 @@ use std::process::Command;
 use model::{Event, Span, Value};
 use rustix::process::Signal;
 
-use crate::golang;
 use crate::rig::{self, Finished, LIMIT, Rig, Running, run};
 use crate::spans::is_error;
 use crate::steps;
@@ -48,7 +47,7 @@ fn expected<const N: usize>(names: [(&str, usize); N]) -> BTreeMap<String, usize
 /// Scenario: the ends that a program chooses, or that Go chooses for it.
 #[test]
 fn no_end_loses_a_finished_span() {
-    if golang::missing("ends no_end_loses_a_finished_span") {
+    if crate::support::is_without_go("ends no_end_loses_a_finished_span") {
         return;
     }
     let alone = [("finished", 1)];
@@ -80,7 +79,7 @@ fn no_end_loses_a_finished_span() {
 /// an event, with the stack of the function that panicked; spans taken meanwhile have not.
 #[test]
 fn a_panic_is_an_event_with_its_stack() {
-    if golang::missing("ends a_panic_is_an_event_with_its_stack") {
+    if crate::support::is_without_go("ends a_panic_is_an_event_with_its_stack") {
         return;
     }
     let cases = [
@@ -116,7 +115,7 @@ fn text<'a>(event: &'a Event, key: &str) -> &'a str {
 /// Scenario: SIGTERM to a program that does not handle it, and to one that does.
 #[test]
 fn signals() {
-    if golang::missing("ends signals") {
+    if crate::support::is_without_go("ends signals") {
         return;
     }
     for (how, code, names_of_spans) in [
@@ -137,7 +136,7 @@ fn signals() {
 /// Scenario: GOMAXPROCS is raised far beyond what the rings were made for. Guarantees: every span is there or counted as lost.
 #[test]
 fn more_processors_than_at_the_start() {
-    if golang::missing("ends more_processors_than_at_the_start") {
+    if crate::support::is_without_go("ends more_processors_than_at_the_start") {
         return;
     }
     let (finished, spans) = ends(&["more"]);
@@ -153,7 +152,7 @@ fn more_processors_than_at_the_start() {
 /// itself above all others, however deep the programs are that it runs.
 #[test]
 fn a_trace_in_the_environment_goes_on() {
-    if golang::missing("ends a_trace_in_the_environment_goes_on") {
+    if crate::support::is_without_go("ends a_trace_in_the_environment_goes_on") {
         return;
     }
     let trace = "0af7651916cd43dd8448eb211c80319c";
@@ -183,7 +182,7 @@ fn a_trace_in_the_environment_goes_on() {
 /// Scenario: nobody gave the program a trace, but somebody asks for its span. Guarantee: it is the root of all others.
 #[test]
 fn a_program_is_a_root_where_asked_for() {
-    if golang::missing("ends a_program_is_a_root_where_asked_for") {
+    if crate::support::is_without_go("ends a_program_is_a_root_where_asked_for") {
         return;
     }
     for (how, code) in [("return", 0), ("exit", 7)] {
@@ -204,7 +203,7 @@ fn a_program_is_a_root_where_asked_for() {
 /// does what it does; the agent says why there is nothing.
 #[test]
 fn where_nothing_can_be_recorded() {
-    if golang::missing("ends where_nothing_can_be_recorded") {
+    if crate::support::is_without_go("ends where_nothing_can_be_recorded") {
         return;
     }
     let rig = Rig::new();
@@ -226,7 +225,7 @@ fn where_nothing_can_be_recorded() {
 #[test]
 fn a_full_dev_shm() {
     let name = "ends a_full_dev_shm";
-    if golang::missing(name) {
+    if crate::support::is_without_go(name) {
         return;
     }
     if !rustix::process::geteuid().is_root() {

@@ -12,7 +12,6 @@ use std::process::{ChildStdin, Command};
 use model::Span;
 use serde_json::Value;
 
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{self, Finished, LIMIT, Rig, Running, TANDEM, eventually, run};
 use crate::spans::{attribute, by_id, is_error};
@@ -95,7 +94,7 @@ fn ask_everything(program: &mut Program) {
 /// Scenario: everything that a function can be, off, on with arguments, and off again.
 #[test]
 fn functions_are_switched_in_a_running_program() {
-    if golang::missing("functions functions_are_switched_in_a_running_program") {
+    if crate::support::is_without_go("functions functions_are_switched_in_a_running_program") {
         return;
     }
     let rig = Rig::new();
@@ -174,7 +173,7 @@ fn check(spans: &[Span]) {
 /// in the agent's metrics, in its last words.
 #[test]
 fn a_hot_loop_is_limited_and_that_is_said() {
-    if golang::missing("functions a_hot_loop_is_limited_and_that_is_said") {
+    if crate::support::is_without_go("functions a_hot_loop_is_limited_and_that_is_said") {
         return;
     }
     let rig = Rig::new();
@@ -204,7 +203,7 @@ fn a_hot_loop_is_limited_and_that_is_said() {
 /// Scenario: no agent runs. Guarantees: switching works all the same, by the service's name, too.
 #[test]
 fn no_agent_is_needed_to_switch() {
-    if golang::missing("functions no_agent_is_needed_to_switch") {
+    if crate::support::is_without_go("functions no_agent_is_needed_to_switch") {
         return;
     }
     let _machine = crate::agent::machine();
@@ -231,7 +230,7 @@ fn no_agent_is_needed_to_switch() {
 /// Scenario: what people get wrong. Guarantee: one line that says what and what to do; nothing is switched.
 #[test]
 fn wrong_words_are_explained() {
-    if golang::missing("functions wrong_words_are_explained") {
+    if crate::support::is_without_go("functions wrong_words_are_explained") {
         return;
     }
     let rig = Rig::new();

@@ -4,7 +4,6 @@
 //! programs beside it, nor of what this one did before.
 
 use crate::agent::machine;
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{self, LIMIT, Rig, Running, eventually};
 use crate::spans::{is_error, service};
@@ -17,7 +16,7 @@ use std::thread;
 /// Scenario: an honest server under load beside the program that writes garbage, both with one agent.
 #[test]
 fn garbage_costs_only_its_own_spans() {
-    if golang::missing("garbage garbage_costs_only_its_own_spans") {
+    if crate::support::is_without_go("garbage garbage_costs_only_its_own_spans") {
         return;
     }
     let _machine = machine();

@@ -7,7 +7,6 @@
 
 use std::fs;
 
-use crate::golang;
 use crate::rig::{BUILD_LIMIT, LIMIT, Rig, program, repository, run};
 use crate::spans::{parents, traces};
 use crate::support::skip;
@@ -18,7 +17,7 @@ const OLDEST_AND_NEWEST: &str = "go1.21.0 local go1.27.4";
 /// Build: Go versions | Go 1.21 to 1.27, toolchains in the read-only module cache (`GOTOOLCHAIN`) | woven; spans of `net/http`, `database/sql`, your own, ids on log records
 #[test]
 fn spans_in_every_go_version_network() {
-    if golang::missing("go_versions spans_in_every_go_version_network") {
+    if crate::support::is_without_go("go_versions spans_in_every_go_version_network") {
         return;
     }
     let versions = std::env::var("TANDEM_GO_VERSIONS").unwrap_or_else(|_| OLDEST_AND_NEWEST.to_owned());

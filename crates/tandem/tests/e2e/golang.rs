@@ -10,16 +10,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use crate::rig::{BUILD_LIMIT, kept, repository, run, tandem};
-use crate::support::skip;
-
-/// Counts the test as skipped when there is no Go here.
-pub fn missing(test: &str) -> bool {
-    if weave::go::find_go().is_ok() {
-        return false;
-    }
-    skip(test, "there is no go command in PATH");
-    true
-}
 
 /// The go command, plain, two jobs at a time.
 pub fn go(folder: &Path) -> Command {

@@ -16,7 +16,6 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{self, LIMIT, Rig, Running, eventually};
 use crate::steps::program;
@@ -168,7 +167,7 @@ fn spin_of(rig: &Rig) -> (String, String) {
 #[test]
 fn a_stranger_finds_the_span_that_a_thread_is_in() {
     let test = "interoperation a_stranger_finds_the_span_that_a_thread_is_in";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let rig = Rig::new();
@@ -205,7 +204,7 @@ fn a_stranger_finds_the_span_that_a_thread_is_in() {
 /// for, names the trace and the span; the process context says that labels are where to look.
 #[test]
 fn goroutine_labels_name_the_span_on_request() {
-    if golang::missing("interoperation goroutine_labels_name_the_span_on_request") {
+    if crate::support::is_without_go("interoperation goroutine_labels_name_the_span_on_request") {
         return;
     }
     let rig = Rig::new();
@@ -254,7 +253,7 @@ fn looked_up(map: &CStr, process: i32, thread: i32) -> io::Result<Option<(String
 #[test]
 fn threads_off_the_cpu_are_in_the_shared_map() {
     let test = "interoperation threads_off_the_cpu_are_in_the_shared_map";
-    if golang::missing(test) {
+    if crate::support::is_without_go(test) {
         return;
     }
     let rig = Rig::new();
@@ -305,7 +304,7 @@ fn threads_off_the_cpu_are_in_the_shared_map() {
 /// Whoever does not want to be found is not: no mapping, no labels.
 #[test]
 fn nothing_is_shared_where_that_is_asked_for() {
-    if golang::missing("interoperation nothing_is_shared_where_that_is_asked_for") {
+    if crate::support::is_without_go("interoperation nothing_is_shared_where_that_is_asked_for") {
         return;
     }
     for (variable, value) in [("TANDEM_SHARE_CONTEXT", "none"), ("OTEL_SDK_DISABLED", "true")] {

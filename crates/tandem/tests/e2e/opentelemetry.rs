@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use model::{Source, Span, Value};
 use serde::Deserialize;
 
-use crate::golang;
 use crate::program::{Observed, observe, woven_program};
 use crate::tree::tree;
 
@@ -44,7 +43,7 @@ fn parent_of(span: &Span) -> String {
 /// With no SDK, Tandem records: all that a span can have, in the right place.
 #[test]
 fn spans_made_by_hand() {
-    if golang::missing("opentelemetry by hand") {
+    if crate::support::is_without_go("opentelemetry by hand") {
         return;
     }
     let Observed { spans, .. } = run_program("otel", &[]);
@@ -63,7 +62,7 @@ fn spans_made_by_hand() {
 /// With `OTEL_SDK_DISABLED` the API does what it does without Tandem.
 #[test]
 fn spans_made_by_hand_are_switched_off() {
-    if golang::missing("opentelemetry off") {
+    if crate::support::is_without_go("opentelemetry off") {
         return;
     }
     let Observed { spans, .. } = run_program("otel-trace", &[("OTEL_SDK_DISABLED", "true")]);
@@ -73,7 +72,7 @@ fn spans_made_by_hand_are_switched_off() {
 /// With an SDK both see the same, and the SDK decides for its own exporter.
 #[test]
 fn beside_an_sdk() {
-    if golang::missing("opentelemetry sdk") {
+    if crate::support::is_without_go("opentelemetry sdk") {
         return;
     }
     let Observed { spans, finished, .. } = run_program("otel-sdk", &[]);
@@ -110,7 +109,7 @@ fn unnumbered(tree: &str) -> String {
 /// otelhttp, otelgrpc and otelsql in the program: one span an operation, the same tree with an SDK and without.
 #[test]
 fn instrumented_twice() {
-    if golang::missing("opentelemetry contrib") {
+    if crate::support::is_without_go("opentelemetry contrib") {
         return;
     }
     let Observed { spans: alone, .. } = run_program("otel-trace", &[]);

@@ -83,7 +83,7 @@ fn of_outer(environment: &[(&str, &str)]) -> Pairs {
 
 #[test]
 fn operations_are_switched_in_a_running_program() {
-    if golang::missing("operations operations_are_switched_in_a_running_program") {
+    if crate::support::is_without_go("operations operations_are_switched_in_a_running_program") {
         return;
     }
     let rig = Rig::new();
@@ -120,7 +120,7 @@ fn operations_are_switched_in_a_running_program() {
 /// Guarantee: only what the pattern names, and all that it calls, is unsampled; the metrics know every call.
 #[test]
 fn calls_are_left_out_by_what_they_ask_for() {
-    if golang::missing("operations calls_are_left_out_by_what_they_ask_for") {
+    if crate::support::is_without_go("operations calls_are_left_out_by_what_they_ask_for") {
         return;
     }
     let rig = Rig::new();
@@ -155,7 +155,7 @@ fn calls_are_left_out_by_what_they_ask_for() {
 /// The same in servers other than net/http's: what serves below another server's span leaves out only itself and what it calls.
 #[test]
 fn calls_of_other_servers_are_left_out() {
-    if golang::missing("operations calls_of_other_servers_are_left_out") {
+    if crate::support::is_without_go("operations calls_of_other_servers_are_left_out") {
         return;
     }
     let rig = Rig::new();
@@ -207,7 +207,7 @@ fn of_what(span: &Span) -> String {
 /// The official tool's variables, with its words and with ours.
 #[test]
 fn the_environment_chooses() {
-    if golang::missing("operations the_environment_chooses") {
+    if crate::support::is_without_go("operations the_environment_chooses") {
         return;
     }
     let servers = pairs(&[("server GET /outer", "-"), ("server GET /", "server GET /outer")]);

@@ -9,7 +9,6 @@ use std::io::Write as _;
 
 use model::{LogRecord, Span};
 
-use crate::golang;
 use crate::program::{Observed, observe, woven_program};
 use crate::promises::assert_kept;
 use crate::rig::{LIMIT, Rig, Running, eventually, repository, run, tandem};
@@ -27,7 +26,7 @@ fn exercise(pack: &str, environment: &[(&str, &str)]) -> Observed {
 /// OTEL_LOGS_EXPORTER asks for them, each record is recorded once, with them, and else none; what is written is the same
 /// then; where the trace is not sampled, both say so.
 fn check_logs(pack: &str) -> Vec<LogRecord> {
-    if golang::missing(&format!("packs {pack}")) {
+    if crate::support::is_without_go(&format!("packs {pack}")) {
         return Vec::new();
     }
     let ids = ("TANDEM_LOG_IDS", "true");
@@ -129,7 +128,7 @@ fn otel_log() {
 /// not observed any more is gone; nothing that is said to the provider is Tandem's.
 #[test]
 fn otel_metric() {
-    if golang::missing("packs otel_metric") {
+    if crate::support::is_without_go("packs otel_metric") {
         return;
     }
     let program = woven_program("otel-metric");

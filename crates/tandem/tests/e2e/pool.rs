@@ -5,7 +5,6 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::golang;
 use crate::rig::{LIMIT, Rig, Running, eventually, run};
 use crate::steps::program;
 
@@ -14,7 +13,7 @@ use crate::steps::program;
 /// number that does not exist any more is not there.
 #[test]
 fn a_pool_says_what_it_is_short_of() {
-    if golang::missing("pool a_pool_says_what_it_is_short_of") {
+    if crate::support::is_without_go("pool a_pool_says_what_it_is_short_of") {
         return;
     }
     let rig = Rig::new();

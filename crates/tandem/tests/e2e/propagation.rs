@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use model::{Kind, Span, SpanId, Value};
 
 use crate::agent::machine;
-use crate::golang::{self, woven};
+use crate::golang::woven;
 use crate::rig::{self, LIMIT, Rig, Running, eventually};
 use crate::spans::by_id;
 
@@ -117,7 +117,7 @@ fn way_up(span: &Span, spans: &[Span]) -> (Vec<String>, Option<SpanId>) {
 /// Scenario: each list of propagators, with a request that begins a trace and one that goes on with one.
 #[test]
 fn each_propagator_makes_one_trace() {
-    if golang::missing("propagation each_propagator_makes_one_trace") {
+    if crate::support::is_without_go("propagation each_propagator_makes_one_trace") {
         return;
     }
     let _machine = machine();
@@ -194,7 +194,7 @@ fn the<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 /// requests begin a trace; others come with a tracestate that has a randomness of its own.
 #[test]
 fn samplers_decide_alike() {
-    if golang::missing("propagation samplers_decide_alike") {
+    if crate::support::is_without_go("propagation samplers_decide_alike") {
         return;
     }
     let _machine = machine();
@@ -270,7 +270,7 @@ fn samplers_decide_alike() {
 /// Scenario: limits on what a span may hold, of which one is no number.
 #[test]
 fn limits_of_the_environment_are_kept() {
-    if golang::missing("propagation limits_of_the_environment_are_kept") {
+    if crate::support::is_without_go("propagation limits_of_the_environment_are_kept") {
         return;
     }
     let _machine = machine();

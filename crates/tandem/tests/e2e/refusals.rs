@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::golang::{self, go, tree};
+use crate::golang::{go, tree};
 use crate::prometheus;
 use crate::rig::{self, BUILD_LIMIT, Finished, LIMIT, Rig, Running, run, tandem};
 use crate::steps::Steps;
@@ -51,7 +51,7 @@ fn warnings(finished: &Finished) -> Vec<&str> {
 /// what they were; one warning while it runs, one line at the end that says how much was lost; the store has everything.
 #[test]
 fn an_endpoint_that_refuses_is_said_once() {
-    if golang::missing("refusals an_endpoint_that_refuses_is_said_once") {
+    if crate::support::is_without_go("refusals an_endpoint_that_refuses_is_said_once") {
         return;
     }
     for protocol in ["grpc", "http/protobuf"] {
@@ -77,7 +77,7 @@ fn an_endpoint_that_refuses_is_said_once() {
 /// Scenario: an OTLP endpoint that takes connections and never answers. Guarantees: the end does not wait for it for ever.
 #[test]
 fn an_endpoint_that_never_answers_does_not_keep_the_program() {
-    if golang::missing("refusals an_endpoint_that_never_answers_does_not_keep_the_program") {
+    if crate::support::is_without_go("refusals an_endpoint_that_never_answers_does_not_keep_the_program") {
         return;
     }
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -127,7 +127,7 @@ fn no_go_command() {
 /// paths and lines, and nothing is left behind.
 #[test]
 fn an_error_in_the_code_is_gos_own() {
-    if golang::missing("refusals an_error_in_the_code_is_gos_own") {
+    if crate::support::is_without_go("refusals an_error_in_the_code_is_gos_own") {
         return;
     }
     for body in ["if {", "var unused int", "undefined()"] {
@@ -148,7 +148,7 @@ fn an_error_in_the_code_is_gos_own() {
 #[test]
 fn a_cache_that_cannot_be_written() {
     let test = "refusals a_cache_that_cannot_be_written";
-    if golang::missing(test) || crate::unprivileged::missing(test) {
+    if crate::support::is_without_go(test) || crate::unprivileged::missing(test) {
         return;
     }
     let rig = Rig::new();
@@ -213,7 +213,7 @@ fn small_disks_missing(test: &str) -> bool {
 #[test]
 fn a_full_disk_below_the_cache() {
     let test = "refusals a_full_disk_below_the_cache";
-    if golang::missing(test) || small_disks_missing(test) {
+    if crate::support::is_without_go(test) || small_disks_missing(test) {
         return;
     }
     let rig = Rig::new();
@@ -257,7 +257,7 @@ fn no_room_for_a_store() {
 #[test]
 fn a_disk_that_fills_up_below_the_store() {
     let test = "refusals a_disk_that_fills_up_below_the_store";
-    if golang::missing(test) || small_disks_missing(test) {
+    if crate::support::is_without_go(test) || small_disks_missing(test) {
         return;
     }
     let rig = Rig::new();

@@ -14,7 +14,6 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::agent::machine;
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, TANDEM, eventually, repository, run};
 use crate::steps::{Steps, numbers, program};
@@ -175,7 +174,7 @@ fn for_everybody(rig: &Rig, command: &Command) -> Command {
 #[test]
 fn an_agent_of_another_user_has_the_kernel_half() {
     let test = "safety an_agent_of_another_user_has_the_kernel_half";
-    if golang::missing(test) || agent_missing(test) {
+    if crate::support::is_without_go(test) || agent_missing(test) {
         return;
     }
     let _machine = machine();
@@ -271,7 +270,7 @@ fn private_memory(pid: i32) -> BTreeMap<(u64, u64), u64> {
 #[test]
 fn a_program_that_stands_still_is_not_changed() {
     let test = "safety a_program_that_stands_still_is_not_changed";
-    if golang::missing(test) || agent_missing(test) {
+    if crate::support::is_without_go(test) || agent_missing(test) {
         return;
     }
     let _machine = machine();
@@ -312,7 +311,7 @@ fn asks(user: u32, address: &str) -> String {
 #[test]
 fn nobody_sees_another_users_spans() {
     let test = "safety nobody_sees_another_users_spans";
-    if golang::missing(test) || agent_missing(test) {
+    if crate::support::is_without_go(test) || agent_missing(test) {
         return;
     }
     let rig = Rig::new();
@@ -362,7 +361,7 @@ fn nobody_sees_another_users_spans() {
 #[test]
 fn a_group_may_read_what_its_agent_stores() {
     let test = "safety a_group_may_read_what_its_agent_stores";
-    if golang::missing(test) || agent_missing(test) {
+    if crate::support::is_without_go(test) || agent_missing(test) {
         return;
     }
     let _machine = machine();

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crate::golang::{self, woven};
+use crate::golang::woven;
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, eventually};
 use crate::servers::{self, Missing};
@@ -101,7 +101,7 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn nothing_that_is_secret_is_exported() {
-    if golang::missing("secrets nothing_that_is_secret_is_exported") {
+    if crate::support::is_without_go("secrets nothing_that_is_secret_is_exported") {
         return;
     }
     let program = woven("tests/secrets", &["."]).join("secrets");

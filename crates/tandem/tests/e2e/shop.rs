@@ -10,7 +10,7 @@ use model::{Kind, Span};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::golang::{self, go, plain, tree, woven};
+use crate::golang::{go, plain, tree, woven};
 use crate::prometheus::{self, Exemplar, Sample};
 use crate::rig::{BUILD_LIMIT, Finished, LIMIT, Rig, Running, eventually, kept, repository, run, tandem};
 use crate::spans::{attribute, by_id, is_error, kind, parents, service, title, traces};
@@ -257,7 +257,7 @@ fn assert_parents_are_callers(spans: &[Span]) {
 /// Scenario: 400 requests, everything sampled. Guarantees what the module says, for each of them.
 #[test]
 fn every_request_is_a_whole_trace_and_is_counted() {
-    if golang::missing("shop every_request_is_a_whole_trace_and_is_counted") {
+    if crate::support::is_without_go("shop every_request_is_a_whole_trace_and_is_counted") {
         return;
     }
     let shop = Shop::open(&[]);
@@ -408,7 +408,7 @@ fn anatomies_add_up(spans: &[Span]) {
 /// Scenario: a tenth of the traces sampled. Guarantees: the counts are exact, and what is kept is kept whole.
 #[test]
 fn a_tenth_sampled_is_counted_exactly() {
-    if golang::missing("shop a_tenth_sampled_is_counted_exactly") {
+    if crate::support::is_without_go("shop a_tenth_sampled_is_counted_exactly") {
         return;
     }
     let shop = Shop::open(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")]);
@@ -427,7 +427,7 @@ fn a_tenth_sampled_is_counted_exactly() {
 /// included.
 #[test]
 fn nothing_sampled_is_counted_exactly() {
-    if golang::missing("shop nothing_sampled_is_counted_exactly") {
+    if crate::support::is_without_go("shop nothing_sampled_is_counted_exactly") {
         return;
     }
     let shop = Shop::open(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0")]);
@@ -532,7 +532,7 @@ fn the_terminal_shows_them(shop: &Shop) {
 /// no request is missing.
 #[test]
 fn too_many_series_overflow_into_one() {
-    if golang::missing("shop too_many_series_overflow_into_one") {
+    if crate::support::is_without_go("shop too_many_series_overflow_into_one") {
         return;
     }
     let shop = Shop::open(&[
@@ -571,7 +571,7 @@ fn too_many_series_overflow_into_one() {
 /// their times, and a plain build afterwards compiles nothing again.
 #[test]
 fn weaving_leaves_the_tree_and_the_build_cache_alone() {
-    if golang::missing("shop weaving_leaves_the_tree_and_the_build_cache_alone") {
+    if crate::support::is_without_go("shop weaving_leaves_the_tree_and_the_build_cache_alone") {
         return;
     }
     plain(MODULE, &["./cmd/..."]);
@@ -598,7 +598,7 @@ fn weaving_leaves_the_tree_and_the_build_cache_alone() {
 /// Scenario: Ctrl-C on the running shop. Guarantees: it ends by itself, its spans are there, nothing is left behind.
 #[test]
 fn an_interrupted_shop_keeps_its_traces() {
-    if golang::missing("shop an_interrupted_shop_keeps_its_traces") {
+    if crate::support::is_without_go("shop an_interrupted_shop_keeps_its_traces") {
         return;
     }
     let shop = Shop::open(&[]);

@@ -9,7 +9,6 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::agent::machine;
-use crate::golang;
 use crate::rig::{self, LIMIT, Rig, Running, eventually};
 use crate::steps::program;
 
@@ -116,7 +115,7 @@ fn soak(count: u32, goroutines: u32) {
 /// The short one.
 #[test]
 fn programs_that_come_and_go_leave_nothing() {
-    if golang::missing("soak programs_that_come_and_go_leave_nothing") {
+    if crate::support::is_without_go("soak programs_that_come_and_go_leave_nothing") {
         return;
     }
     soak(120, 200);
@@ -126,7 +125,7 @@ fn programs_that_come_and_go_leave_nothing() {
 #[test]
 #[ignore = "make soak-programs"]
 fn programs_by_the_thousand() {
-    if golang::missing("soak programs_by_the_thousand") {
+    if crate::support::is_without_go("soak programs_by_the_thousand") {
         return;
     }
     let count = std::env::var("TANDEM_SOAK_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(5000);

@@ -6,7 +6,6 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::golang;
 use crate::prometheus;
 use crate::rig::{LIMIT, Rig, Running, run};
 use crate::steps::{Steps, program};
@@ -67,7 +66,7 @@ pub fn copy(from: &Path, rig: &Rig) -> PathBuf {
 #[test]
 fn tandem_run_works_without_root() {
     let test = "unprivileged tandem_run_works_without_root";
-    if golang::missing(test) || missing(test) {
+    if crate::support::is_without_go(test) || missing(test) {
         return;
     }
     let rig = Rig::new();

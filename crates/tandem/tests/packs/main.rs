@@ -83,7 +83,7 @@ fn trials(pack: &str) -> Vec<Trial> {
 
 fn current(pack: &str, settings: &Settings) -> Result<(), Failed> {
     let test = format!("packs {pack}");
-    if golang::missing(&test) {
+    if support::is_without_go(&test) {
         return Ok(());
     }
     let program = match &settings.program_of {

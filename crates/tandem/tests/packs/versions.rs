@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Failed;
 use weave::pack::Pack;
 
-use crate::golang::{self, go};
+use crate::golang::go;
 use crate::program::{executable_name, folder_of};
 use crate::rig::{BUILD_LIMIT, kept, repository, run, tandem};
 use crate::settings::{Set, Settings};
@@ -18,7 +18,7 @@ use crate::{compare, observe_with_servers, snapshot};
 /// this version (`PACK@VERSION.snap`) where the library itself does something else.
 pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Failed> {
     let test = format!("packs {pack}@{version}");
-    if golang::missing(&test) {
+    if crate::support::is_without_go(&test) {
         return Ok(());
     }
     let module = Pack::load(&repository().join(folder_of(pack))).map_err(|error| error.to_string())?.module;

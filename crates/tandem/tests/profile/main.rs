@@ -33,11 +33,7 @@ fn is_skipped(test: &str) -> bool {
         skip(test, &error.to_string());
         return true;
     }
-    if weave::go::find_go().is_err() {
-        skip(test, "there is no go command in PATH");
-        return true;
-    }
-    false
+    support::is_without_go(test)
 }
 
 /// One run of the program, and what was seen of it.

@@ -2,6 +2,16 @@
 
 use std::io::Write;
 
+/// Whether there is no go command; then the test has been counted as skipped.
+#[allow(dead_code, reason = "not every test needs Go")]
+pub fn is_without_go(test: &str) -> bool {
+    if weave::go::find_go().is_ok() {
+        return false;
+    }
+    skip(test, "there is no go command in PATH");
+    true
+}
+
 /// Counts the calling test as skipped, with the reason (`scripts/test.sh` adds them up).
 pub fn skip(test: &str, reason: &str) {
     println!("skipped {test}: {reason}");

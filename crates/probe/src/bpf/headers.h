@@ -1,0 +1,183 @@
+/*
+ * The headers of a request, which Go keeps in a map: is there a traceparent, and which span does it name?
+ */
+#ifndef TANDEM_HEADERS_H
+#define TANDEM_HEADERS_H
+
+#include "operation.h"
+
+/* Of a map with headers: groups of eight that are looked at. */
+#define GROUP_COUNT 16
+/* The same of a map of Go 1.23 and older, whose buckets go on elsewhere. */
+#define BUCKET_COUNT 4
+
+#define HEADER_NAME_SIZE 11 /* Traceparent */
+#define HEADER_SIZE 55 /* 00-<32 digits>-<16 digits>-<2 digits> */
+#define GROUP_SLOTS 8
+#define KEY_SIZE 16
+#define ELEMENT_SIZE 24
+#define GROUP_SIZE (8 + GROUP_SLOTS * (KEY_SIZE + ELEMENT_SIZE))
+
+/* What a look through a map is about. */
+struct tandem_search {
+	struct tandem_work *work;
+	u64 groups; /* address of the first one */
+	u64 value; /* found: address of the first of its values */
+	u32 form;
+};
+
+/* Looks through eight entries; the address of the value's first text, 0: not there. */
+static __always_inline u64 search_group(struct tandem_work *work, u64 group, u32 form, u64 *overflow)
+{
+	u8 *bytes = work->draft->other;
+	u32 key_at, element_at;
+	u64 name[2], size, address;
+
+	if (read_user(bytes, GROUP_SIZE + 8, (void *)group)) {
+		/* At the end of a page nothing need follow. */
+		if (read_user(bytes, GROUP_SIZE, (void *)group)) {
+			work->counts->failed_reads++;
+			return 0;
+		}
+		*(u64 *)(bytes + GROUP_SIZE) = 0;
+	}
+	*overflow = form == TANDEM_MAP_BUCKETS ? *(u64 *)(bytes + GROUP_SIZE) : 0;
+	for (u32 slot = 0; slot < GROUP_SLOTS; slot++) {
+		u8 control = bytes[slot];
+
+		if (form == TANDEM_MAP_BUCKETS ? control < 5 : control & 0x80)
+			continue; /* nothing there */
+		if (form == TANDEM_MAP_GROUPS) {
+			key_at = 8 + slot * (KEY_SIZE + ELEMENT_SIZE);
+			element_at = key_at + KEY_SIZE;
+		} else {
+			key_at = 8 + slot * KEY_SIZE;
+			element_at = 8 + GROUP_SLOTS * KEY_SIZE + slot * ELEMENT_SIZE;
+		}
+		size = word_of(bytes, key_at + 8);
+		address = word_of(bytes, key_at);
+		if (size != HEADER_NAME_SIZE)
+			continue;
+		name[1] = 0;
+		if (read_user(name, HEADER_NAME_SIZE, (void *)address))
+			continue;
+		/* "Traceparent", as net/http writes the names of headers. */
+		if (name[0] != 0x7261706563617254ULL || name[1] != 0x746e65ULL)
+			continue;
+		if (!word_of(bytes, element_at + 8))
+			continue;
+		return word_of(bytes, element_at);
+	}
+	return 0;
+}
+
+static long search_next(u64 index, void *data)
+{
+	struct tandem_search *search = data;
+	u64 overflow = 0;
+
+	search->value = search_group(search->work, search->groups + index * GROUP_SIZE, search->form, &overflow);
+	return search->value != 0;
+}
+
+static __always_inline int digit_of(u8 c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+static __always_inline bool parse_bytes(u8 *out, const u8 *digits, u32 count)
+{
+	int bad = 0;
+
+	for (u32 index = 0; index < count; index++) {
+		int high = digit_of(digits[2 * index]), low = digit_of(digits[2 * index + 1]);
+
+		bad |= high | low;
+		out[index] = high << 4 | (low & 15);
+	}
+	return bad >= 0;
+}
+
+/* A W3C traceparent, of any version. */
+static __always_inline bool parse_parent(struct tandem_open *open, const u8 *text)
+{
+	struct tandem_identity parent = {};
+	u8 version;
+
+	if (!parse_bytes(&version, text, 1) || version == 0xff || text[2] != '-' || text[35] != '-' || text[52] != '-')
+		return false;
+	if (!parse_bytes(parent.trace_id, text + 3, 16) || !parse_bytes(parent.span_id, text + 36, 8) ||
+	    !parse_bytes(&parent.trace_flags, text + 53, 1))
+		return false;
+	if (!(*(u64 *)parent.trace_id | *(u64 *)(parent.trace_id + 8)) || !*(u64 *)parent.span_id)
+		return false;
+	child_of(open, &parent, TANDEM_PARENT_REMOTE);
+	return true;
+}
+
+/* The address of the first value of the header, 0: there is none, or too many headers are before it. */
+static __always_inline u64 find_header(struct tandem_work *work, u64 map)
+{
+	struct tandem_search search = {.work = work, .form = work->binary->map_form};
+	u64 head[4], table[4], overflow = 0, directory, count;
+
+	if (!map || !search.form)
+		return 0;
+	if (read_user(head, sizeof(head), (void *)map)) {
+		work->counts->failed_reads++;
+		return 0;
+	}
+	if (search.form == TANDEM_MAP_BUCKETS) {
+		u32 shift = head[1] >> 8 & 0xff; /* a map: count; flags, logarithm of the number of buckets; buckets */
+
+		if (!head[0])
+			return 0;
+		for (u32 index = 0; index < BUCKET_COUNT && index < (1U << (shift & 7)); index++) {
+			u64 bucket = head[2] + index * (GROUP_SIZE + 8);
+
+			for (int chained = 0; chained < 2 && bucket; chained++) {
+				search.value = search_group(work, bucket, search.form, &overflow);
+				if (search.value)
+					return search.value;
+				bucket = overflow;
+			}
+		}
+		return 0;
+	}
+	if (!head[0])
+		return 0;
+	directory = head[2];
+	count = head[3];
+	if (!count)
+		return search_group(work, directory, search.form, &overflow);
+	/* More than eight headers: of a directory of tables, in all but extreme cases, there is one table. */
+	if (read_user(&directory, sizeof(directory), (void *)directory) ||
+	    read_user(table, sizeof(table), (void *)directory)) {
+		work->counts->failed_reads++;
+		return 0;
+	}
+	search.groups = table[2];
+	count = table[3] + 1;
+	bpf_loop(count < GROUP_COUNT ? count : GROUP_COUNT, search_next, &search, 0);
+	return search.value;
+}
+
+static __always_inline bool find_remote_parent(struct tandem_work *work, struct tandem_open *open, u64 headers)
+{
+	u64 value = find_header(work, headers), text[2];
+	u8 *bytes = work->draft->other;
+
+	if (!value || read_user(text, sizeof(text), (void *)value) || text[1] < HEADER_SIZE)
+		return false;
+	if (read_user(bytes, HEADER_SIZE, (void *)text[0])) {
+		work->counts->failed_reads++;
+		return false;
+	}
+	return parse_parent(open, bytes);
+}
+
+#endif
