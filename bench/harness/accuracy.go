@@ -323,7 +323,7 @@ func compare(spans []jsonSpan, requests int) *accuracy {
 			switch {
 			case span == nil:
 				found.Lost++
-			case found.isChild(span, made, parent, request):
+			case isChild(span, made, parent, request):
 				found.Right++
 				continue
 			default:
@@ -338,7 +338,7 @@ func compare(spans []jsonSpan, requests int) *accuracy {
 	return found
 }
 
-func (a *accuracy) isChild(span *jsonSpan, made map[operation]*jsonSpan, parent [3]string, request int) bool {
+func isChild(span *jsonSpan, made map[operation]*jsonSpan, parent [3]string, request int) bool {
 	if parent == ([3]string{}) {
 		return span.Parent == ""
 	}

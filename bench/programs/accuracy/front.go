@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 
+	"example.com/bench/programs/nothing"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -29,7 +29,7 @@ func front(plain, calls string) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	f := &caller{backend: "http://" + plain, client: &http.Client{Transport: transport}, leaf: connection,
-		database: sql.OpenDB(nothing{}), jobs: make(chan job)}
+		database: sql.OpenDB(nothing.Database{}), jobs: make(chan job)}
 	for range workers {
 		go f.work()
 	}
@@ -114,33 +114,4 @@ func (f *caller) query(ctx context.Context, id int) error {
 
 func (f *caller) call(ctx context.Context, id int) error {
 	return f.leaf.Invoke(ctx, "/"+leafService+"/"+leafMethod(id), new(emptypb.Empty), new(emptypb.Empty))
-}
-
-// nothing is a database that finds one row, whatever is asked: connector, driver and connection in one.
-type nothing struct{}
-
-var errUnused = errors.New("this database has no such thing")
-
-func (n nothing) Connect(context.Context) (driver.Conn, error) { return n, nil }
-func (n nothing) Driver() driver.Driver                        { return n }
-func (n nothing) Open(string) (driver.Conn, error)             { return n, nil }
-func (nothing) Prepare(string) (driver.Stmt, error)            { return nil, errUnused }
-func (nothing) Begin() (driver.Tx, error)                      { return nil, errUnused }
-func (nothing) Close() error                                   { return nil }
-
-func (nothing) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
-	return &oneRow{}, nil
-}
-
-type oneRow struct{ read bool }
-
-func (*oneRow) Columns() []string { return []string{"name"} }
-func (*oneRow) Close() error      { return nil }
-
-func (r *oneRow) Next(into []driver.Value) error {
-	if r.read {
-		return io.EOF
-	}
-	r.read, into[0] = true, "a name"
-	return nil
 }

@@ -6,9 +6,9 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::Sandbox;
+use common::{Sandbox, copy};
 
 const MAIN: &str = r#"package main
 
@@ -141,17 +141,6 @@ fn developed_in_the_workspace_network() {
     // The library's own tests see its hooks too.
     let woven = sandbox.woven(&["test", "-v", "-run", "TestMuxBasic", "./chi"]).ok();
     assert!(woven.stdout.contains("woven /"), "{woven:#?}");
-}
-
-fn copy(from: &Path, to: &PathBuf) {
-    fs::create_dir_all(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").flatten() {
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::write(to.join(entry.file_name()), fs::read(entry.path()).expect("readable")).expect("writable");
-        }
-    }
 }
 
 #[test]

@@ -175,3 +175,15 @@ impl Run {
         self.stderr.lines().filter(|line| line.contains("/compile ") && line.contains(" -p ")).count()
     }
 }
+
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("writable");
+    for entry in fs::read_dir(from).expect("readable").flatten() {
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::write(to.join(entry.file_name()), fs::read(entry.path()).expect("readable")).expect("writable");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Run, Sandbox, skip, weave_program};
+use crate::common::{Run, Sandbox, copy, skip, weave_program};
 use crate::shop::{BIZ, GO_MOD, MAIN, WOVEN, builds_like_plain, built_like_plain, said, same, same_information, shop};
 
 /// Build: Layouts | modules from the module cache | woven; build info as plain
@@ -177,16 +177,4 @@ fn cache_on_another_file_system() {
     }
     run.ok();
     assert_eq!(said(sandbox.run("../woven")).0, WOVEN);
-}
-
-/// Copies a folder.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").flatten() {
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::write(to.join(entry.file_name()), fs::read(entry.path()).expect("readable")).expect("writable");
-        }
-    }
 }
