@@ -119,5 +119,5 @@ fn nobody(programs: &[Selection], statistics: &Statistics) -> String {
         Selection::Container(text) => format!("program in a container whose id holds {text}"),
     };
     let missing: Vec<String> = programs.iter().map(missing).collect();
-    format!("there is no {}", missing.join(", no "))
+    format!("there is no {}; tandem attach --help says how programs are named", missing.join(", no "))
 }

@@ -114,6 +114,7 @@ pub struct Observer {
     otlp_metrics: Option<MetricsExporter>,
     /// What a person has to type to see this store.
     traces_command: String,
+    scope: Scope,
 }
 
 impl Destinations {
@@ -225,7 +226,7 @@ impl Destinations {
             }
             None => None,
         };
-        Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command })
+        Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command, scope })
     }
 }
 
@@ -312,17 +313,20 @@ impl Observer {
         let outcome = self.agent.stop(LAST_WORDS, LAST_WRITES);
         drop(done);
         let _ = patience.join();
-        for line in summary(&outcome, &self.traces_command) {
+        for line in summary(&outcome, &self.traces_command, self.scope) {
             eprintln!("tandem: {line}");
         }
     }
 }
 
 /// What there was, in a line, and in a line each what was lost and why.
-fn summary(outcome: &Outcome, traces_command: &str) -> Vec<String> {
+fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String> {
     let statistics = &outcome.statistics;
     if statistics.sessions + statistics.observed_ever == 0 {
-        let mut lines = vec!["no woven program has connected; build it with `tandem go build`".to_owned()];
+        let mut lines = match scope {
+            Scope::Observed => Vec::new(), // whoever wanted them has said it
+            _ => vec!["no woven program has connected; build it with `tandem go build`".to_owned()],
+        };
         lines.extend(refusals(outcome));
         return lines;
     }
@@ -422,11 +426,12 @@ mod tests {
     /// The usual end is one line; what was lost is said with its cause.
     #[test]
     fn the_summary_is_short_and_hides_nothing() {
-        let nothing = summary(&outcome(Statistics::default()), "tandem traces");
+        let nothing = summary(&outcome(Statistics::default()), "tandem traces", Scope::Program);
         assert_eq!(nothing, ["no woven program has connected; build it with `tandem go build`"]);
+        assert!(summary(&outcome(Statistics::default()), "tandem traces", Scope::Observed).is_empty());
         let good = Statistics { spans: 12, roots: 1, sessions: 2, ..Statistics::default() };
         assert_eq!(
-            summary(&outcome(good.clone()), "tandem traces"),
+            summary(&outcome(good.clone()), "tandem traces", Scope::Program),
             ["12 spans in 1 trace from 2 programs; see them with: tandem traces"]
         );
         let mut bad = outcome(Statistics { unfinished: 1, ring_full: 3, ..good });
@@ -438,7 +443,7 @@ mod tests {
         };
         bad.sinks.insert("otlp", report);
         assert_eq!(
-            summary(&bad, "tandem traces")[1..],
+            summary(&bad, "tandem traces", Scope::Program)[1..],
             [
                 "1 span unfinished when the program ended",
                 "warning: 3 spans lost: the program made them faster than they could be taken",
