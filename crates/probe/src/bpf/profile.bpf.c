@@ -132,11 +132,14 @@ static __always_inline void hand_over(struct tandem_sample *sample, struct tande
 /*
  * The time that a tick stands for: it may come late, where interrupts were off or the machine below took the CPU away,
  * and then stands for those that it replaces. Sums are right, since each period is counted once.
+ *
+ * A thread answers for no more than it has run since the scheduler chose it: a CPU that slept, or was away for a second,
+ * may tick late in a thread that has only just come. The scheduler brings a thread's time up to date at its own ticks.
  */
-#define LONGEST_TICK 1000000000
-static __always_inline u64 ticked(struct tandem_profile_statistics *counts)
+#define SCHEDULER_TICK 10000000 /* at HZ=100, the longest */
+static __always_inline u64 ticked(struct tandem_profile_statistics *counts, struct task_struct *task)
 {
-	u64 now = bpf_ktime_get_ns(), periods, passed;
+	u64 now = bpf_ktime_get_ns(), periods, passed, ran;
 
 	if (!counts->clock_start) {
 		counts->clock_start = now;
@@ -145,7 +148,8 @@ static __always_inline u64 ticked(struct tandem_profile_statistics *counts)
 	periods = (now - counts->clock_start + period / 2) / period;
 	passed = (periods - counts->clock_periods) * period;
 	counts->clock_periods = periods;
-	return passed < LONGEST_TICK ? passed : period;
+	ran = task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime + SCHEDULER_TICK + period;
+	return passed < ran ? passed : ran;
 }
 
 SEC("perf_event")
@@ -162,13 +166,13 @@ int on_clock(struct tandem_clock_context *context)
 	counts = bpf_map_lookup_elem(&profile_counts, &zero);
 	if (!counts)
 		return 0;
-	weight = ticked(counts);
+	task = bpf_get_current_task_btf();
+	weight = ticked(counts, task);
 	if (!process || !weight)
 		return 0;
 	sample = bpf_map_lookup_elem(&drafts, &zero);
 	if (!sample)
 		return 0;
-	task = bpf_get_current_task_btf();
 	begin(sample, task, TANDEM_SAMPLE_CPU);
 	sample->weight = weight;
 	if (context->cs & 3) {
