@@ -3,7 +3,7 @@
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
-//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them.
+//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`settings`] is `agent.yaml`.
 
 mod anatomy;
 pub mod assemble;
@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod profile;
 pub mod programs;
 mod session;
+pub mod settings;
 pub mod sockets;
 pub mod statistics;
 mod symbols;
@@ -32,5 +33,6 @@ pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;
+pub use settings::{Settings, SettingsError};
 pub use sockets::{Segments, SocketObserver};
 pub use statistics::{FunctionCalls, Statistics};

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use agent::{Agent, Config, Observing, Outcome, Selection};
+use agent::{Agent, Config, Observing, Outcome, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -34,6 +34,8 @@ use crate::privileges::{self, Extra};
 use crate::sockets;
 use crate::uprobes;
 
+/// Where the agent of a machine is told what to do.
+const SETTINGS: &str = "/etc/tandem/agent.yaml";
 /// Bytes of spans that may wait for a slow reader of JSON lines.
 const JSON_QUEUE: usize = 64 << 20;
 /// How long the end waits for the last spans to be delivered.
@@ -70,6 +72,10 @@ pub struct Destinations {
     /// `tandem profile` shows them (docs/profiles.md).
     #[arg(long, value_name = "HZ", num_args = 0..=1, require_equals = true, default_missing_value = "49", value_parser = rate)]
     profile: Option<Rate>,
+    /// What is done with what passes through the agent (docs/agent.md) [default: $TANDEM_CONFIG, else, for `tandem agent`,
+    /// /etc/tandem/agent.yaml where there is one].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Tell other eBPF tools the spans of threads that are off the CPU, by a pinned map (docs/interoperation.md).
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, conflicts_with = "no_kernel",
           default_missing_value = probe::SHARED_CONTEXTS)]
@@ -135,6 +141,14 @@ impl Destinations {
         Ok(store::share(&self.store_folder(), group)?)
     }
 
+    /// What `agent.yaml` says, where there is one.
+    fn settings(&self, scope: Scope) -> Result<Settings, SettingsError> {
+        let from_environment = || std::env::var_os("TANDEM_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let of_machine = || Some(PathBuf::from(SETTINGS)).filter(|path| scope == Scope::Machine && path.exists());
+        let file = self.config.clone().or_else(from_environment).or_else(of_machine);
+        file.map_or_else(|| Ok(Settings::default()), |file| Settings::read(&file))
+    }
+
     fn store_folder(&self) -> PathBuf {
         self.store.clone().unwrap_or_else(store::default_folder)
     }
@@ -153,6 +167,7 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
+        let Settings {} = self.settings(scope)?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
         let without = self.no_kernel || scope == Scope::Observed;
