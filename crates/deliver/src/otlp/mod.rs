@@ -2,7 +2,7 @@
 //!
 //! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
 //! [`config`] → [`client`] → [`export`] carry them away, as [`json`] where that is asked for, metrics as [`temporality`] says. [`server`] takes
-//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place.
+//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place, [`regroup`] makes batches of it.
 
 pub mod builder;
 pub mod check;
@@ -15,6 +15,7 @@ mod json;
 pub mod logs;
 pub mod metrics;
 pub mod profiles;
+pub mod regroup;
 pub mod schema;
 pub mod server;
 pub mod temporality;
