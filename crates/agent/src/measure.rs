@@ -18,6 +18,11 @@ const SERIES_LIMIT: usize = 10_000;
 /// Series of a metric of one service, the one of all others included, as the specification has it.
 pub const DEFAULT_CARDINALITY_LIMIT: usize = 2000;
 
+/// Services, each with a metric, that have a series of their own for whatever is too much; those that come after share one.
+const OVERFLOWS_LIMIT: usize = 4_000;
+/// The name of them all, as the conventions call what stands for everything else.
+const OTHER_SERVICES: &str = "_OTHER";
+
 /// A series' place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesIndex(usize);
@@ -33,6 +38,8 @@ pub struct Measure {
     /// Series by service and metric.
     counts: HashMap<(Arc<str>, &'static str), usize>,
     limit: usize,
+    /// Series that stand for what was too much.
+    overflows: usize,
 }
 
 impl Default for Measure {
@@ -51,6 +58,7 @@ impl Measure {
             anatomies: Anatomies::new(limit),
             counts: HashMap::new(),
             limit,
+            overflows: 0,
         }
     }
 
@@ -59,14 +67,25 @@ impl Measure {
         if let Some(found) = self.find(&key) {
             return found;
         }
-        let own = self.counts.entry((Arc::clone(&key.service), key.metric)).or_default();
-        let has_room = *own + 1 < self.limit && self.series.len() < SERIES_LIMIT.max(self.limit);
-        if has_room || key.overflow {
-            *own += usize::from(!key.overflow);
+        let of = (Arc::clone(&key.service), key.metric);
+        let has_room = self.counts.get(&of).copied().unwrap_or(0) + 1 < self.limit
+            && self.series.len() - self.overflows < SERIES_LIMIT.max(self.limit);
+        if has_room && !key.overflow {
+            *self.counts.entry(of).or_default() += 1;
             return self.insert(key);
         }
-        let overflow = overflow(&key);
-        self.find(&overflow).unwrap_or_else(|| self.insert(overflow))
+        let mut overflow = overflow(&key);
+        if let Some(found) = self.find(&overflow) {
+            return found;
+        }
+        if self.overflows >= OVERFLOWS_LIMIT {
+            overflow.service = Arc::from(OTHER_SERVICES);
+            if let Some(found) = self.find(&overflow) {
+                return found;
+            }
+        }
+        self.overflows += 1;
+        self.insert(overflow)
     }
 
     /// Adds one span.

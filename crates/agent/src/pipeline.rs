@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deliver::conventions;
-use deliver::metrics::{Metric, Snapshot, joined};
+use deliver::metrics::{Metric, OwnKind, OwnMetric, Snapshot, joined};
 use deliver::otlp::server::Receiver;
 use deliver::{Batch, Signal, Sink, SinkReport};
 use record::{Hello, Identity, MonotonicNanos, OpenError};
@@ -20,6 +20,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 
 use crate::KernelHalf;
+use crate::attributes::Rules;
 use crate::clock::{self, Clock};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
@@ -64,6 +65,8 @@ pub struct Config {
     pub scan: bool,
     /// Where spans and log records go.
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// What changes of their attributes on the way there.
+    pub attributes: Rules,
     /// The kernel half, where there is one.
     pub kernel: Option<Box<dyn KernelHalf>>,
     /// The profiler, where somebody asked for one.
@@ -107,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) changed: Condvar,
     wake: OwnedFd,
     sinks: Vec<Arc<dyn Sink>>,
+    attributes: Rules,
     start: Clock,
     started: MonotonicNanos,
 }
@@ -141,8 +145,9 @@ impl Shared {
     pub(crate) fn offer(&self, batch: &Arc<Batch>) -> bool {
         let decides = self.deciding(batch.signal);
         let mut taken = true;
+        let batch = self.attributes.apply(batch);
         for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
-            let refused = sink.offer(batch).is_err();
+            let refused = sink.offer(&batch).is_err();
             taken &= !(refused && decides(sink));
         }
         taken
@@ -179,6 +184,7 @@ impl Agent {
             changed: Condvar::new(),
             wake,
             sinks: config.sinks,
+            attributes: config.attributes,
             start: Clock::default(),
             started: clock::now(),
         });
@@ -206,8 +212,9 @@ impl Agent {
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
             metrics.extend(state.measure.anatomies(start, now));
-            let own = state.statistics.metrics(&reports);
+            let mut own = state.statistics.metrics(&reports);
             drop(state);
+            own.extend(attributes_metric(&shared.attributes));
             metrics.extend(conventions::metrics(&red, start, now));
             Snapshot {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -263,6 +270,17 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+fn attributes_metric(rules: &Rules) -> Option<OwnMetric> {
+    let points = rules.counts();
+    (!points.is_empty()).then_some(OwnMetric {
+        name: "tandem_attributes_changed_total",
+        help: "Attributes that rules have changed, by rule.",
+        kind: OwnKind::Counter,
+        label: Some("rule"),
+        points,
+    })
 }
 
 /// The state after one more round of the loop that takes everything there is.

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use crate::attributes::settings::{self as attributes, RuleSettings};
 use crate::receive::settings::Receive;
 
 /// Longer files are no configuration, bytes.
@@ -24,6 +25,10 @@ const LONGEST: u64 = 1 << 20;
 pub struct Settings {
     /// OTLP from others.
     pub receive: Option<Receive>,
+    /// Attributes that change on their way: rules, each of which sees what the former have left.
+    #[serde(default)]
+    #[schemars(with = "Vec<RuleSettings>")]
+    pub attributes: Vec<Spanned<RuleSettings>>,
 }
 
 impl Settings {
@@ -43,6 +48,7 @@ impl Settings {
             .map_err(|error| Problem { text: plain(&error), at: error.location() })?;
         let settings = settings.unwrap_or_default();
         settings.receive.as_ref().map(Receive::listening).transpose()?;
+        attributes::rules(&settings.attributes)?;
         Ok(settings)
     }
 }

@@ -107,6 +107,7 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         kernel,
         profiling: None,
         observing,
+        attributes: agent::attributes::Rules::default(),
         cardinality_limit: None,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
@@ -416,6 +417,7 @@ fn one_agent_a_socket() {
         kernel: None,
         profiling: None,
         observing: None,
+        attributes: agent::attributes::Rules::default(),
         cardinality_limit: None,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use agent::attributes::settings::rules;
 use agent::receive::Counts as Received;
 use agent::receive::settings as receiving;
 use agent::{Agent, Config, Observing, Outcome, Selection, Settings, SettingsError};
@@ -187,7 +188,8 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive } = self.settings(scope)?;
+        let Settings { receive, attributes } = self.settings(scope)?;
+        let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
@@ -236,7 +238,7 @@ impl Destinations {
         let observing = uprobes
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
-        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
+        let agent = Agent::start(Config { socket, scan, sinks, attributes, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)

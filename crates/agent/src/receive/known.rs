@@ -44,14 +44,7 @@ impl Known {
         if let Some(sender) = self.senders.get(message) {
             return Ok(sender.clone());
         }
-        let mut attributes = BTreeMap::new();
-        for attribute in walk::attributes(message, RESOURCE_ATTRIBUTES) {
-            let Attribute { key, value } = attribute?;
-            if let Some(value) = self::value(AnyValue::read(value)?, 0)? {
-                attributes.insert(walk::text(key).into_owned(), value);
-            }
-        }
-        let resource = Resource { attributes };
+        let resource = resource(message)?;
         let name = resource.service();
         let service: Arc<str> = Arc::from(&name[..name.floor_char_boundary(LONGEST_TEXT)]);
         if self.senders.len() >= RESOURCES {
@@ -85,6 +78,23 @@ impl Known {
         self.series.insert(key.into(), index);
         index
     }
+}
+
+/// The resource of a batch.
+pub fn resource_of(batch: &[u8]) -> Option<Resource> {
+    let group = walk::resources(batch).next()?.ok()?;
+    resource(group.resource).ok()
+}
+
+fn resource(message: &[u8]) -> Result<Resource, Malformed> {
+    let mut attributes = BTreeMap::new();
+    for attribute in walk::attributes(message, RESOURCE_ATTRIBUTES) {
+        let Attribute { key, value } = attribute?;
+        if let Some(value) = self::value(AnyValue::read(value)?, 0)? {
+            attributes.insert(walk::text(key).into_owned(), value);
+        }
+    }
+    Ok(Resource { attributes })
 }
 
 /// Attributes that are dimensions, whatever the span is.

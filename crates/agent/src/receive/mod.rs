@@ -24,6 +24,7 @@ use model::SOURCE_ATTRIBUTE;
 
 use crate::pipeline::{Shared, State};
 use known::{Known, Sender};
+pub(crate) use known::resource_of;
 
 /// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.
 const FUTURE: u64 = 24 * 3600 * 1_000_000_000;

@@ -26,6 +26,7 @@ mod prometheus;
 #[path = "../packs/promises.rs"]
 mod promises;
 mod propagation;
+mod receive;
 mod refusals;
 mod rig;
 mod safety;
