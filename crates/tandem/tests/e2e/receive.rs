@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use model::{Kind, Source, StatusCode, Value};
 use serde_json::json;
 
-use crate::golang::plain;
+use crate::golang::{plain, woven};
 use crate::prometheus::{self, Sample};
 use crate::rig::{Finished, LIMIT, Rig, Running, eventually, run};
 
@@ -302,4 +302,57 @@ fn endless(address: &str) {
     let piece = [b"10000\r\n".as_slice(), &vec![0; 0x10000], b"\r\n"].concat();
     let sent = (0..10_000).take_while(|_| connection.write_all(&piece).is_ok()).count();
     assert!(sent < 10_000, "it takes a body without an end");
+}
+
+/// Scenario: rules in `agent.yaml`, a woven program, and a sender. Guarantee: what leaves the agent has no secrets of either; the
+/// metrics are as without rules.
+#[test]
+fn attributes_follow_the_rules() {
+    let test = "receive attributes_follow_the_rules";
+    if crate::support::is_without_go(test) {
+        return;
+    }
+    let rig = Rig::new();
+    let settings = rig.path().join("agent.yaml");
+    let rules = "\
+receive:
+  http: {address: \"127.0.0.1:0\"}
+attributes:
+  - drop: [\"user.*\", \"url.path\"]
+  - rename: {from: http.route, to: route}
+  - hash: {keys: [card], secret: pepper}
+  - redact: {pattern: '\\d{4} \\d{4} \\d{4} \\d{4}', replacement: '<card>'}
+  - insert: {key: deployment.environment.name, value: test}
+    on: [resource]
+";
+    std::fs::write(&settings, rules).expect("it can be written");
+    let mut tandem = rig.observe("run");
+    tandem.args(["--no-kernel", "--metrics", "127.0.0.1:0", "--config"]).arg(&settings);
+    tandem.args(["--", "sh", "-c", "\"$0\" && cat"]).arg(woven("packs/net-http/program", &["."]).join("nethttp"));
+    let mut process = Running::start(&mut tandem);
+    let metrics = process.address("metrics");
+    let agent = Agent { otlp: process.address("OTLP"), metrics, process };
+    let sent = run(Command::new(plain(MODULE, &["."]).join("received")).args(["http", &agent.otlp]), LIMIT);
+    assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{sent}");
+    let samples = prometheus::scrape(&agent.metrics);
+    assert_eq!(calls(&samples, "GET /items", "STATUS_CODE_ERROR"), 5.0);
+    assert!(samples.iter().any(|sample| sample.label("http_route") == "/items"), "metrics are of what was before");
+    agent.finish();
+    let spans = rig.spans();
+    let of = |source: Source| spans.iter().filter(move |span| span.source == source);
+    assert_eq!((of(Source::Otlp).count(), of(Source::Woven).count() > 10), (40, true));
+    for span in &spans {
+        for gone in ["user.email", "url.path", "http.route"] {
+            assert!(!span.attributes.contains_key(gone), "{gone}: {span:?}");
+        }
+        assert!(span.events.iter().all(|event| !event.attributes.contains_key("user.email")), "{span:?}");
+    }
+    let routed = |source| of(source).any(|span| span.attributes.contains_key("route"));
+    assert!(routed(Source::Otlp) && routed(Source::Woven));
+    let hashes = of(Source::Otlp).filter_map(|span| span.attributes.get("card"));
+    assert!(hashes.clone().count() == 20 && hashes.clone().all(|hash| hash.to_string().len() == 64), "{:?}", hashes.collect::<Vec<_>>());
+    let logs = rig.logs(&["--limit", "100", "--service", "sender"]);
+    assert!(logs.len() == 20 && logs.iter().all(|log| log.body == Value::String("served for card <card>".to_owned())), "{logs:?}");
+    let found = rig.traces(&["--limit", "1000", "--attribute", "deployment.environment.name=test"]);
+    assert!(found.iter().any(|trace| trace.services == ["sender"]), "{found:?}");
 }

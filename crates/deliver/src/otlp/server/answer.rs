@@ -102,12 +102,12 @@ impl Service {
             return Err(wrong_method());
         }
         let mut held = Held::none(&self.memory);
-        let (limit, encoding, frame) = match protocol {
+        let (limit, encoding, before) = match protocol {
             Protocol::Grpc => (self.limits.grpc_message, head.headers.get("grpc-encoding"), 5),
             Protocol::Protobuf | Protocol::Json => (self.limits.http_body, head.headers.get(CONTENT_ENCODING), 0),
         };
         let packing = Packing::named(encoding.map(HeaderValue::as_bytes))?;
-        let body = body::read(body, limit.saturating_add(frame), &mut held).await?;
+        let body = body::read(body, before, limit, &mut held).await?;
         let (packed, packing) = match protocol {
             Protocol::Protobuf | Protocol::Json => (body, packing),
             Protocol::Grpc => match body::message_of(&body, limit)? {

@@ -84,10 +84,11 @@ impl Packing {
     }
 }
 
-/// The whole body as it was sent.
-pub async fn read(mut body: Incoming, limit: usize, held: &mut Held) -> Result<Bytes, Refusal> {
+/// The whole body as it was sent: a message of at most `limit` bytes, behind so many others.
+pub async fn read(mut body: Incoming, before: usize, limit: usize, held: &mut Held) -> Result<Bytes, Refusal> {
     let announced = body.size_hint().lower();
-    if announced > limit as u64 {
+    let longest = limit.saturating_add(before);
+    if announced > longest as u64 {
         return Err(Refusal::too_large(limit));
     }
     let announced = announced as usize;
@@ -99,7 +100,7 @@ pub async fn read(mut body: Incoming, limit: usize, held: &mut Held) -> Result<B
             let frame = frame.map_err(|error| Refusal::malformed(format!("the message did not arrive: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             let so_far = whole.as_ref().map_or(first.len(), BytesMut::len);
-            if so_far + data.len() > limit {
+            if so_far + data.len() > longest {
                 return Err(Refusal::too_large(limit));
             }
             held.grow(so_far + data.len())?;
