@@ -145,12 +145,13 @@ impl Anatomies {
     /// The metrics of each service. A part in which no span of an operation ever spent time is left out.
     pub fn metrics(&self, start: UnixNanos, now: UnixNanos) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
+        let mut places: HashMap<(Arc<str>, &'static str), usize> = HashMap::new();
         let mut add = |kind: Kind, service: &Arc<str>, points: &mut dyn Iterator<Item = Point>| {
-            let of_service = |metric: &Metric| match &metric.origin {
-                Origin::Service(found) => found == service && metric.name == kind.name(),
-                Origin::Process(_) => false,
-            };
-            let index = metrics.iter().position(of_service).unwrap_or_else(|| {
+            let mut points = points.peekable();
+            if points.peek().is_none() {
+                return;
+            }
+            let index = *places.entry((Arc::clone(service), kind.name())).or_insert_with(|| {
                 metrics.push(kind.metric(service));
                 metrics.len() - 1
             });
@@ -173,7 +174,6 @@ impl Anatomies {
                 add(kind, &operation.service, &mut point.into_iter());
             }
         }
-        metrics.retain(|metric| !metric.points.is_empty());
         metrics
     }
 

@@ -3,7 +3,7 @@
 //! Spans of one service may come from many processes; their series are sums, so the resource is the service on this
 //! host, not a process. What a program counts itself has its process as the resource.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::{Attributes, Resource, Value};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -25,6 +25,7 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
     for series in &snapshot.red {
         services.entry(&series.key.service).or_default().push(series);
     }
+    let places: HashMap<&str, usize> = services.keys().enumerate().map(|(place, service)| (*service, place)).collect();
     let mut resource_metrics: Vec<_> = services
         .into_iter()
         .map(|(service, series)| resource_metrics(snapshot, service, red(snapshot, &series)))
@@ -34,8 +35,7 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
         match &metric.origin {
             // Each service has series of its spans, or it would have no durations.
             Origin::Service(service) => {
-                let resource = resource(snapshot, service);
-                let known = resource_metrics.iter_mut().find(|known| known.resource.as_ref() == Some(&resource));
+                let known = places.get(&**service).map(|&place| &mut resource_metrics[place]);
                 if let Some(scope) = known.and_then(|known| known.scope_metrics.first_mut()) {
                     scope.metrics.push(converted);
                 }

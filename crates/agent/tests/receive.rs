@@ -1,0 +1,264 @@
+//! Scenario: requests of OTLP, sound, strange and made to do harm, straight into an agent. Guarantee: what is sound comes out span by
+//! span as it went in, measured exactly; whatever is sent, what the agent keeps of it is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use agent::{Agent, Config};
+use bytes::Bytes;
+use deliver::otlp::decode;
+use deliver::otlp::server::{Accepted, Receiver, Refused, from_json};
+use deliver::{Batch, Signal, Sink, SinkReport};
+use model::{Source, Span};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Keeps batches, as long as it has room.
+struct Keep {
+    signal: Signal,
+    batches: Mutex<Vec<Arc<Batch>>>,
+    is_full: AtomicBool,
+}
+
+impl Keep {
+    fn of(signal: Signal) -> Arc<Self> {
+        Arc::new(Self { signal, batches: Mutex::default(), is_full: AtomicBool::new(false) })
+    }
+
+    fn take(&self) -> Vec<Arc<Batch>> {
+        std::mem::take(&mut *self.batches.lock().expect("whole"))
+    }
+}
+
+impl Sink for Keep {
+    fn name(&self) -> &'static str {
+        "keep"
+    }
+
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    fn has_room(&self, _batches: usize, _bytes: usize) -> bool {
+        !self.is_full.load(Ordering::Relaxed)
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), deliver::Refused> {
+        self.batches.lock().expect("whole").push(Arc::clone(batch));
+        Ok(())
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport { signal: self.signal, ..SinkReport::default() }
+    }
+}
+
+struct Rig {
+    agent: Agent,
+    receiver: Arc<dyn Receiver>,
+    spans: Arc<Keep>,
+    logs: Arc<Keep>,
+    metrics: Arc<Keep>,
+    _folder: tempfile::TempDir,
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [spans, logs, metrics] = [Signal::Traces, Signal::Logs, Signal::Metrics].map(Keep::of);
+    let config = Config {
+        socket: folder.path().join("agent.sock"),
+        scan: false,
+        sinks: vec![Arc::clone(&spans) as _, Arc::clone(&logs) as _, Arc::clone(&metrics) as _],
+        attributes: agent::attributes::Rules::default(),
+        kernel: None,
+        profiling: None,
+        observing: None,
+        cardinality_limit: None,
+    };
+    let agent = Agent::start(config).expect("it starts");
+    Rig { receiver: agent.receiver(), agent, spans, logs, metrics, _folder: folder }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64
+}
+
+fn attribute(key: &str, text: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": text}})
+}
+
+fn span(number: u64, attributes: Vec<Value>) -> Value {
+    json!({
+        "traceId": format!("{:032x}", number / 4 + 1), "spanId": format!("{:016x}", number + 1), "name": format!("op {}", number % 3),
+        "kind": number % 6, "startTimeUnixNano": (now() - 1_000_000).to_string(), "endTimeUnixNano": now().to_string(),
+        "attributes": attributes, "flags": 257, "events": [{"timeUnixNano": "5", "name": "e"}],
+    })
+}
+
+fn group(service: &str, scopes: Vec<Value>) -> Value {
+    json!({"resource": {"attributes": [attribute("service.name", service)]}, "scopeSpans": scopes, "schemaUrl": "https://example.com/1"})
+}
+
+fn traces(groups: &[Value]) -> Bytes {
+    let request = json!({"resourceSpans": groups}).to_string();
+    from_json::request(Signal::Traces, request.as_bytes()).expect("OTLP")
+}
+
+fn decoded(batches: &[Arc<Batch>]) -> Vec<Span> {
+    let spans = batches.iter().flat_map(|batch| decode::spans(&batch.bytes).expect("spans"));
+    spans.collect()
+}
+
+/// What spans are, but for where they come from.
+fn plain(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.iter_mut().for_each(|span| span.source = Source::Otlp);
+    spans
+}
+
+/// Large and small, many resources and scopes: every span comes out once and as it was, in batches of one resource that are not
+/// too large for any receiver, and the counts by name are exact.
+#[test]
+fn spans_come_out_as_they_went_in() {
+    let rig = rig();
+    let long = "x".repeat(2000);
+    let mut number = 0;
+    let mut scope = |spans: u64, text: &str| {
+        let spans: Vec<Value> = (0..spans).map(|_| { number += 1; span(number, vec![attribute("text", text)]) }).collect();
+        json!({"scope": {"name": "s", "version": "1"}, "spans": spans, "schemaUrl": "https://example.com/2"})
+    };
+    let groups = [
+        group("large", vec![scope(900, &long), scope(0, ""), scope(5, "a")]),
+        group("small", vec![scope(1, "a")]),
+        group("empty", vec![scope(0, "")]),
+        group("huge", vec![scope(2, &"y".repeat(1 << 20))]),
+        group("large", vec![scope(7, "b")]),
+    ];
+    let request = traces(&groups);
+    assert_eq!(rig.receiver.receive(Signal::Traces, request.clone()), Ok(Accepted::default()));
+    let batches = rig.spans.take();
+    assert_eq!(batches.iter().map(|batch| batch.records).sum::<u32>(), 915);
+    for batch in &batches {
+        let spans = decode::spans(&batch.bytes).expect("spans");
+        assert_eq!((spans.len(), spans[0].service.as_str()), (batch.records as usize, batch.resource.service()));
+        assert!(batch.bytes.len() < 1_100_000 || spans.len() == 1, "{} bytes of {} spans", batch.bytes.len(), spans.len());
+        assert!(batch.bytes.windows(21).any(|window| window == b"https://example.com/1"), "the schema is left out");
+    }
+    let (sent, received) = (decode::spans(&request).expect("spans"), decoded(&batches));
+    assert!(received.iter().all(|span| span.source == Source::Otlp));
+    assert!(plain(sent.clone()) == received, "a span is not what it was");
+
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    sent.iter().for_each(|span| *expected.entry(span.name.clone()).or_default() += 1);
+    let mut measured: BTreeMap<String, u64> = BTreeMap::new();
+    for series in rig.agent.metrics()().red {
+        *measured.entry(series.key.span_name.clone()).or_default() += series.count();
+    }
+    assert_eq!(measured, expected);
+}
+
+/// What says itself where it comes from is left as it is; so are log records and metrics, to the byte.
+#[test]
+fn what_need_not_change_does_not() {
+    let rig = rig();
+    let own = traces(&[group("a", vec![json!({"spans": [span(1, vec![attribute("tandem.source", "socket")])]})])]);
+    assert_eq!(rig.receiver.receive(Signal::Traces, own.clone()), Ok(Accepted::default()));
+    let batches = rig.spans.take();
+    assert_eq!((batches.len(), &batches[0].bytes, decoded(&batches)[0].source), (1, &own, Source::Socket));
+
+    let log = json!({"timeUnixNano": now().to_string(), "body": {"stringValue": "said"}});
+    let group = |name: &str| json!({"resource": {"attributes": [attribute("service.name", name)]}, "scopeLogs": [{"logRecords": [log, log]}]});
+    let request = json!({"resourceLogs": [group("a"), group("b")]}).to_string();
+    let request = from_json::request(Signal::Logs, request.as_bytes()).expect("OTLP");
+    assert_eq!(rig.receiver.receive(Signal::Logs, request.clone()), Ok(Accepted::default()));
+    let batches = rig.logs.take();
+    let services: Vec<_> = batches.iter().map(|batch| (batch.resource.service(), batch.records)).collect();
+    assert_eq!(services, [("a", 2), ("b", 2)]);
+    assert_eq!(batches.iter().map(|batch| &batch.bytes[..]).collect::<Vec<_>>().concat(), request);
+
+    let point = json!({"timeUnixNano": "1", "asInt": "5"});
+    let metrics = json!([{"name": "m", "sum": {"dataPoints": [point, point]}}, {"name": "g", "gauge": {"dataPoints": [point]}}]);
+    let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
+    let request = from_json::request(Signal::Metrics, request.as_bytes()).expect("OTLP");
+    assert_eq!(rig.receiver.receive(Signal::Metrics, request.clone()), Ok(Accepted::default()));
+    let batches = rig.metrics.take();
+    assert_eq!((batches.len(), &batches[0].bytes, batches[0].records), (1, &request, 3));
+    let received = rig.agent.statistics().received;
+    assert_eq!((received.spans, received.logs, received.points), (1, 4, 3));
+}
+
+/// Nothing of a request is taken while there is no room, and its sender is told; what is malformed, too.
+#[test]
+fn what_is_not_taken_is_not_taken_in_part() {
+    let rig = rig();
+    let request = traces(&[group("a", vec![json!({"spans": [span(1, Vec::new())]})])]);
+    rig.spans.is_full.store(true, Ordering::Relaxed);
+    assert_eq!(rig.receiver.receive(Signal::Traces, request.clone()), Err(Refused::Full));
+    rig.spans.is_full.store(false, Ordering::Relaxed);
+    let damaged = [&request[..], b"\x0a\x02\x12"].concat();
+    assert!(matches!(rig.receiver.receive(Signal::Traces, damaged.into()), Err(Refused::Malformed(_))));
+    assert!(rig.spans.take().is_empty() && rig.agent.metrics()().red.is_empty());
+    let refused = rig.agent.statistics().received.refused;
+    assert_eq!(refused, BTreeMap::from([("malformed", 1), ("queue_full", 1)]));
+    assert_eq!(rig.receiver.receive(Signal::Traces, request), Ok(Accepted::default()));
+    assert_eq!(rig.spans.take().len(), 1);
+}
+
+/// A hundred thousand services with a span each, and names without end: the series are bounded, and the counts still exact.
+#[test]
+fn a_hundred_thousand_services_are_borne() {
+    let rig = rig();
+    // One request, in which the digits become others each time.
+    let mut span = span(1, vec![attribute("http.route", "/987654")]);
+    span["name"] = format!("987654 {}", "x".repeat(500)).into();
+    let request = traces(&[group("service-987654", vec![json!({"spans": [span]})])]);
+    let places: Vec<usize> = (0..request.len()).filter(|&at| request[at..].starts_with(b"987654")).collect();
+    assert_eq!(places.len(), 3);
+    for first in (0..100_000).step_by(1000) {
+        let mut all = Vec::with_capacity(1000 * request.len());
+        for number in first..first + 1000 {
+            let begin = all.len();
+            all.extend_from_slice(&request);
+            for place in &places {
+                all[begin + place..][..6].copy_from_slice(format!("{number:06}").as_bytes());
+            }
+        }
+        assert_eq!(rig.receiver.receive(Signal::Traces, all.into()), Ok(Accepted::default()));
+        assert_eq!(rig.spans.take().len(), 1000);
+    }
+    let snapshot = rig.agent.metrics()();
+    let all: u64 = snapshot.red.iter().map(|series| series.count()).sum();
+    assert_eq!(all, 100_000);
+    assert!(snapshot.red.len() <= 14_010, "{} series", snapshot.red.len());
+    assert!(snapshot.red.iter().all(|series| series.key.span_name.len() <= 256));
+}
+
+fn arbitrary_request() -> impl Strategy<Value = (Vec<u8>, prop::sample::Index)> {
+    (prop::collection::vec(any::<u8>(), 0..64), any::<prop::sample::Index>())
+}
+
+proptest! {
+    /// Damaged requests are refused or taken, and what is taken can be read.
+    #[test]
+    fn damage_is_borne((noise, at) in arbitrary_request(), keep in any::<bool>()) {
+        let rig = rig();
+        let mut bytes = traces(&[group("a", vec![json!({"spans": [span(1, vec![attribute("http.route", "/a")]), span(2, Vec::new())]})])]).to_vec();
+        let at = at.index(bytes.len());
+        let end = if keep { (at + noise.len()).min(bytes.len()) } else { at };
+        bytes.splice(at..end, noise.iter().copied());
+        for (signal, keep) in [(Signal::Traces, &rig.spans), (Signal::Logs, &rig.logs), (Signal::Metrics, &rig.metrics)] {
+            let _ = rig.receiver.receive(signal, bytes.clone().into());
+            for batch in keep.take() {
+                match signal {
+                    Signal::Traces => prop_assert!(decode::spans(&batch.bytes).is_ok()),
+                    Signal::Logs => prop_assert!(decode::logs(&batch.bytes).is_ok()),
+                    _ => {}
+                }
+            }
+            let _ = from_json::request(signal, &bytes);
+        }
+    }
+}
