@@ -37,6 +37,7 @@ var parts = []part{
 	{"accuracy", "whether each span hangs where it belongs", accuracyPart},
 	{"unwoven", "a saturated net/http server that nobody wove, with probes", unwovenPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
+	{"receive", "OTLP in to OTLP out, beside the OpenTelemetry Collector", receivePart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }
 

@@ -25,7 +25,7 @@ use crate::clock::{self, Clock};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
-use crate::receive::Received;
+use crate::receive::{Latest, Received};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -121,6 +121,8 @@ pub(crate) struct State {
     pub(crate) statistics: Statistics,
     /// What programs counted themselves, when somebody last asked for metrics.
     instruments: Vec<Metric>,
+    /// The newest numbers that others have sent.
+    pub(crate) latest: Latest,
     /// The last of them from programs that have ended since, until everybody had time to ask.
     ended: VecDeque<(Instant, Vec<Metric>)>,
     /// The loop shall look at everything at once; raised by who waits, answered in `rounds`.
@@ -143,11 +145,20 @@ impl Shared {
     /// Hands a batch to all sinks of its signal. One that refuses it has counted it. Whether all took it that decide
     /// ([`Self::deciding`]).
     pub(crate) fn offer(&self, batch: &Arc<Batch>) -> bool {
+        self.hand_over(&self.changed(batch))
+    }
+
+    /// A batch with its attributes as they may leave.
+    pub(crate) fn changed(&self, batch: &Arc<Batch>) -> Arc<Batch> {
+        self.attributes.apply(batch)
+    }
+
+    /// The same of one whose attributes are as they may leave.
+    pub(crate) fn hand_over(&self, batch: &Arc<Batch>) -> bool {
         let decides = self.deciding(batch.signal);
         let mut taken = true;
-        let batch = self.attributes.apply(batch);
         for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
-            let refused = sink.offer(&batch).is_err();
+            let refused = sink.offer(batch).is_err();
             taken &= !(refused && decides(sink));
         }
         taken
@@ -207,7 +218,8 @@ impl Agent {
         let shared = Arc::clone(&self.shared);
         move || {
             let reports = deliver::queue::reports(&shared.sinks);
-            let state = look(&shared);
+            let mut state = look(&shared);
+            let received = state.latest.metrics(Instant::now());
             let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
@@ -222,14 +234,15 @@ impl Agent {
                 now,
                 red: joined(&red),
                 metrics,
+                received,
                 own,
             }
         }
     }
 
-    /// What takes OTLP from others, for a server.
-    pub fn receiver(&self) -> Arc<dyn Receiver> {
-        Arc::new(Received::new(Arc::clone(&self.shared)))
+    /// What takes OTLP from others, for a server; with the newest numbers of metrics kept where somebody will ask for them.
+    pub fn receiver(&self, keeps_metrics: bool) -> Arc<dyn Receiver> {
+        Arc::new(Received::new(Arc::clone(&self.shared), keeps_metrics))
     }
 
     /// Waits until no program is left, at most so long. `true`: none is left.

@@ -42,7 +42,8 @@ impl Settings {
         Self::parse(&text).map_err(|problem| problem.in_file(file, &text))
     }
 
-    fn parse(text: &str) -> Result<Self, Problem> {
+    /// Reads its text.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         // A file of comments is an empty one.
         let settings = serde_saphyr::from_str::<Option<Self>>(text)
             .map_err(|error| Problem { text: plain(&error), at: error.location() })?;

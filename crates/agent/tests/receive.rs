@@ -80,7 +80,7 @@ fn rig() -> Rig {
         cardinality_limit: None,
     };
     let agent = Agent::start(config).expect("it starts");
-    Rig { receiver: agent.receiver(), agent, spans, logs, metrics, _folder: folder }
+    Rig { receiver: agent.receiver(true), agent, spans, logs, metrics, _folder: folder }
 }
 
 fn now() -> u64 {
@@ -188,6 +188,7 @@ fn what_need_not_change_does_not() {
     assert_eq!((batches.len(), &batches[0].bytes, batches[0].records), (1, &request, 3));
     let received = rig.agent.statistics().received;
     assert_eq!((received.spans, received.logs, received.points), (1, 4, 3));
+    assert_eq!(received.strange["metrics_not_shown"], 2, "the sum's temporality is not told");
 }
 
 /// Nothing of a request is taken while there is no room, and its sender is told; what is malformed, too.

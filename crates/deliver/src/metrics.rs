@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub red: Vec<RedSeries>,
     /// Metrics by the semantic conventions: durations of spans, and what programs count themselves.
     pub metrics: Vec<Metric>,
+    /// The newest numbers that others have sent as OTLP. They have been passed on as they came.
+    pub received: Vec<Metric>,
     /// What the agent says of itself.
     pub own: Vec<OwnMetric>,
 }

@@ -164,6 +164,9 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     out.text
 }
 
+const CALLS: &str = "traces_span_metrics_calls_total";
+const DURATION: &str = "traces_span_metrics_duration_seconds";
+
 struct Out {
     text: String,
     format: Format,
@@ -237,12 +240,10 @@ impl Out {
 
     fn calls_and_durations(&mut self, red: &[RedSeries]) {
         let labels: Vec<String> = red.iter().map(red_labels).collect();
-        const CALLS: &str = "traces_span_metrics_calls_total";
         self.head(CALLS, "Spans, sampled or not.", "counter");
         for (series, labels) in red.iter().zip(&labels) {
             self.sample(CALLS, labels, series.count());
         }
-        const DURATION: &str = "traces_span_metrics_duration_seconds";
         self.head(DURATION, "Durations of spans, sampled or not.", "histogram");
         let bounds = BUCKET_BOUNDS.map(|bound| bound as f64 / 1e9);
         for (series, labels) in red.iter().zip(&labels) {
@@ -255,6 +256,13 @@ impl Out {
         let mut families: BTreeMap<String, Vec<&Metric>> = BTreeMap::new();
         for metric in &snapshot.metrics {
             families.entry(family(metric)).or_default().push(metric);
+        }
+        // A family stands in one place, so what others call like one that is not here is left out.
+        let is_ours = |name: &str| [CALLS, DURATION].contains(&name) || snapshot.own.iter().any(|own| own.name == name);
+        for (metric, name) in snapshot.received.iter().map(|metric| (metric, family(metric))) {
+            if !is_ours(&name) {
+                families.entry(name).or_default().push(metric);
+            }
         }
         for (name, metrics) in families {
             let [first, ..] = metrics.as_slice() else { continue };
@@ -328,8 +336,12 @@ fn origin_labels(origin: &Origin) -> String {
     match origin {
         Origin::Service(service) => format!("service_name=\"{}\"", escape(service)),
         Origin::Process(resource) => {
-            let pid = resource.attributes.get("process.pid").map(ToString::to_string).unwrap_or_default();
-            format!("service_name=\"{}\",process_pid=\"{}\"", escape(resource.service()), escape(&pid))
+            let value = |key: &str| resource.attributes.get(key).map(ToString::to_string);
+            let (name, value) = match (value("process.pid"), value("service.instance.id")) {
+                (None, Some(instance)) => ("service_instance_id", instance),
+                (pid, _) => ("process_pid", pid.unwrap_or_default()),
+            };
+            format!("service_name=\"{}\",{name}=\"{}\"", escape(resource.service()), escape(&value))
         }
     }
 }
@@ -348,7 +360,7 @@ fn scope_labels(metric: &Metric) -> String {
 
 /// Keys that are one label have their values joined; a label that is there already is the attribute's second name.
 fn attribute_labels(attributes: &[(String, Value)]) -> String {
-    const TAKEN: [&str; 5] = ["service_name", "process_pid", "otel_scope_name", "otel_scope_version", "le"];
+    const TAKEN: [&str; 6] = ["service_name", "process_pid", "service_instance_id", "otel_scope_name", "otel_scope_version", "le"];
     let mut labels: Vec<(String, String)> = Vec::with_capacity(attributes.len());
     for (name, value) in attributes {
         let mut name = plain_name(name);
@@ -426,6 +438,7 @@ mod tests {
             now: UnixNanos(2),
             red: vec![RedSeries { key: key.into(), buckets, sum_ns: 1_500_000_000, exemplars: Vec::new() }],
             metrics: Vec::new(),
+            received: Vec::new(),
             own: vec![own],
         }
     }

@@ -440,6 +440,7 @@ fn metrics_arrive() {
             now: UnixNanos(2),
             red,
             metrics: Vec::new(),
+            received: Vec::new(),
             own: Vec::new(),
         }
     };
@@ -530,5 +531,5 @@ fn growing(total: u64) -> Snapshot {
             exemplars: Vec::new(),
         }],
     });
-    Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: time, red, metrics, own: Vec::new() }
+    Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: time, red, metrics, received: Vec::new(), own: Vec::new() }
 }

@@ -268,14 +268,14 @@ impl Destinations {
             }
             None => None,
         };
-        let otlp_receiver = listening.map(|listening| receive_at(&listening, &agent)).transpose()?;
+        let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver(prometheus.is_some()))).transpose()?;
         Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, traces_command, scope })
     }
 }
 
 /// Starts to take OTLP, and says where.
-fn receive_at(listening: &server::Listening, agent: &Agent) -> anyhow::Result<server::Server> {
-    let server = server::Server::start(listening, agent.receiver())?;
+fn receive_at(listening: &server::Listening, receiver: Arc<dyn server::Receiver>) -> anyhow::Result<server::Server> {
+    let server = server::Server::start(listening, receiver)?;
     let scheme = if listening.tls.is_some() { "https" } else { "http" };
     for address in server.addresses() {
         eprintln!("tandem: OTLP at {scheme}://{address}");

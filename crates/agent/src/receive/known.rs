@@ -222,7 +222,8 @@ fn dimension(value: AnyValue<'_>) -> Option<Value> {
     }
 }
 
-fn value(value: AnyValue<'_>, depth: usize) -> Result<Option<Value>, Malformed> {
+/// A value as people see it; nothing where there is none, or it is nested too deeply.
+pub fn value(value: AnyValue<'_>, depth: usize) -> Result<Option<Value>, Malformed> {
     if depth > DEEPEST {
         return Ok(None);
     }

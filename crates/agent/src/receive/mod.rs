@@ -5,12 +5,13 @@
 //! tables here hold is bounded whatever is sent; what is refused is told to the sender and counted by its cause.
 
 mod known;
+mod latest;
 pub mod settings;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use deliver::metrics::Exemplar;
@@ -25,6 +26,7 @@ use model::SOURCE_ATTRIBUTE;
 use crate::pipeline::{Shared, State};
 use known::{Known, Sender};
 pub(crate) use known::resource_of;
+pub(crate) use latest::Latest;
 
 /// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.
 const FUTURE: u64 = 24 * 3600 * 1_000_000_000;
@@ -37,6 +39,8 @@ const MEASURED_AT_ONCE: usize = 256;
 pub(crate) struct Received {
     shared: Arc<Shared>,
     known: Mutex<Known>,
+    /// Somebody may ask for the newest numbers of metrics.
+    keeps_metrics: bool,
 }
 
 /// What was received, and what not.
@@ -105,8 +109,8 @@ fn explained(cause: &str) -> &'static str {
 }
 
 impl Received {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, known: Mutex::default() }
+    pub fn new(shared: Arc<Shared>, keeps_metrics: bool) -> Self {
+        Self { shared, known: Mutex::default(), keeps_metrics }
     }
 
     fn take(&self, signal: Signal, request: &Bytes) -> Result<Accepted, Refused> {
@@ -210,14 +214,25 @@ impl Received {
         tally.points = points;
         let records = u32::try_from(points).unwrap_or(u32::MAX);
         let batch = Batch { signal: Signal::Metrics, resource: Arc::default(), bytes: request.clone(), records };
-        self.offer(batch, tally);
+        let batch = self.shared.changed(&Arc::new(batch));
+        if self.keeps_metrics {
+            let hidden = self.shared.state().latest.take(&batch.bytes, Instant::now())?;
+            if hidden > 0 {
+                tally.strange.push(("metrics_not_shown", hidden));
+            }
+        }
+        self.counted(self.shared.hand_over(&batch), records.into(), tally);
         Ok(())
     }
 
     /// Hands a batch on; what finds no room is no longer taken.
     fn offer(&self, batch: Batch, tally: &mut Tally) {
         let records = u64::from(batch.records);
-        if !self.shared.offer(&Arc::new(batch)) {
+        self.counted(self.shared.offer(&Arc::new(batch)), records, tally);
+    }
+
+    fn counted(&self, is_taken: bool, records: u64, tally: &mut Tally) {
+        if !is_taken {
             match tally.refused.iter_mut().find(|(cause, _)| *cause == "queue_full") {
                 Some((_, count)) => *count += records,
                 None => tally.refused.push(("queue_full", records)),

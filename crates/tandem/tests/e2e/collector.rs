@@ -466,3 +466,47 @@ fn calls(spans: &[Span]) -> Calls {
     }
     calls
 }
+
+/// Scenario: a program with an SDK of its own sends to an agent, which stands where a Collector stood and sends on to one. Guarantee:
+/// the Collector receives every span, log record and data point as it was sent, but for what says that a span was received.
+#[test]
+fn a_collector_receives_what_passes_through() {
+    let test = "collector a_collector_receives_what_passes_through";
+    if crate::support::is_without_go(test) {
+        return;
+    }
+    let program = plain("tests/received", &["."]).join("received");
+    for protocol in ["grpc", "http"] {
+        let rig = Rig::new();
+        let Some(collector) = Collector::start(&rig, test) else { return };
+        let port = if protocol == "grpc" { collector.grpc } else { collector.http };
+        let mut tandem = rig.observe("run");
+        tandem.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        tandem.env("OTEL_EXPORTER_OTLP_PROTOCOL", if protocol == "grpc" { "grpc" } else { "http/protobuf" });
+        tandem.env("OTEL_LOGS_EXPORTER", "otlp");
+        let mut agent = Running::start(tandem.args(["--no-kernel", "--otlp=127.0.0.1:0", "--", "cat"]));
+        let address = agent.address("OTLP");
+        let sent = run(rig::program(&program).args([protocol, &address, "40"]), LIMIT);
+        assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{protocol}: {sent}");
+        let finished = agent.finish();
+        assert_eq!(finished.code, 0, "{finished}");
+        assert!(finished.said().iter().all(|line| !line.contains("warning")), "{finished}");
+        let lines = collector.finish();
+        let spans = received_spans(&lines);
+        assert_eq!(spans.len(), 80, "{protocol}");
+        for span in spans.values() {
+            assert_eq!((&span["attributes"]["tandem.source"], &span["service"]), (&json!("otlp"), &json!("sender")));
+        }
+        let shown: Vec<Span> = rig.traces(&["--limit", "100"]).iter().flat_map(|trace| rig.trace(&trace.trace_id.to_string())).collect();
+        for span in &shown {
+            let received = &spans[&span.span_id.to_string()];
+            assert_eq!((&received["start"], &received["name"]), (&json!(span.start_unix_nano), &json!(span.name)));
+        }
+        assert_eq!(received_logs(&lines).len(), 40, "{protocol}");
+        let names = received_metrics(&lines);
+        for name in ["orders", "took", "load", "http.server.request.duration"] {
+            assert!(names.iter().any(|(found, _)| found == name), "{protocol}: no {name} in {names:?}");
+        }
+        rig.assert_nothing_left();
+    }
+}

@@ -132,6 +132,14 @@ fn what_a_go_sdk_sends_is_taken() {
                 && sample.label("http_response_status_code") == "500"
         });
         assert_eq!(durations.map(|sample| sample.value).sum::<f64>(), 10.0, "{protocol}");
+        // Its own numbers are shown, too.
+        let sender = |name: &str| {
+            let found = samples.iter().filter(|sample| sample.name == name && sample.label("service_name") == "sender");
+            found.map(|sample| (sample.label("code").to_owned(), sample.value)).collect::<BTreeMap<_, _>>()
+        };
+        let of = |pairs: &[(&str, f64)]| pairs.iter().map(|(code, value)| ((*code).to_owned(), *value)).collect();
+        assert_eq!(sender("orders_total"), of(&[("200", 60.0), ("500", 20.0)]), "{protocol}");
+        assert_eq!((sender("took_count"), sender("load")), (of(&[("", 40.0)]), of(&[("", 1.5)])), "{protocol}");
         assert_eq!(agent.count("tandem_received_total", ("signal", "traces")), 80.0, "{protocol}");
         assert_eq!(agent.count("tandem_received_total", ("signal", "logs")), 40.0, "{protocol}");
         let finished = agent.finish();

@@ -1,0 +1,285 @@
+//! The newest numbers of metrics that were received, for who asks by Prometheus.
+//!
+//! Kept are gauges, cumulative sums and cumulative histograms with bounds: what Prometheus has a form for without more state than
+//! the number itself. A series that nobody has sent for a while is forgotten, and there are only so many.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deliver::metrics::{Metric, Origin, Point};
+use deliver::otlp::encode::UnixNanos;
+use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, RESOURCE_ATTRIBUTES, ScopeGroup};
+use foldhash::fast::RandomState;
+use model::{Resource, Value};
+use record::{InstrumentKind, InstrumentValue};
+
+use super::known;
+
+/// Series at once.
+const SERIES: usize = 10_000;
+/// Longer names, attributes and lists of buckets (bytes, with the keys) are not shown.
+const SERIES_BYTES: usize = 4096;
+/// So long a series is shown that is not sent any more: as long as Prometheus itself would.
+const SHOWN: Duration = Duration::from_secs(300);
+
+const CUMULATIVE: u64 = 2;
+/// A data point without a value: the series has ended.
+const NO_VALUE: u64 = 1;
+
+/// Series by all that tells them apart.
+#[derive(Default)]
+pub(crate) struct Latest {
+    series: HashMap<Box<[u8]>, Series, RandomState>,
+}
+
+struct Series {
+    sender: Arc<Resource>,
+    scope: String,
+    scope_version: String,
+    name: String,
+    unit: String,
+    description: String,
+    kind: InstrumentKind,
+    attributes: Vec<(String, Value)>,
+    start: u64,
+    time: u64,
+    value: InstrumentValue,
+    seen: Instant,
+}
+
+/// What is read of a metric before its points.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    name: &'a [u8],
+    description: &'a [u8],
+    unit: &'a [u8],
+    kind: InstrumentKind,
+}
+
+/// What is read of a point.
+struct Read<'a> {
+    attributes: Vec<&'a [u8]>,
+    start: u64,
+    time: u64,
+    value: Option<InstrumentValue>,
+    has_ended: bool,
+}
+
+impl Latest {
+    /// Takes a request of metrics. How many points are not shown.
+    pub fn take(&mut self, request: &[u8], now: Instant) -> Result<u64, Malformed> {
+        let mut hidden = 0;
+        for group in walk::resources(request) {
+            let group = group?;
+            let sender = Arc::new(identity(group.resource)?);
+            for scope in group.scopes() {
+                let scope = scope?;
+                for metric in scope.records() {
+                    hidden += self.metric(&sender, &scope, metric?, now)?;
+                }
+            }
+        }
+        Ok(hidden)
+    }
+
+    fn metric(
+        &mut self,
+        sender: &Arc<Resource>,
+        scope: &ScopeGroup<'_>,
+        metric: &[u8],
+        now: Instant,
+    ) -> Result<u64, Malformed> {
+        let mut head = Head { name: &[], description: &[], unit: &[], kind: InstrumentKind::Gauge };
+        let mut data = None;
+        for field in Fields::of(metric) {
+            match field? {
+                (1, Field::Bytes(name)) => head.name = name,
+                (2, Field::Bytes(description)) => head.description = description,
+                (3, Field::Bytes(unit)) => head.unit = unit,
+                (number @ (5 | 7 | 9 | 10 | 11), Field::Bytes(bytes)) => data = Some((number, bytes)),
+                _ => {}
+            }
+        }
+        let Some((number, data)) = data else { return Ok(0) };
+        let (mut points, mut temporality, mut only_rises) = (Vec::new(), 0, false);
+        for field in Fields::of(data) {
+            match field? {
+                (1, Field::Bytes(point)) => points.push(point),
+                (2, Field::Varint(number)) => temporality = number,
+                (3, Field::Varint(flag)) => only_rises = flag != 0,
+                _ => {}
+            }
+        }
+        head.kind = match number {
+            5 => InstrumentKind::Gauge,
+            7 if temporality == CUMULATIVE && only_rises => InstrumentKind::Counter,
+            7 if temporality == CUMULATIVE => InstrumentKind::UpDown,
+            9 if temporality == CUMULATIVE => InstrumentKind::Histogram,
+            _ => return Ok(points.len() as u64),
+        };
+        let mut hidden = 0;
+        for point in points {
+            let point = if head.kind == InstrumentKind::Histogram { histogram(point)? } else { self::number(point)? };
+            hidden += u64::from(!self.point(sender, scope, head, &point, now)?);
+        }
+        Ok(hidden)
+    }
+
+    /// Whether it will be shown.
+    fn point(
+        &mut self,
+        sender: &Arc<Resource>,
+        scope: &ScopeGroup<'_>,
+        head: Head<'_>,
+        point: &Read<'_>,
+        now: Instant,
+    ) -> Result<bool, Malformed> {
+        let (scope, version) = (walk::bytes_field(scope.scope, 1)?, walk::bytes_field(scope.scope, 2)?);
+        let mut attributes = BTreeMap::new();
+        for key_value in &point.attributes {
+            if let Some(Attribute { key, value }) = Attribute::read(key_value)?
+                && let Some(value) = known::value(walk::AnyValue::read(value)?, 0)?
+            {
+                attributes.insert(walk::text(key).into_owned(), value);
+            }
+        }
+        let of_sender = sender.attributes.iter().map(|(key, value)| format!("{key}={value}"));
+        let of_point = attributes.iter().map(|(key, value)| format!("{key}={value}"));
+        let texts = [scope, version, head.name, &[head.kind as u8]].map(|bytes| walk::text(bytes).into_owned());
+        let mut key = Vec::new();
+        for text in of_sender.chain(texts).chain(of_point) {
+            key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            key.extend_from_slice(text.as_bytes());
+        }
+        let buckets = match &point.value {
+            Some(InstrumentValue::Histogram { counts, .. }) => 16 * counts.len(),
+            _ => 0,
+        };
+        if point.has_ended {
+            self.series.remove(key.as_slice());
+            return Ok(true);
+        }
+        let Some(value) = point.value.clone() else { return Ok(false) };
+        if let Some(series) = self.series.get_mut(key.as_slice()) {
+            (series.start, series.time, series.value, series.seen) = (point.start, point.time, value, now);
+            return Ok(true);
+        }
+        if self.series.len() >= SERIES {
+            self.forget(now);
+        }
+        let size = key.len() + buckets + head.description.len() + head.unit.len();
+        if self.series.len() >= SERIES || size > SERIES_BYTES {
+            return Ok(false);
+        }
+        let text = |bytes: &[u8]| walk::text(bytes).into_owned();
+        let series = Series {
+            sender: Arc::clone(sender),
+            scope: text(scope),
+            scope_version: text(version),
+            name: text(head.name),
+            unit: text(head.unit),
+            description: text(head.description),
+            kind: head.kind,
+            attributes: attributes.into_iter().collect(),
+            start: point.start,
+            time: point.time,
+            value,
+            seen: now,
+        };
+        self.series.insert(key.into(), series);
+        Ok(true)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.series.retain(|_, series| now.duration_since(series.seen) < SHOWN);
+    }
+
+    /// All series, one a metric: who shows them puts those of one name together.
+    pub fn metrics(&mut self, now: Instant) -> Vec<Metric> {
+        self.forget(now);
+        let mut all: Vec<(&[u8], &Series)> = self.series.iter().map(|(key, series)| (&**key, series)).collect();
+        all.sort_by_key(|(key, _)| *key);
+        let metrics = all.into_iter().map(|(_, series)| Metric {
+            origin: Origin::Process(Arc::clone(&series.sender)),
+            scope: series.scope.clone(),
+            scope_version: series.scope_version.clone(),
+            schema_url: String::new(),
+            name: series.name.clone(),
+            unit: series.unit.clone(),
+            description: series.description.clone(),
+            kind: series.kind,
+            observed: true,
+            points: vec![Point {
+                attributes: series.attributes.clone(),
+                start: UnixNanos(series.start),
+                time: UnixNanos(series.time),
+                value: series.value.clone(),
+                exemplars: Vec::new(),
+            }],
+        });
+        metrics.collect()
+    }
+}
+
+/// What tells senders apart: the service, and its instance or process.
+fn identity(resource: &[u8]) -> Result<Resource, Malformed> {
+    let mut attributes = BTreeMap::new();
+    for key in ["service.name", "service.instance.id", "process.pid"] {
+        if let Some(value) = walk::attribute(resource, RESOURCE_ATTRIBUTES, key)?
+            && let Some(value) = known::value(value, 0)?
+        {
+            attributes.insert(key.to_owned(), value);
+        }
+    }
+    if attributes.contains_key("service.instance.id") {
+        attributes.remove("process.pid");
+    }
+    Ok(Resource { attributes })
+}
+
+fn number(point: &[u8]) -> Result<Read<'_>, Malformed> {
+    let mut read = Read { attributes: Vec::new(), start: 0, time: 0, value: None, has_ended: false };
+    for field in Fields::of(point) {
+        match field? {
+            (2, Field::Fixed64(start)) => read.start = start,
+            (3, Field::Fixed64(time)) => read.time = time,
+            (4, Field::Fixed64(bits)) => read.value = Some(InstrumentValue::Float(f64::from_bits(bits))),
+            (6, Field::Fixed64(bits)) => read.value = Some(InstrumentValue::Int(bits.cast_signed())),
+            (7, Field::Bytes(attribute)) => read.attributes.push(attribute),
+            (8, Field::Varint(flags)) => read.has_ended = flags & NO_VALUE != 0,
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
+/// `None` for its value: the counts do not fit the bounds.
+fn histogram(point: &[u8]) -> Result<Read<'_>, Malformed> {
+    let mut read = Read { attributes: Vec::new(), start: 0, time: 0, value: None, has_ended: false };
+    let (mut sum, mut counts, mut bounds) = (0.0, Vec::new(), Vec::new());
+    let words = |packed: &[u8]| packed.chunks_exact(8).map(word).collect::<Vec<u64>>();
+    for field in Fields::of(point) {
+        match field? {
+            (2, Field::Fixed64(start)) => read.start = start,
+            (3, Field::Fixed64(time)) => read.time = time,
+            (5, Field::Fixed64(bits)) => sum = f64::from_bits(bits),
+            (6, Field::Fixed64(count)) => counts.push(count),
+            (6, Field::Bytes(packed)) => counts.extend(words(packed)),
+            (7, Field::Fixed64(bits)) => bounds.push(f64::from_bits(bits)),
+            (7, Field::Bytes(packed)) => bounds.extend(words(packed).into_iter().map(f64::from_bits)),
+            (9, Field::Bytes(attribute)) => read.attributes.push(attribute),
+            (10, Field::Varint(flags)) => read.has_ended = flags & NO_VALUE != 0,
+            _ => {}
+        }
+    }
+    let rise = bounds.is_sorted_by(|one, other| one < other);
+    if rise && counts.len() == bounds.len() + 1 {
+        read.value = Some(InstrumentValue::Histogram { bounds, counts, sum });
+    }
+    Ok(read)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
