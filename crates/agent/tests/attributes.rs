@@ -69,13 +69,24 @@ fn each_action_does_what_it_says() {
     let only_event = shown("attributes:\n  - drop: [user.email]\n    on: [event]\n");
     assert_eq!(only_event[0]["span"]["events"][0]["attributes"], json!({}));
     assert_eq!(only_event[0]["span"]["attributes"]["user.email"], "jo@example.com");
-    let renamed = shown("attributes:\n  - rename: {from: http.method, to: http.request.method}\n  - rename: {from: port, to: list}\n");
+    let renamed = shown(
+        "attributes:\n  - rename: {from: http.method, to: http.request.method}\n  - rename: {from: port, to: list}\n",
+    );
     let attributes = &renamed[0]["span"]["attributes"];
     assert_eq!((&attributes["http.request.method"], attributes.get("http.method")), (&json!("GET"), None));
-    assert_eq!((attributes["list"].is_array(), attributes.get("port")), (true, None), "what is there stays: {attributes}");
-    let set = shown("attributes:\n  - set: {key: a, value: 7}\n  - insert: {key: http.method, value: nothing}\n  - insert: {key: stage, value: true}\n    on: [resource]\n");
+    assert_eq!(
+        (attributes["list"].is_array(), attributes.get("port")),
+        (true, None),
+        "what is there stays: {attributes}"
+    );
+    let set = shown(
+        "attributes:\n  - set: {key: a, value: 7}\n  - insert: {key: http.method, value: nothing}\n  - insert: {key: stage, value: true}\n    on: [resource]\n",
+    );
     assert_eq!((&set[1]["span"]["attributes"]["a"], &set[0]["span"]["attributes"]["a"]), (&json!(7), &json!(7)));
-    assert_eq!((&set[0]["span"]["attributes"]["http.method"], &set[1]["span"]["attributes"]["http.method"]), (&json!("GET"), &json!("nothing")));
+    assert_eq!(
+        (&set[0]["span"]["attributes"]["http.method"], &set[1]["span"]["attributes"]["http.method"]),
+        (&json!("GET"), &json!("nothing"))
+    );
     assert_eq!((&set[0]["resource"]["stage"], &set[0]["resource"]["service.name"]), (&json!(true), &json!("shop-a")));
     let hashed = shown("attributes:\n  - hash: {keys: [user.email, port]}\n");
     let attributes = &hashed[0]["span"]["attributes"];
@@ -83,11 +94,18 @@ fn each_action_does_what_it_says() {
     assert_eq!(attributes["port"], "48449a14a4ff7d79bb7a1b6f3d488eba397c36ef25634c111b49baf362511afc");
     let keyed = shown("attributes:\n  - hash: {keys: [port], secret: s}\n");
     assert_ne!(keyed[0]["span"]["attributes"]["port"], attributes["port"]);
-    let redacted = shown("attributes:\n  - redact: {pattern: '\\d{4}-(\\d{4})', replacement: '****-$1'}\n  - redact: {keys: [http.*]}\n");
+    let redacted = shown(
+        "attributes:\n  - redact: {pattern: '\\d{4}-(\\d{4})', replacement: '****-$1'}\n  - redact: {keys: [http.*]}\n",
+    );
     let attributes = &redacted[0]["span"]["attributes"];
-    assert_eq!((&attributes["list"], &attributes["map"]), (&json!(["card ****-1111", 1]), &json!({"inner": "****-1111"})));
+    assert_eq!(
+        (&attributes["list"], &attributes["map"]),
+        (&json!(["card ****-1111", 1]), &json!({"inner": "****-1111"}))
+    );
     assert_eq!((&attributes["http.method"], &attributes["port"]), (&json!("****"), &json!(80)));
-    let in_order = shown("attributes:\n  - rename: {from: user.email, to: who}\n  - hash: {keys: [user.email]}\n  - redact: {keys: [who], replacement: x}\n");
+    let in_order = shown(
+        "attributes:\n  - rename: {from: user.email, to: who}\n  - hash: {keys: [user.email]}\n  - redact: {keys: [who], replacement: x}\n",
+    );
     assert_eq!(in_order[0]["span"]["attributes"]["who"], "x");
 }
 
@@ -108,9 +126,11 @@ fn log_records_and_data_points_are_reached() {
     let log = json!({"timeUnixNano": "1", "body": {"stringValue": "card 4111-1111"}, "attributes": [attribute("k", "4111-1111")]});
     let request = json!({"resourceLogs": [{"resource": resource(), "scopeLogs": [{"logRecords": [log]}]}]});
     let bytes = from_json::request(Signal::Logs, request.to_string().as_bytes()).expect("OTLP");
-    let logs = decode::logs(&applied("attributes:\n  - redact: {pattern: '\\d{4}-\\d{4}'}\n", Signal::Logs, &bytes)).expect("logs");
+    let logs = decode::logs(&applied("attributes:\n  - redact: {pattern: '\\d{4}-\\d{4}'}\n", Signal::Logs, &bytes))
+        .expect("logs");
     assert_eq!(json!([logs[0].body, logs[0].attributes["k"]]), json!(["card ****", "****"]));
-    let logs = decode::logs(&applied("attributes:\n  - redact: {keys: [k], pattern: '\\d+'}\n", Signal::Logs, &bytes)).expect("logs");
+    let logs = decode::logs(&applied("attributes:\n  - redact: {keys: [k], pattern: '\\d+'}\n", Signal::Logs, &bytes))
+        .expect("logs");
     assert_eq!(json!([logs[0].body, logs[0].attributes["k"]]), json!(["card 4111-1111", "****-****"]));
 
     let exemplar = json!({"timeUnixNano": "1", "asInt": "1", "filteredAttributes": [attribute("user", "u")]});
@@ -134,10 +154,16 @@ fn log_records_and_data_points_are_reached() {
 #[test]
 fn wrong_rules_are_told_with_their_place() {
     for (yaml, said) in [
-        ("attributes:\n  - drop: [a]\n    hash: {keys: [b]}\n", "agent.yaml:2: attributes[0].drop: 2 actions in one rule"),
+        (
+            "attributes:\n  - drop: [a]\n    hash: {keys: [b]}\n",
+            "agent.yaml:2: attributes[0].drop: 2 actions in one rule",
+        ),
         ("attributes:\n  - signals: [traces]\n", "agent.yaml:2: attributes[0].signals: 0 actions in one rule"),
         ("attributes:\n  - drop: []\n", "agent.yaml:2: attributes[0].drop: there must be keys"),
-        ("attributes:\n  - redact:\n      pattern: '('\n", "agent.yaml:3: attributes[0].redact.pattern: \"(\" is no regular expression: unclosed group"),
+        (
+            "attributes:\n  - redact:\n      pattern: '('\n",
+            "agent.yaml:3: attributes[0].redact.pattern: \"(\" is no regular expression: unclosed group",
+        ),
         ("attributes:\n  - drop: [a]\n    on: [body]\n", "of the body, only what fits a pattern can be redacted"),
         ("attributes:\n  - drop: [a]\n    on: [spans]\n", "agent.yaml:3: attributes[0].on: "),
         ("attributes:\n  - dorp: [a]\n", "unknown field `dorp`"),

@@ -127,7 +127,12 @@ fn spans_come_out_as_they_went_in() {
     let long = "x".repeat(2000);
     let mut number = 0;
     let mut scope = |spans: u64, text: &str| {
-        let spans: Vec<Value> = (0..spans).map(|_| { number += 1; span(number, vec![attribute("text", text)]) }).collect();
+        let spans: Vec<Value> = (0..spans)
+            .map(|_| {
+                number += 1;
+                span(number, vec![attribute("text", text)])
+            })
+            .collect();
         json!({"scope": {"name": "s", "version": "1"}, "spans": spans, "schemaUrl": "https://example.com/2"})
     };
     let groups = [
@@ -144,7 +149,12 @@ fn spans_come_out_as_they_went_in() {
     for batch in &batches {
         let spans = decode::spans(&batch.bytes).expect("spans");
         assert_eq!((spans.len(), spans[0].service.as_str()), (batch.records as usize, batch.resource.service()));
-        assert!(batch.bytes.len() < 1_100_000 || spans.len() == 1, "{} bytes of {} spans", batch.bytes.len(), spans.len());
+        assert!(
+            batch.bytes.len() < 1_100_000 || spans.len() == 1,
+            "{} bytes of {} spans",
+            batch.bytes.len(),
+            spans.len()
+        );
         assert!(batch.bytes.windows(21).any(|window| window == b"https://example.com/1"), "the schema is left out");
     }
     let (sent, received) = (decode::spans(&request).expect("spans"), decoded(&batches));
@@ -180,7 +190,8 @@ fn what_need_not_change_does_not() {
     assert_eq!(batches.iter().map(|batch| &batch.bytes[..]).collect::<Vec<_>>().concat(), request);
 
     let point = json!({"timeUnixNano": "1", "asInt": "5"});
-    let metrics = json!([{"name": "m", "sum": {"dataPoints": [point, point]}}, {"name": "g", "gauge": {"dataPoints": [point]}}]);
+    let metrics =
+        json!([{"name": "m", "sum": {"dataPoints": [point, point]}}, {"name": "g", "gauge": {"dataPoints": [point]}}]);
     let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
     let request = from_json::request(Signal::Metrics, request.as_bytes()).expect("OTLP");
     assert_eq!(rig.receiver.receive(Signal::Metrics, request.clone()), Ok(Accepted::default()));

@@ -360,7 +360,8 @@ fn scope_labels(metric: &Metric) -> String {
 
 /// Keys that are one label have their values joined; a label that is there already is the attribute's second name.
 fn attribute_labels(attributes: &[(String, Value)]) -> String {
-    const TAKEN: [&str; 6] = ["service_name", "process_pid", "service_instance_id", "otel_scope_name", "otel_scope_version", "le"];
+    const TAKEN: [&str; 6] =
+        ["service_name", "process_pid", "service_instance_id", "otel_scope_name", "otel_scope_version", "le"];
     let mut labels: Vec<(String, String)> = Vec::with_capacity(attributes.len());
     for (name, value) in attributes {
         let mut name = plain_name(name);

@@ -531,5 +531,13 @@ fn growing(total: u64) -> Snapshot {
             exemplars: Vec::new(),
         }],
     });
-    Snapshot { host: "here".to_owned(), start: UnixNanos(1), now: time, red, metrics, received: Vec::new(), own: Vec::new() }
+    Snapshot {
+        host: "here".to_owned(),
+        start: UnixNanos(1),
+        now: time,
+        red,
+        metrics,
+        received: Vec::new(),
+        own: Vec::new(),
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use deliver::Signal;
 use deliver::otlp::client::Client;
 use deliver::otlp::config::{Endpoint, Protocol};
-use deliver::otlp::server::{Accepted, Limits, Listening, Receiver, Refused, Server};
+use deliver::otlp::server::{Accepted, Limits, Listening, Receiver, Refused, Server, Tls};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, Request, Response};
@@ -58,8 +60,7 @@ const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 
 /// Sends one request of HTTP/2.
 async fn send(server: &Server, path: &str, headers: &[(&str, &str)], body: Bytes) -> Response<(Bytes, HeaderMap)> {
-    let client: HyperClient<_, Full<Bytes>> =
-        HyperClient::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let client: HyperClient<_, Full<Bytes>> = HyperClient::builder(TokioExecutor::new()).http2_only(true).build_http();
     let mut request = Request::post(format!("http://{}{path}", server.addresses()[0]));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -99,7 +100,9 @@ async fn what_is_taken_is_said_to_be() {
     assert_eq!((answer.body().0.as_ref(), status(&answer.body().1).0), (&[0; 5][..], "0"));
     // HTTP/2 without gRPC, and the same requests by our own exporter, all ways.
     assert_eq!(send(&server, "/v1/traces", &[PROTOBUF], sent.clone().into()).await.status(), 200);
-    for (protocol, path) in [(Protocol::Grpc, EXPORT), (Protocol::HttpProtobuf, "/v1/traces"), (Protocol::HttpJson, "/v1/traces")] {
+    for (protocol, path) in
+        [(Protocol::Grpc, EXPORT), (Protocol::HttpProtobuf, "/v1/traces"), (Protocol::HttpJson, "/v1/traces")]
+    {
         for gzip in [false, true] {
             let endpoint = Endpoint {
                 uri: format!("http://{}{path}", server.addresses()[0]).parse().expect("an address"),
@@ -129,7 +132,10 @@ async fn what_is_left_out_is_told() {
     let partial = partial.expect("a partial success");
     assert_eq!((partial.rejected_spans, partial.error_message.as_str()), (2, "too old"));
     let answer = send(&server, "/v1/logs", &[PROTOBUF], Bytes::new()).await;
-    assert_eq!(ExportTraceServiceResponse::decode(answer.body().0.clone()).expect("an answer").partial_success, Some(partial));
+    assert_eq!(
+        ExportTraceServiceResponse::decode(answer.body().0.clone()).expect("an answer").partial_success,
+        Some(partial)
+    );
 }
 
 #[tokio::test]
@@ -207,4 +213,69 @@ fn connections_are_bounded() {
     assert_eq!(third.read(&mut [0; 1]).unwrap_or(0), 0, "it is closed");
     assert_eq!(*receiver.counted.lock().expect("whole"), ["too_many_connections"]);
     drop(held);
+}
+
+/// A key and a certificate that signs itself, by the openssl command; `None`: there is no such command.
+fn certificate(folder: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    match made {
+        Ok(made) => assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr)),
+        Err(error) => {
+            println!("skipped receive tls: cannot run openssl: {error}");
+            return None;
+        }
+    }
+    Some((certificate, key))
+}
+
+/// With TLS, and with certificates that senders must have: who has one is heard, nobody else is.
+#[tokio::test]
+async fn only_who_has_a_certificate_is_heard() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((own, key)) = certificate(folder.path(), "server") else { return };
+    let Some(sender) = certificate(folder.path(), "sender") else { return };
+    let Some(stranger) = certificate(folder.path(), "stranger") else { return };
+    let receiver =
+        Arc::new(Fixed { answer: Ok(Accepted::default()), taken: Mutex::default(), counted: Mutex::default() });
+    let tls = Tls { certificate: own.clone(), key, client_ca: Some(sender.0.clone()) };
+    let addresses = vec!["127.0.0.1:0".to_owned()];
+    let listening = Listening { addresses, limits: Limits::default(), tls: Some(tls) };
+    let server = Server::start(&listening, Arc::clone(&receiver) as Arc<dyn Receiver>).expect("it listens");
+    let port = server.addresses()[0].port();
+    for (protocol, path) in [(Protocol::Grpc, EXPORT), (Protocol::HttpProtobuf, "/v1/traces")] {
+        for (client, is_heard) in [(Some(sender.clone()), true), (Some(stranger.clone()), false), (None, false)] {
+            let endpoint = Endpoint {
+                uri: format!("https://localhost:{port}{path}").parse().expect("an address"),
+                protocol,
+                headers: HeaderMap::new(),
+                timeout: Duration::from_secs(60),
+                gzip: false,
+                certificate: Some(own.clone()),
+                client,
+            };
+            let sent = Client::new(Signal::Traces, endpoint).expect("a client").send(Bytes::new()).await;
+            assert_eq!(sent.is_ok(), is_heard, "{protocol:?}: {sent:?}");
+        }
+    }
+    assert_eq!(receiver.taken.lock().expect("whole").len(), 2);
+    assert!(receiver.counted.lock().expect("whole").iter().all(|cause| *cause == "no_tls"));
+    let nothing = Tls { certificate: folder.path().join("none"), key: folder.path().join("none"), client_ca: None };
+    let refused =
+        Server::start(&Listening { tls: Some(nothing), ..listening }, receiver).map(|_| ()).expect_err("no files");
+    assert!(refused.to_string().starts_with("cannot use "), "{refused}");
 }

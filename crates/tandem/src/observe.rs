@@ -238,7 +238,8 @@ impl Destinations {
         let observing = uprobes
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
-        let agent = Agent::start(Config { socket, scan, sinks, attributes, kernel, profiling, observing, cardinality_limit })?;
+        let agent =
+            Agent::start(Config { socket, scan, sinks, attributes, kernel, profiling, observing, cardinality_limit })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
@@ -268,7 +269,8 @@ impl Destinations {
             }
             None => None,
         };
-        let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver(prometheus.is_some()))).transpose()?;
+        let otlp_receiver =
+            listening.map(|listening| receive_at(&listening, agent.receiver(prometheus.is_some()))).transpose()?;
         Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, traces_command, scope })
     }
 }
@@ -460,7 +462,8 @@ fn received_lines(received: &Received, traces_command: &str) -> Vec<String> {
         (received.logs, Signal::Logs.noun()),
         (received.points, "data point"),
     ];
-    let taken: Vec<_> = taken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(*count, what)).collect();
+    let taken: Vec<_> =
+        taken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(*count, what)).collect();
     if !taken.is_empty() {
         lines.push(format!("received {}; see traces with: {traces_command}", taken.join(", ")));
     }

@@ -47,11 +47,25 @@ struct Rule {
 #[derive(Debug)]
 enum Action {
     Drop(Vec<Glob>),
-    Rename { from: String, to: String },
+    Rename {
+        from: String,
+        to: String,
+    },
     /// The value is an `AnyValue`.
-    Set { key: String, value: Vec<u8>, only_where_absent: bool },
-    Hash { keys: Vec<Glob>, secret: Option<ring::hmac::Key> },
-    Redact { keys: Vec<Glob>, pattern: Option<Regex>, replacement: Vec<u8> },
+    Set {
+        key: String,
+        value: Vec<u8>,
+        only_where_absent: bool,
+    },
+    Hash {
+        keys: Vec<Glob>,
+        secret: Option<ring::hmac::Key>,
+    },
+    Redact {
+        keys: Vec<Glob>,
+        pattern: Option<Regex>,
+        replacement: Vec<u8>,
+    },
 }
 
 impl Action {
@@ -146,12 +160,20 @@ mod tests {
     #[test]
     fn globs_fit_whole_names() {
         let fits = |pattern: &str, name: &str| Glob::new(pattern).fits(name.as_bytes());
-        for (pattern, name) in
-            [("a", "a"), ("*", ""), ("*", "abc"), ("a*", "a"), ("*c", "abc"), ("a*c*e", "abcde"), ("a**e", "abcde"), ("*b*", "abc")]
-        {
+        for (pattern, name) in [
+            ("a", "a"),
+            ("*", ""),
+            ("*", "abc"),
+            ("a*", "a"),
+            ("*c", "abc"),
+            ("a*c*e", "abcde"),
+            ("a**e", "abcde"),
+            ("*b*", "abc"),
+        ] {
             assert!(fits(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("a", "ab"), ("", "a"), ("a*a", "a"), ("a*c", "ab"), ("*b*d", "abc"), ("a*bc*c", "abc")] {
+        for (pattern, name) in [("a", "ab"), ("", "a"), ("a*a", "a"), ("a*c", "ab"), ("*b*d", "abc"), ("a*bc*c", "abc")]
+        {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
     }

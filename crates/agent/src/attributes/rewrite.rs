@@ -300,7 +300,9 @@ fn text_value(text: &[u8]) -> Vec<u8> {
 /// A value's hash, as text.
 fn hashed(value: &[u8], secret: Option<&ring::hmac::Key>) -> Result<Vec<u8>, Malformed> {
     let plain: Cow<'_, [u8]> = match AnyValue::read(value)? {
-        AnyValue::String(bytes) | AnyValue::Bytes(bytes) | AnyValue::Array(bytes) | AnyValue::Map(bytes) => bytes.into(),
+        AnyValue::String(bytes) | AnyValue::Bytes(bytes) | AnyValue::Array(bytes) | AnyValue::Map(bytes) => {
+            bytes.into()
+        }
         AnyValue::Bool(flag) => flag.to_string().into_bytes().into(),
         AnyValue::Int(number) => number.to_string().into_bytes().into(),
         AnyValue::Double(number) => number.to_string().into_bytes().into(),

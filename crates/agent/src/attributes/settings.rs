@@ -150,9 +150,8 @@ fn rule(settings: &Spanned<RuleSettings>) -> Result<Rule, Problem> {
         actions.push(Action::Set { key: key.clone(), value: encoded(value), only_where_absent });
     }
     if let Some(hash) = hash {
-        let secret = hash.value.secret.as_ref().map(|secret| {
-            ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes())
-        });
+        let secret =
+            hash.value.secret.as_ref().map(|secret| ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes()));
         actions.push(Action::Hash { keys: globs(hash, &hash.value.keys)?, secret });
     }
     if let Some(redact) = redact {
@@ -160,7 +159,8 @@ fn rule(settings: &Spanned<RuleSettings>) -> Result<Rule, Problem> {
     }
     let count = actions.len();
     let (Some(action), 1) = (actions.pop(), count) else {
-        let text = format!("{count} actions in one rule; there must be one of drop, rename, set, insert, hash and redact");
+        let text =
+            format!("{count} actions in one rule; there must be one of drop, rename, set, insert, hash and redact");
         return Err(Problem::at(settings, text));
     };
     let places = match (on, &action) {

@@ -24,8 +24,8 @@ use deliver::{Batch, Signal};
 use model::SOURCE_ATTRIBUTE;
 
 use crate::pipeline::{Shared, State};
-use known::{Known, Sender};
 pub(crate) use known::resource_of;
+use known::{Known, Sender};
 pub(crate) use latest::Latest;
 
 /// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.

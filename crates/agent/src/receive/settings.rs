@@ -65,10 +65,9 @@ impl Receive {
         let both = self.grpc.is_none() && self.http.is_none();
         let mut limits = Limits::default();
         let mut addresses = Vec::new();
-        for (endpoint, port, limit) in [
-            (&self.grpc, GRPC_PORT, &mut limits.grpc_message),
-            (&self.http, HTTP_PORT, &mut limits.http_body),
-        ] {
+        for (endpoint, port, limit) in
+            [(&self.grpc, GRPC_PORT, &mut limits.grpc_message), (&self.http, HTTP_PORT, &mut limits.http_body)]
+        {
             if let Some(mib) = endpoint.as_ref().and_then(|endpoint| endpoint.message_mib.as_ref()) {
                 *limit = mebibytes(mib, 1024)?;
             }

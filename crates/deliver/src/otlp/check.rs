@@ -83,10 +83,7 @@ fn scalar(kind: Kind, value: Field<'_>, repeated: bool) -> Result<(), Unsound> {
             return if matches!(bytes.len(), 0 | 8) { Ok(()) } else { Err(unsound("not 8 bytes")) };
         }
         (Kind::Bytes, Field::Bytes(_))
-        | (
-            Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Sint32,
-            Field::Varint(_),
-        )
+        | (Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Sint32, Field::Varint(_))
         | (Kind::Fixed32, Field::Fixed32(_))
         | (Kind::Fixed64 | Kind::Sfixed64 | Kind::Double, Field::Fixed64(_)) => true,
         // Numbers one after the other.

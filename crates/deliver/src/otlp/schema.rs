@@ -78,23 +78,13 @@ const fn many(number: u64, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind, repeated: true }
 }
 
-static TRACES: Message = Message {
-    name: "ExportTraceServiceRequest",
-    fields: &[
-        many(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS)),
-    ],
-};
-static LOGS: Message = Message {
-    name: "ExportLogsServiceRequest",
-    fields: &[
-        many(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS)),
-    ],
-};
+static TRACES: Message =
+    Message { name: "ExportTraceServiceRequest", fields: &[many(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS))] };
+static LOGS: Message =
+    Message { name: "ExportLogsServiceRequest", fields: &[many(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS))] };
 static METRICS: Message = Message {
     name: "ExportMetricsServiceRequest",
-    fields: &[
-        many(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS)),
-    ],
+    fields: &[many(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
 };
 static RESOURCE_SPANS: Message = Message {
     name: "ResourceSpans",
@@ -170,13 +160,8 @@ static SCOPE: Message = Message {
         one(4, "droppedAttributesCount", Kind::Uint32),
     ],
 };
-static KEY_VALUE: Message = Message {
-    name: "KeyValue",
-    fields: &[
-        one(1, "key", Kind::Text),
-        one(2, "value", Kind::Message(&ANY_VALUE)),
-    ],
-};
+static KEY_VALUE: Message =
+    Message { name: "KeyValue", fields: &[one(1, "key", Kind::Text), one(2, "value", Kind::Message(&ANY_VALUE))] };
 static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[
@@ -189,18 +174,9 @@ static ANY_VALUE: Message = Message {
         one(7, "bytesValue", Kind::Bytes),
     ],
 };
-static ARRAY_VALUE: Message = Message {
-    name: "ArrayValue",
-    fields: &[
-        many(1, "values", Kind::Message(&ANY_VALUE)),
-    ],
-};
-static KEY_VALUE_LIST: Message = Message {
-    name: "KeyValueList",
-    fields: &[
-        many(1, "values", Kind::Message(&KEY_VALUE)),
-    ],
-};
+static ARRAY_VALUE: Message = Message { name: "ArrayValue", fields: &[many(1, "values", Kind::Message(&ANY_VALUE))] };
+static KEY_VALUE_LIST: Message =
+    Message { name: "KeyValueList", fields: &[many(1, "values", Kind::Message(&KEY_VALUE))] };
 static SPAN: Message = Message {
     name: "Span",
     fields: &[
@@ -242,13 +218,8 @@ static LINK: Message = Message {
         one(6, "flags", Kind::Fixed32),
     ],
 };
-static STATUS: Message = Message {
-    name: "Status",
-    fields: &[
-        one(2, "message", Kind::Text),
-        one(3, "code", Kind::Int32),
-    ],
-};
+static STATUS: Message =
+    Message { name: "Status", fields: &[one(2, "message", Kind::Text), one(3, "code", Kind::Int32)] };
 static LOG_RECORD: Message = Message {
     name: "LogRecord",
     fields: &[
@@ -279,12 +250,7 @@ static METRIC: Message = Message {
         many(12, "metadata", Kind::Message(&KEY_VALUE)),
     ],
 };
-static GAUGE: Message = Message {
-    name: "Gauge",
-    fields: &[
-        many(1, "dataPoints", Kind::Message(&NUMBER_POINT)),
-    ],
-};
+static GAUGE: Message = Message { name: "Gauge", fields: &[many(1, "dataPoints", Kind::Message(&NUMBER_POINT))] };
 static SUM: Message = Message {
     name: "Sum",
     fields: &[
@@ -295,24 +261,13 @@ static SUM: Message = Message {
 };
 static HISTOGRAM: Message = Message {
     name: "Histogram",
-    fields: &[
-        many(1, "dataPoints", Kind::Message(&HISTOGRAM_POINT)),
-        one(2, "aggregationTemporality", Kind::Int32),
-    ],
+    fields: &[many(1, "dataPoints", Kind::Message(&HISTOGRAM_POINT)), one(2, "aggregationTemporality", Kind::Int32)],
 };
 static EXPONENTIAL_HISTOGRAM: Message = Message {
     name: "ExponentialHistogram",
-    fields: &[
-        many(1, "dataPoints", Kind::Message(&EXPONENTIAL_POINT)),
-        one(2, "aggregationTemporality", Kind::Int32),
-    ],
+    fields: &[many(1, "dataPoints", Kind::Message(&EXPONENTIAL_POINT)), one(2, "aggregationTemporality", Kind::Int32)],
 };
-static SUMMARY: Message = Message {
-    name: "Summary",
-    fields: &[
-        many(1, "dataPoints", Kind::Message(&SUMMARY_POINT)),
-    ],
-};
+static SUMMARY: Message = Message { name: "Summary", fields: &[many(1, "dataPoints", Kind::Message(&SUMMARY_POINT))] };
 static NUMBER_POINT: Message = Message {
     name: "NumberDataPoint",
     fields: &[
@@ -360,13 +315,8 @@ static EXPONENTIAL_POINT: Message = Message {
         one(14, "zeroThreshold", Kind::Double),
     ],
 };
-static BUCKETS: Message = Message {
-    name: "Buckets",
-    fields: &[
-        one(1, "offset", Kind::Sint32),
-        many(2, "bucketCounts", Kind::Uint64),
-    ],
-};
+static BUCKETS: Message =
+    Message { name: "Buckets", fields: &[one(1, "offset", Kind::Sint32), many(2, "bucketCounts", Kind::Uint64)] };
 static SUMMARY_POINT: Message = Message {
     name: "SummaryDataPoint",
     fields: &[
@@ -379,13 +329,8 @@ static SUMMARY_POINT: Message = Message {
         one(8, "flags", Kind::Uint32),
     ],
 };
-static QUANTILE: Message = Message {
-    name: "ValueAtQuantile",
-    fields: &[
-        one(1, "quantile", Kind::Double),
-        one(2, "value", Kind::Double),
-    ],
-};
+static QUANTILE: Message =
+    Message { name: "ValueAtQuantile", fields: &[one(1, "quantile", Kind::Double), one(2, "value", Kind::Double)] };
 static EXEMPLAR: Message = Message {
     name: "Exemplar",
     fields: &[

@@ -79,9 +79,11 @@ fn send(address: &str, request: &[u8]) -> Option<Answer> {
 }
 
 fn post(address: &str, path: &str, headers: &str, body: &[u8]) -> Option<Answer> {
-    let mut request =
-        format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
-            .into_bytes();
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
     request.extend_from_slice(body);
     send(address, &request)
 }
@@ -153,9 +155,15 @@ fn what_a_go_sdk_sends_is_taken() {
         let spans = rig.trace(&failed[0].trace_id.to_string());
         assert!(spans.iter().all(|span| span.source == Source::Otlp), "{protocol}: {spans:?}");
         let server = spans.iter().find(|span| span.parent_span_id.is_none()).expect("a root");
-        assert_eq!((server.kind, server.status.code, server.scope.as_str()), (Kind::Server, StatusCode::Error, "by-hand"));
+        assert_eq!(
+            (server.kind, server.status.code, server.scope.as_str()),
+            (Kind::Server, StatusCode::Error, "by-hand")
+        );
         assert_eq!(server.attributes["http.response.status_code"], Value::Int(500));
-        assert_eq!(server.attributes["list"], Value::Array(["a", "b"].map(|text| Value::String(text.to_owned())).to_vec()));
+        assert_eq!(
+            server.attributes["list"],
+            Value::Array(["a", "b"].map(|text| Value::String(text.to_owned())).to_vec())
+        );
         assert_eq!(server.events[0].name, "began");
         assert_eq!(rig.spans().iter().filter(|span| span.source == Source::Otlp).count(), 80, "{protocol}");
         let logs = rig.logs(&["--limit", "100"]);
@@ -268,7 +276,13 @@ fn what_is_no_otlp_is_refused() {
         (400, "unpacked", traces, &packed_json, whole[..whole.len() / 2].to_vec()),
         (413, "longer than 20971520 bytes", traces, &packed, bomb.clone()),
         (413, "longer than 20971520 bytes", traces, &packed_json, bomb),
-        (415, "zstd is not understood", traces, "Content-Type: application/json\r\nContent-Encoding: zstd\r\n", b"{}".to_vec()),
+        (
+            415,
+            "zstd is not understood",
+            traces,
+            "Content-Type: application/json\r\nContent-Encoding: zstd\r\n",
+            b"{}".to_vec(),
+        ),
         (415, "content type", traces, "Content-Type: text/plain\r\n", b"{}".to_vec()),
         (415, "content type", traces, "", b"{}".to_vec()),
         (404, "/v1/traces", "/v1/trace", JSON, b"{}".to_vec()),
@@ -306,7 +320,8 @@ fn what_is_no_otlp_is_refused() {
 /// A body without an end, until the other side has had enough.
 fn endless(address: &str) {
     let mut connection = TcpStream::connect(address).expect("somebody listens");
-    write!(connection, "POST /v1/traces HTTP/1.1\r\nHost: x\r\n{PROTOBUF}Transfer-Encoding: chunked\r\n\r\n").expect("sent");
+    write!(connection, "POST /v1/traces HTTP/1.1\r\nHost: x\r\n{PROTOBUF}Transfer-Encoding: chunked\r\n\r\n")
+        .expect("sent");
     let piece = [b"10000\r\n".as_slice(), &vec![0; 0x10000], b"\r\n"].concat();
     let sent = (0..10_000).take_while(|_| connection.write_all(&piece).is_ok()).count();
     assert!(sent < 10_000, "it takes a body without an end");
@@ -358,9 +373,16 @@ attributes:
     let routed = |source| of(source).any(|span| span.attributes.contains_key("route"));
     assert!(routed(Source::Otlp) && routed(Source::Woven));
     let hashes = of(Source::Otlp).filter_map(|span| span.attributes.get("card"));
-    assert!(hashes.clone().count() == 20 && hashes.clone().all(|hash| hash.to_string().len() == 64), "{:?}", hashes.collect::<Vec<_>>());
+    assert!(
+        hashes.clone().count() == 20 && hashes.clone().all(|hash| hash.to_string().len() == 64),
+        "{:?}",
+        hashes.collect::<Vec<_>>()
+    );
     let logs = rig.logs(&["--limit", "100", "--service", "sender"]);
-    assert!(logs.len() == 20 && logs.iter().all(|log| log.body == Value::String("served for card <card>".to_owned())), "{logs:?}");
+    assert!(
+        logs.len() == 20 && logs.iter().all(|log| log.body == Value::String("served for card <card>".to_owned())),
+        "{logs:?}"
+    );
     let found = rig.traces(&["--limit", "1000", "--attribute", "deployment.environment.name=test"]);
     assert!(found.iter().any(|trace| trace.services == ["sender"]), "{found:?}");
 }

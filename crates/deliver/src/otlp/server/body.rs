@@ -220,7 +220,9 @@ mod tests {
         let framed = |bytes: &'static [u8]| message_of(&Bytes::from_static(bytes), 10);
         assert_eq!(framed(b"\0\0\0\0\x02ab"), Ok((false, Bytes::from_static(b"ab"))));
         assert_eq!(framed(b"\x01\0\0\0\0"), Ok((true, Bytes::new())));
-        for wrong in [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x03ab", b"\0\0\0\0\x01ab", b"\x02\0\0\0\x02ab", b"\0\0\0\0\x0bab"] {
+        for wrong in
+            [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x03ab", b"\0\0\0\0\x01ab", b"\x02\0\0\0\x02ab", b"\0\0\0\0\x0bab"]
+        {
             assert!(framed(wrong).is_err(), "{wrong:?}");
         }
     }
