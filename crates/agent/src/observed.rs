@@ -239,10 +239,8 @@ impl Worker {
         }
         self.observer.unwatch(pid);
         self.take();
-        if let Some(mut program) = self.programs.remove(&pid) {
-            if let Some(batch) = program.assembler.take() {
-                self.shared.offer(&Arc::new(batch));
-            }
+        if let Some(batch) = self.programs.remove(&pid).and_then(|mut program| program.assembler.take()) {
+            self.shared.offer(&Arc::new(batch));
         }
         self.shared.state().statistics.no_longer_observed(pid);
         self.shared.changed.notify_all();

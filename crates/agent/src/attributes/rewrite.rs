@@ -329,11 +329,9 @@ fn redacted(value: &[u8], pattern: &Regex, replacement: &[u8], depth: usize) -> 
     let mut out = Copy::new(value);
     out.each_field(|field, out| {
         match field {
-            (1, Field::Bytes(text)) => {
-                // A match of nothing at all is none.
-                if pattern.find_iter(text).any(|found| !found.is_empty()) {
-                    out.replace(1, &pattern.replace_all(text, replacement));
-                }
+            // A match of nothing at all is none.
+            (1, Field::Bytes(text)) if pattern.find_iter(text).any(|found| !found.is_empty()) => {
+                out.replace(1, &pattern.replace_all(text, replacement));
             }
             (number @ (5 | 6), Field::Bytes(list)) => {
                 let mut inner = Copy::new(list);
