@@ -177,10 +177,15 @@ impl Destinations {
     fn extra(&self, scope: Scope) -> Extra {
         let page = self.ui.map(|address| address.port());
         let metrics = self.metrics.as_ref().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+        // A file that is wrong is told when it is read in earnest.
+        let listening =
+            self.settings(scope).ok().and_then(|settings| self.listening(settings.receive.as_ref()).ok()?);
+        let otlp = listening.into_iter().flat_map(|listening| listening.addresses);
+        let otlp = otlp.filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
         let low = |port: u16| (1..1024).contains(&port);
         Extra {
             run: scope == Scope::Program,
-            low_port: page.into_iter().chain(metrics).any(low),
+            low_port: page.into_iter().chain(metrics).chain(otlp).any(low),
             observes: !self.observed.is_empty(),
         }
     }

@@ -58,7 +58,7 @@ impl Service {
             return self.strange(&request);
         };
         match self.take(protocol, request).await {
-            Ok(accepted) => accepted_answer(protocol, &accepted),
+            Ok((signal, accepted)) => accepted_answer(protocol, signal, &accepted),
             Err(refusal) => refused_answer(protocol, &refusal),
         }
     }
@@ -77,12 +77,13 @@ impl Service {
         refused_answer(Protocol::Json, &refusal)
     }
 
-    async fn take(&self, protocol: Protocol, request: Request<Incoming>) -> Result<Accepted, Refusal> {
+    async fn take(&self, protocol: Protocol, request: Request<Incoming>) -> Result<(Signal, Accepted), Refusal> {
         let (signal, message, held) = self.message(protocol, request).await.inspect_err(|refusal| {
             self.receiver.count(refusal.cause);
         })?;
         let taken = self.receiver.receive(signal, message);
         drop(held);
+        let taken = taken.map(|accepted| (signal, accepted));
         taken.map_err(|refused| match refused {
             Refused::Malformed(problem) => Refusal::malformed(problem),
             Refused::Full => Refusal::busy("queue_full", "the queue is full"),
@@ -168,7 +169,7 @@ fn accepted_message(accepted: &Accepted) -> Vec<u8> {
     message
 }
 
-fn accepted_answer(protocol: Protocol, accepted: &Accepted) -> Answer {
+fn accepted_answer(protocol: Protocol, signal: Signal, accepted: &Accepted) -> Answer {
     match protocol {
         Protocol::Grpc => {
             let message = accepted_message(accepted);
@@ -188,12 +189,12 @@ fn accepted_answer(protocol: Protocol, accepted: &Accepted) -> Answer {
             let message = match accepted {
                 Accepted { rejected: 0, message } if message.is_empty() => serde_json::json!({}),
                 Accepted { rejected, message } => {
-                    // The name of the number differs by signal; a sender knows its own, and ignores the others.
-                    let number = rejected.to_string();
-                    serde_json::json!({"partialSuccess": {
-                        "rejectedSpans": number, "rejectedDataPoints": number, "rejectedLogRecords": number,
-                        "errorMessage": message,
-                    }})
+                    let number = match signal {
+                        Signal::Metrics => "rejectedDataPoints",
+                        Signal::Logs => "rejectedLogRecords",
+                        Signal::Traces | Signal::Profiles => "rejectedSpans",
+                    };
+                    serde_json::json!({"partialSuccess": {number: rejected.to_string(), "errorMessage": message}})
                 }
             };
             respond(StatusCode::OK, "application/json", whole(message.to_string().into()))
