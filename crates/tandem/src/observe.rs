@@ -369,6 +369,16 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
     if !lost.is_empty() {
         lines.push(format!("warning: of programs that are not woven was lost: {}", lost.join(", ")));
     }
+    lines.extend(statistics.completeness.services().filter_map(|(service, requests)| {
+        let share = requests.completeness()?;
+        let (told, seen) = (requests.told.min(requests.seen), plural(requests.seen, "request"));
+        Some(match told == requests.seen {
+            true => format!("{service}: all of {seen} that the kernel saw are told"),
+            false => {
+                format!("warning: {service}: of {seen} that the kernel saw {told} are told ({:.2} %)", share * 100.0)
+            }
+        })
+    }));
     if statistics.logs > 0 {
         let command = traces_command.replacen("traces", "logs", 1);
         lines.push(format!("{}; see them with: {command}", plural(statistics.logs, Signal::Logs.noun())));

@@ -87,6 +87,8 @@ pub struct SocketObserver {
     hasher: RandomState,
     looked: u64,
     losses: Losses,
+    /// Requests that processes have answered, since somebody last asked.
+    requests: HashMap<u32, u64>,
 }
 
 impl SocketObserver {
@@ -101,6 +103,7 @@ impl SocketObserver {
             hasher: RandomState::new(),
             looked: 0,
             losses: Losses::new(),
+            requests: HashMap::new(),
         }
     }
 
@@ -169,6 +172,9 @@ impl SocketObserver {
     fn add(&mut self, process: u32, ends: Ends, exchanges: Vec<Exchange>) {
         let owned = self.owned.get(&process);
         for exchange in exchanges {
+            if exchange.role == Role::Server && matches!(exchange.operation, Operation::Http | Operation::Grpc) {
+                *self.requests.entry(process).or_default() += 1;
+            }
             if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
                 self.family.add(process, ends, exchange);
             }
@@ -269,6 +275,10 @@ impl Observer for SocketObserver {
             each(span.process, &records::record(&span));
         }
         fullest
+    }
+
+    fn requests(&mut self) -> Option<Vec<(u32, u64)>> {
+        Some(self.requests.drain().collect())
     }
 
     fn losses(&mut self) -> Losses {

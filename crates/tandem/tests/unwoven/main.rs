@@ -76,7 +76,13 @@ impl Program {
 
     /// The same, with an agent that serves woven programs.
     fn start_under(path: &Path, socket: Option<&Path>) -> Self {
+        Self::start_with(path, socket, &[])
+    }
+
+    /// The same, in such an environment.
+    fn start_with(path: &Path, socket: Option<&Path>, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(path);
+        command.envs(environment.iter().copied());
         command.env("GODEBUG", "httpmuxgo121=0"); // routes, although its go.mod is of an older Go
         if let Some(socket) = socket {
             command.env("TANDEM_SOCKET", socket);
@@ -460,6 +466,70 @@ fn a_woven_program_is_completed() {
         }
         assert!(back.iter().all(|back| back.source == Source::Woven));
     }
+}
+
+/// Scenario: the kernel counts the requests of a woven program that tells of all, half of them sampled, and of one that tells of none.
+/// Guarantee: both counts are exact.
+#[test]
+fn the_kernel_audits_what_is_told() {
+    if is_skipped("unwoven the_kernel_audits_what_is_told") {
+        return;
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = tempfile::tempdir_in(target).expect("the target folder can be written");
+    let path = folder.path().join("audited");
+    let woven = Command::new(TANDEM)
+        .args(["go", "build", "-o"])
+        .arg(&path)
+        .arg(".")
+        .current_dir(SOURCE)
+        .env("TANDEM_CACHE", target.join("cache"))
+        .output()
+        .expect("tandem starts");
+    assert!(woven.status.success(), "tandem go build: {}", String::from_utf8_lossy(&woven.stderr));
+    let sampled = [("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
+    let silent = [("OTEL_GO_DISABLED_INSTRUMENTATIONS", "nethttp")];
+    for (environment, said) in [
+        (&sampled[..], "tandem: unknown_service:audited: all of 100 requests that the kernel saw are told"),
+        (
+            &silent[..],
+            "tandem: warning: unknown_service:audited: of 100 requests that the kernel saw 0 are told (0.00 %)",
+        ),
+    ] {
+        let socket = folder.path().join("agent.sock");
+        let mut agent = Command::new(TANDEM)
+            .args(["agent", "--metrics", "127.0.0.1:0", "--observe"])
+            .arg(&path)
+            .arg("--socket")
+            .arg(&socket)
+            .arg("--store")
+            .arg(folder.path().join("store"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tandem starts");
+        let mut lines = BufReader::new(agent.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let mut line_with = |text: &str| lines.find(|line| line.contains(text)).expect("the agent says it");
+        let metrics = line_with("metrics at http://").rsplit_once("http://").expect("an address").1.to_owned();
+        wait_for("the agent listens", || socket.exists());
+        let mut program = Program::start_with(&path, Some(&socket), environment);
+        wait_for("its sockets are looked at", || scrape(&metrics).contains("tandem_requests_seen_total{service="));
+        program.serve_at(&["direct", "child", "fail"], 60, 4);
+        drop(program);
+        rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
+            .expect("it runs");
+        assert_eq!(line_with("that the kernel saw"), said);
+        assert!(agent.wait().expect("it is ours").success());
+    }
+}
+
+/// What `address/path` answers.
+fn scrape(url: &str) -> String {
+    let (address, path) = url.split_once('/').expect("a path");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
 }
 
 /// What the kernel has of the probes of a process: the links that its descriptors hold.
