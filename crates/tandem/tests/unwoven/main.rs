@@ -489,10 +489,11 @@ fn the_kernel_audits_what_is_told() {
     assert!(woven.status.success(), "tandem go build: {}", String::from_utf8_lossy(&woven.stderr));
     let sampled = [("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
     let silent = [("OTEL_GO_DISABLED_INSTRUMENTATIONS", "nethttp")];
-    for (environment, said) in [
-        (&sampled[..], "tandem: unknown_service:audited: all of 100 requests that the kernel saw are told"),
+    for (environment, told, said) in [
+        (&sampled[..], 100, "tandem: unknown_service:audited: all of 100 requests that the kernel saw are told"),
         (
             &silent[..],
+            0,
             "tandem: warning: unknown_service:audited: of 100 requests that the kernel saw 0 are told (0.00 %)",
         ),
     ] {
@@ -514,6 +515,14 @@ fn the_kernel_audits_what_is_told() {
         let mut program = Program::start_with(&path, Some(&socket), environment);
         wait_for("its sockets are looked at", || scrape(&metrics).contains("tandem_requests_seen_total{service="));
         program.serve_at(&["direct", "child", "fail"], 60, 4);
+        // A span ends when the client has its response already.
+        let service = "unknown_service:audited";
+        let counted =
+            |which: &str, count: u32| format!("tandem_requests_{which}_total{{service=\"{service}\"}} {count}\n");
+        wait_for("all is counted", || {
+            let metrics = scrape(&metrics);
+            metrics.contains(&counted("seen", 100)) && metrics.contains(&counted("told", told))
+        });
         drop(program);
         rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
             .expect("it runs");
