@@ -1,6 +1,6 @@
 //! OTLP: spans, log records, profiles and metrics in protobuf form, and the way to a receiver.
 //!
-//! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
+//! [`walk`] reads requests in place; [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
 //! [`config`] → [`client`] → [`export`] carry them away, as [`json`] where that is asked for, metrics as [`temporality`] says.
 
 pub mod builder;
@@ -14,3 +14,4 @@ pub mod logs;
 pub mod metrics;
 pub mod profiles;
 pub mod temporality;
+pub mod walk;
