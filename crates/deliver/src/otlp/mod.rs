@@ -13,5 +13,6 @@ mod json;
 pub mod logs;
 pub mod metrics;
 pub mod profiles;
+pub mod rewrite;
 pub mod temporality;
 pub mod walk;
