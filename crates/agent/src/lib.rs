@@ -9,6 +9,7 @@ mod anatomy;
 pub mod assemble;
 pub mod clock;
 mod completeness;
+pub mod correlate;
 pub mod discover;
 mod instruments;
 pub mod kernel;
