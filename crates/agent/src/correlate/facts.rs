@@ -1,6 +1,6 @@
 //! What is read of a span to find out whether another one tells of the same operation.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use deliver::otlp::walk::{AnyValue, Attribute, Malformed, SpanFields};
 use foldhash::fast::FixedState;
@@ -149,9 +149,7 @@ impl<'a> Words<'a> {
 
 impl What {
     fn of(class: Class, words: &[&[u8]]) -> Self {
-        let mut hasher = FixedState::default().build_hasher();
-        words.hash(&mut hasher);
-        Self { class, name: hasher.finish() }
+        Self { class, name: FixedState::default().hash_one(words) }
     }
 }
 
