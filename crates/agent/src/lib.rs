@@ -3,7 +3,8 @@
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
-//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`.
+//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`receive`] takes what others send as OTLP, [`correlate`] makes one stream of all.
+//! [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`.
 
 mod anatomy;
 pub mod assemble;
@@ -21,6 +22,7 @@ mod parked;
 pub mod pipeline;
 pub mod profile;
 pub mod programs;
+pub mod receive;
 mod session;
 pub mod settings;
 pub mod sockets;

@@ -252,8 +252,9 @@ impl Worker {
             self.shared.state().statistics.completeness.end(pid);
         }
         if let Some(mut program) = self.programs.remove(&pid) {
-            let batch = program.assembler.take();
-            batch.into_iter().for_each(|batch| self.shared.offer(&Arc::new(batch)));
+            if let Some(batch) = program.assembler.take() {
+                self.shared.offer(&Arc::new(batch));
+            }
         }
         self.shared.state().statistics.no_longer_observed(pid);
         self.shared.changed.notify_all();

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use deliver::conventions;
 use deliver::metrics::{Metric, Snapshot, joined};
+use deliver::otlp::server::Receiver;
 use deliver::sink::with_those_behind;
-use deliver::{Batch, Sink, SinkReport};
+use deliver::{Batch, Signal, Sink, SinkReport};
 use record::{Hello, Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
@@ -24,6 +25,7 @@ use crate::clock::{self, Clock};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
+use crate::receive::Received;
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -135,11 +137,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a batch to all sinks of its signal. One that refuses it has counted it.
-    pub(crate) fn offer(&self, batch: &Arc<Batch>) {
+    /// Hands a batch to all sinks of its signal. One that refuses it has counted it. Whether all took it that decide
+    /// ([`Self::deciding`]).
+    pub(crate) fn offer(&self, batch: &Arc<Batch>) -> bool {
+        let decides = self.deciding(batch.signal);
+        let mut taken = true;
         for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
-            let _ = sink.offer(batch);
+            let refused = sink.offer(batch).is_err();
+            taken &= !(refused && decides(sink));
         }
+        taken
+    }
+
+    /// Whether what is received would find room now.
+    pub(crate) fn has_room(&self, signal: Signal, batches: usize, bytes: usize) -> bool {
+        let decides = self.deciding(signal);
+        let mut sinks = self.sinks.iter().filter(|sink| sink.signal() == signal && decides(sink));
+        sinks.all(|sink| sink.has_room(batches, bytes))
+    }
+
+    /// Which sinks say whether something is taken: where telemetry goes on to somebody else, what this machine keeps for itself
+    /// holds up nobody.
+    fn deciding(&self, signal: Signal) -> impl Fn(&Arc<dyn Sink>) -> bool + use<> {
+        let goes_on = self.sinks.iter().any(|sink| sink.signal() == signal && !sink.is_local());
+        move |sink: &Arc<dyn Sink>| !goes_on || !sink.is_local()
     }
 
     fn wake(&self) {
@@ -200,6 +221,11 @@ impl Agent {
                 own,
             }
         }
+    }
+
+    /// What takes OTLP from others, for a server.
+    pub fn receiver(&self) -> Arc<dyn Receiver> {
+        Arc::new(Received::new(Arc::clone(&self.shared)))
     }
 
     /// Waits until no program is left, at most so long. `true`: none is left.

@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use crate::receive::settings::Receive;
+
 /// Longer files are no configuration, bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -19,7 +21,10 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tandem agent")]
-pub struct Settings {}
+pub struct Settings {
+    /// OTLP from others.
+    pub receive: Option<Receive>,
+}
 
 impl Settings {
     /// Reads the file.
@@ -36,7 +41,9 @@ impl Settings {
         // A file of comments is an empty one.
         let settings = serde_saphyr::from_str::<Option<Self>>(text)
             .map_err(|error| Problem { text: plain(&error), at: error.location() })?;
-        Ok(settings.unwrap_or_default())
+        let settings = settings.unwrap_or_default();
+        settings.receive.as_ref().map(Receive::listening).transpose()?;
+        Ok(settings)
     }
 }
 

@@ -9,6 +9,7 @@ use record::ProgramCounters;
 use crate::assemble::Assembled;
 use crate::completeness::Completeness;
 use crate::profile::ProfileCounts;
+use crate::receive;
 
 /// Numbers since the agent started.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Statistics {
     pub cut_logs: u64,
     /// Samples of stacks.
     pub profile: ProfileCounts,
+    /// What others have sent as OTLP.
+    pub received: receive::Counts,
     /// Records, attributes, files and messages that made no sense, by cause.
     pub faults: BTreeMap<&'static str, u64>,
     /// How often programs have met the limits of their memory.
@@ -152,6 +155,9 @@ impl Statistics {
         };
         let by =
             |name, help, label, points| OwnMetric { name, help, kind: OwnKind::Counter, label: Some(label), points };
+        let causes = |counts: &BTreeMap<&'static str, u64>| {
+            counts.iter().map(|(cause, &count)| ((*cause).to_owned(), count)).collect::<Vec<_>>()
+        };
         let of = |signal| sinks.iter().filter(move |(_, report)| report.signal == signal);
         let dropped = |signal, ring_full| {
             let mut dropped: Vec<(String, u64)> = vec![("ring_full".to_owned(), ring_full)];
@@ -263,6 +269,34 @@ impl Statistics {
                 "Of the same programs, requests that a span or a count tells of.",
                 "service",
                 self.completeness.services().map(|(service, requests)| (service.to_owned(), requests.told)).collect(),
+            ),
+            by(
+                "tandem_received_total",
+                "Spans, log records and data points of metrics that were received as OTLP.",
+                "signal",
+                vec![
+                    ("traces".to_owned(), self.received.spans),
+                    ("logs".to_owned(), self.received.logs),
+                    ("metrics".to_owned(), self.received.points),
+                ],
+            ),
+            by(
+                "tandem_received_refused_total",
+                "Spans, log records and data points that were left out of requests, by cause; their sender was told.",
+                "cause",
+                causes(&self.received.refused_records),
+            ),
+            by(
+                "tandem_received_requests_refused_total",
+                "Requests and connections that were refused, by cause.",
+                "cause",
+                causes(&self.received.refused),
+            ),
+            by(
+                "tandem_received_strange_total",
+                "Spans that were taken although they are strange, by what is.",
+                "what",
+                causes(&self.received.strange),
             ),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),

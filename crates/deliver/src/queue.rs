@@ -163,6 +163,11 @@ impl Sink for QueuedSink {
         self.is_local
     }
 
+    fn has_room(&self, _batches: usize, bytes: usize) -> bool {
+        let state = self.shared.state();
+        state.queue.is_empty() || state.bytes + bytes <= self.limit_bytes
+    }
+
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let mut state = self.shared.state();
         let refused = if state.stopped {

@@ -33,6 +33,11 @@ pub trait Sink: Send + Sync {
         false
     }
 
+    /// Whether so many batches would find room now. Who can make its sender wait asks before it takes something.
+    fn has_room(&self, _batches: usize, _bytes: usize) -> bool {
+        true
+    }
+
     /// Takes a batch into a bounded queue, or refuses it at once.
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused>;
 

@@ -91,9 +91,11 @@ impl Counts {
 }
 
 /// Batches that may wait for the writer.
-const QUEUE_BATCHES: usize = 256;
+const QUEUE_BATCHES: usize = 4096;
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES: u64 = 64 << 20;
+/// Batches that one transaction takes.
+const TRANSACTION_BATCHES: usize = 256;
 /// Bytes of batches that one transaction takes. Trace ids are random, so each new one changes a page of their index: the
 /// more of them go in at once, the more share a page.
 const TRANSACTION_BYTES: u64 = 16 << 20;
@@ -112,6 +114,13 @@ const PRUNE_TRACES: i64 = 32_768;
 /// A store that has grown beyond its limit shrinks to so many sixteenths of it, so that it does not remove while it writes.
 const PRUNED_SIXTEENTHS: u64 = 15;
 
+/// What waits for the writer.
+#[derive(Default)]
+struct Queued {
+    batches: AtomicU64,
+    bytes: AtomicU64,
+}
+
 enum Message {
     Batch(Arc<Batch>),
     Flush(Sender<()>),
@@ -120,7 +129,7 @@ enum Message {
 /// A store, open for writing: a sink of the agent. Dropping it writes what is queued.
 pub struct Store {
     queue: Option<SyncSender<Message>>,
-    queued_bytes: Arc<AtomicU64>,
+    queued: Arc<Queued>,
     counts: Arc<Counts>,
     thread: Option<JoinHandle<()>>,
 }
@@ -130,7 +139,7 @@ impl Store {
     pub fn open(folder: &Path, limits: Limits) -> Result<Self, StoreError> {
         let connection = schema::open_for_writing(folder)?;
         let (queue, receiver) = sync_channel(QUEUE_BATCHES);
-        let queued_bytes = Arc::<AtomicU64>::default();
+        let queued = Arc::<Queued>::default();
         let counts = Arc::<Counts>::default();
         let mut writer = Writer {
             connection,
@@ -138,7 +147,7 @@ impl Store {
             // What a transaction adds can be over the limit until the oldest are removed.
             transaction_bytes: (limits.bytes / 16).clamp(1 << 20, TRANSACTION_BYTES) as usize,
             counts: Arc::clone(&counts),
-            queued_bytes: Arc::clone(&queued_bytes),
+            queued: Arc::clone(&queued),
             known: Known::default(),
             has_removed: false,
             next_tidying: Instant::now(),
@@ -147,7 +156,7 @@ impl Store {
             .name("tandem-store".into())
             .spawn(move || writer.run(&receiver))
             .map_err(StoreError::Thread)?;
-        Ok(Self { queue: Some(queue), queued_bytes, counts, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), queued, counts, thread: Some(thread) })
     }
 }
 
@@ -160,9 +169,16 @@ impl Sink for Store {
         true
     }
 
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        let queued = self.queued.batches.load(Ordering::Relaxed);
+        let bytes = self.queued.bytes.load(Ordering::Relaxed) + bytes as u64;
+        queued == 0 || queued + batches as u64 <= QUEUE_BATCHES as u64 && bytes <= QUEUE_BYTES
+    }
+
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         let size = batch.bytes.len() as u64;
-        let queued = self.queued_bytes.fetch_add(size, Ordering::Relaxed) + size;
+        let queued = self.queued.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        self.queued.batches.fetch_add(1, Ordering::Relaxed);
         // A batch that is larger than the queue still gets its turn when nothing else waits.
         let refused = match &self.queue {
             Some(queue) if queued <= QUEUE_BYTES || queued == size => {
@@ -175,7 +191,8 @@ impl Sink for Store {
             Some(_) => Refused::Full,
             None => Refused::Stopped,
         };
-        self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+        self.queued.bytes.fetch_sub(size, Ordering::Relaxed);
+        self.queued.batches.fetch_sub(1, Ordering::Relaxed);
         self.counts.of(batch.signal).queue_full.fetch_add(batch.records.into(), Ordering::Relaxed);
         Err(refused)
     }
@@ -217,6 +234,10 @@ impl Sink for LogStore {
         true
     }
 
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        self.0.has_room(batches, bytes)
+    }
+
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
         self.0.offer(batch)
     }
@@ -244,6 +265,10 @@ impl Sink for ProfileStore {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        self.0.has_room(batches, bytes)
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
@@ -296,7 +321,7 @@ struct Writer {
     limits: Limits,
     transaction_bytes: usize,
     counts: Arc<Counts>,
-    queued_bytes: Arc<AtomicU64>,
+    queued: Arc<Queued>,
     known: Known,
     /// Traces have been removed since the last tidying.
     has_removed: bool,
@@ -335,12 +360,13 @@ impl Writer {
                         break;
                     }
                 }
-                let has_room = size < self.transaction_bytes && batches.len() < QUEUE_BATCHES;
+                let has_room = size < self.transaction_bytes && batches.len() < TRANSACTION_BATCHES;
                 let patience = written_by.saturating_duration_since(Instant::now());
                 message = if has_room { receiver.recv_timeout(patience).ok() } else { None };
             }
             self.write(&batches);
-            self.queued_bytes.fetch_sub(size as u64, Ordering::Relaxed);
+            self.queued.bytes.fetch_sub(size as u64, Ordering::Relaxed);
+            self.queued.batches.fetch_sub(batches.len() as u64, Ordering::Relaxed);
             self.prune_by_size();
             if let Some(done) = flushed {
                 // Nobody may wait any more.

@@ -11,12 +11,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use agent::receive::Counts as Received;
+use agent::receive::settings as receiving;
 use agent::{Agent, Config, Observing, Outcome, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
 use deliver::otlp::config::ExportConfig;
 use deliver::otlp::export::MetricsExporter;
+use deliver::otlp::server;
 use deliver::queue::QueuedSink;
 use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
@@ -72,6 +75,10 @@ pub struct Destinations {
     /// `tandem profile` shows them (docs/profiles.md).
     #[arg(long, value_name = "HZ", num_args = 0..=1, require_equals = true, default_missing_value = "49", value_parser = rate)]
     profile: Option<Rate>,
+    /// Take spans, metrics and log records that others send as OTLP (docs/agent.md): at this address, by gRPC and by HTTP at one
+    /// port; without a port, or without an address (127.0.0.1), by gRPC on 4317 and by HTTP on 4318.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1")]
+    otlp: Option<String>,
     /// What is done with what passes through the agent (docs/agent.md) [default: $TANDEM_CONFIG, else, for `tandem agent`,
     /// /etc/tandem/agent.yaml where there is one].
     #[arg(long, value_name = "FILE")]
@@ -118,6 +125,7 @@ pub struct Observer {
     page: Option<ui::Server>,
     prometheus: Option<prometheus::Server>,
     otlp_metrics: Option<MetricsExporter>,
+    otlp_receiver: Option<server::Server>,
     /// What a person has to type to see this store.
     traces_command: String,
     scope: Scope,
@@ -149,6 +157,18 @@ impl Destinations {
         file.map_or_else(|| Ok(Settings::default()), |file| Settings::read(&file))
     }
 
+    /// Where OTLP is taken, and how; the command line beats the file where both name addresses.
+    fn listening(&self, receive: Option<&receiving::Receive>) -> anyhow::Result<Option<server::Listening>> {
+        let configured = receive.map(receiving::Receive::listening).transpose();
+        let mut listening = configured.map_err(|problem| anyhow::anyhow!(problem.text))?;
+        if let Some(given) = &self.otlp {
+            let plain = || receiving::Receive::default().listening();
+            let known = listening.map_or_else(plain, Ok).map_err(|problem| anyhow::anyhow!(problem.text))?;
+            listening = Some(server::Listening { addresses: receiving::addresses(given), ..known });
+        }
+        Ok(listening)
+    }
+
     fn store_folder(&self) -> PathBuf {
         self.store.clone().unwrap_or_else(store::default_folder)
     }
@@ -167,7 +187,8 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings {} = self.settings(scope)?;
+        let Settings { receive } = self.settings(scope)?;
+        let listening = self.listening(receive.as_ref())?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
         let without = self.no_kernel || scope == Scope::Observed;
@@ -194,6 +215,10 @@ impl Destinations {
         }
         if let Some(endpoint) = export.traces {
             sinks.push(Arc::new(otlp::export::spans(endpoint)?));
+        }
+        // Those that the agent makes are sent at an interval; those that pass through it as they come.
+        if let Some(endpoint) = export.metrics.clone().filter(|_| listening.is_some()) {
+            sinks.push(Arc::new(otlp::export::metrics(endpoint)?));
         }
         if let Some(endpoint) = export.logs {
             sinks.push(Arc::new(otlp::export::logs(endpoint)?));
@@ -241,8 +266,22 @@ impl Destinations {
             }
             None => None,
         };
-        Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command, scope })
+        let otlp_receiver = listening.map(|listening| receive_at(&listening, &agent)).transpose()?;
+        Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, traces_command, scope })
     }
+}
+
+/// Starts to take OTLP, and says where.
+fn receive_at(listening: &server::Listening, agent: &Agent) -> anyhow::Result<server::Server> {
+    let server = server::Server::start(listening, agent.receiver())?;
+    let scheme = if listening.tls.is_some() { "https" } else { "http" };
+    for address in server.addresses() {
+        eprintln!("tandem: OTLP at {scheme}://{address}");
+        if !address.ip().is_loopback() && listening.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
+            eprintln!("tandem: warning: everybody who can reach {address} can send telemetry to this agent");
+        }
+    }
+    Ok(server)
 }
 
 /// What the libraries have to say goes to standard error, a line each.
@@ -316,6 +355,7 @@ impl Observer {
 
     /// Takes and delivers what is left, and says what there was.
     pub fn finish(self) {
+        drop(self.otlp_receiver); // answers what has begun
         drop(self.otlp_metrics); // sends them once more
         drop(self.prometheus);
         drop(self.page);
@@ -337,12 +377,15 @@ impl Observer {
 /// What there was, in a line, and in a line each what was lost and why.
 fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String> {
     let statistics = &outcome.statistics;
+    let received = &statistics.received;
     if statistics.sessions + statistics.observed_ever == 0 {
         let mut lines = match scope {
             Scope::Observed => Vec::new(), // whoever wanted them has said it
+            _ if !received.is_empty() => Vec::new(),
             _ => vec!["no woven program has connected; build it with `tandem go build`".to_owned()],
         };
-        lines.extend(refusals(outcome));
+        lines.extend(received_lines(received, traces_command));
+        lines.extend(losses(outcome));
         return lines;
     }
     let programs = plural(statistics.sessions + statistics.observed_ever, "program");
@@ -412,6 +455,36 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
             plural(counted.calls, "call")
         )
     }));
+    lines.extend(received_lines(received, traces_command));
+    lines.extend(losses(outcome));
+    lines
+}
+
+/// What others have sent, in a line, and what was refused of it.
+fn received_lines(received: &Received, traces_command: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let taken = [
+        (received.spans, Signal::Traces.noun()),
+        (received.logs, Signal::Logs.noun()),
+        (received.points, "data point"),
+    ];
+    let taken: Vec<_> =
+        taken.iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(*count, what)).collect();
+    if !taken.is_empty() {
+        lines.push(format!("received {}; see traces with: {traces_command}", taken.join(", ")));
+    }
+    for (what, causes) in [("records", &received.refused_records), ("requests", &received.refused)] {
+        if !causes.is_empty() {
+            let causes: Vec<_> = causes.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+            lines.push(format!("warning: received {what} that were refused: {}", causes.join(", ")));
+        }
+    }
+    lines
+}
+
+/// What sinks have lost, and what made no sense.
+fn losses(outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
     for (sink, report) in &outcome.sinks {
         let lost: u64 = report.dropped.values().sum();
         if lost > 0 {

@@ -144,8 +144,8 @@ impl BatchBuilder {
     }
 }
 
-/// Memory of a batch. It is used again: fresh memory costs a page fault every 4 KiB, which is as much as all the rest.
-struct Buffer(Vec<u8>);
+/// Memory of a batch, which others fill. It is used again: fresh memory costs a page fault every 4 KiB, which is as much as all the rest.
+pub(super) struct Buffer(pub(super) Vec<u8>);
 
 /// Buffers that wait to be used again: at most so many, none larger than that.
 static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
@@ -153,7 +153,7 @@ const BUFFER_COUNT: usize = 32;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Memory for a batch, used where there is some.
-fn memory() -> Vec<u8> {
+pub(super) fn memory() -> Vec<u8> {
     let mut memory = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
     memory.clear();
     memory

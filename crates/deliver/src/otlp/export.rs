@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::client::{Accepted, Client, ClientError, Refusal};
 use super::config::{Endpoint, Temporality};
-use super::metrics;
+use super::metrics as own_metrics;
 use super::temporality::Deltas;
 use crate::metrics::Snapshot;
 use crate::queue::{Loss, QueuedSink, Worker};
@@ -48,6 +48,11 @@ pub fn spans(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
 /// Starts to send log records to an endpoint.
 pub fn logs(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
     exporter("otlp_logs", Signal::Logs, endpoint)
+}
+
+/// Starts to send metrics that others have made to an endpoint.
+pub fn metrics(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
+    exporter("otlp_metrics", Signal::Metrics, endpoint)
 }
 
 /// Starts to send profiles to an endpoint.
@@ -163,7 +168,7 @@ impl MetricsExporter {
             loop {
                 let last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
                 let snapshot = source();
-                let mut request = metrics::request(&snapshot);
+                let mut request = own_metrics::request(&snapshot);
                 deltas.convert(&mut request, &snapshot);
                 let message = Bytes::from(request.encode_to_vec());
                 // What was not sent now is in the next one. So there is no hurry to ask again.

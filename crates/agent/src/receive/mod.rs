@@ -1,0 +1,329 @@
+//! Spans, log records and metrics that others send as OTLP: checked, measured as a woven program's, and handed on as the bytes
+//! that they are.
+//!
+//! No tree is built: a request is walked in place, a span is copied whole, and all that is kept of it are its numbers. What the
+//! tables here hold is bounded whatever is sent; what is refused is told to the sender and counted by its cause.
+
+mod known;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use deliver::metrics::Exemplar;
+use deliver::otlp::check;
+use deliver::otlp::encode::UnixNanos;
+use deliver::otlp::regroup::{Regrouped, Verdict, regroup};
+use deliver::otlp::server::{Accepted, Receiver, Refused};
+use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, ResourceGroup, SpanFields};
+use deliver::{Batch, Signal};
+use model::SOURCE_ATTRIBUTE;
+
+use crate::pipeline::{Shared, State};
+use known::{Known, Sender};
+
+/// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.
+const FUTURE: u64 = 24 * 3600 * 1_000_000_000;
+/// A span that took longer (ns) has no start: one such would make every sum of durations worthless.
+const LONGEST: u64 = 30 * 24 * 3600 * 1_000_000_000;
+/// Spans that are measured at a time, so that nobody waits long for the series.
+const MEASURED_AT_ONCE: usize = 256;
+
+/// What takes OTLP.
+pub(crate) struct Received {
+    shared: Arc<Shared>,
+    known: Mutex<Known>,
+}
+
+/// What was received, and what not.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Spans that were taken.
+    pub spans: u64,
+    /// Of them, those without a parent.
+    pub roots: u64,
+    /// Log records.
+    pub logs: u64,
+    /// Data points of metrics.
+    pub points: u64,
+    /// Records of requests that were taken, but for these, by cause.
+    pub refused_records: BTreeMap<&'static str, u64>,
+    /// Requests and connections that were refused, by cause.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// What was taken although it is strange, by what.
+    pub strange: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Nothing has ever come.
+    pub fn is_empty(&self) -> bool {
+        self.spans + self.logs + self.points == 0
+    }
+
+    fn add(&mut self, tally: &Tally) {
+        self.spans += tally.spans;
+        self.roots += tally.roots;
+        self.logs += tally.logs;
+        self.points += tally.points;
+        for (into, from) in [(&mut self.refused_records, &tally.refused), (&mut self.strange, &tally.strange)] {
+            from.iter().for_each(|(cause, count)| *into.entry(cause).or_default() += count);
+        }
+    }
+}
+
+/// The counts of one request.
+#[derive(Default)]
+struct Tally {
+    spans: u64,
+    roots: u64,
+    logs: u64,
+    points: u64,
+    refused: Vec<(&'static str, u64)>,
+    strange: Vec<(&'static str, u64)>,
+}
+
+fn count(causes: &mut Vec<(&'static str, u64)>, cause: &'static str) {
+    match causes.iter_mut().find(|(known, _)| *known == cause) {
+        Some((_, count)) => *count += 1,
+        None => causes.push((cause, 1)),
+    }
+}
+
+/// What the sender is told of records that are left out.
+fn explained(cause: &str) -> &'static str {
+    match cause {
+        "no_trace_id" => "without a trace id",
+        "no_span_id" => "without a span id",
+        "future" => "from more than a day in the future",
+        "too_long" => "that took longer than 30 days",
+        _ => "for which the queue had no room",
+    }
+}
+
+impl Received {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: Mutex::default() }
+    }
+
+    fn take(&self, signal: Signal, request: &Bytes) -> Result<Accepted, Refused> {
+        check::request(signal, request).map_err(|unsound| Refused::Malformed(unsound.to_string()))?;
+        let malformed = |malformed: Malformed| Refused::Malformed(malformed.to_string());
+        let groups = Fields::of(request).filter(|field| matches!(field, Ok((1, Field::Bytes(_)))));
+        if !self.shared.has_room(signal, groups.count(), request.len()) {
+            return Err(Refused::Full);
+        }
+        let mut tally = Tally::default();
+        match signal {
+            Signal::Metrics => self.metrics(request, &mut tally).map_err(malformed)?,
+            _ => self.records(signal, request, &mut tally).map_err(malformed)?,
+        }
+        let rejected: u64 = tally.refused.iter().map(|(_, count)| count).sum();
+        let told = tally.refused.iter().map(|(cause, count)| format!("{count} {}", explained(cause)));
+        let message = told.collect::<Vec<_>>().join(", ");
+        self.shared.state().statistics.received.add(&tally);
+        Ok(Accepted { rejected, message })
+    }
+
+    /// Spans or log records.
+    fn records(&self, signal: Signal, request: &Bytes, tally: &mut Tally) -> Result<(), Malformed> {
+        let latest = UnixNanos::now().0.saturating_add(FUTURE);
+        let mut fields = Fields::of(request);
+        let mut begin = 0;
+        while let Some(field) = fields.next() {
+            let field = field?;
+            let end = request.len() - fields.rest().len();
+            if let (1, Field::Bytes(message)) = field {
+                let group = ResourceGroup::read(message)?;
+                let sender = self.known().sender(group.resource)?;
+                let regrouped = match signal {
+                    Signal::Traces => self.spans(&sender, group, latest, tally)?,
+                    _ => logs(group, latest, tally)?,
+                };
+                let resource = &sender.resource;
+                regrouped.batches(signal, resource, request.slice(begin..end), |batch| self.offer(batch, tally));
+            }
+            begin = end;
+        }
+        Ok(())
+    }
+
+    fn spans<'a>(
+        &self,
+        sender: &Sender,
+        group: ResourceGroup<'a>,
+        latest: u64,
+        tally: &mut Tally,
+    ) -> Result<Regrouped<'a>, Malformed> {
+        let mut measured = Measured { received: self, sender, keys: Vec::new(), spans: Vec::new() };
+        let regrouped = regroup(group.message, |span| {
+            let mut is_marked = false;
+            let before = measured.keys.len();
+            let keys = &mut measured.keys;
+            let fields = SpanFields::read_with(span, |key_value| {
+                if let Some(attribute) = Attribute::read(key_value)? {
+                    is_marked |= attribute.key == SOURCE_ATTRIBUTE.as_bytes();
+                    known::note(keys, attribute);
+                }
+                Ok(())
+            })?;
+            let refused = match () {
+                () if fields.trace_id.is_zero() => Some("no_trace_id"),
+                () if fields.span_id.is_zero() => Some("no_span_id"),
+                () if fields.start_unix_nano.max(fields.end_unix_nano) > latest => Some("future"),
+                () if fields.duration_ns() > LONGEST => Some("too_long"),
+                () => None,
+            };
+            if let Some(cause) = refused {
+                measured.keys.truncate(before);
+                count(&mut tally.refused, cause);
+                return Ok(Verdict::Refused);
+            }
+            if fields.end_unix_nano < fields.start_unix_nano {
+                count(&mut tally.strange, "ends_before_it_starts");
+            }
+            tally.spans += 1;
+            tally.roots += u64::from(fields.parent_span_id.is_none());
+            measured.add(span, fields, before);
+            Ok(if is_marked { Verdict::Kept } else { Verdict::Marked })
+        })?;
+        measured.flush();
+        Ok(regrouped)
+    }
+
+    /// Metrics pass through as they are.
+    fn metrics(&self, request: &Bytes, tally: &mut Tally) -> Result<(), Malformed> {
+        let mut points = 0;
+        for group in walk::resources(request) {
+            for scope in group?.scopes() {
+                for metric in scope?.records() {
+                    points += points_of(metric?)?;
+                }
+            }
+        }
+        if points == 0 {
+            return Ok(());
+        }
+        tally.points = points;
+        let records = u32::try_from(points).unwrap_or(u32::MAX);
+        let batch = Batch { signal: Signal::Metrics, resource: Arc::default(), bytes: request.clone(), records };
+        self.offer(batch, tally);
+        Ok(())
+    }
+
+    /// Hands a batch on; what finds no room is no longer taken.
+    fn offer(&self, batch: Batch, tally: &mut Tally) {
+        let records = u64::from(batch.records);
+        if !self.shared.offer(&Arc::new(batch)) {
+            match tally.refused.iter_mut().find(|(cause, _)| *cause == "queue_full") {
+                Some((_, count)) => *count += records,
+                None => tally.refused.push(("queue_full", records)),
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Receiver for Received {
+    fn receive(&self, signal: Signal, request: Bytes) -> Result<Accepted, Refused> {
+        let taken = self.take(signal, &request);
+        match &taken {
+            Ok(_) => {}
+            Err(Refused::Malformed(_)) => self.count("malformed"),
+            Err(Refused::Full) => self.count("queue_full"),
+            Err(Refused::Stopped) => self.count("stopped"),
+        }
+        taken
+    }
+
+    fn count(&self, cause: &'static str) {
+        *self.shared.state().statistics.received.refused.entry(cause).or_default() += 1;
+    }
+}
+
+/// Spans of one sender that are about to be measured.
+struct Measured<'r, 'a> {
+    received: &'r Received,
+    sender: &'r Sender,
+    /// What tells their series apart, one after the other.
+    keys: Vec<u8>,
+    spans: Vec<Pending<'a>>,
+}
+
+struct Pending<'a> {
+    span: &'a [u8],
+    key: Range<usize>,
+    exemplar: Exemplar,
+}
+
+impl<'a> Measured<'_, 'a> {
+    /// The span's dimensions stand in the keys already, from `begin` on.
+    fn add(&mut self, span: &'a [u8], fields: SpanFields<'a>, begin: usize) {
+        known::finish(&mut self.keys, self.sender, &fields);
+        let exemplar = Exemplar {
+            trace_id: fields.trace_id.0,
+            span_id: fields.span_id.0,
+            time: UnixNanos(fields.end_unix_nano),
+            duration_ns: fields.duration_ns(),
+        };
+        self.spans.push(Pending { span, key: begin..self.keys.len(), exemplar });
+        if self.spans.len() >= MEASURED_AT_ONCE {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut known = self.received.known();
+        let mut state = self.received.shared.state();
+        let State { measure, .. } = &mut *state;
+        for pending in self.spans.drain(..) {
+            let index = known.series(&self.keys[pending.key], self.sender, pending.span, measure);
+            measure.span(index, pending.exemplar);
+        }
+        self.keys.clear();
+    }
+}
+
+fn logs<'a>(group: ResourceGroup<'a>, latest: u64, tally: &mut Tally) -> Result<Regrouped<'a>, Malformed> {
+    regroup(group.message, |log| {
+        for field in Fields::of(log) {
+            if let (1 | 11, Field::Fixed64(time)) = field?
+                && time > latest
+            {
+                count(&mut tally.refused, "future");
+                return Ok(Verdict::Refused);
+            }
+        }
+        tally.logs += 1;
+        Ok(Verdict::Kept)
+    })
+}
+
+/// Data points of a metric.
+fn points_of(metric: &[u8]) -> Result<u64, Malformed> {
+    let mut points = 0;
+    for field in Fields::of(metric) {
+        if let (5 | 7 | 9 | 10 | 11, Field::Bytes(data)) = field? {
+            for field in Fields::of(data) {
+                points += u64::from(matches!(field?, (1, Field::Bytes(_))));
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// Now, as spans have it.
+trait Now {
+    fn now() -> Self;
+}
+
+impl Now for UnixNanos {
+    fn now() -> Self {
+        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64)
+    }
+}
