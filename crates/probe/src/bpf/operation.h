@@ -291,6 +291,14 @@ static __always_inline void find_parent(struct tandem_work *work, struct tandem_
 	new_trace(open);
 }
 
+static __always_inline void begin_open(struct tandem_open *open, enum tandem_span_kind kind, u32 variant)
+{
+	open->start = bpf_ktime_get_ns();
+	random_id(open->own.span_id);
+	open->kind = kind;
+	open->variant = variant;
+}
+
 static __always_inline bool keep_open(struct tandem_work *work, const struct tandem_open *open)
 {
 	struct tandem_open *before = bpf_map_lookup_elem(&open_spans, &work->key);
