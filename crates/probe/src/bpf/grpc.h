@@ -9,16 +9,6 @@
 #include "headers.h"
 #include "connection.h"
 
-/* Callers by their calls, as they see the connection. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TANDEM_CALL_COUNT);
-	__type(key, struct tandem_call_key);
-	__type(value, struct tandem_caller);
-} callers SEC(".maps");
-
-/* A connection may be one that had the same ends as an older one: what is older than this was said of that. */
-#define CALLER_AGE 10000000000ULL
 /* Contexts from that of a call to the one that has its metadata. */
 #define METADATA_DEPTH 6
 #define METHOD_LIMIT 256
@@ -48,14 +38,14 @@ static __always_inline u64 find_metadata(struct tandem_work *work, u64 context)
 {
 	struct {
 		u64 parent[2], key[2], value[2];
-	} link;
+	} *link = (void *)work->draft->other;
 
 	for (int depth = 0; depth < METADATA_DEPTH && context; depth++) {
-		if (read_user(&link, sizeof(link), (void *)context))
+		if (read_user(link, sizeof(*link), (void *)context))
 			return 0;
-		if (link.key[0] && type_number(link.key[0]) == work->binary->metadata_key)
-			return link.value[1];
-		context = link.parent[1];
+		if (type_number(link->key[0]) == work->binary->metadata_key)
+			return link->value[1];
+		context = link->parent[1];
 	}
 	return 0;
 }
@@ -66,20 +56,6 @@ static __always_inline void set_peer(struct tandem_open *open, const struct tand
 	open->peer_port = ends->remote_port;
 }
 
-/* Who, at the other end of the connection, has made this call. */
-static __always_inline bool find_caller(struct tandem_open *open, const struct tandem_ends *ends, u32 stream)
-{
-	struct tandem_call_key key = {.stream = stream};
-	const struct tandem_caller *caller;
-
-	turn_round(&key.ends, ends);
-	caller = bpf_map_lookup_elem(&callers, &key);
-	if (!caller || open->start - caller->time > CALLER_AGE)
-		return false;
-	child_of(open, &caller->own, TANDEM_PARENT_CONNECTION);
-	return true;
-}
-
 /* (*Server).handleStream(rax: *Server; rbx, rcx: ServerTransport; rdi: *ServerStream) */
 SEC("uprobe.multi.s")
 int on_grpc_serve(void *context)
@@ -87,31 +63,39 @@ int on_grpc_serve(void *context)
 	struct tandem_work work = {};
 	struct tandem_open open = {};
 	struct tandem_ends ends = {};
+	struct tandem_unsettled *call;
 	u64 stream, metadata, address, cookie = 0;
-	u32 id = 0;
 
 	/* What net/http serves has its span already. */
 	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
 	    !take_draft(&work))
 		return 0;
+	call = (void *)work.draft->structure;
+	__builtin_memset(call, 0, sizeof(*call));
 	open.subject = work.registers->di;
 	begin_open(&open, TANDEM_SPAN_GRPC_SERVER, 0);
 	stream = common_stream(open.subject, work.binary->served_stream, work.binary->served_stream_points);
 	open.context = user_word(stream + work.binary->stream_context + 8);
 	metadata = find_metadata(&work, open.context);
-	address = find_header(&work, metadata, AUTHORITY_SIZE, AUTHORITY);
-	if (address)
-		read_user(open.target, sizeof(open.target), (void *)address);
+	open.target = find_header(&work, metadata, AUTHORITY_SIZE, AUTHORITY);
 	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
-	    read_user(&id, sizeof(id), (void *)(stream + work.binary->stream_id)))
+	    read_user(&call->call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
 		work.counts->failed_reads++;
 	if (find_ends_of(&ends, &cookie,
 			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
 		set_peer(&open, &ends);
 	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
-	if (!read_remote_parent(&work, &open, address) && !(open.peer_port && find_caller(&open, &ends, id)))
-		new_trace(&open);
-	keep_open(&work, &open);
+	if (!read_remote_parent(&work, &open, address)) {
+		turn_round(&call->call.ends, &ends);
+		if (!open.peer_port || !find_caller(&open, &call->call)) {
+			new_trace(&open);
+			open.own.unsettled = open.peer_port != 0;
+		}
+	}
+	if (keep_open(&work, &open) && open.own.unsettled) {
+		call->key = work.key;
+		bpf_map_update_elem(&unsettled_calls, open.own.span_id, call, BPF_ANY);
+	}
 	return 0;
 }
 
@@ -152,6 +136,7 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 				     const u64 *message)
 {
 	struct tandem_event *event = &work->draft->event;
+	u64 target[2] = {};
 
 	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
 	forget(work, open->context);
@@ -159,7 +144,8 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
 	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));
 	add_text(work, TANDEM_GRPC_METHOD, open->method[0], open->method[1], METHOD_LIMIT);
-	add_text(work, TANDEM_GRPC_TARGET, open->target[0], open->target[1], TARGET_LIMIT);
+	if (open->target && !read_user(target, sizeof(target), (void *)open->target))
+		add_text(work, TANDEM_GRPC_TARGET, target[0], target[1], TARGET_LIMIT);
 	if (code)
 		add_text(work, TANDEM_GRPC_MESSAGE, message[0], message[1], MESSAGE_LIMIT);
 	hand_over(work);
@@ -179,6 +165,7 @@ int on_grpc_served(void *context)
 	found = bpf_map_lookup_elem(&open_spans, &work.key);
 	if (!found || found->kind != TANDEM_SPAN_GRPC_SERVER || found->subject != work.registers->bx || !take_draft(&work))
 		return 0;
+	settle(&found->own);
 	open = *found;
 	code = read_status(&work, work.registers->cx, message);
 	end_call(&work, &open, code, message);
@@ -213,8 +200,7 @@ int on_grpc_call(void *context)
 	}
 	open.method[0] = first;
 	open.method[1] = second;
-	if (read_user(open.target, sizeof(open.target), (void *)(work.registers->ax + work.binary->calling_target)))
-		open.target[1] = 0;
+	open.target = work.registers->ax + work.binary->calling_target;
 	find_parent(&work, &open, work.registers->cx);
 	keep_open(&work, &open);
 	return 0;
@@ -258,7 +244,7 @@ int on_grpc_send(void *context)
 	set_peer(open, &key.ends);
 	caller.own = open->own;
 	caller.time = bpf_ktime_get_ns();
-	bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
+	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
 	if (work.key.kind != TANDEM_SPAN_GRPC_STREAM)
 		return 0;
 	/* From now on any goroutine may end it. */

@@ -13,8 +13,8 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
-/* Calls on connections of many whose caller is known; the least recently made go. */
-#define TANDEM_CALL_COUNT 32768
+/* Calls on connections of many that were sent and not yet served, or served although nobody has sent them; the oldest go. */
+#define TANDEM_CALL_COUNT 4096
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -199,7 +199,8 @@ struct tandem_identity {
 	unsigned char trace_id[16];
 	unsigned char span_id[8];
 	unsigned char trace_flags;
-	unsigned char reserved[7];
+	unsigned char unsettled; /* its parent was not known yet, and may be by now */
+	unsigned char reserved[6];
 };
 
 /* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */
@@ -224,6 +225,12 @@ struct tandem_caller {
 	unsigned long long time; /* when */
 };
 
+/* A call that came before its caller has said so: only a moment passes from when that is possible. */
+struct tandem_unsettled {
+	struct tandem_call_key call; /* as its caller sees it */
+	struct tandem_open_key key;
+};
+
 /* The request that was last sent on a connection. */
 struct tandem_sent {
 	struct tandem_identity own;
@@ -237,8 +244,8 @@ struct tandem_marked_socket {
 
 /* A span that is open. */
 struct tandem_open {
+	struct tandem_identity own; /* first, so that the place of the one is that of the other */
 	unsigned long long start; /* CLOCK_MONOTONIC, ns */
-	struct tandem_identity own;
 	unsigned char parent_id[8];
 	unsigned long long subject; /* address of the request */
 	unsigned long long context; /* address of the context.Context that belongs to it; 0: none */
@@ -249,7 +256,7 @@ struct tandem_open {
 	unsigned int peer_port; /* 0: not known */
 	unsigned char peer[16];
 	unsigned long long method[2]; /* address and size of a text */
-	unsigned long long target[2];
+	unsigned long long target; /* address of another one */
 	unsigned long long attempt; /* the one for which the other end knows this span */
 };
 
