@@ -202,6 +202,7 @@ func front(back string) string {
 			return invoke(connection, ctx, method("Unary", n))
 		},
 	} {
+		handle := handle
 		mux.HandleFunc("/"+path, func(w http.ResponseWriter, r *http.Request) {
 			answer(w, handle(r.Context(), r.URL.RawQuery))
 		})
