@@ -5,6 +5,7 @@
 //! leaves is, under its woven parent; an agent that is killed leaves no probe in the kernel and the program as it was.
 //! `program/` is the program. Needs Go, and the privileges for probes.
 
+mod grpc;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -41,9 +42,14 @@ fn built(folder: &Path, arguments: &[&str]) -> PathBuf {
 
 /// The same with a version of Go; empty: the one that is there.
 fn built_by(version: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
+    built_from(Path::new(SOURCE), version, folder, arguments)
+}
+
+/// Any program.
+fn built_from(source: &Path, version: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
     let program = folder.join("unwoven");
     let mut command = Command::new("go");
-    command.arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(SOURCE);
+    command.arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(source);
     if !version.is_empty() {
         command.env("GOTOOLCHAIN", version);
     }
@@ -136,6 +142,11 @@ impl Attached {
 
     /// The same, told more.
     fn with(arguments: &[&str]) -> Self {
+        Self::until("observing 1 program", arguments)
+    }
+
+    /// The same, until it says that it observes all.
+    fn until(ready: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let said = fs::File::create(folder.path().join("said")).expect("a file");
         let process = Command::new(TANDEM)
@@ -149,7 +160,7 @@ impl Attached {
             .expect("tandem starts");
         let mut attached = Self { process, folder };
         let deadline = Instant::now() + PATIENCE;
-        while !attached.said().contains("observing 1 program") {
+        while !attached.said().contains(ready) {
             let ended = attached.process.try_wait().expect("it is ours");
             assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}: {}", attached.said());
             std::thread::sleep(Duration::from_millis(20));
