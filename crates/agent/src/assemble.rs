@@ -74,6 +74,8 @@ pub struct Assembler {
     system_calls: Option<Box<dyn SpanSystemCalls>>,
     /// Where its spans come from that nobody made by hand.
     source: Source,
+    /// Its spans are measured here.
+    measures: bool,
     /// Requests that were answered, since somebody last asked.
     requests: u64,
     working: Working,
@@ -144,6 +146,7 @@ impl Assembler {
             parts: !0,
             system_calls: None,
             source: Source::Woven,
+            measures: true,
             requests: 0,
             working: Working::default(),
         }
@@ -160,6 +163,13 @@ impl Assembler {
     #[must_use]
     pub fn from(mut self, source: Source) -> Self {
         self.source = source;
+        self
+    }
+
+    /// Leaves it to others to measure its spans.
+    #[must_use]
+    pub fn unmeasured(mut self) -> Self {
+        self.measures = false;
         self
     }
 
@@ -212,6 +222,7 @@ impl Assembler {
             parts,
             system_calls,
             source,
+            measures,
             requests,
             working,
         } = self;
@@ -244,6 +255,8 @@ impl Assembler {
                 // One that has a parent in its program is a part of another, as gRPC served by net/http.
                 let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
                 *requests += u64::from(operation.request && is_outermost);
+            }
+            if !unfinished && *measures {
                 let name = if rendered { name.as_str() } else { &operation.id };
                 let kind = operation.kind;
                 let index = find_series(series, series_key, &record, own_name, &noted, measure, || {

@@ -237,6 +237,7 @@ impl Worker {
                 self.shared.state().statistics.completeness.begin(pid, process.resource.service());
             }
             let assembler = Assembler::new(self.observer.tables(), Arc::clone(&process.resource), version).from(source);
+            let assembler = if self.shared.measures_late() { assembler.unmeasured() } else { assembler };
             self.programs.insert(pid, Program { assembler, waiting_since: None });
         }
     }

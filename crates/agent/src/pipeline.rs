@@ -22,10 +22,11 @@ use rustix::event::{EventfdFlags, Timespec};
 
 use crate::KernelHalf;
 use crate::clock::{self, Clock};
+use crate::correlate::{self, Correlator};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
-use crate::receive::Received;
+use crate::receive::{Meter, Received};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -73,6 +74,8 @@ pub struct Config {
     pub observing: Option<Observing>,
     /// Series that a metric of one service can have; `None`: 2000.
     pub cardinality_limit: Option<usize>,
+    /// Others will send spans, too ([`Agent::receiver`]): spans of the same operation are put together.
+    pub correlates: bool,
 }
 
 /// Why an agent did not start.
@@ -108,6 +111,7 @@ pub(crate) struct Shared {
     pub(crate) changed: Condvar,
     wake: OwnedFd,
     sinks: Vec<Arc<dyn Sink>>,
+    measures_late: bool,
     start: Clock,
     started: MonotonicNanos,
 }
@@ -149,6 +153,11 @@ impl Shared {
         taken
     }
 
+    /// Spans that several may tell of are measured when it is known which account stays, not when they come.
+    pub(crate) fn measures_late(&self) -> bool {
+        self.measures_late
+    }
+
     /// Whether what is received would find room now.
     pub(crate) fn has_room(&self, signal: Signal, batches: usize, bytes: usize) -> bool {
         let decides = self.deciding(signal);
@@ -174,15 +183,23 @@ impl Agent {
         let listener = Listener::bind(&config.socket)?;
         let wake =
             rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
+        let (sinks, correlator) = match config.correlates {
+            true => Correlator::before(config.sinks, correlate::WITH_SENDERS)?,
+            false => (config.sinks, None),
+        };
         let limit = config.cardinality_limit.unwrap_or(DEFAULT_CARDINALITY_LIMIT);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { measure: Measure::new(limit), ..State::default() }),
             changed: Condvar::new(),
             wake,
-            sinks: config.sinks,
+            sinks,
+            measures_late: correlator.is_some(),
             start: Clock::default(),
             started: clock::now(),
         });
+        if let Some(correlator) = correlator {
+            correlator.measures_into(Meter::of(&shared));
+        }
         let profiler =
             config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;
         let observers = config.observing.map(|observing| Observers::start(observing, &shared)).transpose()?;

@@ -258,6 +258,12 @@ impl Statistics {
                 OwnKind::Gauge,
                 self.observed.len() as u64,
             ),
+            one(
+                "tandem_observers_busy",
+                "Times that an observer was asked to observe a program and has not yet answered.",
+                OwnKind::Gauge,
+                self.asked.saturating_sub(self.answered),
+            ),
             by(
                 "tandem_requests_seen_total",
                 "Requests that observed programs have answered, as the kernel saw them on their sockets.",

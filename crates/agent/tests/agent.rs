@@ -108,6 +108,7 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         profiling: None,
         observing,
         cardinality_limit: None,
+        correlates: false,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
@@ -417,6 +418,7 @@ fn one_agent_a_socket() {
         profiling: None,
         observing: None,
         cardinality_limit: None,
+        correlates: false,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");

@@ -236,7 +236,9 @@ impl Destinations {
         let observing = uprobes
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
-        let agent = Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit })?;
+        let correlates = listening.is_some();
+        let agent =
+            Agent::start(Config { socket, scan, sinks, kernel, profiling, observing, cardinality_limit, correlates })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)

@@ -12,19 +12,18 @@ mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use deliver::metrics::{OwnKind, OwnMetric};
-use deliver::{Batch, Refused, Sink, SinkReport};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
+use crate::receive::Meter;
 use window::{Counts, Window};
 
 /// How long spans wait where programs send some themselves: SDKs do so every five seconds.
 pub const WITH_SENDERS: Duration = Duration::from_secs(7);
-/// How long where all are seen or read by the agent: longer than it takes any of them to be handed on.
-pub const WITHOUT_SENDERS: Duration = Duration::from_secs(1);
 /// Bytes of spans that wait at most; then the oldest go on before their time.
 const LIMIT: usize = 64 << 20;
 /// Bytes that may come while the stage is at work.
@@ -43,6 +42,7 @@ pub struct Correlator {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    meter: OnceLock<Meter>,
 }
 
 #[derive(Default)]
@@ -64,6 +64,23 @@ impl Shared {
 }
 
 impl Correlator {
+    /// Puts one before those sinks that are of traces. All sinks, and the stage among them.
+    pub(crate) fn before(
+        sinks: Vec<Arc<dyn Sink>>,
+        wait: Duration,
+    ) -> io::Result<(Vec<Arc<dyn Sink>>, Option<Arc<Self>>)> {
+        let (of_traces, mut others): (Vec<_>, Vec<_>) =
+            sinks.into_iter().partition(|sink| sink.signal() == Signal::Traces);
+        let stage = Arc::new(Self::start(wait, of_traces)?);
+        others.push(Arc::clone(&stage) as Arc<dyn Sink>);
+        Ok((others, Some(stage)))
+    }
+
+    /// Spans that leave are measured, but for those that were when they came.
+    pub(crate) fn measures_into(&self, meter: Meter) {
+        let _ = self.shared.meter.set(meter); // nobody does so twice
+    }
+
     /// In front of these sinks, which are all of traces; spans wait so long.
     pub fn start(wait: Duration, behind: Vec<Arc<dyn Sink>>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
@@ -78,6 +95,9 @@ impl Correlator {
 
 fn run(shared: &Shared, mut window: Window, sinks: &[Arc<dyn Sink>]) {
     let hand_on = |batch: &Arc<Batch>| {
+        if let Some(meter) = shared.meter.get() {
+            let _ = meter.others(batch); // what is no OTLP has been counted
+        }
         for sink in sinks {
             let _ = sink.offer(batch); // who refuses it has counted it
         }
@@ -118,6 +138,10 @@ impl Sink for Correlator {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        self.shared.state().bytes + bytes <= QUEUE && self.behind.iter().all(|sink| sink.has_room(batches, bytes))
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
@@ -202,7 +226,6 @@ impl Drop for Correlator {
 mod tests {
     use super::testing::{TestSpan, batch, span, spans};
     use super::*;
-    use deliver::Signal;
     use model::{Kind, Source};
 
     #[derive(Default)]

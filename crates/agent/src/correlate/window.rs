@@ -415,11 +415,10 @@ fn is_asking(kind: Kind) -> bool {
 
 /// Whether two spans that do the same in one process may be one operation.
 fn may_be_one(told: &Facts, seen: &Facts) -> bool {
-    match told.kind {
-        // Who has a parent from a header has it in both accounts: then they would be found by it.
-        Kind::Server => told.parent.is_none() && (told.is_within(seen) || seen.is_within(told)),
-        _ => seen.is_within(told),
-    }
+    // A server that has a parent from a header has it in both accounts: then they would have been found by it.
+    let is_open = told.kind != Kind::Server || told.parent.is_none();
+    // A driver is instrumented below database/sql, which probes see; sockets lie below both.
+    is_open && (told.is_within(seen) || seen.is_within(told))
 }
 
 fn size(batch: &Batch, slots: &[Slot]) -> usize {
@@ -595,6 +594,15 @@ mod tests {
         let mut spans = vec![told];
         spans.extend(others);
         assert_eq!(correlated(&spans).len(), spans.len());
+        // At the same time as a part of it, but longer.
+        assert_eq!(
+            correlated(&[
+                query(1, 2, 3, Source::Otlp).at(0, 9_000_000),
+                query(9, 20, 0, Source::Socket).at(3_000_000, 30_000_000)
+            ])
+            .len(),
+            2
+        );
         // Other programs.
         let mut window = held();
         let now = Instant::now();

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use protocol::dns::Datagrams;
-use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport};
+use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport, Value};
 
 use crate::clock;
 use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
@@ -175,6 +175,9 @@ impl SocketObserver {
             if exchange.role == Role::Server && matches!(exchange.operation, Operation::Http | Operation::Grpc) {
                 *self.requests.entry(process).or_default() += 1;
             }
+            if is_export(&exchange) {
+                continue;
+            }
             if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
                 self.family.add(process, ends, exchange);
             }
@@ -226,6 +229,25 @@ impl SocketObserver {
             self.family.part(socket.ends);
         }
     }
+}
+
+/// Whether a client hands telemetry over.
+fn is_export(exchange: &Exchange) -> bool {
+    let text = |wanted: &str| {
+        exchange.attributes.iter().find_map(|(name, value)| match value {
+            Value::Text(text) if *name == wanted => Some(text.as_bytes()),
+            _ => None,
+        })
+    };
+    exchange.role == Role::Client
+        && match exchange.operation {
+            Operation::Http => {
+                let path = text("url.full").or_else(|| text("url.path")).unwrap_or_default();
+                protocol::http::is_export(text("http.request.method").unwrap_or_default(), path)
+            }
+            Operation::Grpc => text("rpc.method").is_some_and(protocol::http::is_export_call),
+            _ => false,
+        }
 }
 
 impl Observer for SocketObserver {

@@ -116,6 +116,9 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
     if event.kind == Kind::HttpClient && !matches!(event.text(place::SCHEME), b"http" | b"https") {
         return None;
     }
+    if event.kind == Kind::HttpClient && protocol::http::is_export(event.text(place::METHOD), event.text(place::PATH)) {
+        return None;
+    }
     let operation = match event.kind {
         Kind::HttpServer => SERVER,
         Kind::HttpClient => CLIENT,
