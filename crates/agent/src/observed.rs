@@ -252,10 +252,10 @@ impl Worker {
         if self.observer.requests().is_some() {
             self.shared.state().statistics.completeness.end(pid);
         }
-        if let Some(mut program) = self.programs.remove(&pid) {
-            if let Some(batch) = program.assembler.take() {
-                self.shared.offer(&Arc::new(batch));
-            }
+        if let Some(mut program) = self.programs.remove(&pid)
+            && let Some(batch) = program.assembler.take()
+        {
+            self.shared.offer(&Arc::new(batch));
         }
         self.shared.state().statistics.no_longer_observed(pid);
         self.shared.changed.notify_all();

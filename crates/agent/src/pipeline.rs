@@ -183,10 +183,9 @@ impl Agent {
         let listener = Listener::bind(&config.socket)?;
         let wake =
             rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
-        let (sinks, correlator) = match config.correlates {
-            true => Correlator::before(config.sinks, correlate::WITH_SENDERS)?,
-            false => (config.sinks, None),
-        };
+        let mut sinks = config.sinks;
+        let correlator =
+            config.correlates.then(|| Correlator::before(&mut sinks, correlate::WITH_SENDERS)).transpose()?;
         let limit = config.cardinality_limit.unwrap_or(DEFAULT_CARDINALITY_LIMIT);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { measure: Measure::new(limit), ..State::default() }),

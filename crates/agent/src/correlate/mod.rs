@@ -64,16 +64,12 @@ impl Shared {
 }
 
 impl Correlator {
-    /// Puts one before those sinks that are of traces. All sinks, and the stage among them.
-    pub(crate) fn before(
-        sinks: Vec<Arc<dyn Sink>>,
-        wait: Duration,
-    ) -> io::Result<(Vec<Arc<dyn Sink>>, Option<Arc<Self>>)> {
-        let (of_traces, mut others): (Vec<_>, Vec<_>) =
-            sinks.into_iter().partition(|sink| sink.signal() == Signal::Traces);
+    /// Puts one before those sinks that are of traces.
+    pub(crate) fn before(sinks: &mut Vec<Arc<dyn Sink>>, wait: Duration) -> io::Result<Arc<Self>> {
+        let of_traces = sinks.extract_if(.., |sink| sink.signal() == Signal::Traces).collect();
         let stage = Arc::new(Self::start(wait, of_traces)?);
-        others.push(Arc::clone(&stage) as Arc<dyn Sink>);
-        Ok((others, Some(stage)))
+        sinks.push(Arc::clone(&stage) as Arc<dyn Sink>);
+        Ok(stage)
     }
 
     /// Spans that leave are measured, but for those that were when they came.
