@@ -27,6 +27,7 @@ suite anatomy cargo tandem_test --test anatomy
 suite profile cargo tandem_test --test profile
 suite unwoven cargo tandem_test --test unwoven
 suite sockets cargo tandem_test --test sockets
+suite mixed cargo tandem_test --test mixed
 suite packs cargo tandem_test --test packs
 suite e2e cargo tandem_test --test e2e
 suite shop go env -C examples/shop go test -v ./...

@@ -14,12 +14,13 @@ use foldhash::fast::RandomState;
 use model::{Resource, Source};
 use record::layout::{
     self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
-    RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS,
+    RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS, RECORD_FLAG_REMOTE_PARENT,
 };
 use record::{
     AnyValue, HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value,
 };
 
+use crate::completeness;
 use crate::kernel::SpanSystemCalls;
 use crate::limits::{Budget, Limits};
 use crate::measure::{self, Measure, SeriesIndex};
@@ -73,6 +74,10 @@ pub struct Assembler {
     system_calls: Option<Box<dyn SpanSystemCalls>>,
     /// Where its spans come from that nobody made by hand.
     source: Source,
+    /// Its spans are measured here.
+    measures: bool,
+    /// Requests that were answered, since somebody last asked.
+    requests: u64,
     working: Working,
 }
 
@@ -109,6 +114,8 @@ struct Operation {
     template: Template,
     /// Its spans are made by hand: each has its own name.
     api: bool,
+    /// Its spans are requests that the program answers.
+    request: bool,
     /// Keys of a function's arguments, by position.
     argument_keys: Vec<u16>,
 }
@@ -139,6 +146,8 @@ impl Assembler {
             parts: !0,
             system_calls: None,
             source: Source::Woven,
+            measures: true,
+            requests: 0,
             working: Working::default(),
         }
     }
@@ -154,6 +163,13 @@ impl Assembler {
     #[must_use]
     pub fn from(mut self, source: Source) -> Self {
         self.source = source;
+        self
+    }
+
+    /// Leaves it to others to measure its spans.
+    #[must_use]
+    pub fn unmeasured(mut self) -> Self {
+        self.measures = false;
         self
     }
 
@@ -206,6 +222,8 @@ impl Assembler {
             parts,
             system_calls,
             source,
+            measures,
+            requests,
             working,
         } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
@@ -234,6 +252,11 @@ impl Assembler {
                 false => operation.template.render(name, |key| noted.value(key)),
             };
             if !unfinished {
+                // One that has a parent in its program is a part of another, as gRPC served by net/http.
+                let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
+                *requests += u64::from(operation.request && is_outermost);
+            }
+            if !unfinished && *measures {
                 let name = if rendered { name.as_str() } else { &operation.id };
                 let kind = operation.kind;
                 let index = find_series(series, series_key, &record, own_name, &noted, measure, || {
@@ -312,6 +335,10 @@ impl Assembler {
                 remember(&mut self.series, series_key, key, measure)
             }
         };
+        let operation = self.names.operations.get(delta.descriptor);
+        if operation.is_some_and(|operation| operation.request) {
+            self.requests = delta.buckets.iter().fold(self.requests, |sum, &more| sum.saturating_add(more));
+        }
         measure.counts(index, &delta.buckets, delta.sum);
     }
 
@@ -323,6 +350,11 @@ impl Assembler {
     /// The spans assembled so far.
     pub fn take(&mut self) -> Option<Batch> {
         self.builder.take()
+    }
+
+    /// Requests that the program has answered since the last call.
+    pub(crate) fn take_requests(&mut self) -> u64 {
+        std::mem::take(&mut self.requests)
     }
 
     /// What was wrong since the last call.
@@ -359,6 +391,7 @@ impl Names {
             scope: builder.scope(&descriptor.scope, version, schema_url),
             template: Template::parse(template, |name| self.keys.number(name)),
             api: descriptor.api,
+            request: !descriptor.api && completeness::is_request(&descriptor.id),
             argument_keys: descriptor.arguments.iter().map(|name| self.keys.of_argument(name)).collect(),
             id: descriptor.id,
         };

@@ -3,12 +3,15 @@
 //! The modules follow the way of the data: [`session`] (one program: hand-shake, memory, life) → [`assemble`] (records
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
-//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`receive`] takes what others send as OTLP. [`attributes`] changes attributes on the way to the sinks. [`settings`] is `agent.yaml`.
+//! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`receive`] takes what others send as OTLP, [`correlate`] makes one stream of all.
+//! [`Completeness`] compares the two halves' counts. [`attributes`] changes attributes on the way to the sinks. [`settings`] is `agent.yaml`.
 
 mod anatomy;
 pub mod assemble;
 pub mod attributes;
 pub mod clock;
+mod completeness;
+pub mod correlate;
 pub mod discover;
 mod instruments;
 pub mod kernel;
@@ -28,6 +31,7 @@ pub mod statistics;
 mod symbols;
 pub mod template;
 
+pub use completeness::{Completeness, Requests};
 pub use discover::Selection;
 pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 pub use observed::{Losses, ObserveError, ObservedProcess, Observer, Observing, OpenObserver};

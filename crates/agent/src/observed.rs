@@ -98,6 +98,11 @@ pub trait Observer {
 
     /// What was lost since the beginning, by cause.
     fn losses(&mut self) -> Losses;
+
+    /// Requests that it saw processes answer since the last time, whoever tells of them; `None`: it does not see them all.
+    fn requests(&mut self) -> Option<Vec<(u32, u64)>> {
+        None
+    }
 }
 
 /// Makes an observer, on the thread that uses it.
@@ -228,7 +233,11 @@ impl Worker {
         self.shared.changed.notify_all();
         if observed {
             let version = env!("CARGO_PKG_VERSION");
+            if self.observer.requests().is_some() {
+                self.shared.state().statistics.completeness.begin(pid, process.resource.service());
+            }
             let assembler = Assembler::new(self.observer.tables(), Arc::clone(&process.resource), version).from(source);
+            let assembler = if self.shared.measures_late() { assembler.unmeasured() } else { assembler };
             self.programs.insert(pid, Program { assembler, waiting_since: None });
         }
     }
@@ -239,7 +248,13 @@ impl Worker {
         }
         self.observer.unwatch(pid);
         self.take();
-        if let Some(batch) = self.programs.remove(&pid).and_then(|mut program| program.assembler.take()) {
+        self.count();
+        if self.observer.requests().is_some() {
+            self.shared.state().statistics.completeness.end(pid);
+        }
+        if let Some(mut program) = self.programs.remove(&pid)
+            && let Some(batch) = program.assembler.take()
+        {
             self.shared.offer(&Arc::new(batch));
         }
         self.shared.state().statistics.no_longer_observed(pid);
@@ -281,6 +296,9 @@ impl Worker {
             let before = self.losses.insert(cause, count).unwrap_or(0);
             state.statistics.lost_observed(cause, count.saturating_sub(before));
         }
+        for (pid, more) in self.observer.requests().unwrap_or_default() {
+            state.statistics.completeness.seen(pid, more);
+        }
     }
 
     fn assemble(&mut self) {
@@ -305,6 +323,7 @@ impl Worker {
                 statistics.count(span);
                 program.waiting_since.get_or_insert_with(Instant::now);
             }
+            statistics.completeness.told(*pid, program.assembler.take_requests());
             for (cause, count) in program.assembler.take_faults() {
                 statistics.fault(cause, count);
             }

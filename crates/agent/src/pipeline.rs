@@ -12,20 +12,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deliver::conventions;
-use deliver::metrics::{Metric, OwnKind, OwnMetric, Snapshot, joined};
+use deliver::metrics::{Metric, Snapshot, joined};
 use deliver::otlp::server::Receiver;
+use deliver::sink::{have_room, offer_to, with_those_behind};
 use deliver::{Batch, Signal, Sink, SinkReport};
 use record::{Hello, Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 
 use crate::KernelHalf;
-use crate::attributes::Rules;
+use crate::attributes::{self, Rules};
 use crate::clock::{self, Clock};
+use crate::correlate::{self, Correlator};
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
-use crate::receive::{Latest, Received};
+use crate::receive::{Latest, Meter, Received};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -67,6 +69,8 @@ pub struct Config {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// What changes of their attributes on the way there.
     pub attributes: Rules,
+    /// The newest numbers of received metrics are kept, for who asks for metrics.
+    pub shows_received: bool,
     /// The kernel half, where there is one.
     pub kernel: Option<Box<dyn KernelHalf>>,
     /// The profiler, where somebody asked for one.
@@ -75,6 +79,8 @@ pub struct Config {
     pub observing: Option<Observing>,
     /// Series that a metric of one service can have; `None`: 2000.
     pub cardinality_limit: Option<usize>,
+    /// Others will send spans, too ([`Agent::receiver`]): spans of the same operation are put together.
+    pub correlates: bool,
 }
 
 /// Why an agent did not start.
@@ -110,7 +116,8 @@ pub(crate) struct Shared {
     pub(crate) changed: Condvar,
     wake: OwnedFd,
     sinks: Vec<Arc<dyn Sink>>,
-    attributes: Rules,
+    latest: Option<Arc<Latest>>,
+    measures_late: bool,
     start: Clock,
     started: MonotonicNanos,
 }
@@ -121,8 +128,6 @@ pub(crate) struct State {
     pub(crate) statistics: Statistics,
     /// What programs counted themselves, when somebody last asked for metrics.
     instruments: Vec<Metric>,
-    /// The newest numbers that others have sent.
-    pub(crate) latest: Latest,
     /// The last of them from programs that have ended since, until everybody had time to ask.
     ended: VecDeque<(Instant, Vec<Metric>)>,
     /// The loop shall look at everything at once; raised by who waits, answered in `rounds`.
@@ -142,40 +147,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a batch to all sinks of its signal. One that refuses it has counted it. Whether all took it that decide
-    /// ([`Self::deciding`]).
+    /// Hands a batch to all sinks of its signal. Whether those took it that decide ([`offer_to`]).
     pub(crate) fn offer(&self, batch: &Arc<Batch>) -> bool {
-        self.hand_over(&self.changed(batch))
+        offer_to(&self.sinks, batch).is_ok()
     }
 
-    /// A batch with its attributes as they may leave.
-    pub(crate) fn changed(&self, batch: &Arc<Batch>) -> Arc<Batch> {
-        self.attributes.apply(batch)
-    }
-
-    /// The same of one whose attributes are as they may leave.
-    pub(crate) fn hand_over(&self, batch: &Arc<Batch>) -> bool {
-        let decides = self.deciding(batch.signal);
-        let mut taken = true;
-        for sink in self.sinks.iter().filter(|sink| sink.signal() == batch.signal) {
-            let refused = sink.offer(batch).is_err();
-            taken &= !(refused && decides(sink));
-        }
-        taken
+    /// Spans that several may tell of are measured when it is known which account stays, not when they come.
+    pub(crate) fn measures_late(&self) -> bool {
+        self.measures_late
     }
 
     /// Whether what is received would find room now.
     pub(crate) fn has_room(&self, signal: Signal, batches: usize, bytes: usize) -> bool {
-        let decides = self.deciding(signal);
-        let mut sinks = self.sinks.iter().filter(|sink| sink.signal() == signal && decides(sink));
-        sinks.all(|sink| sink.has_room(batches, bytes))
-    }
-
-    /// Which sinks say whether something is taken: where telemetry goes on to somebody else, what this machine keeps for itself
-    /// holds up nobody.
-    fn deciding(&self, signal: Signal) -> impl Fn(&Arc<dyn Sink>) -> bool + use<> {
-        let goes_on = self.sinks.iter().any(|sink| sink.signal() == signal && !sink.is_local());
-        move |sink: &Arc<dyn Sink>| !goes_on || !sink.is_local()
+        have_room(&self.sinks, signal, batches, bytes)
     }
 
     fn wake(&self) {
@@ -189,16 +173,26 @@ impl Agent {
         let listener = Listener::bind(&config.socket)?;
         let wake =
             rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
+        let mut sinks = config.sinks;
+        let latest = config.shows_received.then(Arc::<Latest>::default);
+        sinks.extend(latest.clone().map(|latest| latest as Arc<dyn Sink>));
+        attributes::Stage::before(&mut sinks, config.attributes);
+        let correlator =
+            config.correlates.then(|| Correlator::before(&mut sinks, correlate::WITH_SENDERS)).transpose()?;
         let limit = config.cardinality_limit.unwrap_or(DEFAULT_CARDINALITY_LIMIT);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { measure: Measure::new(limit), ..State::default() }),
             changed: Condvar::new(),
             wake,
-            sinks: config.sinks,
-            attributes: config.attributes,
+            sinks,
+            latest,
+            measures_late: correlator.is_some(),
             start: Clock::default(),
             started: clock::now(),
         });
+        if let Some(correlator) = correlator {
+            correlator.measures_into(Meter::of(&shared));
+        }
         let profiler =
             config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;
         let observers = config.observing.map(|observing| Observers::start(observing, &shared)).transpose()?;
@@ -217,17 +211,18 @@ impl Agent {
     pub fn metrics(&self) -> impl Fn() -> Snapshot + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
         move || {
-            let reports = deliver::queue::reports(&shared.sinks);
-            let mut state = look(&shared);
-            let received = state.latest.metrics(Instant::now());
+            let sinks = with_those_behind(&shared.sinks);
+            let reports = deliver::queue::reports(&sinks);
+            let state = look(&shared);
             let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
             metrics.extend(state.measure.anatomies(start, now));
             let mut own = state.statistics.metrics(&reports);
             drop(state);
-            own.extend(attributes_metric(&shared.attributes));
+            own.extend(sinks.iter().flat_map(|sink| sink.metrics()));
             metrics.extend(conventions::metrics(&red, start, now));
+            let received = shared.latest.as_ref().map_or_else(Vec::new, |latest| latest.shown(Instant::now()));
             Snapshot {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 start,
@@ -240,9 +235,9 @@ impl Agent {
         }
     }
 
-    /// What takes OTLP from others, for a server; with the newest numbers of metrics kept where somebody will ask for them.
-    pub fn receiver(&self, keeps_metrics: bool) -> Arc<dyn Receiver> {
-        Arc::new(Received::new(Arc::clone(&self.shared), keeps_metrics))
+    /// What takes OTLP from others, for a server.
+    pub fn receiver(&self) -> Arc<dyn Receiver> {
+        Arc::new(Received::new(Arc::clone(&self.shared)))
     }
 
     /// Waits until no program is left, at most so long. `true`: none is left.
@@ -260,14 +255,17 @@ impl Agent {
     }
 
     /// Takes what is left, hands it over, and waits for the sinks: at most so long for those elsewhere, and so long for
-    /// those on this machine.
+    /// those on this machine. Stages hand over what they hold before that.
     pub fn stop(mut self, elsewhere: Duration, here: Duration) -> Outcome {
         self.halt();
         let now = Instant::now();
-        let (local, remote): (Vec<_>, Vec<_>) = self.shared.sinks.iter().partition(|sink| sink.is_local());
+        let sinks = with_those_behind(&self.shared.sinks);
+        let (stages, last): (Vec<_>, Vec<_>) = sinks.iter().partition(|sink| !sink.behind().is_empty());
+        stages.iter().for_each(|stage| stage.flush(now));
+        let (local, remote): (Vec<_>, Vec<_>) = last.into_iter().partition(|sink| sink.is_local());
         remote.iter().for_each(|sink| sink.flush(now + elsewhere));
         local.iter().for_each(|sink| sink.flush(now + here));
-        Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&self.shared.sinks) }
+        Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&sinks) }
     }
 
     fn halt(&mut self) {
@@ -283,17 +281,6 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.halt();
     }
-}
-
-fn attributes_metric(rules: &Rules) -> Option<OwnMetric> {
-    let points = rules.counts();
-    (!points.is_empty()).then_some(OwnMetric {
-        name: "tandem_attributes_changed_total",
-        help: "Attributes that rules have changed, by rule.",
-        kind: OwnKind::Counter,
-        label: Some("rule"),
-        points,
-    })
 }
 
 /// The state after one more round of the loop that takes everything there is.

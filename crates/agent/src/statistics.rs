@@ -7,6 +7,7 @@ use deliver::{Signal, SinkReport};
 use record::ProgramCounters;
 
 use crate::assemble::Assembled;
+use crate::completeness::Completeness;
 use crate::profile::ProfileCounts;
 use crate::receive;
 
@@ -51,6 +52,8 @@ pub struct Statistics {
     pub not_observed: BTreeMap<u32, Vec<String>>,
     /// What observers have lost, by cause.
     pub losses: BTreeMap<&'static str, u64>,
+    /// Requests of observed processes, as the kernel saw them and as spans tell of them.
+    pub completeness: Completeness,
     /// How often processes to observe have been looked for.
     pub looked: u64,
     /// How often observers were asked to observe a process.
@@ -254,6 +257,24 @@ impl Statistics {
                 "Programs that are observed without being woven.",
                 OwnKind::Gauge,
                 self.observed.len() as u64,
+            ),
+            one(
+                "tandem_observers_busy",
+                "Times that an observer was asked to observe a program and has not yet answered.",
+                OwnKind::Gauge,
+                self.asked.saturating_sub(self.answered),
+            ),
+            by(
+                "tandem_requests_seen_total",
+                "Requests that observed programs have answered, as the kernel saw them on their sockets.",
+                "service",
+                self.completeness.services().map(|(service, requests)| (service.to_owned(), requests.seen)).collect(),
+            ),
+            by(
+                "tandem_requests_told_total",
+                "Of the same programs, requests that a span or a count tells of.",
+                "service",
+                self.completeness.services().map(|(service, requests)| (service.to_owned(), requests.told)).collect(),
             ),
             by(
                 "tandem_received_total",

@@ -108,7 +108,9 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         profiling: None,
         observing,
         attributes: agent::attributes::Rules::default(),
+        shows_received: false,
         cardinality_limit: None,
+        correlates: false,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
@@ -418,7 +420,9 @@ fn one_agent_a_socket() {
         profiling: None,
         observing: None,
         attributes: agent::attributes::Rules::default(),
+        shows_received: false,
         cardinality_limit: None,
+        correlates: false,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");

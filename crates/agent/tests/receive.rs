@@ -74,13 +74,15 @@ fn rig() -> Rig {
         scan: false,
         sinks: vec![Arc::clone(&spans) as _, Arc::clone(&logs) as _, Arc::clone(&metrics) as _],
         attributes: agent::attributes::Rules::default(),
+        shows_received: true,
+        correlates: false,
         kernel: None,
         profiling: None,
         observing: None,
         cardinality_limit: None,
     };
     let agent = Agent::start(config).expect("it starts");
-    Rig { receiver: agent.receiver(true), agent, spans, logs, metrics, _folder: folder }
+    Rig { receiver: agent.receiver(), agent, spans, logs, metrics, _folder: folder }
 }
 
 fn now() -> u64 {
@@ -199,7 +201,10 @@ fn what_need_not_change_does_not() {
     assert_eq!((batches.len(), &batches[0].bytes, batches[0].records), (1, &request, 3));
     let received = rig.agent.statistics().received;
     assert_eq!((received.spans, received.logs, received.points), (1, 4, 3));
-    assert_eq!(received.strange["metrics_not_shown"], 2, "the sum's temporality is not told");
+    let own = rig.agent.metrics()().own;
+    let hidden =
+        own.iter().find(|metric| metric.name == "tandem_received_metrics_not_shown_total").expect("there is one");
+    assert_eq!(hidden.points[0].1, 2, "the sum's temporality is not told");
 }
 
 /// Nothing of a request is taken while there is no room, and its sender is told; what is malformed, too.

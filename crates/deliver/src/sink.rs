@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::metrics::OwnMetric;
 use crate::{Batch, Signal};
 
 /// A sink did not take a batch; the sink has counted its records as dropped.
@@ -45,6 +46,53 @@ pub trait Sink: Send + Sync {
 
     /// What became of the records so far.
     fn report(&self) -> SinkReport;
+
+    /// A stage hands on what it lets through: these sinks take it. Its `flush` only hands over what it still holds; those
+    /// behind are flushed for themselves.
+    fn behind(&self) -> &[Arc<dyn Sink>] {
+        &[]
+    }
+
+    /// What a stage says of itself.
+    fn metrics(&self) -> Vec<OwnMetric> {
+        Vec::new()
+    }
+}
+
+/// All sinks, those behind stages included; each stage before what is behind it.
+pub fn with_those_behind(sinks: &[Arc<dyn Sink>]) -> Vec<Arc<dyn Sink>> {
+    let mut all = Vec::new();
+    for sink in sinks {
+        all.push(Arc::clone(sink));
+        all.extend(with_those_behind(sink.behind()));
+    }
+    all
+}
+
+/// Hands a batch to all sinks of its signal; one that refuses it has counted it. The refusal of one that decides: where telemetry
+/// goes on to somebody else, what this machine keeps for itself holds up nobody.
+pub fn offer_to(sinks: &[Arc<dyn Sink>], batch: &Arc<Batch>) -> Result<(), Refused> {
+    let decides = deciding(sinks, batch.signal);
+    let mut taken = Ok(());
+    for sink in sinks.iter().filter(|sink| sink.signal() == batch.signal) {
+        match sink.offer(batch) {
+            Err(refused) if decides(sink) => taken = Err(refused),
+            _ => {}
+        }
+    }
+    taken
+}
+
+/// Whether so many batches would find room in those sinks that decide.
+pub fn have_room(sinks: &[Arc<dyn Sink>], signal: Signal, batches: usize, bytes: usize) -> bool {
+    let decides = deciding(sinks, signal);
+    let mut of_signal = sinks.iter().filter(|sink| sink.signal() == signal && decides(sink));
+    of_signal.all(|sink| sink.has_room(batches, bytes))
+}
+
+fn deciding(sinks: &[Arc<dyn Sink>], signal: Signal) -> impl Fn(&Arc<dyn Sink>) -> bool + use<> {
+    let goes_on = sinks.iter().any(|sink| sink.signal() == signal && !sink.is_local());
+    move |sink: &Arc<dyn Sink>| !goes_on || !sink.is_local()
 }
 
 /// What became of the spans or log records that a sink was offered. Numbers only rise.

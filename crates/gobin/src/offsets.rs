@@ -17,6 +17,9 @@ use std::collections::HashMap;
 
 use crate::binary::Binary;
 
+/// Where the runtime's description of a type has its number. A table of an interface's methods repeats it at the same place.
+const TYPE_HASH: usize = 16;
+
 const WANTED: &str = include_str!("../offsets/wanted.txt");
 
 /// Layouts of the structures that observers read.
@@ -48,6 +51,9 @@ pub enum OffsetSource {
 pub(crate) struct Layout {
     pub size: Option<u32>,
     pub fields: Vec<(String, u32)>,
+    /// What the runtime tells the type by, and pointers to it. Only the program's description of its types says so.
+    pub hash: Option<u32>,
+    pub pointer_hash: Option<u32>,
 }
 
 /// A structure that is looked for.
@@ -136,6 +142,17 @@ impl Offsets {
     /// The size of a structure.
     pub fn size(&self, structure: &str) -> Option<u32> {
         self.known.get(structure)?.layout.size
+    }
+
+    /// The number by which the runtime tells a structure's type from others: where an interface holds such a value, it lies
+    /// at byte 16 of what the interface's first word points to. Only the program's description of its types tells it.
+    pub fn hash(&self, structure: &str) -> Option<u32> {
+        self.known.get(structure)?.layout.hash
+    }
+
+    /// The same of pointers to the structure.
+    pub fn pointer_hash(&self, structure: &str) -> Option<u32> {
+        self.known.get(structure)?.layout.pointer_hash
     }
 
     /// How the layout of a structure is known.

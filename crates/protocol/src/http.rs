@@ -17,6 +17,17 @@ pub fn method(method: &[u8]) -> &[u8] {
     }
 }
 
+/// Whether a request hands telemetry over, by OTLP: those have no span, or there would be one for each batch of them.
+pub fn is_export(method: &[u8], path: &[u8]) -> bool {
+    method == b"POST" && [&b"/v1/traces"[..], b"/v1/metrics", b"/v1/logs"].iter().any(|end| path.ends_with(end))
+}
+
+/// The same of an RPC, `package.Service/Method`.
+pub fn is_export_call(method: &[u8]) -> bool {
+    let method = method.strip_prefix(b"/").unwrap_or(method);
+    method.starts_with(b"opentelemetry.proto.collector.") && method.ends_with(b"/Export")
+}
+
 /// Splits `host:port`, `[v6]:port`, `host`. A port that is none is 0.
 pub fn split_host(address: &str) -> (&str, u16) {
     let plain = |host: &str| host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map_or(host.len(), |_| 0);
@@ -83,6 +94,14 @@ fn is_secret(parameter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exports_are_told_from_requests() {
+        assert!(is_export(b"POST", b"/v1/traces") && is_export(b"POST", b"http://collector:4318/otlp/v1/logs"));
+        assert!(!is_export(b"GET", b"/v1/traces") && !is_export(b"POST", b"/v1/traces/1"));
+        assert!(is_export_call(b"opentelemetry.proto.collector.trace.v1.TraceService/Export"));
+        assert!(!is_export_call(b"shop.v1.Cart/Export"));
+    }
 
     #[test]
     fn hosts_are_split_as_go_does() {

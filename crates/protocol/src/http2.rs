@@ -9,6 +9,7 @@ use fluke_hpack::Decoder;
 
 use crate::connection::Found;
 use crate::exchange::{Open, Operation, Side};
+use crate::grpc;
 use crate::http1;
 use crate::parser::{Finished, Input, OPEN_LIMIT, Parser, Step};
 use crate::text;
@@ -34,30 +35,6 @@ mod frame {
     pub(super) const PADDED: u8 = 8;
     pub(super) const PRIORITY: u8 = 0x20;
 }
-
-const GRPC_CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// Codes that are the server's own fault, as the conventions have it.
-const GRPC_SERVER_ERRORS: [&str; 6] =
-    ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 
 pub(crate) fn detect(bytes: &[u8]) -> Found {
     if bytes.starts_with(PREFACE) {
@@ -324,11 +301,11 @@ impl Http2 {
             }
         }
         if let Some(status) = &headers.grpc_status {
-            let code = status.parse().ok().and_then(|code: usize| GRPC_CODES.get(code)).copied().unwrap_or("UNKNOWN");
+            let code = status.parse().ok().and_then(grpc::known_code).unwrap_or("UNKNOWN");
             stream.open.put("rpc.response.status_code", code);
             let failed = match stream.open.exchange.role {
                 Side::Client => code != "OK",
-                Side::Server => GRPC_SERVER_ERRORS.contains(&code),
+                Side::Server => grpc::is_server_fault(code),
             };
             if failed {
                 stream.open.fail(code, None);

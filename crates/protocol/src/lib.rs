@@ -11,6 +11,7 @@
 mod connection;
 pub mod dns;
 mod exchange;
+pub mod grpc;
 pub mod http;
 mod http1;
 mod http2;

@@ -9,7 +9,6 @@ mod otlp;
 mod profiles;
 mod read;
 mod schema;
-mod wire;
 mod write;
 
 use std::fs::{DirBuilder, Permissions};

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use deliver::otlp::walk::{
+    self, AnyValue, Attribute, EVENT_ATTRIBUTES, Field, Fields, LOG_ATTRIBUTES, Malformed, RESOURCE_ATTRIBUTES,
+    SPAN_ATTRIBUTES, SpanFields, bytes_field, text,
+};
 use model::{
     ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, LogRecord, Resource, SOURCE_ATTRIBUTE, Source, Span,
     SpanId, Status, StatusCode, TraceId, UNFINISHED_ATTRIBUTE, Value,
 };
-
-use crate::wire::{Field, Fields, Malformed, text};
 
 /// Values may hold values; deeper than this is nobody's telemetry.
 const DEEPEST_VALUE: usize = 16;
@@ -29,66 +31,30 @@ pub struct ScopeSpans<'a> {
 /// Takes an `ExportTraceServiceRequest` (or `TracesData`) apart. Requests of log records have the same form and numbers.
 pub fn split_request(request: &[u8]) -> Result<Vec<ScopeSpans<'_>>, Malformed> {
     let mut parts = Vec::new();
-    for field in Fields::of(request) {
-        if let (1, Field::Bytes(resource_spans)) = field? {
-            split_resource_spans(resource_spans, &mut parts)?;
+    for group in walk::resources(request) {
+        let group = group?;
+        for scope in group.scopes() {
+            let scope = scope?;
+            let spans = scope.records().collect::<Result<_, _>>()?;
+            parts.push(ScopeSpans { resource: group.resource, scope: scope.name()?, spans });
         }
     }
     Ok(parts)
 }
 
-fn split_resource_spans<'a>(message: &'a [u8], parts: &mut Vec<ScopeSpans<'a>>) -> Result<(), Malformed> {
-    let first = parts.len();
-    let mut resource: &[u8] = &[];
-    for field in Fields::of(message) {
-        match field? {
-            (1, Field::Bytes(bytes)) => resource = bytes,
-            (2, Field::Bytes(scope_spans)) => {
-                let mut part = ScopeSpans { resource: &[], scope: &[], spans: Vec::new() };
-                for field in Fields::of(scope_spans) {
-                    match field? {
-                        (1, Field::Bytes(scope)) => part.scope = bytes_field(scope, 1)?,
-                        (2, Field::Bytes(span)) => part.spans.push(span),
-                        _ => {}
-                    }
-                }
-                parts.push(part);
-            }
-            _ => {}
-        }
-    }
-    for part in &mut parts[first..] {
-        part.resource = resource;
-    }
-    Ok(())
-}
-
-/// The bytes of one field of a message; empty when it is not there.
-fn bytes_field(message: &[u8], number: u64) -> Result<&[u8], Malformed> {
-    let mut found: &[u8] = &[];
-    for field in Fields::of(message) {
-        if let (field_number, Field::Bytes(bytes)) = field?
-            && field_number == number
-        {
-            found = bytes;
-        }
-    }
-    Ok(found)
-}
-
 /// What the store's columns hold of a span.
 #[derive(Debug)]
 pub struct SpanFacts<'a> {
-    pub trace_id: TraceId,
-    pub span_id: SpanId,
-    pub parent_span_id: Option<SpanId>,
-    pub name: &'a [u8],
-    pub kind: i32,
-    pub start_unix_nano: u64,
-    pub end_unix_nano: u64,
-    pub error: bool,
+    pub fields: SpanFields<'a>,
     /// `http.route`.
     pub route: &'a [u8],
+}
+
+impl SpanFacts<'_> {
+    /// Whether it failed.
+    pub fn error(&self) -> bool {
+        self.fields.status == StatusCode::Error
+    }
 }
 
 /// How an attribute begins whose key is `http.route`.
@@ -96,40 +62,20 @@ const ROUTE: &[u8] = b"\x0a\x0ahttp.route";
 
 /// Reads a span's facts. A span without valid ids is malformed: nothing could find it again.
 pub fn span_facts(span: &[u8]) -> Result<SpanFacts<'_>, Malformed> {
-    let mut facts = SpanFacts {
-        trace_id: TraceId::default(),
-        span_id: SpanId::default(),
-        parent_span_id: None,
-        name: &[],
-        kind: 0,
-        start_unix_nano: 0,
-        end_unix_nano: 0,
-        error: false,
-        route: &[],
-    };
-    for field in Fields::of(span) {
-        match field? {
-            (1, Field::Bytes(id)) => facts.trace_id = TraceId(id.try_into().map_err(|_| Malformed)?),
-            (2, Field::Bytes(id)) => facts.span_id = SpanId(id.try_into().map_err(|_| Malformed)?),
-            (4, Field::Bytes(id)) => facts.parent_span_id = parent(id)?,
-            (5, Field::Bytes(name)) => facts.name = name,
-            (6, Field::Varint(kind)) => facts.kind = kind as i32,
-            (7, Field::Fixed64(start)) => facts.start_unix_nano = start,
-            (8, Field::Fixed64(end)) => facts.end_unix_nano = end,
-            // Nearly all writers put the key first: then a look tells that it is another one.
-            (9, Field::Bytes(attribute)) if attribute.starts_with(ROUTE) || attribute.first() != Some(&ROUTE[0]) => {
-                if let Some((b"http.route", value)) = key_value(attribute)? {
-                    facts.route = bytes_field(value, 1)?;
-                }
-            }
-            (15, Field::Bytes(status)) => facts.error = status_of(status)?.code == StatusCode::Error,
-            _ => {}
+    let mut route: &[u8] = &[];
+    let fields = SpanFields::read_with(span, |attribute| {
+        // Nearly all writers put the key first: then a look tells that it is another one.
+        if (attribute.starts_with(ROUTE) || attribute.first() != Some(&ROUTE[0]))
+            && let Some(Attribute { key: b"http.route", value }) = Attribute::read(attribute)?
+        {
+            route = bytes_field(value, 1)?;
         }
-    }
-    if facts.trace_id.is_zero() || facts.span_id.is_zero() {
+        Ok(())
+    })?;
+    if fields.trace_id.is_zero() || fields.span_id.is_zero() {
         return Err(Malformed);
     }
-    Ok(facts)
+    Ok(SpanFacts { fields, route })
 }
 
 /// What the store's columns hold of a log record.
@@ -184,51 +130,23 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
         match field? {
             (3, Field::Bytes(name)) => log.severity_text = text(name).into_owned(),
             (12, Field::Bytes(name)) => log.event_name = text(name).into_owned(),
-            (5, Field::Bytes(body)) => log.body = any_value(body, 0)?,
-            (6, Field::Bytes(attribute)) => read_attribute(attribute, &mut log.attributes).unwrap_or_default(),
+            (5, Field::Bytes(body)) => log.body = read_value(body, 0)?,
+            (LOG_ATTRIBUTES, Field::Bytes(attribute)) => {
+                read_attribute(attribute, &mut log.attributes).unwrap_or_default();
+            }
             (8, Field::Fixed32(flags)) => log.trace_flags = flags as u8, // the low byte; the others are reserved
-            (10, Field::Bytes(id)) => log.span_id = parent(id)?,
+            (10, Field::Bytes(id)) => log.span_id = walk::span_id(id)?,
             _ => {}
         }
     }
     Ok(log)
 }
 
-/// OTLP writes "no parent" as no bytes; some writers send zeros.
-fn parent(id: &[u8]) -> Result<Option<SpanId>, Malformed> {
-    if id.is_empty() {
-        return Ok(None);
-    }
-    let id = SpanId(id.try_into().map_err(|_| Malformed)?);
-    Ok((!id.is_zero()).then_some(id))
-}
-
-/// Key, and bytes of the value.
-type KeyValue<'a> = (&'a [u8], &'a [u8]);
-
-/// Takes a `KeyValue` apart; nothing when it has no value.
-fn key_value(message: &[u8]) -> Result<Option<KeyValue<'_>>, Malformed> {
-    let mut key: &[u8] = &[];
-    let mut value = None;
-    for field in Fields::of(message) {
-        match field? {
-            (1, Field::Bytes(bytes)) => key = bytes,
-            (2, Field::Bytes(bytes)) => value = Some(bytes),
-            _ => {}
-        }
-    }
-    Ok(value.map(|value| (key, value)))
-}
-
 /// Whether a message whose attributes are field `number` (9 in a span, 1 in a resource) has the attribute, by the text of its value.
 pub fn has_attribute(message: &[u8], number: u64, key: &str, value: &str) -> Result<bool, Malformed> {
-    for field in Fields::of(message) {
-        if let (field_number, Field::Bytes(attribute)) = field?
-            && field_number == number
-            && let Some((attribute_key, bytes)) = key_value(attribute)?
-            && attribute_key == key.as_bytes()
-            && any_value(bytes, 0)?.to_string() == value
-        {
+    for attribute in walk::attributes(message, number) {
+        let attribute = attribute?;
+        if attribute.key == key.as_bytes() && read_value(attribute.value, 0)?.to_string() == value {
             return Ok(true);
         }
     }
@@ -237,8 +155,8 @@ pub fn has_attribute(message: &[u8], number: u64, key: &str, value: &str) -> Res
 
 /// Reads a whole span, as people see it. What cannot be read within it (its facts could, or it would not be stored) is left out.
 pub fn span(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<Span, Malformed> {
-    let facts = span_facts(bytes)?;
-    let duration_ns = facts.end_unix_nano.saturating_sub(facts.start_unix_nano);
+    let facts = span_facts(bytes)?.fields;
+    let duration_ns = facts.duration_ns();
     let mut span = Span {
         trace_id: facts.trace_id,
         span_id: facts.span_id,
@@ -260,7 +178,9 @@ pub fn span(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<Span
     };
     for field in Fields::of(bytes) {
         match field? {
-            (9, Field::Bytes(attribute)) => read_attribute(attribute, &mut span.attributes).unwrap_or_default(),
+            (SPAN_ATTRIBUTES, Field::Bytes(attribute)) => {
+                read_attribute(attribute, &mut span.attributes).unwrap_or_default();
+            }
             (11, Field::Bytes(event)) => span.events.extend(read_event(event)),
             (13, Field::Bytes(link)) => span.links.extend(read_link(link)),
             (15, Field::Bytes(status)) => span.status = status_of(status)?,
@@ -307,72 +227,49 @@ fn source_by_name(name: &str) -> Option<Source> {
 
 /// Reads a resource.
 pub fn resource(bytes: &[u8]) -> Result<Resource, Malformed> {
-    Ok(Resource { attributes: attributes(bytes, 1)? })
+    Ok(Resource { attributes: attributes(bytes, RESOURCE_ATTRIBUTES)? })
 }
 
 fn attributes(message: &[u8], number: u64) -> Result<Attributes, Malformed> {
-    let mut attributes = Attributes::new();
-    for field in Fields::of(message) {
-        if let (field_number, Field::Bytes(attribute)) = field?
-            && field_number == number
-        {
-            read_attribute(attribute, &mut attributes)?;
-        }
-    }
-    Ok(attributes)
+    walk::attributes(message, number).map(|attribute| named_value(attribute?, 0)).collect()
 }
 
-fn read_attribute(message: &[u8], attributes: &mut Attributes) -> Result<(), Malformed> {
-    if let Some((key, value)) = key_value(message)? {
-        attributes.insert(text(key).into_owned(), any_value(value, 0)?);
+fn read_attribute(key_value: &[u8], attributes: &mut Attributes) -> Result<(), Malformed> {
+    if let Some(attribute) = Attribute::read(key_value)? {
+        attributes.extend([named_value(attribute, 0)?]);
     }
     Ok(())
 }
 
-fn any_value(message: &[u8], depth: usize) -> Result<Value, Malformed> {
+fn named_value(attribute: Attribute<'_>, depth: usize) -> Result<(String, Value), Malformed> {
+    Ok((text(attribute.key).into_owned(), read_value(attribute.value, depth)?))
+}
+
+fn read_value(message: &[u8], depth: usize) -> Result<Value, Malformed> {
     if depth > DEEPEST_VALUE {
         return Err(Malformed);
     }
-    let mut value = Value::String(String::new());
-    for field in Fields::of(message) {
-        value = match field? {
-            (1, Field::Bytes(string)) => Value::String(text(string).into_owned()),
-            (2, Field::Varint(flag)) => Value::Bool(flag != 0),
-            (3, Field::Varint(number)) => Value::Int(number as i64),
-            (4, Field::Fixed64(bits)) => Value::Float(f64::from_bits(bits)),
-            (5, Field::Bytes(array)) => array_value(array, depth)?,
-            (6, Field::Bytes(list)) => map_value(list, depth)?,
-            (7, Field::Bytes(bytes)) => Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
-            _ => continue,
-        };
-    }
-    Ok(value)
-}
-
-fn array_value(message: &[u8], depth: usize) -> Result<Value, Malformed> {
-    let mut values = Vec::new();
-    for field in Fields::of(message) {
-        if let (1, Field::Bytes(value)) = field? {
-            values.push(any_value(value, depth + 1)?);
+    Ok(match AnyValue::read(message)? {
+        AnyValue::Empty => Value::String(String::new()),
+        AnyValue::String(string) => Value::String(text(string).into_owned()),
+        AnyValue::Bool(flag) => Value::Bool(flag),
+        AnyValue::Int(number) => Value::Int(number),
+        AnyValue::Double(number) => Value::Float(number),
+        AnyValue::Array(array) => {
+            let values = walk::messages(array, 1).map(|value| read_value(value?, depth + 1));
+            Value::Array(values.collect::<Result<_, _>>()?)
         }
-    }
-    Ok(Value::Array(values))
-}
-
-fn map_value(message: &[u8], depth: usize) -> Result<Value, Malformed> {
-    let mut values = BTreeMap::new();
-    for field in Fields::of(message) {
-        if let (1, Field::Bytes(entry)) = field?
-            && let Some((key, value)) = key_value(entry)?
-        {
-            values.insert(text(key).into_owned(), any_value(value, depth + 1)?);
+        AnyValue::Map(list) => {
+            let entries = walk::attributes(list, 1).map(|entry| named_value(entry?, depth + 1));
+            Value::Map(entries.collect::<Result<_, _>>()?)
         }
-    }
-    Ok(Value::Map(values))
+        AnyValue::Bytes(bytes) => Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+    })
 }
 
 fn read_event(message: &[u8]) -> Result<Event, Malformed> {
-    let mut event = Event { name: String::new(), time_unix_nano: 0, attributes: attributes(message, 3)? };
+    let mut event =
+        Event { name: String::new(), time_unix_nano: 0, attributes: attributes(message, EVENT_ATTRIBUTES)? };
     for field in Fields::of(message) {
         match field? {
             (1, Field::Fixed64(time)) => event.time_unix_nano = time,
@@ -396,14 +293,6 @@ fn read_link(message: &[u8]) -> Result<Link, Malformed> {
 }
 
 fn status_of(message: &[u8]) -> Result<Status, Malformed> {
-    let mut status = Status::default();
-    for field in Fields::of(message) {
-        match field? {
-            (2, Field::Bytes(explanation)) => status.message = text(explanation).into_owned(),
-            (3, Field::Varint(1)) => status.code = StatusCode::Ok,
-            (3, Field::Varint(2)) => status.code = StatusCode::Error,
-            _ => {}
-        }
-    }
-    Ok(status)
+    let explanation = text(bytes_field(message, 2)?).into_owned();
+    Ok(Status { code: walk::status_code(message)?.unwrap_or_default(), message: explanation })
 }

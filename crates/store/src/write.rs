@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use deliver::otlp::walk::{Malformed, text};
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::TraceId;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::wire::{Malformed, text};
 use crate::{StoreError, logs, profiles};
 
 /// How large and how old a store may grow. The oldest traces, log records and samples go first.
@@ -587,7 +587,7 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
         }
     }
     let mut order: Vec<(TraceId, usize)> =
-        spans.iter().enumerate().map(|(index, span)| (span.facts.trace_id, index)).collect();
+        spans.iter().enumerate().map(|(index, span)| (span.facts.fields.trace_id, index)).collect();
     order.sort_unstable();
     // New ones in the order in which they came: the table grows at its end, and the oldest are removed from its beginning.
     let mut traces: Vec<&[(TraceId, usize)]> = order.chunk_by(|one, other| one.0 == other.0).collect();
@@ -711,15 +711,15 @@ impl Known {
     ) -> rusqlite::Result<i64> {
         let key = &mut self.key;
         key.clear();
-        for part in [service.as_bytes(), facts.name, facts.route, scope] {
+        for part in [service.as_bytes(), facts.fields.name, facts.route, scope] {
             key.extend_from_slice(&part.len().to_le_bytes());
             key.extend_from_slice(part);
         }
-        key.extend_from_slice(&facts.kind.to_le_bytes());
+        key.extend_from_slice(&facts.fields.kind.to_le_bytes());
         if let Some(&id) = self.operations.get(key.as_slice()) {
             return Ok(id);
         }
-        let columns = params![&**service, text(facts.name), text(facts.route), facts.kind, text(scope)];
+        let columns = params![&**service, text(facts.fields.name), text(facts.route), facts.fields.kind, text(scope)];
         transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO operation (service, name, route, kind, scope) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -821,13 +821,13 @@ impl<'connection> Statements<'connection> {
         let (start, end) = times(facts);
         self.insert_span.execute(params![
             id,
-            &facts.span_id.0,
-            facts.parent_span_id.as_ref().map(|id| &id.0),
+            &facts.fields.span_id.0,
+            facts.fields.parent_span_id.as_ref().map(|id| &id.0),
             span.operation,
             span.resource,
             start,
             end - start,
-            if facts.error { 2 } else { 0 },
+            if facts.error() { 2 } else { 0 },
             span.bytes,
         ])?;
         Ok(())
@@ -843,16 +843,16 @@ impl OpenTrace {
         for (_, index) in &of_trace[..kept] {
             let facts = &spans[*index].facts;
             let (start, end) = times(facts);
-            let (is_first, is_root) = (self.spans == 0, facts.parent_span_id.is_none());
+            let (is_first, is_root) = (self.spans == 0, facts.fields.parent_span_id.is_none());
             if is_first || (is_root, std::cmp::Reverse(start)) > (self.has_root, std::cmp::Reverse(self.root_start)) {
-                root = Some(facts.name);
+                root = Some(facts.fields.name);
                 self.root_start = start;
                 self.has_root = is_root;
             }
             self.start = if is_first { start } else { self.start.min(start) };
             self.end = self.end.max(end);
             self.spans += 1;
-            self.errors += i64::from(facts.error);
+            self.errors += i64::from(facts.error());
         }
         if let Some(name) = root {
             self.root = text(name).into_owned();
@@ -862,7 +862,10 @@ impl OpenTrace {
 }
 
 fn times(facts: &SpanFacts<'_>) -> (i64, i64) {
-    (nanos(facts.start_unix_nano.into()), nanos(facts.end_unix_nano.max(facts.start_unix_nano).into()))
+    (
+        nanos(facts.fields.start_unix_nano.into()),
+        nanos(facts.fields.end_unix_nano.max(facts.fields.start_unix_nano).into()),
+    )
 }
 
 /// SQLite's integers are signed; what does not fit is nobody's time.

@@ -243,8 +243,20 @@ impl Destinations {
         let observing = uprobes
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
-        let agent =
-            Agent::start(Config { socket, scan, sinks, attributes, kernel, profiling, observing, cardinality_limit })?;
+        let correlates = listening.is_some();
+        let shows_received = listening.is_some() && self.metrics.is_some();
+        let agent = Agent::start(Config {
+            socket,
+            scan,
+            sinks,
+            attributes,
+            shows_received,
+            kernel,
+            profiling,
+            observing,
+            cardinality_limit,
+            correlates,
+        })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
             move || source().with_exemplars(exemplars)
@@ -274,8 +286,7 @@ impl Destinations {
             }
             None => None,
         };
-        let otlp_receiver =
-            listening.map(|listening| receive_at(&listening, agent.receiver(prometheus.is_some()))).transpose()?;
+        let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver())).transpose()?;
         Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, traces_command, scope })
     }
 }
@@ -421,6 +432,16 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
     if !lost.is_empty() {
         lines.push(format!("warning: of programs that are not woven was lost: {}", lost.join(", ")));
     }
+    lines.extend(statistics.completeness.services().filter_map(|(service, requests)| {
+        let share = requests.completeness()?;
+        let (told, seen) = (requests.told.min(requests.seen), plural(requests.seen, "request"));
+        Some(match told == requests.seen {
+            true => format!("{service}: all of {seen} that the kernel saw are told"),
+            false => {
+                format!("warning: {service}: of {seen} that the kernel saw {told} are told ({:.2} %)", share * 100.0)
+            }
+        })
+    }));
     if statistics.logs > 0 {
         let command = traces_command.replacen("traces", "logs", 1);
         lines.push(format!("{}; see them with: {command}", plural(statistics.logs, Signal::Logs.noun())));

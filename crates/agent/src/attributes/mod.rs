@@ -8,9 +8,12 @@ pub mod settings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
-use deliver::{Batch, Signal};
+use deliver::metrics::{OwnKind, OwnMetric};
+use deliver::sink::{have_room, offer_to};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use regex::bytes::Regex;
 
 use crate::receive::resource_of;
@@ -123,6 +126,79 @@ impl Rules {
                 (format!("{} {}", index + 1, rule.action.name()), rule.changed.load(Ordering::Relaxed))
             })
             .collect()
+    }
+}
+
+/// The rules in front of the sinks of one signal.
+pub(crate) struct Stage {
+    signal: Signal,
+    rules: Arc<Rules>,
+    behind: Vec<Arc<dyn Sink>>,
+}
+
+impl Stage {
+    /// Puts one in front of the sinks of each signal, where there are rules.
+    pub fn before(sinks: &mut Vec<Arc<dyn Sink>>, rules: Rules) {
+        if rules.rules.is_empty() {
+            return;
+        }
+        let rules = Arc::new(rules);
+        for signal in [Signal::Traces, Signal::Metrics, Signal::Logs] {
+            let behind: Vec<_> = sinks.extract_if(.., |sink| sink.signal() == signal).collect();
+            if !behind.is_empty() {
+                sinks.push(Arc::new(Self { signal, rules: Arc::clone(&rules), behind }));
+            }
+        }
+    }
+}
+
+impl Sink for Stage {
+    fn name(&self) -> &'static str {
+        match self.signal {
+            Signal::Logs => "attributes_logs",
+            Signal::Metrics => "attributes_metrics",
+            Signal::Traces | Signal::Profiles => "attributes",
+        }
+    }
+
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    fn is_local(&self) -> bool {
+        self.behind.iter().all(|sink| sink.is_local())
+    }
+
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        have_room(&self.behind, self.signal, batches, bytes)
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        offer_to(&self.behind, &self.rules.apply(batch))
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport { signal: self.signal, ..SinkReport::default() }
+    }
+
+    fn behind(&self) -> &[Arc<dyn Sink>] {
+        &self.behind
+    }
+
+    /// The rules are the same for all signals: the stage of traces speaks for the others.
+    fn metrics(&self) -> Vec<OwnMetric> {
+        if self.signal != Signal::Traces {
+            return Vec::new();
+        }
+        vec![OwnMetric {
+            name: "tandem_attributes_changed_total",
+            help: "Attributes that rules have changed, by rule.",
+            kind: OwnKind::Counter,
+            label: Some("rule"),
+            points: self.rules.counts(),
+        }]
     }
 }
 

@@ -4,12 +4,13 @@
 //! the number itself. A series that nobody has sent for a while is forgotten, and there are only so many.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deliver::metrics::{Metric, Origin, Point};
+use deliver::metrics::{Metric, Origin, OwnKind, OwnMetric, Point};
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, RESOURCE_ATTRIBUTES, ScopeGroup};
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use foldhash::fast::RandomState;
 use model::{Resource, Value};
 use record::{InstrumentKind, InstrumentValue};
@@ -27,9 +28,64 @@ const CUMULATIVE: u64 = 2;
 /// A data point without a value: the series has ended.
 const NO_VALUE: u64 = 1;
 
+/// A sink of metrics that remembers the newest number of each series.
+#[derive(Default)]
+pub(crate) struct Latest(Mutex<Table>);
+
+impl Latest {
+    /// All series, one a metric: who shows them puts those of one name together.
+    pub fn shown(&self, now: Instant) -> Vec<Metric> {
+        self.table().metrics(now)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Latest {
+    fn name(&self) -> &'static str {
+        "latest"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Metrics
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {
+        let mut table = self.table();
+        table.taken += u64::from(batch.records);
+        let hidden = table.take(&batch.bytes, Instant::now());
+        table.hidden += hidden.unwrap_or(0); // it was sound when it came
+        Ok(())
+    }
+
+    fn flush(&self, _deadline: Instant) {}
+
+    fn report(&self) -> SinkReport {
+        SinkReport { signal: Signal::Metrics, delivered: self.table().taken, ..SinkReport::default() }
+    }
+
+    fn metrics(&self) -> Vec<OwnMetric> {
+        vec![OwnMetric {
+            name: "tandem_received_metrics_not_shown_total",
+            help: "Data points that were received and are not shown here, being of a form that Prometheus has not, or too many.",
+            kind: OwnKind::Counter,
+            label: None,
+            points: vec![(String::new(), self.table().hidden)],
+        }]
+    }
+}
+
 /// Series by all that tells them apart.
 #[derive(Default)]
-pub(crate) struct Latest {
+struct Table {
+    taken: u64,
+    hidden: u64,
     series: HashMap<Box<[u8]>, Series, RandomState>,
 }
 
@@ -66,9 +122,9 @@ struct Read<'a> {
     has_ended: bool,
 }
 
-impl Latest {
+impl Table {
     /// Takes a request of metrics. How many points are not shown.
-    pub fn take(&mut self, request: &[u8], now: Instant) -> Result<u64, Malformed> {
+    fn take(&mut self, request: &[u8], now: Instant) -> Result<u64, Malformed> {
         let mut hidden = 0;
         for group in walk::resources(request) {
             let group = group?;
@@ -195,8 +251,7 @@ impl Latest {
         self.series.retain(|_, series| now.duration_since(series.seen) < SHOWN);
     }
 
-    /// All series, one a metric: who shows them puts those of one name together.
-    pub fn metrics(&mut self, now: Instant) -> Vec<Metric> {
+    fn metrics(&mut self, now: Instant) -> Vec<Metric> {
         self.forget(now);
         let mut all: Vec<(&[u8], &Series)> = self.series.iter().map(|(key, series)| (&**key, series)).collect();
         all.sort_by_key(|(key, _)| *key);

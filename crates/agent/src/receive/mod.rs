@@ -6,15 +6,14 @@
 
 mod known;
 mod latest;
+mod meter;
 pub mod settings;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use deliver::metrics::Exemplar;
 use deliver::otlp::check;
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::regroup::{Regrouped, Verdict, regroup};
@@ -23,24 +22,21 @@ use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, ResourceGro
 use deliver::{Batch, Signal};
 use model::SOURCE_ATTRIBUTE;
 
-use crate::pipeline::{Shared, State};
+use crate::pipeline::Shared;
+use known::Sender;
 pub(crate) use known::resource_of;
-use known::{Known, Sender};
 pub(crate) use latest::Latest;
+pub(crate) use meter::Meter;
 
 /// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.
 const FUTURE: u64 = 24 * 3600 * 1_000_000_000;
 /// A span that took longer (ns) has no start: one such would make every sum of durations worthless.
 const LONGEST: u64 = 30 * 24 * 3600 * 1_000_000_000;
-/// Spans that are measured at a time, so that nobody waits long for the series.
-const MEASURED_AT_ONCE: usize = 256;
 
 /// What takes OTLP.
 pub(crate) struct Received {
     shared: Arc<Shared>,
-    known: Mutex<Known>,
-    /// Somebody may ask for the newest numbers of metrics.
-    keeps_metrics: bool,
+    meter: Meter,
 }
 
 /// What was received, and what not.
@@ -109,8 +105,8 @@ fn explained(cause: &str) -> &'static str {
 }
 
 impl Received {
-    pub fn new(shared: Arc<Shared>, keeps_metrics: bool) -> Self {
-        Self { shared, known: Mutex::default(), keeps_metrics }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { meter: Meter::of(&shared), shared }
     }
 
     fn take(&self, signal: Signal, request: &Bytes) -> Result<Accepted, Refused> {
@@ -142,7 +138,7 @@ impl Received {
             let end = request.len() - fields.rest().len();
             if let (1, Field::Bytes(message)) = field {
                 let group = ResourceGroup::read(message)?;
-                let sender = self.known().sender(group.resource)?;
+                let sender = self.meter.sender(group.resource)?;
                 let regrouped = match signal {
                     Signal::Traces => self.spans(&sender, group, latest, tally)?,
                     _ => logs(group, latest, tally)?,
@@ -162,7 +158,7 @@ impl Received {
         latest: u64,
         tally: &mut Tally,
     ) -> Result<Regrouped<'a>, Malformed> {
-        let mut measured = Measured { received: self, sender, keys: Vec::new(), spans: Vec::new() };
+        let mut measured = self.meter.spans_of(sender);
         let regrouped = regroup(group.message, |span| {
             let mut is_marked = false;
             let before = measured.keys.len();
@@ -191,10 +187,13 @@ impl Received {
             }
             tally.spans += 1;
             tally.roots += u64::from(fields.parent_span_id.is_none());
-            measured.add(span, fields, before);
+            measured.add(span, &fields, before);
             Ok(if is_marked { Verdict::Kept } else { Verdict::Marked })
         })?;
-        measured.flush();
+        if self.shared.measures_late() {
+            measured.forget();
+        }
+        drop(measured);
         Ok(regrouped)
     }
 
@@ -214,34 +213,19 @@ impl Received {
         tally.points = points;
         let records = u32::try_from(points).unwrap_or(u32::MAX);
         let batch = Batch { signal: Signal::Metrics, resource: Arc::default(), bytes: request.clone(), records };
-        let batch = self.shared.changed(&Arc::new(batch));
-        if self.keeps_metrics {
-            let hidden = self.shared.state().latest.take(&batch.bytes, Instant::now())?;
-            if hidden > 0 {
-                tally.strange.push(("metrics_not_shown", hidden));
-            }
-        }
-        self.counted(self.shared.hand_over(&batch), records.into(), tally);
+        self.offer(batch, tally);
         Ok(())
     }
 
     /// Hands a batch on; what finds no room is no longer taken.
     fn offer(&self, batch: Batch, tally: &mut Tally) {
         let records = u64::from(batch.records);
-        self.counted(self.shared.offer(&Arc::new(batch)), records, tally);
-    }
-
-    fn counted(&self, is_taken: bool, records: u64, tally: &mut Tally) {
-        if !is_taken {
+        if !self.shared.offer(&Arc::new(batch)) {
             match tally.refused.iter_mut().find(|(cause, _)| *cause == "queue_full") {
                 Some((_, count)) => *count += records,
                 None => tally.refused.push(("queue_full", records)),
             }
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,49 +243,6 @@ impl Receiver for Received {
 
     fn count(&self, cause: &'static str) {
         *self.shared.state().statistics.received.refused.entry(cause).or_default() += 1;
-    }
-}
-
-/// Spans of one sender that are about to be measured.
-struct Measured<'r, 'a> {
-    received: &'r Received,
-    sender: &'r Sender,
-    /// What tells their series apart, one after the other.
-    keys: Vec<u8>,
-    spans: Vec<Pending<'a>>,
-}
-
-struct Pending<'a> {
-    span: &'a [u8],
-    key: Range<usize>,
-    exemplar: Exemplar,
-}
-
-impl<'a> Measured<'_, 'a> {
-    /// The span's dimensions stand in the keys already, from `begin` on.
-    fn add(&mut self, span: &'a [u8], fields: SpanFields<'a>, begin: usize) {
-        known::finish(&mut self.keys, self.sender, &fields);
-        let exemplar = Exemplar {
-            trace_id: fields.trace_id.0,
-            span_id: fields.span_id.0,
-            time: UnixNanos(fields.end_unix_nano),
-            duration_ns: fields.duration_ns(),
-        };
-        self.spans.push(Pending { span, key: begin..self.keys.len(), exemplar });
-        if self.spans.len() >= MEASURED_AT_ONCE {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut known = self.received.known();
-        let mut state = self.received.shared.state();
-        let State { measure, .. } = &mut *state;
-        for pending in self.spans.drain(..) {
-            let index = known.series(&self.keys[pending.key], self.sender, pending.span, measure);
-            measure.span(index, pending.exemplar);
-        }
-        self.keys.clear();
     }
 }
 

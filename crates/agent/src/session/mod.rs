@@ -190,6 +190,7 @@ impl Session {
                 tools.statistics.fault(garbage.name(), 1);
             }
         }
+        self.tell_requests(tools);
         for (cause, count) in self.assembler.take_faults().into_iter().chain(self.logs.take_faults()) {
             tools.statistics.fault(cause, count);
         }
@@ -209,11 +210,16 @@ impl Session {
             tools.statistics.counted = counted;
             self.assembler.counts(&delta, tools.measure);
         });
+        self.tell_requests(tools);
         self.functions.take(&self.memory.active_functions(), tools.statistics);
         let counted = self.control.counters();
         tools.statistics.met_limits(self.counted, counted);
         tools.statistics.cut_logs += counted.cut_logs.saturating_sub(self.counted.cut_logs);
         self.counted = counted;
+    }
+
+    fn tell_requests(&mut self, tools: &mut Tools<'_>) {
+        tools.statistics.completeness.told(self.pid, self.assembler.take_requests());
     }
 
     /// The program has ended: takes what is left. What it had begun becomes spans marked as unfinished.

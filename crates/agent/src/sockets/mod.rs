@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use protocol::dns::Datagrams;
-use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport};
+use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport, Value};
 
 use crate::clock;
 use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
@@ -87,6 +87,8 @@ pub struct SocketObserver {
     hasher: RandomState,
     looked: u64,
     losses: Losses,
+    /// Requests that processes have answered, since somebody last asked.
+    requests: HashMap<u32, u64>,
 }
 
 impl SocketObserver {
@@ -101,6 +103,7 @@ impl SocketObserver {
             hasher: RandomState::new(),
             looked: 0,
             losses: Losses::new(),
+            requests: HashMap::new(),
         }
     }
 
@@ -169,6 +172,12 @@ impl SocketObserver {
     fn add(&mut self, process: u32, ends: Ends, exchanges: Vec<Exchange>) {
         let owned = self.owned.get(&process);
         for exchange in exchanges {
+            if exchange.role == Role::Server && matches!(exchange.operation, Operation::Http | Operation::Grpc) {
+                *self.requests.entry(process).or_default() += 1;
+            }
+            if is_export(&exchange) {
+                continue;
+            }
             if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
                 self.family.add(process, ends, exchange);
             }
@@ -222,6 +231,25 @@ impl SocketObserver {
     }
 }
 
+/// Whether a client hands telemetry over.
+fn is_export(exchange: &Exchange) -> bool {
+    let text = |wanted: &str| {
+        exchange.attributes.iter().find_map(|(name, value)| match value {
+            Value::Text(text) if *name == wanted => Some(text.as_bytes()),
+            _ => None,
+        })
+    };
+    exchange.role == Role::Client
+        && match exchange.operation {
+            Operation::Http => {
+                let path = text("url.full").or_else(|| text("url.path")).unwrap_or_default();
+                protocol::http::is_export(text("http.request.method").unwrap_or_default(), path)
+            }
+            Operation::Grpc => text("rpc.method").is_some_and(protocol::http::is_export_call),
+            _ => false,
+        }
+}
+
 impl Observer for SocketObserver {
     fn tables(&self) -> record::Tables {
         records::tables()
@@ -269,6 +297,10 @@ impl Observer for SocketObserver {
             each(span.process, &records::record(&span));
         }
         fullest
+    }
+
+    fn requests(&mut self) -> Option<Vec<(u32, u64)>> {
+        Some(self.requests.drain().collect())
     }
 
     fn losses(&mut self) -> Losses {

@@ -628,7 +628,7 @@ pub(super) fn valid_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
 
 /// A length-delimited field.
 #[inline]
-pub(crate) fn text(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+pub fn text(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

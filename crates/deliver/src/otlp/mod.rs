@@ -16,6 +16,7 @@ pub mod logs;
 pub mod metrics;
 pub mod profiles;
 pub mod regroup;
+pub mod rewrite;
 pub mod schema;
 pub mod server;
 pub mod temporality;

@@ -130,7 +130,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// The fields of one number that hold bytes.
 #[inline]
-fn messages(message: &[u8], number: u64) -> impl Iterator<Item = Result<&[u8], Malformed>> {
+pub fn messages(message: &[u8], number: u64) -> impl Iterator<Item = Result<&[u8], Malformed>> {
     Fields::of(message).filter_map(move |field| match field {
         Ok((found, Field::Bytes(bytes))) if found == number => Some(Ok(bytes)),
         Ok(_) => None,
@@ -224,7 +224,7 @@ pub struct SpanFields<'a> {
     pub span_id: SpanId,
     /// W3C tracestate.
     pub tracestate: &'a [u8],
-    /// Parent; some writers say "none" by zeros.
+    /// Parent.
     pub parent_span_id: Option<SpanId>,
     /// Name.
     pub name: &'a [u8],
@@ -240,13 +240,18 @@ pub struct SpanFields<'a> {
     pub flags: u32,
 }
 
-/// Ids of another size are malformed; none is zero.
+/// Zero where there is none; other sizes are malformed.
 fn trace_id(bytes: &[u8]) -> Result<TraceId, Malformed> {
     if bytes.is_empty() { Ok(TraceId::default()) } else { Ok(TraceId(bytes.try_into().map_err(|_| Malformed)?)) }
 }
 
-fn span_id(bytes: &[u8]) -> Result<SpanId, Malformed> {
-    if bytes.is_empty() { Ok(SpanId::default()) } else { Ok(SpanId(bytes.try_into().map_err(|_| Malformed)?)) }
+/// A span id that may be none, which some writers say by zeros. Other sizes are malformed.
+pub fn span_id(bytes: &[u8]) -> Result<Option<SpanId>, Malformed> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = SpanId(bytes.try_into().map_err(|_| Malformed)?);
+    Ok((!id.is_zero()).then_some(id))
 }
 
 /// Code of the status that is written in a `Status`.
@@ -280,9 +285,9 @@ impl<'a> SpanFields<'a> {
         for field in Fields::of(span) {
             match field? {
                 (1, Field::Bytes(id)) => fields.trace_id = trace_id(id)?,
-                (2, Field::Bytes(id)) => fields.span_id = span_id(id)?,
+                (2, Field::Bytes(id)) => fields.span_id = span_id(id)?.unwrap_or_default(),
                 (3, Field::Bytes(tracestate)) => fields.tracestate = tracestate,
-                (4, Field::Bytes(id)) => fields.parent_span_id = Some(span_id(id)?).filter(|id| !id.is_zero()),
+                (4, Field::Bytes(id)) => fields.parent_span_id = span_id(id)?,
                 (5, Field::Bytes(name)) => fields.name = name,
                 (6, Field::Varint(kind)) => fields.kind = kind as i32,
                 (7, Field::Fixed64(start)) => fields.start_unix_nano = start,

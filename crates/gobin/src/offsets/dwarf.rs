@@ -93,7 +93,7 @@ impl<'a> Dwarf<'a> {
                     let size = size.and_then(|size| u32::try_from(size).ok());
                     open = structure
                         .zip(size)
-                        .map(|(&structure, size)| (structure, depth, Layout { size: Some(size), fields: Vec::new() }));
+                        .map(|(&structure, size)| (structure, depth, Layout { size: Some(size), ..Layout::default() }));
                 } else if let Some((_, at, layout)) = &mut open
                     && depth == *at + 1
                     && let (Some(name), Some(place)) = (name, place.and_then(|place| u32::try_from(place).ok()))

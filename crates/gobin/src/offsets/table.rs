@@ -79,7 +79,7 @@ fn find(table: &str, wanted: &Wanted, column: Option<&str>, version: &str) -> Op
             }
         }
     }
-    (size.is_some() || !fields.is_empty()).then_some(Layout { size, fields })
+    (size.is_some() || !fields.is_empty()).then_some(Layout { size, fields, ..Layout::default() })
 }
 
 fn in_ranges(ranges: &str, version: &str) -> Option<u32> {

@@ -25,11 +25,13 @@ const KIND_MASK: u8 = 31;
 
 /// Places in the descriptor of a structure.
 const SIZE: usize = 0;
+const HASH: usize = super::TYPE_HASH;
 const FLAGS: usize = 20;
 const ALIGN: usize = 21;
 const FIELD_ALIGN: usize = 22;
 const KIND: usize = 23;
 const TEXT: usize = 40;
+const POINTER: usize = 44;
 const FIELDS: usize = 56;
 const FIELD_COUNT: usize = 64;
 const BEHIND: usize = 80;
@@ -170,6 +172,14 @@ impl Types {
         Some(found)
     }
 
+    /// The number of the type of pointers to the one that is described here, where the program has such.
+    fn pointer_hash(&self, at: usize) -> Option<u32> {
+        const POINTER_KIND: u8 = 22;
+        let pointer = self.u32(at + POINTER).filter(|&place| place != 0)? as usize;
+        let kind = self.bytes.get(pointer.checked_add(KIND)?)? & KIND_MASK;
+        (kind == POINTER_KIND).then(|| self.u32(pointer + HASH))?
+    }
+
     fn layout(&self, binary: &Binary, at: usize) -> Option<Layout> {
         let at_address = |place: usize| binary.word(self.address.checked_add((at + place) as u64)?);
         let size = u32::try_from(self.u64(at + SIZE)?).ok()?;
@@ -191,7 +201,8 @@ impl Types {
             let offset = u32::try_from(place).ok().filter(|&offset| offset <= size)?;
             found.push((String::from_utf8(name).ok()?, offset));
         }
-        Some(Layout { size: Some(size), fields: found })
+        let (hash, pointer_hash) = (self.u32(at + HASH), self.pointer_hash(at));
+        Some(Layout { size: Some(size), fields: found, hash, pointer_hash })
     }
 }
 

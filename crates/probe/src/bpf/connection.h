@@ -5,6 +5,8 @@
 #ifndef TANDEM_CONNECTION_H
 #define TANDEM_CONNECTION_H
 
+#include "operation.h"
+
 #define FILE_TYPE 0170000
 #define FILE_IS_SOCKET 0140000
 
@@ -72,6 +74,26 @@ static __always_inline void turn_round(struct tandem_ends *other, const struct t
 	other->local_port = ends->remote_port;
 	other->remote_port = ends->local_port;
 	other->network = ends->network;
+}
+
+#define DESCRIPTOR_AT 16 /* in a net.netFD: it begins with a poll.FD, and that with a mutex of two words */
+#define WRAPPER_DEPTH 2
+
+/*
+ * The ends of a net.Conn: a *net.TCPConn, or what begins with another one, as *tls.Conn and grpc's wrapper around that do.
+ * What it is instead has, at that place, no descriptor of a connection.
+ */
+static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 *cookie, u64 connection)
+{
+	for (int depth = 0; depth <= WRAPPER_DEPTH && connection; depth++) {
+		if (find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT))) {
+			if (depth)
+				*cookie = 0; /* what is sent there is not what the program has written */
+			return true;
+		}
+		connection = user_word(connection + 8);
+	}
+	return false;
 }
 
 #endif

@@ -11,7 +11,6 @@
 /* The same of a map of Go 1.23 and older, whose buckets go on elsewhere. */
 #define BUCKET_COUNT 4
 
-#define HEADER_NAME_SIZE 11 /* Traceparent */
 #define HEADER_SIZE 55 /* 00-<32 digits>-<16 digits>-<2 digits> */
 #define GROUP_SLOTS 8
 #define KEY_SIZE 16
@@ -24,11 +23,15 @@ struct tandem_search {
 	u64 groups; /* address of the first one */
 	u64 value; /* found: address of the first of its values */
 	u32 form;
+	u32 size; /* of the name */
+	u64 name[2]; /* as it is written in the map; so long are names at most */
 };
 
 /* Looks through eight entries; the address of the value's first text, 0: not there. */
-static __always_inline u64 search_group(struct tandem_work *work, u64 group, u32 form, u64 *overflow)
+static __always_inline u64 search_group(struct tandem_search *search, u64 group, u64 *overflow)
 {
+	struct tandem_work *work = search->work;
+	u32 form = search->form;
 	u8 *bytes = work->draft->other;
 	u32 key_at, element_at;
 	u64 name[2], size, address;
@@ -56,13 +59,12 @@ static __always_inline u64 search_group(struct tandem_work *work, u64 group, u32
 		}
 		size = word_of(bytes, key_at + 8);
 		address = word_of(bytes, key_at);
-		if (size != HEADER_NAME_SIZE)
+		if (size != search->size || size > sizeof(name))
 			continue;
-		name[1] = 0;
-		if (read_user(name, HEADER_NAME_SIZE, (void *)address))
+		name[0] = name[1] = 0;
+		if (read_user(name, size, (void *)address))
 			continue;
-		/* "Traceparent", as net/http writes the names of headers. */
-		if (name[0] != 0x7261706563617254ULL || name[1] != 0x746e65ULL)
+		if (name[0] != search->name[0] || name[1] != search->name[1])
 			continue;
 		if (!word_of(bytes, element_at + 8))
 			continue;
@@ -76,7 +78,7 @@ static long search_next(u64 index, void *data)
 	struct tandem_search *search = data;
 	u64 overflow = 0;
 
-	search->value = search_group(search->work, search->groups + index * GROUP_SIZE, search->form, &overflow);
+	search->value = search_group(search, search->groups + index * GROUP_SIZE, &overflow);
 	return search->value != 0;
 }
 
@@ -119,10 +121,17 @@ static __always_inline bool parse_parent(struct tandem_open *open, const u8 *tex
 	return true;
 }
 
+/* Names of headers, as two words. */
+#define NET_HTTP_TRACEPARENT 0x7261706563617254ULL, 0x746e65ULL /* net/http writes them with capital letters */
+#define TRACEPARENT 0x7261706563617274ULL, 0x746e65ULL
+#define TRACEPARENT_SIZE 11
+#define AUTHORITY 0x69726f687475613aULL, 0x7974ULL
+#define AUTHORITY_SIZE 10
+
 /* The address of the first value of the header, 0: there is none, or too many headers are before it. */
-static __always_inline u64 find_header(struct tandem_work *work, u64 map)
+static __always_inline u64 find_header(struct tandem_work *work, u64 map, u32 size, u64 first, u64 second)
 {
-	struct tandem_search search = {.work = work, .form = work->binary->map_form};
+	struct tandem_search search = {.work = work, .form = work->binary->map_form, .size = size, .name = {first, second}};
 	u64 head[4], table[4], overflow = 0, directory, count;
 
 	if (!map || !search.form)
@@ -140,7 +149,7 @@ static __always_inline u64 find_header(struct tandem_work *work, u64 map)
 			u64 bucket = head[2] + index * (GROUP_SIZE + 8);
 
 			for (int chained = 0; chained < 2 && bucket; chained++) {
-				search.value = search_group(work, bucket, search.form, &overflow);
+				search.value = search_group(&search, bucket, &overflow);
 				if (search.value)
 					return search.value;
 				bucket = overflow;
@@ -153,7 +162,7 @@ static __always_inline u64 find_header(struct tandem_work *work, u64 map)
 	directory = head[2];
 	count = head[3];
 	if (!count)
-		return search_group(work, directory, search.form, &overflow);
+		return search_group(&search, directory, &overflow);
 	/* More than eight headers: of a directory of tables, in all but extreme cases, there is one table. */
 	if (read_user(&directory, sizeof(directory), (void *)directory) ||
 	    read_user(table, sizeof(table), (void *)directory)) {
@@ -166,10 +175,11 @@ static __always_inline u64 find_header(struct tandem_work *work, u64 map)
 	return search.value;
 }
 
-static __always_inline bool find_remote_parent(struct tandem_work *work, struct tandem_open *open, u64 headers)
+/* `value` is the address of the header's text. */
+static __always_inline bool read_remote_parent(struct tandem_work *work, struct tandem_open *open, u64 value)
 {
-	u64 value = find_header(work, headers), text[2];
 	u8 *bytes = work->draft->other;
+	u64 text[2];
 
 	if (!value || read_user(text, sizeof(text), (void *)value) || text[1] < HEADER_SIZE)
 		return false;

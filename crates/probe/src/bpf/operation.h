@@ -50,6 +50,22 @@ struct {
 	__uint(max_entries, 4 << 20); /* the loader says more where there are many CPUs */
 } ended_spans SEC(".maps");
 
+/* Callers by their calls, as they see the connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CALL_COUNT);
+	__type(key, struct tandem_call_key);
+	__type(value, struct tandem_caller);
+} grpc_callers SEC(".maps");
+
+/* Spans of calls whose caller was not found, by their ids. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CALL_COUNT);
+	__type(key, u64);
+	__type(value, struct tandem_unsettled);
+} unsettled_calls SEC(".maps");
+
 /* A thread's own, since a probe may be interrupted by one on another thread of the same CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -233,11 +249,50 @@ static __always_inline void child_of(struct tandem_open *open, const struct tand
 	open->parent = how;
 }
 
+/* A connection may be one that had the same ends as an older one: what is older than this was said of that. */
+#define CALLER_AGE 10000000000ULL
+
+/* Who, at the other end of the connection, has made this call. */
+static __always_inline bool find_caller(struct tandem_open *open, const struct tandem_call_key *call)
+{
+	const struct tandem_caller *caller = bpf_map_lookup_elem(&grpc_callers, call);
+
+	if (!caller || (open->start > caller->time && open->start - caller->time > CALLER_AGE))
+		return false;
+	child_of(open, &caller->own, TANDEM_PARENT_CONNECTION);
+	bpf_map_delete_elem(&grpc_callers, call); /* it comes once */
+	return true;
+}
+
+/* Before anybody is told the trace of a call: its caller may be known by now. `identity` is the span's own, or a copy. */
+static __noinline int settle(struct tandem_identity *identity)
+{
+	struct tandem_unsettled *unsettled;
+	struct tandem_open *open;
+	u64 id;
+
+	if (!identity || !identity->unsettled)
+		return 0;
+	id = *(u64 *)identity->span_id;
+	unsettled = bpf_map_lookup_elem(&unsettled_calls, &id);
+	open = unsettled ? bpf_map_lookup_elem(&open_spans, &unsettled->key) : 0;
+	if (open && *(u64 *)open->own.span_id == id) {
+		if (open->own.unsettled) {
+			open->own.unsettled = 0;
+			find_caller(open, &unsettled->call);
+		}
+		__builtin_memcpy(identity->trace_id, open->own.trace_id, sizeof(identity->trace_id));
+		identity->trace_flags = open->own.trace_flags;
+	}
+	identity->unsettled = 0;
+	return 0;
+}
+
 /* The context.Context that was passed, or one that it was derived from, belongs to a span. */
-static __always_inline const struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
+static __always_inline struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
 {
 	struct tandem_context_key key = {.context = context, .process = work->key.process};
-	const struct tandem_identity *found;
+	struct tandem_identity *found;
 
 	/* What Go's own contexts begin with is the interface that they were derived from: type, then address. */
 	for (int depth = 0; depth < CONTEXT_DEPTH && key.context; depth++) {
@@ -250,10 +305,10 @@ static __always_inline const struct tandem_identity *span_of_context(struct tand
 }
 
 /* The span that is open on a goroutine. */
-static __always_inline const struct tandem_identity *span_of_goroutine(struct tandem_work *work, u64 goroutine)
+static __always_inline struct tandem_identity *span_of_goroutine(struct tandem_work *work, u64 goroutine)
 {
 	struct tandem_open_key key = {.goroutine = goroutine, .process = work->key.process};
-	const struct tandem_open *open = bpf_map_lookup_elem(&open_spans, &key);
+	struct tandem_open *open = bpf_map_lookup_elem(&open_spans, &key);
 
 	return open ? &open->own : 0;
 }
@@ -261,7 +316,8 @@ static __always_inline const struct tandem_identity *span_of_goroutine(struct ta
 /* The parent of a span that is no server's: the surest way first. */
 static __always_inline void find_parent(struct tandem_work *work, struct tandem_open *open, u64 context)
 {
-	const struct tandem_identity *found;
+	struct tandem_identity *found;
+	enum tandem_parent how;
 	u64 slot, ancestor;
 
 	if (work->binary->slot_offset) {
@@ -277,18 +333,28 @@ static __always_inline void find_parent(struct tandem_work *work, struct tandem_
 		}
 	}
 	found = span_of_context(work, context);
-	if (found)
-		return child_of(open, found, TANDEM_PARENT_EXPLICIT);
-	found = span_of_goroutine(work, work->key.goroutine);
-	if (found)
-		return child_of(open, found, TANDEM_PARENT_GOROUTINE);
-	if (work->binary->parent_goid != TANDEM_UNKNOWN) {
+	how = TANDEM_PARENT_EXPLICIT;
+	if (!found) {
+		found = span_of_goroutine(work, work->key.goroutine);
+		how = TANDEM_PARENT_GOROUTINE;
+	}
+	if (!found && work->binary->parent_goid != TANDEM_UNKNOWN) {
 		ancestor = user_word(work->registers->r14 + work->binary->parent_goid);
 		found = ancestor ? span_of_goroutine(work, ancestor) : 0;
-		if (found)
-			return child_of(open, found, TANDEM_PARENT_ANCESTOR);
+		how = TANDEM_PARENT_ANCESTOR;
 	}
-	new_trace(open);
+	if (!found)
+		return new_trace(open);
+	settle(found);
+	child_of(open, found, how);
+}
+
+static __always_inline void begin_open(struct tandem_open *open, enum tandem_span_kind kind, u32 variant)
+{
+	open->start = bpf_ktime_get_ns();
+	random_id(open->own.span_id);
+	open->kind = kind;
+	open->variant = variant;
 }
 
 static __always_inline bool keep_open(struct tandem_work *work, const struct tandem_open *open)

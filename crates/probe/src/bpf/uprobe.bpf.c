@@ -18,6 +18,7 @@
 #include "headers.h"
 #include "connection.h"
 #include "inserting.h"
+#include "grpc.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -30,25 +31,6 @@ struct {
 	__type(key, struct tandem_ends);
 	__type(value, struct tandem_sent);
 } sent_requests SEC(".maps");
-
-#define DESCRIPTOR_AT 16 /* in a net.netFD: it begins with a poll.FD, and that with a mutex of two words */
-
-/*
- * The ends of a net.Conn, which is a *net.TCPConn or, with TLS, a *tls.Conn that begins with one. What it is instead
- * has, at that place, no descriptor of a connection.
- */
-static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 *cookie, u64 connection)
-{
-	if (!connection)
-		return false;
-	if (find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT)))
-		return true;
-	connection = user_word(connection + 8);
-	if (!connection || !find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT)))
-		return false;
-	*cookie = 0; /* what is sent there is not what the program has written */
-	return true;
-}
 
 /* The request that the other end has sent, where that is observed, too. */
 static __always_inline bool find_sender(struct tandem_work *work, struct tandem_open *open, u64 response)
@@ -98,20 +80,12 @@ int on_http_send(void *context)
 		return 0;
 	/* One that says itself which trace it belongs to is left alone. */
 	request = user_word(work.registers->bx);
-	if (!find_header(&work, user_word(request + work.binary->request_header)))
+	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT))
 		bpf_map_update_elem(&pending_headers, &cookie, &sent.own, BPF_ANY);
 	return 0;
 }
 
 /* ---- net/http ---- */
-
-static __always_inline void begin_open(struct tandem_open *open, enum tandem_span_kind kind, u32 variant)
-{
-	open->start = bpf_ktime_get_ns();
-	random_id(open->own.span_id);
-	open->kind = kind;
-	open->variant = variant;
-}
 
 /* serverHandler.ServeHTTP(rax: *Server; rbx, rcx: ResponseWriter; rdi: *Request) */
 SEC("uprobe.multi.s")
@@ -119,6 +93,7 @@ int on_http_serve(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open open = {};
+	u64 traceparent;
 	u8 *request;
 
 	if (!begin_work(&work, context, 0) || !take_draft(&work))
@@ -130,7 +105,9 @@ int on_http_serve(void *context)
 		return 0;
 	if (work.binary->request_context != TANDEM_UNKNOWN)
 		open.context = word_of(request, work.binary->request_context + 8);
-	if (!find_remote_parent(&work, &open, word_of(request, work.binary->request_header)) &&
+	traceparent = find_header(&work, word_of(request, work.binary->request_header), TRACEPARENT_SIZE,
+				  NET_HTTP_TRACEPARENT);
+	if (!read_remote_parent(&work, &open, traceparent) &&
 	    !(word_of(request, work.binary->request_major) == 1 && find_sender(&work, &open, work.registers->cx)))
 		new_trace(&open);
 	keep_open(&work, &open);

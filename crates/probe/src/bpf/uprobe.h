@@ -13,6 +13,8 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
+/* Calls on connections of many that were sent and not yet served, or served although nobody has sent them; the oldest go. */
+#define TANDEM_CALL_COUNT 4096
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -27,6 +29,10 @@ enum tandem_span_kind {
 	TANDEM_SPAN_HTTP_SERVER = 1,
 	TANDEM_SPAN_HTTP_CLIENT = 2,
 	TANDEM_SPAN_SQL = 3,
+	TANDEM_SPAN_GRPC_SERVER = 4,
+	TANDEM_SPAN_GRPC_CLIENT = 5, /* a unary call */
+	TANDEM_SPAN_GRPC_STREAM = 6, /* a stream of a client, while it is being made */
+	TANDEM_SPAN_GRPC_STREAM_MADE = 7, /* the same later: named by its address instead of a goroutine */
 };
 
 /* How the parent of a span was found. */
@@ -55,6 +61,11 @@ enum tandem_http_text {
 enum tandem_sql_text {
 	TANDEM_SQL_QUERY = 0,
 };
+enum tandem_grpc_text {
+	TANDEM_GRPC_METHOD = 0, /* with its leading slash */
+	TANDEM_GRPC_TARGET = 1, /* of a client: what it was told to connect to; of a server: what it was called */
+	TANDEM_GRPC_MESSAGE = 2, /* of the status */
+};
 
 /* Numbers of a span. */
 enum tandem_http_number {
@@ -62,6 +73,11 @@ enum tandem_http_number {
 	TANDEM_HTTP_MAJOR = 1,
 	TANDEM_HTTP_MINOR = 2,
 	TANDEM_HTTP_TLS = 3, /* not 0: by TLS */
+};
+enum tandem_grpc_number {
+	TANDEM_GRPC_CODE = 0,
+	TANDEM_GRPC_PEER_PORT = 1, /* 0: the peer is not known */
+	TANDEM_GRPC_PEER = 2, /* its address, two numbers */
 };
 enum tandem_sql_number {
 	TANDEM_SQL_OPERATION = 0, /* which function: TANDEM_VARIANT_SQL_* bits */
@@ -97,6 +113,11 @@ enum tandem_http_variant {
 	TANDEM_VARIANT_HTTP2_DONE = 1, /* rax: *http2responseWriter */
 	TANDEM_VARIANT_HIJACKED = 2,
 	TANDEM_VARIANT_CONNECTION_ENDS = 3, /* a span that is still open: its handler has panicked */
+};
+/* Variants of the sites of grpc clients. */
+enum tandem_grpc_variant {
+	TANDEM_VARIANT_GRPC_UNARY = 0,
+	TANDEM_VARIANT_GRPC_STREAM = 1, /* a stream is made, or was */
 };
 /* Variants of the sites of database/sql, a bit each. */
 enum tandem_sql_variant {
@@ -135,6 +156,28 @@ struct tandem_binary {
 	unsigned int response_connection; /* net/http.response.conn */
 	unsigned int served_connection; /* net/http.conn.rwc */
 	unsigned int sending_connection; /* net/http.persistConn.conn */
+	unsigned int served_transport; /* number of the type *transport.http2Server */
+	unsigned int served_transport_connection; /* transport.http2Server.conn */
+	unsigned int served_stream; /* transport.ServerStream.Stream */
+	unsigned int served_stream_points; /* not 0: that is a pointer */
+	unsigned int stream_id; /* transport.Stream */
+	unsigned int stream_method;
+	unsigned int stream_context;
+	unsigned int metadata_key; /* number of the type of the key under which a context has the metadata of a call */
+	unsigned int calling_target; /* grpc.ClientConn.target */
+	unsigned int calling_attempt; /* grpc.clientStream.attempt */
+	unsigned int attempt_transport; /* grpc.csAttempt.transport */
+	unsigned int attempt_stream; /* grpc.csAttempt.transportStream */
+	unsigned int calling_transport; /* number of the type *transport.http2Client */
+	unsigned int calling_transport_connection; /* transport.http2Client.conn */
+	unsigned int called_stream; /* transport.ClientStream.Stream */
+	unsigned int called_stream_points;
+	unsigned int status_error; /* number of the type *status.Error */
+	unsigned int status_error_status; /* status.Error.s */
+	unsigned int status_message; /* status.Status.s */
+	unsigned int message_code; /* rpc/status.Status */
+	unsigned int message_text;
+	unsigned int plain_error; /* number of the type *errors.errorString */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
@@ -156,7 +199,8 @@ struct tandem_identity {
 	unsigned char trace_id[16];
 	unsigned char span_id[8];
 	unsigned char trace_flags;
-	unsigned char reserved[7];
+	unsigned char unsettled; /* its parent was not known yet, and may be by now */
+	unsigned char reserved[6];
 };
 
 /* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */
@@ -166,6 +210,25 @@ struct tandem_ends {
 	unsigned short local_port;
 	unsigned short remote_port;
 	unsigned int network; /* inode of the network namespace where the address is one of loopback; else 0 */
+};
+
+/* A call on a connection of many: both ends number them alike. */
+struct tandem_call_key {
+	struct tandem_ends ends;
+	unsigned int stream;
+	unsigned int reserved;
+};
+
+/* Who has made it. */
+struct tandem_caller {
+	struct tandem_identity own;
+	unsigned long long time; /* when */
+};
+
+/* A call that came before its caller has said so: only a moment passes from when that is possible. */
+struct tandem_unsettled {
+	struct tandem_call_key call; /* as its caller sees it */
+	struct tandem_open_key key;
 };
 
 /* The request that was last sent on a connection. */
@@ -181,15 +244,20 @@ struct tandem_marked_socket {
 
 /* A span that is open. */
 struct tandem_open {
+	struct tandem_identity own; /* first, so that the place of the one is that of the other */
 	unsigned long long start; /* CLOCK_MONOTONIC, ns */
-	struct tandem_identity own;
 	unsigned char parent_id[8];
 	unsigned long long subject; /* address of the request */
 	unsigned long long context; /* address of the context.Context that belongs to it; 0: none */
 	enum tandem_parent parent;
 	enum tandem_span_kind kind;
 	unsigned int variant;
-	unsigned int reserved;
+	/* Of grpc: */
+	unsigned int peer_port; /* 0: not known */
+	unsigned char peer[16];
+	unsigned long long method[2]; /* address and size of a text */
+	unsigned long long target; /* address of another one */
+	unsigned long long attempt; /* the one for which the other end knows this span */
 };
 
 /* A span that has ended. `texts` goes as far as there are any. */

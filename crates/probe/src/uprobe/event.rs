@@ -18,6 +18,12 @@ pub enum Kind {
     HttpClient,
     /// An operation of database/sql.
     Sql,
+    /// A call that grpc serves.
+    GrpcServer,
+    /// A unary call that grpc makes.
+    GrpcClient,
+    /// A stream that grpc opens.
+    GrpcStream,
 }
 
 impl Kind {
@@ -26,6 +32,9 @@ impl Kind {
             1 => Self::HttpServer,
             2 => Self::HttpClient,
             3 => Self::Sql,
+            4 => Self::GrpcServer,
+            5 => Self::GrpcClient,
+            6 | 7 => Self::GrpcStream,
             _ => return None,
         })
     }
@@ -232,7 +241,7 @@ pub(crate) mod tests {
     proptest! {
         /// Whatever the bytes, there is an event or there is none.
         #[test]
-        fn any_bytes_are_an_event_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u32..5) {
+        fn any_bytes_are_an_event_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u32..9) {
             let _ = Event::parse(&bytes);
             let mut good = event(kind, 1, 1, [0; 4], &[&b"a"[..]; 8]);
             for (place, byte) in good.iter_mut().zip(&bytes) {

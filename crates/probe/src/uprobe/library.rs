@@ -1,5 +1,8 @@
 //! The libraries that are known: which of their functions begin and end a span, and which fields are read there.
 
+use gobin::Offsets;
+
+use super::grpc;
 use super::skeleton::types::tandem_binary;
 
 /// A program of `bpf/uprobe.bpf.c`.
@@ -12,10 +15,16 @@ pub(crate) enum Program {
     HttpSend,
     SqlBegin,
     SqlEnd,
+    GrpcServe,
+    GrpcServed,
+    GrpcCall,
+    GrpcCalled,
+    GrpcSend,
+    GrpcFinish,
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::HttpServe,
         Self::HttpServed,
         Self::HttpCall,
@@ -23,6 +32,12 @@ impl Program {
         Self::HttpSend,
         Self::SqlBegin,
         Self::SqlEnd,
+        Self::GrpcServe,
+        Self::GrpcServed,
+        Self::GrpcCall,
+        Self::GrpcCalled,
+        Self::GrpcSend,
+        Self::GrpcFinish,
     ];
 
     /// Its name in the object.
@@ -35,6 +50,12 @@ impl Program {
             Self::HttpSend => "on_http_send",
             Self::SqlBegin => "on_sql_begin",
             Self::SqlEnd => "on_sql_end",
+            Self::GrpcServe => "on_grpc_serve",
+            Self::GrpcServed => "on_grpc_served",
+            Self::GrpcCall => "on_grpc_call",
+            Self::GrpcCalled => "on_grpc_called",
+            Self::GrpcSend => "on_grpc_send",
+            Self::GrpcFinish => "on_grpc_finish",
         }
     }
 }
@@ -92,6 +113,13 @@ pub struct Library {
     pub(crate) markers: &'static [&'static str],
     pub(crate) probes: &'static [Probe],
     pub(crate) fields: &'static [FieldPlace],
+    /// What else the programs need to know of its types.
+    pub(crate) types: fn(&Offsets, &mut tandem_binary) -> Result<(), String>,
+}
+
+/// Nothing.
+fn no_types(_: &Offsets, _: &mut tandem_binary) -> Result<(), String> {
+    Ok(())
 }
 
 impl std::fmt::Debug for Library {
@@ -168,6 +196,9 @@ const HTTP2_DONE: u8 = 1;
 const HIJACKED: u8 = 2;
 const CONNECTION_ENDS: u8 = 3;
 
+const UNARY: u8 = 0;
+const STREAM: u8 = 1;
+
 const EXEC: u8 = 1;
 const STATEMENT: u8 = 2;
 const NO_SQL: Need = Need::IfThere("some operations have no spans");
@@ -180,7 +211,7 @@ const STATEMENT_FIELDS: &[FieldPlace] =
     &[field(&["database/sql.Stmt"], "query", |binary, offset| binary.statement_query = offset)];
 
 /// All that are known.
-pub static LIBRARIES: [Library; 3] = [
+pub static LIBRARIES: [Library; 5] = [
     Library {
         name: "net/http servers",
         join_points: &["net/http.server"],
@@ -214,6 +245,7 @@ pub static LIBRARIES: [Library; 3] = [
             ),
         ],
         fields: REQUEST_FIELDS,
+        types: no_types,
     },
     Library {
         name: "net/http clients",
@@ -234,6 +266,7 @@ pub static LIBRARIES: [Library; 3] = [
             },
         ],
         fields: REQUEST_FIELDS,
+        types: no_types,
     },
     Library {
         name: "database/sql",
@@ -250,5 +283,50 @@ pub static LIBRARIES: [Library; 3] = [
             Probe { fields: STATEMENT_FIELDS, ..sql(&["database/sql.(*Stmt).ExecContext"], EXEC | STATEMENT) },
         ],
         fields: &[],
+        types: no_types,
+    },
+    Library {
+        name: "grpc servers",
+        join_points: &["grpc.server"],
+        markers: &["google.golang.org/grpc.(*Server).handleStream"],
+        probes: &[
+            begin(Program::GrpcServe, &["google.golang.org/grpc.(*Server).handleStream"], 0, Need::All),
+            begin(
+                Program::GrpcServed,
+                &[
+                    "google.golang.org/grpc/internal/transport.(*http2Server).writeStatus",
+                    "google.golang.org/grpc/internal/transport.(*http2Server).WriteStatus",
+                ],
+                0,
+                Need::All,
+            ),
+        ],
+        fields: &[],
+        types: grpc::server_types,
+    },
+    Library {
+        name: "grpc clients",
+        join_points: &["grpc.client.unary", "grpc.client.stream"],
+        markers: &["google.golang.org/grpc.(*ClientConn).Invoke", "google.golang.org/grpc.(*ClientConn).NewStream"],
+        probes: &[
+            whole(
+                Program::GrpcCall,
+                Program::GrpcCalled,
+                &["google.golang.org/grpc.(*ClientConn).Invoke"],
+                UNARY,
+                Need::IfThere("unary calls have no spans"),
+            ),
+            whole(
+                Program::GrpcCall,
+                Program::GrpcCalled,
+                &["google.golang.org/grpc.(*ClientConn).NewStream"],
+                STREAM,
+                Need::IfThere("streams have no spans"),
+            ),
+            begin(Program::GrpcFinish, &["google.golang.org/grpc.(*clientStream).finish"], 0, Need::All),
+            begin(Program::GrpcSend, &["google.golang.org/grpc.(*clientStream).bufferForRetryLocked"], 0, Need::All),
+        ],
+        fields: &[],
+        types: grpc::client_types,
     },
 ];

@@ -6,6 +6,7 @@
 //! buffer, every field checked) → [`spans`] (a record in the layout of woven programs).
 
 mod event;
+mod grpc;
 mod http;
 mod inserting;
 mod library;

@@ -196,6 +196,7 @@ fn part(
     style: Style,
 ) -> Result<Part, String> {
     library.fields.iter().try_for_each(|field| put(field, offsets, &mut facts))?;
+    (library.types)(offsets, &mut facts)?;
     facts.request_size = offsets.size("net/http.Request").unwrap_or(STRUCTURE_SPACE).min(STRUCTURE_SPACE);
     let mut part = Part { placements: Vec::new(), facts, left_out: Vec::new() };
     for probe in library.probes {

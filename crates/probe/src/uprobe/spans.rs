@@ -7,7 +7,7 @@ use gobin::BuildInformation;
 use protocol::query::{self, Dialect};
 
 use super::event::{Event, Kind, Outcome, Parent};
-use super::http;
+use super::{grpc, http};
 
 /// Says how the parent of a span was found.
 pub const PARENT_SOURCE: &str = "tandem.parent.source";
@@ -17,10 +17,15 @@ const SERVER: u32 = 1;
 const CLIENT: u32 = 2;
 const SQL_QUERY: u32 = 3;
 const SQL_EXEC: u32 = 4;
+const GRPC_SERVER: u32 = 5;
+const GRPC_UNARY: u32 = 6;
+const GRPC_STREAM: u32 = 7;
 
 /// Operations and keys of the records, by number.
 pub fn tables() -> Tables {
     const SQL: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
+    const GRPC: &str = "tandem/google.golang.org/grpc";
+    const CALL: &str = "{rpc.method}|{rpc.system.name}";
     let operation = Descriptor::new;
     Tables::of(
         vec![
@@ -33,6 +38,9 @@ pub fn tables() -> Tables {
             operation("net/http.client", "tandem/net/http", kind::CLIENT, "{http.request.method}"),
             operation("database/sql.query", "tandem/database/sql", kind::CLIENT, SQL),
             operation("database/sql.exec", "tandem/database/sql", kind::CLIENT, SQL),
+            operation("grpc.server", GRPC, kind::SERVER, CALL),
+            operation("grpc.client.unary", GRPC, kind::CLIENT, CALL),
+            operation("grpc.client.stream", GRPC, kind::CLIENT, CALL),
         ],
         vec![PARENT_SOURCE.to_owned()],
     )
@@ -108,11 +116,17 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
     if event.kind == Kind::HttpClient && !matches!(event.text(place::SCHEME), b"http" | b"https") {
         return None;
     }
+    if event.kind == Kind::HttpClient && protocol::http::is_export(event.text(place::METHOD), event.text(place::PATH)) {
+        return None;
+    }
     let operation = match event.kind {
         Kind::HttpServer => SERVER,
         Kind::HttpClient => CLIENT,
         Kind::Sql if event.number(place::SQL_VARIANT) & place::SQL_VARIANT_EXEC != 0 => SQL_EXEC,
         Kind::Sql => SQL_QUERY,
+        Kind::GrpcServer => GRPC_SERVER,
+        Kind::GrpcClient => GRPC_UNARY,
+        Kind::GrpcStream => GRPC_STREAM,
     };
     let mut record = RecordBuilder::span(event.trace_id, event.span_id, operation)
         .parent(event.parent_id)
@@ -128,6 +142,7 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         Kind::HttpServer => server(record, event),
         Kind::HttpClient => client(record, event),
         Kind::Sql => sql(record, event, program),
+        Kind::GrpcServer | Kind::GrpcClient | Kind::GrpcStream => grpc::describe(record, event),
     };
     if let Some(how) = event.parent.name() {
         record = record.text(PARENT_SOURCE_KEY, how);

@@ -47,6 +47,15 @@ impl Agent {
         found.map(|sample| sample.value).sum()
     }
 
+    /// All metrics, as soon as so many spans of a name without a status were measured.
+    fn scrape_with(&self, name: &str, wanted: f64) -> Vec<Sample> {
+        let asked = || {
+            let samples = prometheus::scrape(&self.metrics);
+            (calls(&samples, name, "STATUS_CODE_UNSET") >= wanted).then_some(samples)
+        };
+        eventually(LIMIT, asked).unwrap_or_else(|| panic!("{wanted} spans {name:?} are not measured"))
+    }
+
     fn finish(self) -> Finished {
         let finished = self.process.finish();
         assert_eq!(finished.code, 0, "{finished}");
@@ -123,8 +132,8 @@ fn what_a_go_sdk_sends_is_taken() {
         let agent = Agent::start(&rig, |_| {});
         let sent = run(Command::new(&program).args([protocol, &agent.otlp, "40"]), LIMIT);
         assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{protocol}: {sent}");
-        // The program has ended, so all was answered, and so all is measured.
-        let samples = prometheus::scrape(&agent.metrics);
+        // Spans are measured when nobody else can tell of them any more.
+        let samples = agent.scrape_with("SELECT items", 40.0);
         assert_eq!(calls(&samples, "GET /items", "STATUS_CODE_UNSET"), 30.0, "{protocol}");
         assert_eq!(calls(&samples, "GET /items", "STATUS_CODE_ERROR"), 10.0, "{protocol}");
         assert_eq!(calls(&samples, "SELECT items", "STATUS_CODE_UNSET"), 40.0, "{protocol}");
@@ -357,7 +366,7 @@ attributes:
     let agent = Agent { otlp: process.address("OTLP"), metrics, process };
     let sent = run(Command::new(plain(MODULE, &["."]).join("received")).args(["http", &agent.otlp]), LIMIT);
     assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{sent}");
-    let samples = prometheus::scrape(&agent.metrics);
+    let samples = agent.scrape_with("SELECT items", 20.0);
     assert_eq!(calls(&samples, "GET /items", "STATUS_CODE_ERROR"), 5.0);
     assert!(samples.iter().any(|sample| sample.label("http_route") == "/items"), "metrics are of what was before");
     agent.finish();

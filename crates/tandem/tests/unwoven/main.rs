@@ -5,6 +5,7 @@
 //! leaves is, under its woven parent; an agent that is killed leaves no probe in the kernel and the program as it was.
 //! `program/` is the program. Needs Go, and the privileges for probes.
 
+mod grpc;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -41,9 +42,14 @@ fn built(folder: &Path, arguments: &[&str]) -> PathBuf {
 
 /// The same with a version of Go; empty: the one that is there.
 fn built_by(version: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
+    built_from(Path::new(SOURCE), version, folder, arguments)
+}
+
+/// Any program.
+fn built_from(source: &Path, version: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
     let program = folder.join("unwoven");
     let mut command = Command::new("go");
-    command.arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(SOURCE);
+    command.arg("build").args(arguments).arg("-o").arg(&program).arg(".").current_dir(source);
     if !version.is_empty() {
         command.env("GOTOOLCHAIN", version);
     }
@@ -76,7 +82,13 @@ impl Program {
 
     /// The same, with an agent that serves woven programs.
     fn start_under(path: &Path, socket: Option<&Path>) -> Self {
+        Self::start_with(path, socket, &[])
+    }
+
+    /// The same, in such an environment.
+    fn start_with(path: &Path, socket: Option<&Path>, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(path);
+        command.envs(environment.iter().copied());
         command.env("GODEBUG", "httpmuxgo121=0"); // routes, although its go.mod is of an older Go
         if let Some(socket) = socket {
             command.env("TANDEM_SOCKET", socket);
@@ -130,6 +142,11 @@ impl Attached {
 
     /// The same, told more.
     fn with(arguments: &[&str]) -> Self {
+        Self::until("observing 1 program", arguments)
+    }
+
+    /// The same, until it says that it observes all.
+    fn until(ready: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
         let said = fs::File::create(folder.path().join("said")).expect("a file");
         let process = Command::new(TANDEM)
@@ -143,7 +160,7 @@ impl Attached {
             .expect("tandem starts");
         let mut attached = Self { process, folder };
         let deadline = Instant::now() + PATIENCE;
-        while !attached.said().contains("observing 1 program") {
+        while !attached.said().contains(ready) {
             let ended = attached.process.try_wait().expect("it is ours");
             assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}: {}", attached.said());
             std::thread::sleep(Duration::from_millis(20));
@@ -460,6 +477,79 @@ fn a_woven_program_is_completed() {
         }
         assert!(back.iter().all(|back| back.source == Source::Woven));
     }
+}
+
+/// Scenario: the kernel counts the requests of a woven program that tells of all, half of them sampled, and of one that tells of none.
+/// Guarantee: both counts are exact.
+#[test]
+fn the_kernel_audits_what_is_told() {
+    if is_skipped("unwoven the_kernel_audits_what_is_told") {
+        return;
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = tempfile::tempdir_in(target).expect("the target folder can be written");
+    let path = folder.path().join("audited");
+    let woven = Command::new(TANDEM)
+        .args(["go", "build", "-o"])
+        .arg(&path)
+        .arg(".")
+        .current_dir(SOURCE)
+        .env("TANDEM_CACHE", target.join("cache"))
+        .output()
+        .expect("tandem starts");
+    assert!(woven.status.success(), "tandem go build: {}", String::from_utf8_lossy(&woven.stderr));
+    let sampled = [("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
+    let silent = [("OTEL_GO_DISABLED_INSTRUMENTATIONS", "nethttp")];
+    for (environment, told, said) in [
+        (&sampled[..], 100, "tandem: unknown_service:audited: all of 100 requests that the kernel saw are told"),
+        (
+            &silent[..],
+            0,
+            "tandem: warning: unknown_service:audited: of 100 requests that the kernel saw 0 are told (0.00 %)",
+        ),
+    ] {
+        let socket = folder.path().join("agent.sock");
+        let mut agent = Command::new(TANDEM)
+            .args(["agent", "--metrics", "127.0.0.1:0", "--observe"])
+            .arg(&path)
+            .arg("--socket")
+            .arg(&socket)
+            .arg("--store")
+            .arg(folder.path().join("store"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tandem starts");
+        let mut lines = BufReader::new(agent.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let mut line_with = |text: &str| lines.find(|line| line.contains(text)).expect("the agent says it");
+        let metrics = line_with("metrics at http://").rsplit_once("http://").expect("an address").1.to_owned();
+        wait_for("the agent listens", || socket.exists());
+        let mut program = Program::start_with(&path, Some(&socket), environment);
+        wait_for("its sockets are looked at", || scrape(&metrics).contains("tandem_requests_seen_total{service="));
+        program.serve_at(&["direct", "child", "fail"], 60, 4);
+        // A span ends when the client has its response already.
+        let service = "unknown_service:audited";
+        let counted =
+            |which: &str, count: u32| format!("tandem_requests_{which}_total{{service=\"{service}\"}} {count}\n");
+        wait_for("all is counted", || {
+            let metrics = scrape(&metrics);
+            metrics.contains(&counted("seen", 100)) && metrics.contains(&counted("told", told))
+        });
+        drop(program);
+        rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
+            .expect("it runs");
+        assert_eq!(line_with("that the kernel saw"), said);
+        assert!(agent.wait().expect("it is ours").success());
+    }
+}
+
+/// What `address/path` answers.
+fn scrape(url: &str) -> String {
+    let (address, path) = url.split_once('/').expect("a path");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
 }
 
 /// What the kernel has of the probes of a process: the links that its descriptors hold.

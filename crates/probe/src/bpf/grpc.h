@@ -1,0 +1,316 @@
+/*
+ * Probes on google.golang.org/grpc: calls that are served, unary calls and streams of clients. A call goes from one process
+ * to the other as a stream of HTTP/2, which both ends number alike: connection and number say which call it is.
+ */
+#ifndef TANDEM_GRPC_H
+#define TANDEM_GRPC_H
+
+#include "operation.h"
+#include "headers.h"
+#include "connection.h"
+
+/* Contexts from that of a call to the one that has its metadata. */
+#define METADATA_DEPTH 6
+#define METHOD_LIMIT 256
+#define TARGET_LIMIT 256
+#define MESSAGE_LIMIT 256
+
+#define CODE_OK 0
+#define CODE_UNKNOWN 2
+#define CODE_UNIMPLEMENTED 12
+
+/* The number of the type that an interface holds; of a table of methods and of a type it lies at the same place. */
+static __always_inline u32 type_number(u64 table)
+{
+	u32 number;
+
+	return !table || read_user(&number, sizeof(number), (void *)(table + 16)) ? 0 : number;
+}
+
+/* A stream of one side, as what both sides' have in common. */
+static __always_inline u64 common_stream(u64 stream, u32 offset, u32 points)
+{
+	return points ? user_word(stream + offset) : stream + offset;
+}
+
+/* The metadata that came with a call: in the context that it has, under a key of grpc's own. */
+static __always_inline u64 find_metadata(struct tandem_work *work, u64 context)
+{
+	struct {
+		u64 parent[2], key[2], value[2];
+	} *link = (void *)work->draft->other;
+
+	for (int depth = 0; depth < METADATA_DEPTH && context; depth++) {
+		if (read_user(link, sizeof(*link), (void *)context))
+			return 0;
+		if (type_number(link->key[0]) == work->binary->metadata_key)
+			return link->value[1];
+		context = link->parent[1];
+	}
+	return 0;
+}
+
+static __always_inline void set_peer(struct tandem_open *open, const struct tandem_ends *ends)
+{
+	__builtin_memcpy(open->peer, ends->remote, sizeof(open->peer));
+	open->peer_port = ends->remote_port;
+}
+
+/* (*Server).handleStream(rax: *Server; rbx, rcx: ServerTransport; rdi: *ServerStream) */
+SEC("uprobe.multi.s")
+int on_grpc_serve(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open open = {};
+	struct tandem_ends ends = {};
+	struct tandem_unsettled *call;
+	u64 stream, metadata, address, cookie = 0;
+
+	/* What net/http serves has its span already. */
+	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
+	    !take_draft(&work))
+		return 0;
+	call = (void *)work.draft->structure;
+	__builtin_memset(call, 0, sizeof(*call));
+	open.subject = work.registers->di;
+	begin_open(&open, TANDEM_SPAN_GRPC_SERVER, 0);
+	stream = common_stream(open.subject, work.binary->served_stream, work.binary->served_stream_points);
+	open.context = user_word(stream + work.binary->stream_context + 8);
+	metadata = find_metadata(&work, open.context);
+	open.target = find_header(&work, metadata, AUTHORITY_SIZE, AUTHORITY);
+	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
+	    read_user(&call->call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
+		work.counts->failed_reads++;
+	if (find_ends_of(&ends, &cookie,
+			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
+		set_peer(&open, &ends);
+	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
+	if (!read_remote_parent(&work, &open, address)) {
+		turn_round(&call->call.ends, &ends);
+		if (!open.peer_port || !find_caller(&open, &call->call)) {
+			new_trace(&open);
+			open.own.unsettled = open.peer_port != 0;
+		}
+	}
+	if (keep_open(&work, &open) && open.own.unsettled) {
+		call->key = work.key;
+		bpf_map_update_elem(&unsettled_calls, open.own.span_id, call, BPF_ANY);
+	}
+	return 0;
+}
+
+/* The code and the message of a *status.Status. */
+static __always_inline u32 read_status(struct tandem_work *work, u64 status, u64 *message)
+{
+	u64 inner = status ? user_word(status + work->binary->status_message) : 0;
+	u32 code = CODE_OK;
+
+	if (!inner)
+		return CODE_OK;
+	if (read_user(&code, sizeof(code), (void *)(inner + work->binary->message_code)))
+		work->counts->failed_reads++;
+	if (code && read_user(message, 2 * sizeof(u64), (void *)(inner + work->binary->message_text)))
+		message[1] = 0;
+	return code;
+}
+
+/* The same of an error, as an interface. */
+static __always_inline u32 read_error(struct tandem_work *work, u64 table, u64 error, u64 *message)
+{
+	u64 text[2];
+	u32 number;
+
+	if (!table)
+		return CODE_OK;
+	number = type_number(table);
+	if (number == work->binary->status_error)
+		return read_status(work, user_word(error + work->binary->status_error_status), message);
+	/* Streams that are over say io.EOF. */
+	if (number == work->binary->plain_error && !read_user(text, sizeof(text), (void *)error) && text[1] == 3)
+		return CODE_OK;
+	return CODE_UNKNOWN;
+}
+
+/* The span is over. */
+static __always_inline void end_call(struct tandem_work *work, const struct tandem_open *open, u32 code,
+				     const u64 *message)
+{
+	struct tandem_event *event = &work->draft->event;
+	u64 target[2] = {};
+
+	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
+	forget(work, open->context);
+	event->numbers[TANDEM_GRPC_CODE] = code;
+	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
+	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));
+	add_text(work, TANDEM_GRPC_METHOD, open->method[0], open->method[1], METHOD_LIMIT);
+	if (open->target && !read_user(target, sizeof(target), (void *)open->target))
+		add_text(work, TANDEM_GRPC_TARGET, target[0], target[1], TARGET_LIMIT);
+	if (code)
+		add_text(work, TANDEM_GRPC_MESSAGE, message[0], message[1], MESSAGE_LIMIT);
+	hand_over(work);
+}
+
+/* (*http2Server).WriteStatus(rax: *http2Server; rbx: *ServerStream; rcx: *status.Status): the last word to a call */
+SEC("uprobe.multi.s")
+int on_grpc_served(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open *found, open;
+	u64 message[2] = {};
+	u32 code;
+
+	if (!begin_work(&work, context, 0))
+		return 0;
+	found = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!found || found->kind != TANDEM_SPAN_GRPC_SERVER || found->subject != work.registers->bx || !take_draft(&work))
+		return 0;
+	settle(&found->own);
+	open = *found;
+	code = read_status(&work, work.registers->cx, message);
+	end_call(&work, &open, code, message);
+	return 0;
+}
+
+static __always_inline u32 kind_of_variant(u32 variant)
+{
+	return variant == TANDEM_VARIANT_GRPC_STREAM ? TANDEM_SPAN_GRPC_STREAM : TANDEM_SPAN_GRPC_CLIENT;
+}
+
+/*
+ * (*ClientConn).Invoke(rax: *ClientConn; rbx, rcx: context; rdi, rsi: method)
+ * (*ClientConn).NewStream(rax: *ClientConn; rbx, rcx: context; rdi: *StreamDesc; rsi, r8: method)
+ */
+SEC("uprobe.multi.s")
+int on_grpc_call(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open open = {};
+	u64 first, second;
+
+	if (!begin_work(&work, context, 0))
+		return 0;
+	work.key.kind = kind_of_variant(work.variant);
+	begin_open(&open, work.key.kind, 0);
+	first = work.registers->di;
+	second = work.registers->si;
+	if (work.variant == TANDEM_VARIANT_GRPC_STREAM) {
+		first = second;
+		second = work.registers->r8;
+	}
+	open.method[0] = first;
+	open.method[1] = second;
+	open.target = work.registers->ax + work.binary->calling_target;
+	find_parent(&work, &open, work.registers->cx);
+	keep_open(&work, &open);
+	return 0;
+}
+
+/*
+ * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream, which will be sent by another
+ * goroutine. The same is called for messages.
+ */
+SEC("uprobe.multi.s")
+int on_grpc_send(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open *open;
+	struct tandem_call_key key = {};
+	struct tandem_caller caller = {};
+	u64 attempt, stream, transport[2], cookie = 0;
+
+	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_CLIENT))
+		return 0;
+	open = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!open) {
+		work.key.kind = TANDEM_SPAN_GRPC_STREAM;
+		open = bpf_map_lookup_elem(&open_spans, &work.key);
+	}
+	if (!open)
+		return 0;
+	attempt = user_word(work.registers->ax + work.binary->calling_attempt);
+	if (!attempt || attempt == open->attempt)
+		return 0;
+	open->attempt = attempt;
+	if (read_user(transport, sizeof(transport), (void *)(attempt + work.binary->attempt_transport)) ||
+	    type_number(transport[0]) != work.binary->calling_transport)
+		return 0;
+	stream = common_stream(user_word(attempt + work.binary->attempt_stream), work.binary->called_stream,
+			       work.binary->called_stream_points);
+	if (read_user(&key.stream, sizeof(key.stream), (void *)(stream + work.binary->stream_id)) ||
+	    !find_ends_of(&key.ends, &cookie,
+			  user_word(transport[1] + work.binary->calling_transport_connection + 8)))
+		return 0;
+	set_peer(open, &key.ends);
+	caller.own = open->own;
+	caller.time = bpf_ktime_get_ns();
+	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
+	if (work.key.kind != TANDEM_SPAN_GRPC_STREAM)
+		return 0;
+	/* From now on any goroutine may end it. */
+	open->variant = TANDEM_VARIANT_GRPC_STREAM;
+	work.key.goroutine = work.registers->ax;
+	work.key.kind = TANDEM_SPAN_GRPC_STREAM_MADE;
+	if (bpf_map_update_elem(&open_spans, &work.key, open, BPF_ANY))
+		work.counts->map_full++;
+	return 0;
+}
+
+/*
+ * Invoke has returned: rax, rbx: error
+ * NewStream has returned: rax, rbx: ClientStream; rcx, rdi: error
+ */
+SEC("uprobe.multi.s")
+int on_grpc_called(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open *found, open;
+	u64 message[2] = {}, table, error;
+	u32 code;
+
+	if (!begin_work(&work, context, 0))
+		return 0;
+	work.key.kind = kind_of_variant(work.variant);
+	found = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!found || !take_draft(&work))
+		return 0;
+	open = *found;
+	if (open.variant == TANDEM_VARIANT_GRPC_STREAM) {
+		bpf_map_delete_elem(&open_spans, &work.key); /* it goes on under its own name */
+		return 0;
+	}
+	table = work.registers->ax;
+	error = work.registers->bx;
+	barrier_var(table);
+	barrier_var(error);
+	if (work.variant == TANDEM_VARIANT_GRPC_STREAM) {
+		table = work.registers->cx;
+		error = work.registers->di;
+	}
+	code = read_error(&work, table, error, message);
+	end_call(&work, &open, code, message);
+	return 0;
+}
+
+/* (*clientStream).finish(rax: *clientStream; rbx, rcx: error): a stream is over, on whatever goroutine */
+SEC("uprobe.multi.s")
+int on_grpc_finish(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open *found, open;
+	u64 message[2] = {};
+	u32 code;
+
+	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_STREAM_MADE))
+		return 0;
+	work.key.goroutine = work.registers->ax;
+	found = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!found || !take_draft(&work))
+		return 0;
+	open = *found;
+	code = read_error(&work, work.registers->bx, work.registers->cx, message);
+	end_call(&work, &open, code, message);
+	return 0;
+}
+
+#endif
