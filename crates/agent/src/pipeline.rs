@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use deliver::conventions;
 use deliver::metrics::{Metric, Snapshot, joined};
+use deliver::sink::with_those_behind;
 use deliver::{Batch, Sink, SinkReport};
 use record::{Hello, Identity, MonotonicNanos, OpenError};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -179,14 +180,16 @@ impl Agent {
     pub fn metrics(&self) -> impl Fn() -> Snapshot + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
         move || {
-            let reports = deliver::queue::reports(&shared.sinks);
+            let sinks = with_those_behind(&shared.sinks);
+            let reports = deliver::queue::reports(&sinks);
             let state = look(&shared);
             let (start, now) = (shared.start.unix(shared.started), shared.start.unix(clock::now()));
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
             metrics.extend(state.measure.anatomies(start, now));
-            let own = state.statistics.metrics(&reports);
+            let mut own = state.statistics.metrics(&reports);
             drop(state);
+            own.extend(sinks.iter().flat_map(|sink| sink.metrics()));
             metrics.extend(conventions::metrics(&red, start, now));
             Snapshot {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -214,14 +217,17 @@ impl Agent {
     }
 
     /// Takes what is left, hands it over, and waits for the sinks: at most so long for those elsewhere, and so long for
-    /// those on this machine.
+    /// those on this machine. Stages hand over what they hold before that.
     pub fn stop(mut self, elsewhere: Duration, here: Duration) -> Outcome {
         self.halt();
         let now = Instant::now();
-        let (local, remote): (Vec<_>, Vec<_>) = self.shared.sinks.iter().partition(|sink| sink.is_local());
+        let sinks = with_those_behind(&self.shared.sinks);
+        let (stages, last): (Vec<_>, Vec<_>) = sinks.iter().partition(|sink| !sink.behind().is_empty());
+        stages.iter().for_each(|stage| stage.flush(now));
+        let (local, remote): (Vec<_>, Vec<_>) = last.into_iter().partition(|sink| sink.is_local());
         remote.iter().for_each(|sink| sink.flush(now + elsewhere));
         local.iter().for_each(|sink| sink.flush(now + here));
-        Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&self.shared.sinks) }
+        Outcome { statistics: self.statistics(), sinks: deliver::queue::reports(&sinks) }
     }
 
     fn halt(&mut self) {

@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use crate::sample::Sampling;
+
 /// Longer files are no configuration, bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -19,7 +21,10 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Tandem agent")]
-pub struct Settings {}
+pub struct Settings {
+    /// Which traces are kept.
+    pub sampling: Option<Sampling>,
+}
 
 impl Settings {
     /// Reads the file.
@@ -36,7 +41,11 @@ impl Settings {
         // A file of comments is an empty one.
         let settings = serde_saphyr::from_str::<Option<Self>>(text)
             .map_err(|error| Problem { text: plain(&error), at: error.location() })?;
-        Ok(settings.unwrap_or_default())
+        let settings = settings.unwrap_or_default();
+        if let Some(sampling) = &settings.sampling {
+            sampling.policies()?;
+        }
+        Ok(settings)
     }
 }
 

@@ -221,7 +221,9 @@ impl Drop for QueuedSink {
     }
 }
 
-/// Sum of what several sinks report, by sink.
+/// Sum of what several sinks report, by sink. Stages deliver nothing themselves: of those, what they lost.
 pub fn reports<'a>(sinks: impl IntoIterator<Item = &'a Arc<dyn Sink>>) -> BTreeMap<&'static str, SinkReport> {
-    sinks.into_iter().map(|sink| (sink.name(), sink.report())).collect()
+    let reports = sinks.into_iter().map(|sink| (sink, sink.report()));
+    let telling = reports.filter(|(sink, report)| sink.behind().is_empty() || !report.dropped.is_empty());
+    telling.map(|(sink, report)| (sink.name(), report)).collect()
 }

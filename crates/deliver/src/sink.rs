@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::metrics::OwnMetric;
 use crate::{Batch, Signal};
 
 /// A sink did not take a batch; the sink has counted its records as dropped.
@@ -40,6 +41,27 @@ pub trait Sink: Send + Sync {
 
     /// What became of the records so far.
     fn report(&self) -> SinkReport;
+
+    /// A stage hands on what it lets through: these sinks take it. Its `flush` only hands over what it still holds; those
+    /// behind are flushed for themselves.
+    fn behind(&self) -> &[Arc<dyn Sink>] {
+        &[]
+    }
+
+    /// What a stage says of itself.
+    fn metrics(&self) -> Vec<OwnMetric> {
+        Vec::new()
+    }
+}
+
+/// All sinks, those behind stages included; each stage before what is behind it.
+pub fn with_those_behind(sinks: &[Arc<dyn Sink>]) -> Vec<Arc<dyn Sink>> {
+    let mut all = Vec::new();
+    for sink in sinks {
+        all.push(Arc::clone(sink));
+        all.extend(with_those_behind(sink.behind()));
+    }
+    all
 }
 
 /// What became of the spans or log records that a sink was offered. Numbers only rise.
