@@ -332,10 +332,10 @@ fn the_weight_is_that_of_the_surest_policy() {
     for first in ["", "  sample_on_first_match: true\n"] {
         let text = format!("sampling:\n{first}  policies:\n{both}");
         let mut both = sampling(&text).policies().expect("policies");
-        assert_eq!(decide(&mut both, &[high.clone()]), Verdict::Keep(0, Weight::Share(0.5)));
+        assert_eq!(decide(&mut both, std::slice::from_ref(&high)), Verdict::Keep(0, Weight::Share(0.5)));
         assert_eq!(decide(&mut both, &[failed(high.clone())]), Verdict::Keep(0, Weight::Same));
         assert_eq!(decide(&mut both, &[failed(low.clone())]), Verdict::Keep(1, Weight::Same));
-        assert_eq!(decide(&mut both, &[low.clone()]), Verdict::Drop(None));
+        assert_eq!(decide(&mut both, std::slice::from_ref(&low)), Verdict::Drop(None));
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use agent::{Agent, Config, Observing, Outcome, Selection, Settings, SettingsError};
+use agent::sample::Counts;
+use agent::{Agent, Config, Observing, Outcome, Sampler, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -118,6 +119,7 @@ pub struct Observer {
     page: Option<ui::Server>,
     prometheus: Option<prometheus::Server>,
     otlp_metrics: Option<MetricsExporter>,
+    sampler: Option<Arc<Sampler>>,
     /// What a person has to type to see this store.
     traces_command: String,
     scope: Scope,
@@ -167,7 +169,7 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings {} = self.settings(scope)?;
+        let Settings { sampling } = self.settings(scope)?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
         let without = self.no_kernel || scope == Scope::Observed;
@@ -201,6 +203,16 @@ impl Destinations {
         if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
             sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
         }
+        let sampler = match &sampling {
+            Some(sampling) => {
+                let (spans, others) = sinks.into_iter().partition(|sink| sink.signal() == Signal::Traces);
+                let sampler = Arc::new(Sampler::start(sampling, spans)?);
+                sinks = others;
+                sinks.push(Arc::clone(&sampler) as Arc<dyn Sink>);
+                Some(sampler)
+            }
+            None => None,
+        };
         let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.map(|kernel| kernel::watcher(kernel, shared));
@@ -241,7 +253,7 @@ impl Destinations {
             }
             None => None,
         };
-        Ok(Observer { agent, page, prometheus, otlp_metrics, traces_command, scope })
+        Ok(Observer { agent, page, prometheus, otlp_metrics, sampler, traces_command, scope })
     }
 }
 
@@ -331,6 +343,9 @@ impl Observer {
         for line in summary(&outcome, &self.traces_command, self.scope) {
             eprintln!("tandem: {line}");
         }
+        if let Some(sampler) = &self.sampler {
+            eprintln!("tandem: {}", sampled(&sampler.counts(), &sampler.policies(), &self.traces_command));
+        }
     }
 }
 
@@ -418,6 +433,18 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
     lines
 }
 
+/// What was kept, and by which policies.
+fn sampled(counts: &Counts, policies: &[String], traces_command: &str) -> String {
+    let (kept, all) = (counts.kept_traces(), counts.kept_traces() + counts.dropped_traces());
+    let by_policy = policies.iter().zip(&counts.kept).filter(|(_, kept)| **kept > 0);
+    let by_policy: Vec<_> = by_policy.map(|(policy, kept)| format!("{policy} {kept}")).collect();
+    let mut line = format!("sampling kept {kept} of {}", plural(all, "trace"));
+    if !by_policy.is_empty() {
+        line += &format!(" ({}); see why with: {traces_command} --why", by_policy.join(", "));
+    }
+    line
+}
+
 /// What made no sense, where anything did.
 fn refusals(outcome: &Outcome) -> Option<String> {
     let faults: Vec<_> = outcome.statistics.faults.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
@@ -436,6 +463,17 @@ mod tests {
 
     fn outcome(statistics: Statistics) -> Outcome {
         Outcome { statistics, sinks: Default::default() }
+    }
+
+    #[test]
+    fn what_sampling_kept_is_said_with_its_policies() {
+        let counts = Counts { kept: vec![3, 0, 9], unwanted: 328, ..Counts::default() };
+        let policies = ["errors", "novel", "slow"].map(str::to_owned);
+        assert_eq!(
+            sampled(&counts, &policies, "tandem traces"),
+            "sampling kept 12 of 340 traces (errors 3, slow 9); see why with: tandem traces --why"
+        );
+        assert_eq!(sampled(&Counts::default(), &policies, "tandem traces"), "sampling kept 0 of 0 traces");
     }
 
     /// The usual end is one line; what was lost is said with its cause.
