@@ -181,7 +181,8 @@ impl<'a> Content<'a> {
 
     fn key(self) -> Option<&'a str> {
         let (key, rest) = self.text.split_once(':')?;
-        (rest.is_empty() || rest.starts_with(' ')).then(|| key.trim_matches(['"', '\'']))
+        let is_key = (rest.is_empty() || rest.starts_with(' ')) && !key.starts_with(['{', '[']);
+        is_key.then(|| key.trim_matches(['"', '\'']))
     }
 
     /// Whether a line above is an item of the list whose dashes stand there; `None`: the list begins below it.
@@ -215,6 +216,7 @@ other:
 - x: 1
 - y:
     z: 3
+- {x: 1, y: 2}
 ";
         for (line, key) in [
             (2, "a"),
@@ -226,6 +228,7 @@ other:
             (12, "a.list[1].deeper[1]"),
             (14, "other[0].x"),
             (16, "other[1].y.z"),
+            (17, "other[2]"),
         ] {
             assert_eq!(key_at(text, line), key, "line {line}");
         }

@@ -168,7 +168,7 @@ pub fn explain_nothing(reader: &Reader) -> anyhow::Result<()> {
 const ID_DIGITS: usize = 8;
 
 /// Widest that the names of policies get.
-const REASON: usize = 24;
+const REASON: usize = 16;
 
 fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::Result<()> {
     let reasons = traces.iter().map(|kept| kept.kept_by.as_ref().map(|names| clean(&names.join(", ")).into_owned()));

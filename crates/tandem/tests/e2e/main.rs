@@ -29,6 +29,7 @@ mod propagation;
 mod refusals;
 mod rig;
 mod safety;
+mod sampling;
 mod secrets;
 #[path = "../packs/servers/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of packs, which use all of it")]
