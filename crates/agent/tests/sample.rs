@@ -196,7 +196,7 @@ fn random(bits: u64, tracestate: &str) -> Span {
 fn a_share_follows_the_randomness_of_the_trace_and_the_threshold_it_came_with() {
     let half = 1 << 55;
     let mut policy = one("probabilistic", "{sampling_percentage: 50, hash_salt: any}");
-    assert_eq!(decide(&mut policy, &[random(half, "")]), Verdict::Keep(0, Weight::Share(0.5)));
+    assert_eq!(decide(&mut policy, &[random(half, "")]), Verdict::Keep(0, Weight::Threshold(1 << 55)));
     assert!(!keeps(&mut policy, &[random(half - 1, "")]));
     // Of those that another sampler kept with a half, a half: the upper quarter of all.
     assert!(keeps(&mut policy, &[random(half / 2 * 3, "ot=th:8")]));
@@ -332,7 +332,7 @@ fn the_weight_is_that_of_the_surest_policy() {
     for first in ["", "  sample_on_first_match: true\n"] {
         let text = format!("sampling:\n{first}  policies:\n{both}");
         let mut both = sampling(&text).policies().expect("policies");
-        assert_eq!(decide(&mut both, std::slice::from_ref(&high)), Verdict::Keep(0, Weight::Share(0.5)));
+        assert_eq!(decide(&mut both, std::slice::from_ref(&high)), Verdict::Keep(0, Weight::Threshold(1 << 55)));
         assert_eq!(decide(&mut both, &[failed(high.clone())]), Verdict::Keep(0, Weight::Same));
         assert_eq!(decide(&mut both, &[failed(low.clone())]), Verdict::Keep(1, Weight::Same));
         assert_eq!(decide(&mut both, std::slice::from_ref(&low)), Verdict::Drop(None));
@@ -593,6 +593,17 @@ fn chance_alone_decides_at_once_and_tells_the_threshold() {
     let kept = out(&mut stage);
     assert_eq!(kept.len(), 8);
     assert!(kept.iter().all(|(.., span)| span.trace_state == "ot=th:e"));
+    // Processes that sampled for themselves: the trace came if any of them kept it, and each of its spans passed both.
+    let spans = vec![random(0xf1 << 48, ""), random(0xf1 << 48, "ot=th:8"), random(0xf1 << 48, "ot=th:f")];
+    let mut waits = Stage::new(&sampling(&format!(
+        "{ERRORS}    - {{name: some, type: probabilistic, probabilistic: {{sampling_percentage: 25}}}}\n"
+    )))
+    .expect("a stage");
+    waits.take_in(&request("shop", "http", spans), 3, Duration::ZERO);
+    while waits.decide_rest(Duration::ZERO, 1) {}
+    let mut states: Vec<String> = out(&mut waits).into_iter().map(|(.., span)| span.trace_state).collect();
+    states.sort();
+    assert_eq!(states, ["ot=th:c", "ot=th:c", "ot=th:f"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use model::TraceId;
 use super::policy::Weight;
 
 /// A trace that was kept: by which policy, and what its spans stand for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The policy's number.
     pub policy: u16,
@@ -23,8 +23,7 @@ pub struct Kept {
 #[derive(Clone, Copy, Debug)]
 struct Decision {
     trace: u64,
-    share: f32,
-    policy: u16,
+    kept: Kept,
 }
 
 /// Decisions of one kind, the newest so many.
@@ -60,8 +59,7 @@ impl Decisions {
         }
         let hash = self.hash(trace);
         let &index = self.table.find(hash, |&index| self.ring[index as usize].trace == hash)?;
-        let Decision { share, policy, .. } = self.ring[index as usize];
-        Some(Kept { policy, weight: Weight::from_share(share) })
+        Some(self.ring[index as usize].kept)
     }
 
     /// Remembers a trace.
@@ -70,7 +68,7 @@ impl Decisions {
             return;
         }
         let hash = self.hash(trace);
-        let decision = Decision { trace: hash, share: kept.weight.share(), policy: kept.policy };
+        let decision = Decision { trace: hash, kept };
         let index = self.next;
         if index == self.ring.len() {
             self.ring.push(decision);
@@ -95,11 +93,11 @@ mod tests {
         let id = |number: u8| TraceId([number; 16]);
         let mut decisions = Decisions::new(3);
         for number in 1..=5 {
-            decisions.insert(id(number), Kept { policy: u16::from(number), weight: Weight::Share(0.25) });
+            decisions.insert(id(number), Kept { policy: u16::from(number), weight: Weight::Threshold(7) });
         }
         assert_eq!((decisions.find(id(1)), decisions.find(id(2))), (None, None));
         for number in 3..=5 {
-            let kept = Kept { policy: u16::from(number), weight: Weight::Share(0.25) };
+            let kept = Kept { policy: u16::from(number), weight: Weight::Threshold(7) };
             assert_eq!(decisions.find(id(number)), Some(kept));
         }
         let mut none = Decisions::new(0);

@@ -21,41 +21,23 @@ use super::threshold::{self, NEVER, Told};
 use super::trace::{Trace, TraceSpan};
 
 /// For how many traces a kept one stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
     /// For as many as before.
     Same,
-    /// For more: this share of what arrived is kept.
-    Share(f32),
+    /// For more: those are kept whose randomness reaches this threshold.
+    Threshold(u64),
     /// Nobody knows.
     Unknown,
 }
 
 impl Weight {
-    /// As a number: 0 is unknown.
-    pub fn share(self) -> f32 {
-        match self {
-            Self::Same => 1.0,
-            Self::Share(share) => share,
-            Self::Unknown => 0.0,
-        }
-    }
-
-    /// The other way.
-    pub fn from_share(share: f32) -> Self {
-        match share {
-            1.0.. => Self::Same,
-            share if share > 0.0 => Self::Share(share),
-            _ => Self::Unknown,
-        }
-    }
-
-    /// Of what either of two keeps: they decide by the same randomness, so the larger share holds the other.
+    /// Of what either of two keeps: they decide by the same randomness, so the lower threshold keeps what the other does.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Same, _) | (_, Self::Same) => Self::Same,
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
-            (Self::Share(one), Self::Share(two)) => Self::Share(one.max(two)),
+            (Self::Threshold(one), Self::Threshold(two)) => Self::Threshold(one.min(two)),
         }
     }
 
@@ -64,15 +46,15 @@ impl Weight {
         match (self, other) {
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Same, weight) | (weight, Self::Same) => weight,
-            (Self::Share(one), Self::Share(two)) => Self::Share(one.min(two)),
+            (Self::Threshold(one), Self::Threshold(two)) => Self::Threshold(one.max(two)),
         }
     }
 
-    /// The threshold that its spans get. `None`: they have none any more.
-    pub fn threshold(self, told: &Told) -> Option<u64> {
+    /// The threshold that a span gets which came with this one: it passed both. `None`: it has none.
+    pub fn threshold(self, told: Option<u64>) -> Option<u64> {
         match self {
-            Self::Same => told.threshold,
-            Self::Share(share) => Some(told.raised(share.into())),
+            Self::Same => told,
+            Self::Threshold(threshold) => Some(told.map_or(threshold, |told| told.max(threshold))),
             Self::Unknown => None,
         }
     }
@@ -111,7 +93,7 @@ pub enum Rule {
         invert: bool,
     },
     /// A share of what arrives, by the trace's randomness.
-    Share(f32),
+    Share(f64),
     /// A span's status, a bit for each of OTLP's codes.
     Status(u8),
     /// Spans a second.
@@ -340,7 +322,7 @@ impl Policies {
                 (Rule::Attribute { invert: true, .. }, _) => may_be_dropped = true,
                 (_, Outlook::Sure(weight)) => {
                     best = Some(best.map_or((index, weight), |(first, other)| match (weight, other) {
-                        (Weight::Same, Weight::Share(_) | Weight::Unknown) => (index, weight),
+                        (Weight::Same, Weight::Threshold(_) | Weight::Unknown) => (index, weight),
                         _ => (first, weight.or(other)),
                     }));
                 }
@@ -395,7 +377,7 @@ impl Rule {
                 let found = trace.spans.iter().any(|span| span.has(key, |value| values.fit(value)));
                 sure(found != *invert)
             }
-            Self::Share(share) => trace.spans.first().and_then(|span| is_in_share(trace, span, *share)),
+            Self::Share(share) => is_in_share(trace, *share),
             Self::Status(codes) => sure(trace.spans.iter().any(|span| has_status(span, *codes))),
             Self::Spans(bucket) => bucket.take(trace.spans.len() as u64, now).then_some(Weight::Unknown),
             Self::Bytes(bucket) => bucket.take(trace.bytes(), now).then_some(Weight::Unknown),
@@ -459,10 +441,7 @@ impl Rule {
                 Outlook::Sure(_) if *invert => Outlook::Never,
                 outlook => outlook,
             },
-            Self::Share(share) => match trace.spans.first() {
-                Some(span) => is_in_share(trace, span, *share).map_or(Outlook::Never, Outlook::Sure),
-                None => Outlook::Open,
-            },
+            Self::Share(share) => is_in_share(trace, *share).map_or(Outlook::Never, Outlook::Sure),
             Self::Status(codes) => any(&|span| has_status(span, *codes)),
             Self::State { key, values } => any(&|span| has_state(span, key, values)),
             Self::Sampled => any(&|span| span.fields.flags & 1 != 0),
@@ -488,11 +467,16 @@ impl Rule {
     }
 }
 
-/// By the trace's own randomness, and the threshold with which it came.
-fn is_in_share(trace: &Trace<'_>, span: &TraceSpan<'_>, share: f32) -> Option<Weight> {
-    let told = Told::of(span.fields.tracestate, trace.id);
-    let threshold = told.raised(share.into());
-    (threshold < NEVER && told.randomness(trace.id) >= threshold).then(|| Weight::from_share(share))
+/// By the trace's own randomness, and the threshold with which it came: the lowest of its spans', as each process may have
+/// sampled its own.
+fn is_in_share(trace: &Trace<'_>, share: f64) -> Option<Weight> {
+    if share >= 1.0 {
+        return Some(Weight::Same);
+    }
+    let told = trace.spans.iter().map(|span| Told::of(span.fields.tracestate, trace.id));
+    let told = told.min_by_key(|told| told.threshold.unwrap_or(0))?;
+    let threshold = told.raised(share);
+    (threshold < NEVER && told.randomness(trace.id) >= threshold).then_some(Weight::Threshold(threshold))
 }
 
 fn has_status(span: &TraceSpan<'_>, codes: u8) -> bool {

@@ -709,7 +709,7 @@ impl Probabilistic {
         if self.sampling_percentage.is_nan() || self.sampling_percentage < 0.0 {
             return Err("sampling_percentage is a number from 0 to 100".to_owned());
         }
-        Ok(Rule::Share((self.sampling_percentage / 100.0).min(1.0) as f32))
+        Ok(Rule::Share((self.sampling_percentage / 100.0).min(1.0)))
     }
 }
 

@@ -385,11 +385,10 @@ fn send(
 ) -> Result<(), Malformed> {
     let tracestate = match weight {
         Weight::Same => None,
-        Weight::Share(_) | Weight::Unknown => {
-            let told = Told::of(span.fields.tracestate, span.fields.trace_id);
-            let threshold = weight.threshold(&told);
-            (threshold != Told::read(span.fields.tracestate).threshold)
-                .then(|| retold(span.fields.tracestate, threshold))
+        Weight::Threshold(_) | Weight::Unknown => {
+            let threshold = weight.threshold(Told::of(span.fields.tracestate, span.fields.trace_id).threshold);
+            let is_told = threshold == Told::read(span.fields.tracestate).threshold;
+            (!is_told).then(|| retold(span.fields.tracestate, threshold))
         }
     };
     outgoing.add(held, &Change { policy, tracestate: tracestate.as_deref() })
