@@ -37,6 +37,7 @@ var parts = []part{
 	{"accuracy", "whether each span hangs where it belongs", accuracyPart},
 	{"unwoven", "a saturated net/http server that nobody wove, with probes", unwovenPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
+	{"sampling", "spans that wait for the decision on their trace: memory, and CPU time", samplingPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }
 

@@ -59,27 +59,30 @@ const ALL_KEPT: &str =
     "sampling: {policies: [{name: many, type: span_count, span_count: {min_spans: 1, max_spans: 1000}}]}\n";
 
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
     for spans_of_trace in [1, 5, 30] {
         let batches = batches(spans_of_trace);
         let wire: usize = batches.iter().map(|(bytes, _)| bytes.len()).sum();
         let (held, own) = memory(&batches);
-        println!(
-            "traces of {spans_of_trace}: {} bytes a span on the wire; {:.3} bytes held a byte on the wire ({:.3} by the stage's own account)",
-            wire / SPANS,
-            held as f64 / wire as f64,
-            own as f64 / wire as f64,
-        );
-        for (what, text) in [
-            ("  held and dropped", NOTHING_EARLY),
-            ("  held, each looked at for what is certain, and dropped", ERRORS_EARLY),
-            ("  held and kept", ALL_KEPT),
-        ] {
-            let mut rounds: Vec<[f64; 2]> = (0..ROUNDS).map(|_| round(text, &batches)).collect();
-            rounds.sort_by(|one, two| one[0].total_cmp(&two[0]));
-            let indexing = rounds[0][0];
-            rounds.sort_by(|one, two| one[1].total_cmp(&two[1]));
-            println!("{what}: {indexing:.0} ns a span to take in, {:.0} ns to decide (best of {ROUNDS})", rounds[0][1]);
+        let [dropped, looked_at, kept] = [NOTHING_EARLY, ERRORS_EARLY, ALL_KEPT].map(|text| {
+            let rounds: Vec<[f64; 2]> = (0..ROUNDS).map(|_| round(text, &batches)).collect();
+            [0, 1].map(|step| rounds.iter().map(|round| round[step]).fold(f64::INFINITY, f64::min))
+        });
+        let (wire_bytes, held, own) = (wire / SPANS, held as f64 / wire as f64, own as f64 / wire as f64);
+        if json {
+            let figures = serde_json::json!({
+                "spans": spans_of_trace, "wire_bytes": wire_bytes, "held": held, "own_account": own,
+                "take_in_ns": dropped[0], "drop_ns": dropped[1], "look_ns": looked_at[0], "keep_ns": kept[1],
+            });
+            println!("{figures}");
+            continue;
         }
+        println!(
+            "traces of {spans_of_trace}: {wire_bytes} bytes a span on the wire; held for each byte {held:.3} ({own:.3} by \
+             the stage's own account)"
+        );
+        println!("  a span, best of {ROUNDS} rounds: to take in {:.0} ns, to drop {:.0} ns", dropped[0], dropped[1]);
+        println!("  to take in and look for what is certain {:.0} ns; to keep {:.0} ns", looked_at[0], kept[1]);
     }
 }
 
@@ -180,7 +183,7 @@ fn span(trace: u64, index: u64) -> Span {
         trace_id,
         span_id: (trace << 8 | (index + 1)).to_be_bytes().to_vec(),
         parent_span_id: if index == 0 { Vec::new() } else { (trace << 8 | 1).to_be_bytes().to_vec() },
-        name: if index % 2 == 0 { "GET /carts/{id}/items".to_owned() } else { "SELECT items".to_owned() },
+        name: if index.is_multiple_of(2) { "GET /carts/{id}/items".to_owned() } else { "SELECT items".to_owned() },
         kind: 2,
         start_time_unix_nano: 1_795_449_600_000_000_000 + trace * 1000,
         end_time_unix_nano: 1_795_449_600_000_000_000 + trace * 1000 + 2_000_000,
