@@ -14,6 +14,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::attributes::settings::{self as attributes, RuleSettings};
 use crate::receive::settings::Receive;
+use crate::sample::Sampling;
 
 /// Longer files are no configuration, bytes.
 const LONGEST: u64 = 1 << 20;
@@ -29,6 +30,8 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(with = "Vec<RuleSettings>")]
     pub attributes: Vec<Spanned<RuleSettings>>,
+    /// Which traces are kept.
+    pub sampling: Option<Sampling>,
 }
 
 impl Settings {
@@ -50,6 +53,9 @@ impl Settings {
         let settings = settings.unwrap_or_default();
         settings.receive.as_ref().map(Receive::listening).transpose()?;
         attributes::rules(&settings.attributes)?;
+        if let Some(sampling) = &settings.sampling {
+            sampling.policies()?;
+        }
         Ok(settings)
     }
 }
@@ -186,7 +192,8 @@ impl<'a> Content<'a> {
 
     fn key(self) -> Option<&'a str> {
         let (key, rest) = self.text.split_once(':')?;
-        (rest.is_empty() || rest.starts_with(' ')).then(|| key.trim_matches(['"', '\'']))
+        let is_key = (rest.is_empty() || rest.starts_with(' ')) && !key.starts_with(['{', '[']);
+        is_key.then(|| key.trim_matches(['"', '\'']))
     }
 
     /// Whether a line above is an item of the list whose dashes stand there; `None`: the list begins below it.
@@ -220,6 +227,7 @@ other:
 - x: 1
 - y:
     z: 3
+- {x: 1, y: 2}
 ";
         for (line, key) in [
             (2, "a"),
@@ -231,6 +239,7 @@ other:
             (12, "a.list[1].deeper[1]"),
             (14, "other[0].x"),
             (16, "other[1].y.z"),
+            (17, "other[2]"),
         ] {
             assert_eq!(key_at(text, line), key, "line {line}");
         }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use logs::LogFilter;
 pub use profiles::{ProfileFilter, StoredSample};
-pub use read::{Found, Reader, Trace, TraceFilter};
+pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
 pub use write::{Limits, LogStore, ProfileStore, Store};
 

@@ -47,6 +47,15 @@ pub struct Trace {
     pub spans: Vec<Span>,
 }
 
+/// A span as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpSpan {
+    /// Its `Span` message.
+    pub span: Vec<u8>,
+    /// Its `Resource` message.
+    pub resource: Vec<u8>,
+}
+
 /// What the beginning of an id stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -140,6 +149,23 @@ impl Reader {
             let Some((id, summary)) = found else { return Ok(None) };
             let summary = with_services(connection, id, summary)?;
             Ok(Some(Trace { summary, spans: spans(connection, id)? }))
+        })
+    }
+
+    /// The spans of a trace as they came.
+    pub fn otlp_spans(&self, trace_id: TraceId) -> Result<Vec<OtlpSpan>, StoreError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT span.data, resource.data FROM trace
+                     JOIN span ON span.id BETWEEN trace.id << ?2 AND trace.id << ?2 | ?3
+                     JOIN resource ON resource.id = span.resource
+                     WHERE trace_id = ?1 ORDER BY span.start, span.id",
+                )?
+                .query_map(params![&trace_id.0, ORDINAL_BITS, LAST_ORDINAL], |row| {
+                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)? })
+                })?
+                .collect()
         })
     }
 

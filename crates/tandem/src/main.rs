@@ -32,6 +32,7 @@ mod privileges;
 mod profile;
 mod program;
 mod run;
+mod sampling;
 mod sockets;
 mod terminal;
 mod trace;
@@ -69,6 +70,7 @@ enum Command {
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
     Profile(profile::Profile),
+    Sampling(sampling::Sampling),
     /// Show the traces in the store on a page, until Ctrl-C.
     Ui(ui::Ui),
     /// Make spans of calls of functions that were woven dormant, in programs that run.
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),
         Command::Profile(command) => command.run(),
+        Command::Sampling(command) => command.run(),
         Command::Ui(command) => command.run(),
         Command::Enable(command) => command.run(),
         Command::Disable(command) => command.run(),

@@ -14,7 +14,8 @@ use std::time::Duration;
 use agent::attributes::settings::rules;
 use agent::receive::Counts as Received;
 use agent::receive::settings as receiving;
-use agent::{Agent, Config, Observing, Outcome, Selection, Settings, SettingsError};
+use agent::sample::Counts as Sampled;
+use agent::{Agent, Config, Observing, Outcome, Sampler, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -127,6 +128,7 @@ pub struct Observer {
     prometheus: Option<prometheus::Server>,
     otlp_metrics: Option<MetricsExporter>,
     otlp_receiver: Option<server::Server>,
+    sampler: Option<Arc<Sampler>>,
     /// What a person has to type to see this store.
     traces_command: String,
     scope: Scope,
@@ -193,7 +195,7 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive, attributes } = self.settings(scope)?;
+        let Settings { receive, attributes, sampling } = self.settings(scope)?;
         let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
         // Before there are threads: each would keep what loading needs.
@@ -233,6 +235,16 @@ impl Destinations {
         if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
             sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
         }
+        let sampler = match &sampling {
+            Some(sampling) => {
+                let (spans, others) = sinks.into_iter().partition(|sink| sink.signal() == Signal::Traces);
+                let sampler = Arc::new(Sampler::start(sampling, spans)?);
+                sinks = others;
+                sinks.push(Arc::clone(&sampler) as Arc<dyn Sink>);
+                Some(sampler)
+            }
+            None => None,
+        };
         let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.map(|kernel| kernel::watcher(kernel, shared));
@@ -287,7 +299,7 @@ impl Destinations {
             None => None,
         };
         let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver())).transpose()?;
-        Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, traces_command, scope })
+        Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, sampler, traces_command, scope })
     }
 }
 
@@ -390,6 +402,9 @@ impl Observer {
         let _ = patience.join();
         for line in summary(&outcome, &self.traces_command, self.scope) {
             eprintln!("tandem: {line}");
+        }
+        if let Some(sampler) = &self.sampler {
+            eprintln!("tandem: {}", sampled(&sampler.counts(), &sampler.policies(), &self.traces_command));
         }
     }
 }
@@ -521,6 +536,18 @@ fn losses(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
+/// What was kept, and by which policies.
+fn sampled(counts: &Sampled, policies: &[String], traces_command: &str) -> String {
+    let (kept, all) = (counts.kept_traces(), counts.kept_traces() + counts.dropped_traces());
+    let by_policy = policies.iter().zip(&counts.kept).filter(|(_, kept)| **kept > 0);
+    let by_policy: Vec<_> = by_policy.map(|(policy, kept)| format!("{policy} {kept}")).collect();
+    let mut line = format!("sampling kept {kept} of {}", plural(all, "trace"));
+    if !by_policy.is_empty() {
+        line += &format!(" ({}); see why with: {traces_command} --why", by_policy.join(", "));
+    }
+    line
+}
+
 /// What made no sense, where anything did.
 fn refusals(outcome: &Outcome) -> Option<String> {
     let faults: Vec<_> = outcome.statistics.faults.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
@@ -539,6 +566,17 @@ mod tests {
 
     fn outcome(statistics: Statistics) -> Outcome {
         Outcome { statistics, sinks: Default::default() }
+    }
+
+    #[test]
+    fn what_sampling_kept_is_said_with_its_policies() {
+        let counts = Sampled { kept: vec![3, 0, 9], unwanted: 328, ..Sampled::default() };
+        let policies = ["errors", "novel", "slow"].map(str::to_owned);
+        assert_eq!(
+            sampled(&counts, &policies, "tandem traces"),
+            "sampling kept 12 of 340 traces (errors 3, slow 9); see why with: tandem traces --why"
+        );
+        assert_eq!(sampled(&Sampled::default(), &policies, "tandem traces"), "sampling kept 0 of 0 traces");
     }
 
     /// The usual end is one line; what was lost is said with its cause.

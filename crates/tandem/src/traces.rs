@@ -4,11 +4,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::agent::sample::POLICY_ATTRIBUTE;
 use anyhow::Context;
 use clap::Args;
+use deliver::otlp::walk::{self, AnyValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use model::{TraceSummary, format_duration, parse_duration};
+use model::{TraceId, TraceSummary, format_duration, parse_duration};
+use serde::Serialize;
 use store::{Reader, TraceFilter};
 
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
@@ -43,11 +46,24 @@ pub struct Traces {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Say of each trace which sampling policies kept it (docs/agent.md).
+    #[arg(long)]
+    why: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     store: StoreFolder,
+}
+
+/// A trace, and the policies that kept it.
+#[derive(Serialize)]
+struct Kept<'a> {
+    #[serde(flatten)]
+    trace: &'a TraceSummary,
+    /// Nothing where nobody asked; empty where no sampling took place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_by: Option<Vec<String>>,
 }
 
 /// Which store.
@@ -80,6 +96,8 @@ impl Traces {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let traces = reader.traces(&self.filter())?;
+            let explained = |trace| -> anyhow::Result<Kept<'_>> { self.explained(&reader, trace) };
+            let traces = traces.iter().map(explained).collect::<anyhow::Result<Vec<_>>>()?;
             if self.json {
                 for trace in &traces {
                     serde_json::to_writer(&mut *out, trace).map_err(std::io::Error::from)?;
@@ -92,6 +110,11 @@ impl Traces {
             }
             Ok(ExitCode::SUCCESS)
         })
+    }
+
+    fn explained<'a>(&self, reader: &Reader, trace: &'a TraceSummary) -> anyhow::Result<Kept<'a>> {
+        let kept_by = if self.why { Some(kept_by(reader, trace.trace_id)?) } else { None };
+        Ok(Kept { trace, kept_by })
     }
 
     fn filter(&self) -> TraceFilter {
@@ -107,6 +130,20 @@ impl Traces {
             limit: self.limit,
         }
     }
+}
+
+/// The policies that kept a trace, as its spans say it.
+fn kept_by(reader: &Reader, trace: TraceId) -> anyhow::Result<Vec<String>> {
+    let mut policies = Vec::new();
+    for stored in reader.otlp_spans(trace)? {
+        if let Ok(Some(AnyValue::String(name))) = walk::attribute(&stored.span, walk::SPAN_ATTRIBUTES, POLICY_ATTRIBUTE)
+        {
+            policies.push(walk::text(name).into_owned());
+        }
+    }
+    policies.sort();
+    policies.dedup();
+    Ok(policies)
 }
 
 /// Says why there is nothing to see and what to do about it; on standard error, so that scripts get an empty list.
@@ -130,13 +167,21 @@ pub fn explain_nothing(reader: &Reader) -> anyhow::Result<()> {
 /// Shortest beginning of an id that is shown.
 const ID_DIGITS: usize = 8;
 
-fn print(out: &mut dyn Write, traces: &[TraceSummary], layout: Layout) -> std::io::Result<()> {
-    let header = format!(
-        "{:<14}  {:>9}  {:>5}  {:>3}  {:<ID_DIGITS$}  WHAT, WHERE",
-        "WHEN", "DURATION", "SPANS", "ERR", "TRACE"
-    );
-    writeln!(out, "{}", layout.paint(DIM, header))?;
-    for trace in traces {
+/// Widest that the names of policies get.
+const REASON: usize = 16;
+
+fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::Result<()> {
+    let reasons = traces.iter().map(|kept| kept.kept_by.as_ref().map(|names| clean(&names.join(", ")).into_owned()));
+    let reasons: Vec<Option<String>> = reasons.collect();
+    let widest = reasons.iter().flatten().map(|reason| terminal::width(reason)).max();
+    let reason_width = widest.map(|width| width.clamp("KEPT BY".len(), REASON));
+    let mut header =
+        format!("{:<14}  {:>9}  {:>5}  {:>3}  {:<ID_DIGITS$}  ", "WHEN", "DURATION", "SPANS", "ERR", "TRACE");
+    if let Some(width) = reason_width {
+        header += &format!("{:<width$}  ", "KEPT BY");
+    }
+    writeln!(out, "{}", layout.paint(DIM, header + "WHAT, WHERE"))?;
+    for (Kept { trace, .. }, reason) in traces.iter().zip(&reasons) {
         let id = trace.trace_id.to_string();
         let (errors, style) = match trace.error_count {
             0 => ("·".to_owned(), DIM),
@@ -148,7 +193,12 @@ fn print(out: &mut dyn Write, traces: &[TraceSummary], layout: Layout) -> std::i
             format_duration(trace.duration_ns),
             trace.span_count
         );
-        let left = layout.columns.saturating_sub(before.len() + 3 + 2 + ID_DIGITS + 2);
+        let reason = reason_width.map_or_else(String::new, |width| {
+            let reason = fit(reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("·"), width).into_owned();
+            let blanks = " ".repeat(width.saturating_sub(terminal::width(&reason)) + 2);
+            reason + &blanks
+        });
+        let left = layout.columns.saturating_sub(before.len() + 3 + 2 + ID_DIGITS + 2 + terminal::width(&reason));
         let services = trace.services.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
         // The name is what people look for; services take what it leaves, but at least a third.
         let root = clean(&trace.root);
@@ -157,7 +207,7 @@ fn print(out: &mut dyn Write, traces: &[TraceSummary], layout: Layout) -> std::i
         let root = fit(&root, left.saturating_sub(for_services + 2)).into_owned();
         writeln!(
             out,
-            "{before}{}  {}  {}  {}",
+            "{before}{}  {}  {reason}{}  {}",
             layout.paint(style, format_args!("{errors:>3}")),
             layout.paint(DIM, &id[..ID_DIGITS]),
             layout.paint(if trace.error_count > 0 { ERROR } else { BOLD }, root),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use fixture::Details;
 use insta::assert_snapshot;
-use model::{Span, SpanId, TraceSummary};
+use model::{Span, SpanId, TraceSummary, Value};
 use tempfile::TempDir;
 
 /// Runs tandem on a store; the store's folder is written as `[STORE]`.
@@ -137,6 +137,58 @@ fn json_is_one_object_a_line_in_the_documented_form() {
     assert_eq!(spans.len(), 9);
     assert_eq!(spans[2].anatomy.as_ref().expect("measured").parts_ns["go_network"], 92_000_000);
     assert_snapshot!(tandem(store.path(), &["trace", "05", "--json"], &[]));
+}
+
+/// Scenario: traces of which some were sampled. Guarantee: each of those says by which policies.
+#[test]
+fn why_a_trace_was_kept_is_shown() {
+    let mut spans = Vec::new();
+    for (number, policy) in [(1, "failed"), (2, "a policy with a name that is long"), (3, "")] {
+        let mut root = fixture::span(number, 1, 0, "shop", "GET /cart", u64::from(number), 100);
+        if !policy.is_empty() {
+            root.attributes.insert("tandem.sampling.policy".to_owned(), Value::String(policy.to_owned()));
+        }
+        spans.extend([root, fixture::span(number, 2, 1, "shop", "query", u64::from(number), 50)]);
+    }
+    let store = store_of(&spans);
+    let output = tandem(store.path(), &["traces", "--why"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let output = tandem(store.path(), &["traces", "--why", "--json"], &[]);
+    assert!(output.contains(r#""kept_by":["failed"]"#) && output.contains(r#""kept_by":[]"#), "{output}");
+}
+
+/// Scenario: a configuration is tried on the traces of the shop. Guarantee: what each policy would do, and nothing is changed.
+#[test]
+fn a_sampling_configuration_is_tried_on_stored_traces() {
+    let store = shop();
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("agent.yaml");
+    let try_out = |text: &str, arguments: &[&str]| {
+        std::fs::write(&file, text).expect("a configuration");
+        let file = file.display().to_string();
+        let output = tandem(store.path(), &[&["sampling", "--dry-run", &file], arguments].concat(), &[]);
+        output.replace(&file, "[FILE]")
+    };
+    let text = "sampling:
+  policies:
+    - {name: failed, type: status_code, status_code: {status_codes: [ERROR]}}
+    - {name: slow, type: latency, latency: {threshold_ms: 50}}
+    - {name: slower, type: latency, latency: {threshold_ms: 60000}}
+    - {name: longer, type: latency, latency: {threshold_ms: 100}}
+    - {name: shapes, type: novelty}
+    - name: stock
+      type: drop
+      drop: {drop_sub_policy: [{name: a, type: string_attribute, string_attribute: {key: service.name, values: [inventory]}}]}
+";
+    let before = tandem(store.path(), &["traces", "--json", "--limit", "100"], &[]);
+    let output = try_out(text, &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    assert_snapshot!(try_out(text, &["--json"]));
+    assert_eq!(tandem(store.path(), &["traces", "--json", "--limit", "100"], &[]), before);
+    assert_snapshot!(try_out("# nothing\n", &[]));
+    assert_snapshot!(try_out("sampling:\n  policies:\n    - {name: a, type: lateness}\n", &[]));
 }
 
 #[test]

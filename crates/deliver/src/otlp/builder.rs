@@ -57,6 +57,12 @@ impl BatchBuilder {
         let message = proto::Resource { attributes: attributes(&resource), ..Default::default() };
         let mut resource_field = Vec::new();
         text(&mut resource_field, 0x0a, &message.encode_to_vec());
+        Self::of_encoded(signal, resource, resource_field)
+    }
+
+    /// For spans or log records that were read from a request: `resource_field` is what stands before the scopes in their
+    /// `ResourceSpans` or `ResourceLogs`.
+    pub fn of_encoded(signal: Signal, resource: Arc<Resource>, resource_field: Vec<u8>) -> Self {
         Self { signal, resource, resource_field, scopes: Vec::new(), bytes: 0, records: 0 }
     }
 
@@ -73,15 +79,21 @@ impl BatchBuilder {
         if !schema_url.is_empty() {
             text(&mut scope_field, 0x1a, schema_url.as_bytes());
         }
+        self.encoded_scope(&scope_field).unwrap_or(ScopeIndex(0))
+    }
+
+    /// Finds or makes an instrumentation scope by what stands before the spans in their `ScopeSpans` (or log records in
+    /// their `ScopeLogs`). `None`: there is no room for another one.
+    pub fn encoded_scope(&mut self, scope_field: &[u8]) -> Option<ScopeIndex> {
         if let Some(index) = self.scopes.iter().position(|scope| scope.scope_field == scope_field) {
-            return ScopeIndex(index);
+            return Some(ScopeIndex(index));
         }
         if self.scopes.len() >= SCOPE_LIMIT {
-            return ScopeIndex(0);
+            return None;
         }
         let room = self.resource_field.len() + scope_field.len() + 2 * FIELD_HEAD;
-        self.scopes.push(Scope { scope_field, spans: Vec::new(), room });
-        ScopeIndex(self.scopes.len() - 1)
+        self.scopes.push(Scope { scope_field: scope_field.to_vec(), spans: Vec::new(), room });
+        Some(ScopeIndex(self.scopes.len() - 1))
     }
 
     /// Lets `write` append one span or log record to a scope.

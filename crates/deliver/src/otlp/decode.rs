@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1 as proto_logs;
+use opentelemetry_proto::tonic::resource::v1 as proto_resource;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
 
@@ -43,6 +44,11 @@ pub fn logs(bytes: &[u8]) -> Result<Vec<LogRecord>, prost::DecodeError> {
         }
     }
     Ok(logs)
+}
+
+/// An encoded `Resource`.
+pub fn resource(bytes: &[u8]) -> Result<Resource, prost::DecodeError> {
+    Ok(Resource { attributes: attributes(proto_resource::Resource::decode(bytes)?.attributes) })
 }
 
 /// One log record.

@@ -642,7 +642,7 @@ pub(super) fn fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
 
 /// A base-128 number.
 #[inline]
-pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -650,7 +650,8 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+/// Bytes that a base-128 number takes.
 #[inline]
-pub(crate) fn varint_size(number: u64) -> usize {
+pub fn varint_size(number: u64) -> usize {
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
 }

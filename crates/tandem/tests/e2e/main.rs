@@ -30,6 +30,7 @@ mod receive;
 mod refusals;
 mod rig;
 mod safety;
+mod sampling;
 mod secrets;
 #[path = "../packs/servers/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of packs, which use all of it")]
