@@ -61,7 +61,7 @@ struct {
 /* Spans of calls whose caller was not found, by their ids. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TANDEM_CALL_COUNT);
+	__uint(max_entries, TANDEM_OPEN_CALL_COUNT);
 	__type(key, u64);
 	__type(value, struct tandem_unsettled);
 } unsettled_calls SEC(".maps");

@@ -13,8 +13,10 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
-/* Calls on connections of many that were sent and not yet served, or served although nobody has sent them; the oldest go. */
+/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those that
+ * are served although nobody has sent them. The oldest go. */
 #define TANDEM_CALL_COUNT 4096
+#define TANDEM_OPEN_CALL_COUNT 2048
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -168,6 +170,9 @@ struct tandem_binary {
 	unsigned int calling_attempt; /* grpc.clientStream.attempt */
 	unsigned int attempt_transport; /* grpc.csAttempt.transport */
 	unsigned int attempt_stream; /* grpc.csAttempt.transportStream */
+	unsigned int attempt_context; /* grpc.csAttempt.ctx */
+	unsigned int value_context; /* number of the type *context.valueCtx */
+	unsigned int outgoing_key; /* number of the type of the key under which a context has what a call sends */
 	unsigned int calling_transport; /* number of the type *transport.http2Client */
 	unsigned int calling_transport_connection; /* transport.http2Client.conn */
 	unsigned int called_stream; /* transport.ClientStream.Stream */
@@ -237,9 +242,25 @@ struct tandem_sent {
 	struct tandem_open_key key; /* of the span, as long as it is open */
 };
 
+/* What is known of what a marked socket sends. */
+enum tandem_speech {
+	TANDEM_SPEECH_UNKNOWN = 0, /* it was looked up: its beginning was not seen */
+	TANDEM_SPEECH_BEGINS = 1,
+	TANDEM_SPEECH_FRAMES = 2, /* HTTP/2 */
+};
+
 /* What is kept of a socket of a process whose requests are marked. */
 struct tandem_marked_socket {
 	unsigned long long cookie; /* 0: it is not connected yet */
+	enum tandem_speech speech;
+	unsigned int rest; /* bytes of a frame that are still to come */
+};
+
+/* Names a call that is about to be sent. */
+struct tandem_pending_key {
+	unsigned long long cookie; /* of the socket */
+	unsigned int stream;
+	unsigned int reserved;
 };
 
 /* A span that is open. */

@@ -139,6 +139,8 @@ func front(back string) string {
 	}
 	intercepted, err := grpc.Dial(back, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(again))
 	check(err)
+	var fresh *grpc.ClientConn
+	var first sync.Once
 	mux := http.NewServeMux()
 	invoke := func(connection *grpc.ClientConn, ctx context.Context, method string) error {
 		return connection.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty))
@@ -187,6 +189,11 @@ func front(back string) string {
 				return errors.Join(errors.New("no end"), err)
 			}
 			return nil
+		},
+		// By a connection that is made when it is first needed.
+		"fresh": func(ctx context.Context, n string) error {
+			first.Do(func() { fresh = dial(back) })
+			return invoke(fresh, metadata.AppendToOutgoingContext(ctx, "number", n), method("Unary", n))
 		},
 		// It names a trace of its own.
 		"own": func(ctx context.Context, n string) error {
