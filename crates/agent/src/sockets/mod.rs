@@ -147,6 +147,12 @@ impl SocketObserver {
             connection.close(seen.time, &mut exchanges);
             fate = Fate::Open; // nothing more will come by itself
         }
+        // A connection of grpc carries nothing but its calls.
+        let owned = self.owned.get(&seen.process);
+        let is_told = |one: &Exchange| owned.is_some_and(|owned| owned.contains(&(one.operation, one.role)));
+        if exchanges.iter().any(|one| one.operation == Operation::Grpc && is_told(one)) {
+            fate = Fate::Quiet;
+        }
         self.keep(seen.cookie, fate);
         self.add(seen.process, ends, exchanges);
         if over {
