@@ -32,5 +32,5 @@ pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
 pub use session::handshake::ListenError;
-pub use sockets::{Segments, SocketObserver};
+pub use sockets::{Asker, Askers, Known, Segments, SocketObserver};
 pub use statistics::{FunctionCalls, Statistics};

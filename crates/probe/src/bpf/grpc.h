@@ -65,7 +65,8 @@ int on_grpc_serve(void *context)
 	struct tandem_open open = {};
 	struct tandem_ends ends = {};
 	struct tandem_unsettled *call;
-	u64 stream, metadata, address, cookie = 0;
+	struct tandem_connection connection = {};
+	u64 stream, metadata, address;
 
 	/* What net/http serves has its span already. */
 	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
@@ -82,7 +83,7 @@ int on_grpc_serve(void *context)
 	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
 	    read_user(&call->call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
 		work.counts->failed_reads++;
-	if (find_ends_of(&ends, &cookie,
+	if (find_ends_of(&ends, &connection,
 			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
 		set_peer(&open, &ends);
 	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
@@ -279,7 +280,8 @@ int on_grpc_send(void *context)
 	struct tandem_call_key key = {};
 	struct tandem_caller caller = {};
 	struct tandem_pending_key pending = {};
-	u64 attempt, stream, transport[2], cookie = 0;
+	struct tandem_connection connection = {};
+	u64 attempt, stream, transport[2];
 
 	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_CLIENT))
 		return 0;
@@ -300,16 +302,16 @@ int on_grpc_send(void *context)
 	stream = common_stream(user_word(attempt + work.binary->attempt_stream), work.binary->called_stream,
 			       work.binary->called_stream_points);
 	if (read_user(&key.stream, sizeof(key.stream), (void *)(stream + work.binary->stream_id)) ||
-	    !find_ends_of(&key.ends, &cookie,
+	    !find_ends_of(&key.ends, &connection,
 			  user_word(transport[1] + work.binary->calling_transport_connection + 8)))
 		return 0;
 	set_peer(open, &key.ends);
 	caller.own = open->own;
 	caller.time = bpf_ktime_get_ns();
 	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
-	if (cookie && bpf_map_lookup_elem(&marking_processes, &work.key.process) && take_draft(&work) &&
+	if (connection.cookie && bpf_map_lookup_elem(&marking_processes, &work.key.process) && take_draft(&work) &&
 	    !may_name_trace(&work, attempt)) {
-		pending.cookie = cookie;
+		pending.cookie = connection.cookie;
 		pending.stream = key.stream;
 		bpf_map_update_elem(&pending_calls, &pending, &caller.own, BPF_ANY);
 	}

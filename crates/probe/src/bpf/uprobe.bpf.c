@@ -19,6 +19,7 @@
 #include "connection.h"
 #include "inserting.h"
 #include "grpc.h"
+#include "asking.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -39,11 +40,11 @@ static __always_inline bool find_sender(struct tandem_work *work, struct tandem_
 	struct tandem_ends own = {}, sender = {};
 	const struct tandem_open *sending;
 	const struct tandem_sent *sent;
-	u64 cookie = 0;
+	struct tandem_connection connection = {};
 
 	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
 		return false;
-	if (!find_ends_of(&own, &cookie,
+	if (!find_ends_of(&own, &connection,
 			  user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
 		return false;
 	turn_round(&sender, &own);
@@ -66,22 +67,23 @@ int on_http_send(void *context)
 	struct tandem_work work = {};
 	struct tandem_sent sent = {};
 	struct tandem_ends ends = {};
-	u64 cookie = 0, request;
+	struct tandem_connection connection = {};
+	u64 request;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open || !find_ends_of(&ends, &cookie, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open || !find_ends_of(&ends, &connection, user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;
 	bpf_map_update_elem(&sent_requests, &ends, &sent, BPF_ANY);
-	if (!cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
+	if (!connection.cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
 		return 0;
 	/* One that says itself which trace it belongs to is left alone. */
 	request = user_word(work.registers->bx);
 	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT))
-		bpf_map_update_elem(&pending_headers, &cookie, &sent.own, BPF_ANY);
+		bpf_map_update_elem(&pending_headers, &connection.cookie, &sent.own, BPF_ANY);
 	return 0;
 }
 

@@ -35,6 +35,7 @@ enum tandem_span_kind {
 	TANDEM_SPAN_GRPC_CLIENT = 5, /* a unary call */
 	TANDEM_SPAN_GRPC_STREAM = 6, /* a stream of a client, while it is being made */
 	TANDEM_SPAN_GRPC_STREAM_MADE = 7, /* the same later: named by its address instead of a goroutine */
+	TANDEM_SPAN_ASKING = 8, /* none: its socket tells of it, and a probe for whom that is */
 };
 
 /* How the parent of a span was found. */
@@ -63,6 +64,9 @@ enum tandem_http_text {
 enum tandem_sql_text {
 	TANDEM_SQL_QUERY = 0,
 };
+enum tandem_asking_text {
+	TANDEM_ASKING_ENDS = 0, /* struct tandem_ends */
+};
 enum tandem_grpc_text {
 	TANDEM_GRPC_METHOD = 0, /* with its leading slash */
 	TANDEM_GRPC_TARGET = 1, /* of a client: what it was told to connect to; of a server: what it was called */
@@ -80,6 +84,9 @@ enum tandem_grpc_number {
 	TANDEM_GRPC_CODE = 0,
 	TANDEM_GRPC_PEER_PORT = 1, /* 0: the peer is not known */
 	TANDEM_GRPC_PEER = 2, /* its address, two numbers */
+};
+enum tandem_asking_number {
+	TANDEM_ASKING_POSITION = 0, /* of the first byte that will be written */
 };
 enum tandem_sql_number {
 	TANDEM_SQL_OPERATION = 0, /* which function: TANDEM_VARIANT_SQL_* bits */
@@ -183,6 +190,8 @@ struct tandem_binary {
 	unsigned int message_code; /* rpc/status.Status */
 	unsigned int message_text;
 	unsigned int plain_error; /* number of the type *errors.errorString */
+	unsigned int pooled_connection; /* go-redis/internal/pool.Conn: its net.Conn */
+	unsigned int pooled_connection_points; /* not 0: it is behind a pointer there */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */

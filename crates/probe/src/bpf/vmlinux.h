@@ -169,6 +169,7 @@ struct sock {
 };
 
 struct tcp_sock {
+	u32 write_seq;
 	u32 srtt_us;
 };
 

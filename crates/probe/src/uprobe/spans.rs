@@ -124,6 +124,7 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         Kind::GrpcServer => GRPC_SERVER,
         Kind::GrpcClient => GRPC_UNARY,
         Kind::GrpcStream => GRPC_STREAM,
+        Kind::Asking => return None,
     };
     let mut record = RecordBuilder::span(event.trace_id, event.span_id, operation)
         .parent(event.parent_id)
@@ -140,6 +141,7 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         Kind::HttpClient => client(record, event),
         Kind::Sql => sql(record, event, program),
         Kind::GrpcServer | Kind::GrpcClient | Kind::GrpcStream => grpc::describe(record, event),
+        Kind::Asking => record,
     };
     if let Some(how) = event.parent.name() {
         record = record.text(PARENT_SOURCE_KEY, how);
