@@ -249,6 +249,12 @@ impl Statistics {
                 OwnKind::Gauge,
                 self.observed.len() as u64,
             ),
+            one(
+                "tandem_observations",
+                "The same, each once for every way in which it is observed: by probes on its functions, on its sockets.",
+                OwnKind::Gauge,
+                self.observed.values().sum::<usize>() as u64,
+            ),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),
         ]
