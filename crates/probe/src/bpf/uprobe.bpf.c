@@ -20,6 +20,7 @@
 #include "inserting.h"
 #include "grpc.h"
 #include "asking.h"
+#include "sending.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -226,25 +227,6 @@ int on_http_called(void *context)
 
 /* ---- database/sql ---- */
 
-/* Keeps the text of a query: at the end its memory may be something else's. */
-static __always_inline void keep_text(struct tandem_work *work, u64 address, u64 size)
-{
-	struct tandem_kept_text *kept;
-	u32 length = size > TANDEM_TEXT_LIMIT ? TANDEM_TEXT_LIMIT : size;
-
-	if (!take_draft(work))
-		return;
-	kept = &work->draft->kept;
-	kept->cut = size > TANDEM_TEXT_LIMIT;
-	kept->length = length;
-	if (read_user(kept->text, length, (void *)address)) {
-		work->counts->failed_reads++;
-		return;
-	}
-	if (bpf_map_update_elem(&kept_texts, &work->key, kept, BPF_ANY))
-		work->counts->map_full++;
-}
-
 /*
  * (*DB).QueryContext and its like(rax: receiver; rbx, rcx: context; rdi, rsi: query)
  * (*Stmt).QueryContext and its like(rax: receiver; rbx, rcx: context)
@@ -279,7 +261,6 @@ int on_sql_end(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open *found, open;
-	struct tandem_kept_text *kept;
 	u64 error;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_SQL))
@@ -295,21 +276,7 @@ int on_sql_end(void *context)
 	begin_event(&work, &open, error ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
 	forget(&work, 0);
 	work.draft->event.numbers[TANDEM_SQL_OPERATION] = open.variant;
-	kept = bpf_map_lookup_elem(&kept_texts, &work.key);
-	if (kept) {
-		u32 length = kept->length;
-
-		if (length <= TANDEM_TEXT_LIMIT) {
-			bpf_probe_read_kernel(work.draft->event.texts, length, kept->text);
-			work.draft->event.lengths[TANDEM_SQL_QUERY] = length;
-			work.draft->event.used = length;
-		}
-		if (kept->cut) {
-			work.draft->event.cut = 1 << TANDEM_SQL_QUERY;
-			work.counts->cut++;
-		}
-		bpf_map_delete_elem(&kept_texts, &work.key);
-	}
+	add_kept(&work, TANDEM_SQL_QUERY);
 	hand_over(&work);
 	return 0;
 }

@@ -16,7 +16,7 @@
 /* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those that
  * are served although nobody has sent them. The oldest go. */
 #define TANDEM_CALL_COUNT 4096
-#define TANDEM_OPEN_CALL_COUNT 2048
+#define TANDEM_OPEN_CALL_COUNT 1536
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -36,6 +36,7 @@ enum tandem_span_kind {
 	TANDEM_SPAN_GRPC_STREAM = 6, /* a stream of a client, while it is being made */
 	TANDEM_SPAN_GRPC_STREAM_MADE = 7, /* the same later: named by its address instead of a goroutine */
 	TANDEM_SPAN_ASKING = 8, /* none: its socket tells of it, and a probe for whom that is */
+	TANDEM_SPAN_SEND = 9, /* messages that are sent */
 };
 
 /* How the parent of a span was found. */
@@ -64,6 +65,9 @@ enum tandem_http_text {
 enum tandem_sql_text {
 	TANDEM_SQL_QUERY = 0,
 };
+enum tandem_send_text {
+	TANDEM_SEND_TOPIC = 0,
+};
 enum tandem_asking_text {
 	TANDEM_ASKING_ENDS = 0, /* struct tandem_ends */
 };
@@ -84,6 +88,10 @@ enum tandem_grpc_number {
 	TANDEM_GRPC_CODE = 0,
 	TANDEM_GRPC_PEER_PORT = 1, /* 0: the peer is not known */
 	TANDEM_GRPC_PEER = 2, /* its address, two numbers */
+};
+enum tandem_send_number {
+	TANDEM_SEND_LIBRARY = 0, /* TANDEM_VARIANT_SEND_* */
+	TANDEM_SEND_COUNT = 1, /* of messages */
 };
 enum tandem_asking_number {
 	TANDEM_ASKING_POSITION = 0, /* of the first byte that will be written */
@@ -122,6 +130,13 @@ enum tandem_http_variant {
 	TANDEM_VARIANT_HTTP2_DONE = 1, /* rax: *http2responseWriter */
 	TANDEM_VARIANT_HIJACKED = 2,
 	TANDEM_VARIANT_CONNECTION_ENDS = 3, /* a span that is still open: its handler has panicked */
+};
+/* Variants of the sites of clients that send messages. */
+enum tandem_send_variant {
+	TANDEM_VARIANT_SEND_KAFKA_GO = 0,
+	TANDEM_VARIANT_SEND_SARAMA_ONE = 1,
+	TANDEM_VARIANT_SEND_SARAMA_MANY = 2,
+	TANDEM_VARIANT_SEND_FRANZ_GO = 3,
 };
 /* Variants of the sites of grpc clients. */
 enum tandem_grpc_variant {
@@ -192,6 +207,10 @@ struct tandem_binary {
 	unsigned int plain_error; /* number of the type *errors.errorString */
 	unsigned int pooled_connection; /* go-redis/internal/pool.Conn: its net.Conn */
 	unsigned int pooled_connection_points; /* not 0: it is behind a pointer there */
+	unsigned int writer_topic; /* kafka-go.Writer.Topic */
+	unsigned int written_topic; /* kafka-go.Message.Topic */
+	unsigned int produced_topic; /* sarama.ProducerMessage.Topic */
+	unsigned int record_topic; /* kgo.Record.Topic */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */

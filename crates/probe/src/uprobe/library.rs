@@ -23,10 +23,12 @@ pub(crate) enum Program {
     GrpcFinish,
     Ask,
     AskWrite,
+    Send,
+    Sent,
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::HttpServe,
         Self::HttpServed,
         Self::HttpCall,
@@ -42,6 +44,8 @@ impl Program {
         Self::GrpcFinish,
         Self::Ask,
         Self::AskWrite,
+        Self::Send,
+        Self::Sent,
     ];
 
     /// Its name in the object.
@@ -62,6 +66,8 @@ impl Program {
             Self::GrpcFinish => "on_grpc_finish",
             Self::Ask => "on_ask",
             Self::AskWrite => "on_ask_write",
+            Self::Send => "on_send",
+            Self::Sent => "on_sent",
         }
     }
 }
@@ -236,8 +242,23 @@ const fn go_redis(
     Library { name, join_points, on_sockets: true, markers, probes, fields: &[], types }
 }
 
+const KAFKA_GO: u8 = 0;
+const SARAMA_ONE: u8 = 1;
+const SARAMA_MANY: u8 = 2;
+const FRANZ_GO: u8 = 3;
+
+const fn sender(
+    name: &'static str,
+    join_points: &'static [&'static str],
+    markers: &'static [&'static str],
+    probes: &'static [Probe],
+    fields: &'static [FieldPlace],
+) -> Library {
+    Library { name, join_points, on_sockets: false, markers, probes, fields, types: no_types }
+}
+
 /// All that are known.
-pub static LIBRARIES: [Library; 7] = [
+pub static LIBRARIES: [Library; 10] = [
     Library {
         name: "net/http servers",
         join_points: &["net/http.server"],
@@ -383,5 +404,58 @@ pub static LIBRARIES: [Library; 7] = [
             ask_write(&["github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"]),
         ],
         redis::types_v8,
+    ),
+    sender(
+        "kafka-go writers",
+        &["kafka-go.send"],
+        &["github.com/segmentio/kafka-go.(*Writer).WriteMessages"],
+        &[whole(
+            Program::Send,
+            Program::Sent,
+            &["github.com/segmentio/kafka-go.(*Writer).WriteMessages"],
+            KAFKA_GO,
+            Need::All,
+        )],
+        &[
+            field(&["github.com/segmentio/kafka-go.Writer"], "Topic", |binary, offset| binary.writer_topic = offset),
+            field(&["github.com/segmentio/kafka-go.Message"], "Topic", |binary, offset| binary.written_topic = offset),
+        ],
+    ),
+    sender(
+        "sarama synchronous producers",
+        &["sarama.send"],
+        &["github.com/IBM/sarama.(*syncProducer).SendMessage", "github.com/IBM/sarama.(*syncProducer).SendMessages"],
+        &[
+            whole(
+                Program::Send,
+                Program::Sent,
+                &["github.com/IBM/sarama.(*syncProducer).SendMessage"],
+                SARAMA_ONE,
+                Need::IfThere("messages that are sent one by one have no spans"),
+            ),
+            whole(
+                Program::Send,
+                Program::Sent,
+                &["github.com/IBM/sarama.(*syncProducer).SendMessages"],
+                SARAMA_MANY,
+                Need::IfThere("messages that are sent together have no spans"),
+            ),
+        ],
+        &[field(&["github.com/IBM/sarama.ProducerMessage"], "Topic", |binary, offset| binary.produced_topic = offset)],
+    ),
+    sender(
+        "franz-go producers",
+        &["franz-go.send"],
+        &["github.com/twmb/franz-go/pkg/kgo.(*Client).produce"],
+        &[
+            begin(Program::Send, &["github.com/twmb/franz-go/pkg/kgo.(*Client).produce"], FRANZ_GO, Need::All),
+            begin(
+                Program::Sent,
+                &["github.com/twmb/franz-go/pkg/kgo.(*Client).finishRecordPromise"],
+                FRANZ_GO,
+                Need::All,
+            ),
+        ],
+        &[field(&["github.com/twmb/franz-go/pkg/kgo.Record"], "Topic", |binary, offset| binary.record_topic = offset)],
     ),
 ];

@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod golang;
 mod grpc;
+mod kafka;
 mod redis;
 #[path = "../e2e/rig.rs"]
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
