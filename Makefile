@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the g
 		cargo test --package tandem-weave --test runtime export_data_is_identical_in_another && \
 		cargo test --package tandem-weave --test alike packages_look_plain_in_another && \
 		cargo test --package tandem --test e2e go_versions -- --include-ignored && \
-		cargo test --package tandem --test unwoven programs_of_every_go -- --include-ignored
+		cargo test --package tandem --test unwoven _of_every_g -- --include-ignored
+
+test-unwoven-kafka: ## whose child a message to Kafka is, of programs that nobody wove (a broker in Java)
+	@cargo test --package tandem --test unwoven kafka:: -- --include-ignored
 
 # Known to be published, and near enough to each other for the table of layouts.
 GO_VERSIONS := go1.18.10 go1.19.13 go1.20.14 go1.21.0 go1.21.13 go1.22.12 go1.23.12 go1.24.13 go1.25.14 go1.26.8 go1.27.4

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -192,8 +193,17 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	}
 	socket, lines := filepath.Join(folder, "agent.sock"), filepath.Join(folder, "spans.json")
 	arguments := []string{"--json=" + lines, "--store", filepath.Join(folder, "store")}
+	metrics, ways := "", 0 // where the agent says in how many ways it observes programs, and how many there will be
 	if plain := binary[false]; plain != "" {
-		arguments = append(arguments, "--observe", plain)
+		if metrics, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		arguments = append(arguments, "--observe", plain, "--metrics", metrics)
+		for _, woven := range []bool{way.front, way.backend} {
+			if !woven {
+				ways += 2
+			}
+		}
 	}
 	agent, err := b.startAgent(socket, arguments...)
 	if err != nil {
@@ -226,8 +236,8 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		}
 		return nil
 	}
-	// Until both are observed, other requests are made again and again. Those of gRPC begin afterwards: a connection of HTTP/2
-	// can be followed from its beginning only.
+	// Until both are observed, by probes and on their sockets, other requests are made again and again. Those of gRPC begin
+	// afterwards: what they say of a connection of HTTP/2 can be followed, and a header be inserted, from its beginning only.
 	for deadline := time.Now().Add(time.Minute); ; {
 		answer, err := http.Get("http://" + front.line + "/warm")
 		if err != nil {
@@ -235,7 +245,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		}
 		answer.Body.Close()
 		time.Sleep(500 * time.Millisecond)
-		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) {
+		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) && observedWays(metrics) >= ways {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -257,6 +267,32 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	found := compare(spans, requests)
 	found.Said = agent.errors.String()
 	return found, nil
+}
+
+// freeAddress is an address at which nobody listens.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// observedWays is in how many ways, of all programs together, an agent observes them.
+func observedWays(metrics string) int {
+	answer, err := http.Get("http://" + metrics + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if value, found := strings.CutPrefix(lines.Text(), "tandem_observations "); found {
+			ways, _ := strconv.Atoi(value)
+			return ways
+		}
+	}
+	return 0
 }
 
 // startAgent starts an agent of its own and waits until it listens.

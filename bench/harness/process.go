@@ -33,7 +33,7 @@ func (b *bench) start(command []string, environment ...string) (*running, error)
 	if err != nil {
 		return nil, err
 	}
-	if r.line, err = r.next(10 * time.Second); err != nil {
+	if r.line, err = r.next(4 * time.Minute); err != nil {
 		r.stop()
 		return nil, fmt.Errorf("%s: no first line: %w\n%s", strings.Join(command, " "), err, r.errors)
 	}

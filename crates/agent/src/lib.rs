@@ -42,5 +42,5 @@ pub use programs::{Choice, Program, ProgramsError};
 pub use sample::{Sampler, Sampling};
 pub use session::handshake::ListenError;
 pub use settings::{Settings, SettingsError};
-pub use sockets::{Segments, SocketObserver};
+pub use sockets::{Asker, Askers, Known, Segments, SocketObserver};
 pub use statistics::{FunctionCalls, Statistics};

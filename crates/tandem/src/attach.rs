@@ -23,9 +23,10 @@ const PATIENCE: u64 = 2;
 
 /// Observe programs that run and were not built with tandem, until Ctrl-C or until they end.
 ///
-/// Of Go programs (1.18 to 1.27, stripped or not) it makes spans of requests that net/http serves and sends and of what
-/// database/sql is asked, without a restart and without changing the program: the kernel stops its threads for about a
-/// microsecond at the beginning and end of such an operation. What a woven program records itself is left to it.
+/// Of Go programs (1.18 to 1.27, stripped or not) it makes spans of requests that net/http and grpc serve and send, of what
+/// database/sql is asked, and of messages that are sent to Kafka, without a restart and without changing the program: the
+/// kernel stops its threads for about a microsecond at the beginning and end of such an operation. What a woven program
+/// records itself is left to it.
 ///
 /// Of programs in any language it makes spans of what they say in plain text on their sockets: HTTP, gRPC, PostgreSQL, MySQL,
 /// Redis, MongoDB, Kafka, DNS (docs/sockets.md).

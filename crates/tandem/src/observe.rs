@@ -100,8 +100,8 @@ pub struct Destinations {
 /// Whether the trace goes on beyond observed programs.
 #[derive(Args)]
 pub struct Propagation {
-    /// Leave the requests that observed programs send as they are; else those of HTTP/1 without TLS that have no traceparent get
-    /// one on their way out, so that their trace goes on at the other end.
+    /// Leave the requests that observed programs send as they are; else those of HTTP/1 and calls of grpc, without TLS, that have
+    /// no traceparent get one on their way out, so that their trace goes on at the other end.
     #[arg(long)]
     no_propagation: bool,
 }

@@ -1,6 +1,6 @@
 //! Plugs the sockets' probe (`probe::Sockets`) into the agent: observes programs of any language by what they say.
 
-use agent::{Losses, ObservedProcess, OpenObserver, Segments, SocketObserver};
+use agent::{Askers, Known, Losses, ObservedProcess, OpenObserver, Segments, SocketObserver};
 use probe::{Bytes, SegmentReader, Sockets};
 use protocol::{Fate, Seen};
 
@@ -11,14 +11,15 @@ pub fn load() -> Result<Sockets, String> {
     Sockets::load(Bytes::DEFAULT).map_err(|error| explain(&error))
 }
 
-/// Sets it to work. `elsewhere` knows the join points that other observers see of a process.
+/// Sets it to work. `elsewhere` knows what other observers see of a process, `askers` what they say of it.
 pub fn observer(
     sockets: Result<Sockets, String>,
-    elsewhere: impl FnMut(&ObservedProcess) -> Vec<String> + Send + 'static,
+    elsewhere: impl FnMut(&ObservedProcess) -> Known + Send + 'static,
+    askers: Askers,
 ) -> OpenObserver {
-    Box::new(|| {
+    Box::new(move || {
         let reader = sockets.and_then(|sockets| sockets.into_reader().map_err(|error| explain(&error)));
-        Box::new(SocketObserver::new(Box::new(Source(reader)), Box::new(elsewhere)))
+        Box::new(SocketObserver::new(Box::new(Source(reader)), Box::new(elsewhere), askers))
     })
 }
 

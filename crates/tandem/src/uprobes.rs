@@ -7,12 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agent::{Losses, ObserveError, ObservedProcess, Observer, OpenObserver};
+use agent::{Asker, Askers, Known, Losses, ObserveError, ObservedProcess, Observer, OpenObserver};
 use gobin::Binary;
 use model::Source;
 use probe::Sockets;
 use probe::uprobe::spans::Program;
-use probe::uprobe::{Event, Headers, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
+use probe::uprobe::{Asking, Event, Headers, LIBRARIES, Plan, UprobeReader, Uprobes, spans};
+use protocol::Parent;
 use record::Tables;
 
 use crate::kernel::explain;
@@ -32,12 +33,23 @@ pub fn with_sockets(functions: Result<Uprobes, String>, sockets: Result<Sockets,
     let (places_probes, alone) = (functions.is_ok(), sockets.is_err());
     let plans = Plans::default();
     let known = plans.clone();
-    let elsewhere = move |process: &ObservedProcess| if places_probes { known.seen_in(process) } else { Vec::new() };
+    let elsewhere =
+        move |process: &ObservedProcess| if places_probes { known.of_process(process) } else { Known::default() };
+    let askers = Askers::default();
+    let said = askers.clone();
     let functions = move || -> Box<dyn Observer> {
         let uprobes = functions.and_then(|uprobes| uprobes.into_reader().map_err(|error| explain(&error)));
-        Box::new(FunctionObserver { uprobes, alone, plans, programs: HashMap::new(), malformed: 0, no_room: 0 })
+        Box::new(FunctionObserver {
+            uprobes,
+            alone,
+            plans,
+            programs: HashMap::new(),
+            askers: said,
+            malformed: 0,
+            no_room: 0,
+        })
     };
-    vec![Box::new(functions), sockets::observer(sockets, elsewhere)]
+    vec![Box::new(functions), sockets::observer(sockets, elsewhere, askers)]
 }
 
 /// An executable, as long as nobody changes it: device, inode, size, and when it was written.
@@ -68,11 +80,15 @@ impl Plans {
         Ok(plan)
     }
 
-    /// The join points whose operations probes see in a process.
-    fn seen_in(&self, process: &ObservedProcess) -> Vec<String> {
-        let Some(plan) = process.go.as_ref().and_then(|_| self.of(process).ok()) else { return Vec::new() };
-        let libraries = LIBRARIES.iter().filter(|library| plan.observed.contains(&library.name));
-        libraries.flat_map(|library| library.join_points).map(|join_point| (*join_point).to_owned()).collect()
+    /// What probes see in a process.
+    fn of_process(&self, process: &ObservedProcess) -> Known {
+        let Some(plan) = process.go.as_ref().and_then(|_| self.of(process).ok()) else { return Known::default() };
+        let mut known = Known::default();
+        for library in LIBRARIES.iter().filter(|library| plan.observed.contains(&library.name)) {
+            let operations = if library.on_sockets { &mut known.asked } else { &mut known.told };
+            operations.extend(library.join_points);
+        }
+        known
     }
 }
 
@@ -88,6 +104,8 @@ struct FunctionObserver {
     alone: bool,
     plans: Plans,
     programs: HashMap<u32, Program>,
+    /// Whom it tells for whom clients ask.
+    askers: Askers,
     malformed: u64,
     /// Operations that have found no room, when room was last made.
     no_room: u64,
@@ -140,14 +158,21 @@ impl Observer for FunctionObserver {
     fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
         let Ok(uprobes) = &mut self.uprobes else { return 0 };
         let (programs, malformed) = (&self.programs, &mut self.malformed);
-        uprobes.take(|bytes| match Event::parse(bytes) {
+        let (before, mut asked) = (agent::clock::now().0, Vec::new());
+        let fullest = uprobes.take(|bytes| match Event::parse(bytes) {
             Some(event) => {
-                if let Some(record) = spans::record(&event, programs.get(&event.process).copied().unwrap_or_default()) {
+                if let Some(asking) = Asking::of(&event) {
+                    asked.push(asker(&asking));
+                } else if let Some(record) =
+                    spans::record(&event, programs.get(&event.process).copied().unwrap_or_default())
+                {
                     each(event.process, &record);
                 }
             }
             None => *malformed += 1,
-        })
+        });
+        self.askers.add(asked, before);
+        fullest
     }
 
     fn losses(&mut self) -> Losses {
@@ -170,6 +195,12 @@ impl Observer for FunctionObserver {
         ]
         .into()
     }
+}
+
+fn asker(asking: &Asking) -> Asker {
+    let parent = asking.parent.map(|(trace_id, span_id)| Parent { trace_id, span_id, flags: asking.flags });
+    let Asking { local, remote, position, found, .. } = *asking;
+    Asker { local, remote, position, parent, found: found.unwrap_or_default() }
 }
 
 /// Why nothing of a program is observed.

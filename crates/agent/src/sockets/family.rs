@@ -4,16 +4,19 @@
 //! * `connection`: what a server answers was asked by a client that is observed, too. Both ends number their bytes alike, so
 //!   connection and position say exactly which request it is.
 //! * `remote`: the request says it (W3C trace context).
+//! * `explicit`, `goroutine`, `ancestor`, `woven`: probes on the client's functions have said for whom it is ([`askers`](super::askers)).
 //! * `thread`: what a client asked was asked for the request that the same thread answered next, and that was there already.
 //! * `only`: it was asked while its process had only one request to answer.
 //!
 //! Where none of these holds, the span is a root: nothing is guessed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
-use protocol::{Exchange, Parent, Role};
+use protocol::{Exchange, Operation, Parent, Role};
+
+use super::askers::{Answer, Askers};
 
 /// How long a parent is waited for.
 const PATIENCE: u64 = 5_000_000_000;
@@ -91,6 +94,9 @@ pub(super) struct Family {
     answered: HashMap<u32, VecDeque<Answered>>,
     ready: Vec<Span>,
     ids: Ids,
+    /// Of which operations of a process is said for whom they are.
+    asking: HashMap<u32, HashSet<(Operation, Role)>>,
+    askers: Askers,
 }
 
 #[derive(Debug, Default)]
@@ -121,10 +127,22 @@ enum Finding {
     Root,
     /// Another process said so.
     Told(Parent),
+    /// Probes in the same process did.
+    Within(Parent, &'static str),
     Member(Number, &'static str),
 }
 
 impl Family {
+    /// Of processes whose probes say for whom they ask.
+    pub(super) fn new(askers: Askers) -> Self {
+        Self { askers, ..Self::default() }
+    }
+
+    /// Begins with a process, of which such is said of these operations.
+    pub(super) fn asks(&mut self, process: u32, operations: HashSet<(Operation, Role)>) {
+        self.asking.insert(process, operations);
+    }
+
     /// A socket is observed from now on.
     pub(super) fn meet(&mut self, ends: Ends) {
         *self.sockets.entry(ends).or_default() += 1;
@@ -208,6 +226,7 @@ impl Family {
             }
         }
         self.answered.remove(&process);
+        self.asking.remove(&process);
     }
 
     /// Spans whose parents are known.
@@ -252,12 +271,25 @@ impl Family {
             }
             Role::Client => match exchange.parent {
                 Some(parent) => Finding::Told(parent),
+                None if self.is_said(member.process, exchange) => {
+                    let late = now.saturating_sub(member.added) > BRIEFLY;
+                    match self.askers.find((ends.local, ends.remote), exchange.position, exchange.begun) {
+                        Answer::For(parent, found) => Finding::Within(parent, found),
+                        Answer::NotYet if !late => Finding::Wait,
+                        Answer::NotYet | Answer::Nobody => Finding::Root,
+                    }
+                }
                 None => {
                     let late = now.saturating_sub(member.added) > PATIENCE;
                     self.enclosing(member.process, exchange, late, oldest)
                 }
             },
         }
+    }
+
+    fn is_said(&self, process: u32, exchange: &Exchange) -> bool {
+        let said = self.asking.get(&process);
+        said.is_some_and(|operations| operations.contains(&(exchange.operation, exchange.role)))
     }
 
     /// The request of the same process that a client's exchange was made for.
@@ -288,6 +320,7 @@ impl Family {
     fn become_span(&mut self, number: Number, finding: Finding) {
         let (trace_id, parent_id, remote, found) = match finding {
             Finding::Told(parent) => (parent.trace_id, parent.span_id, true, Some("remote")),
+            Finding::Within(parent, found) => (parent.trace_id, parent.span_id, false, Some(found)),
             Finding::Member(parent, how) => match self.members.get(&parent) {
                 Some(Member { trace_id: Some(trace), span_id, .. }) => {
                     (*trace, *span_id, how == "connection", Some(how))

@@ -3,6 +3,7 @@
 //! [`Segments`] is where the probe plugs in. A segment goes to its connection's parser (`protocol`), whose exchanges wait
 //! in [`family`] until their parents are known, and become records in [`records`].
 
+mod askers;
 mod family;
 mod records;
 
@@ -14,6 +15,7 @@ use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport, Val
 
 use crate::clock;
 use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
+pub use askers::{Asker, Askers};
 use family::{Ends, Family};
 
 /// Sockets that are followed at once; what comes then is left alone.
@@ -41,8 +43,17 @@ pub trait Segments {
     fn lost(&mut self) -> Losses;
 }
 
-/// The join points that somebody else observes in a process.
-pub type Elsewhere = Box<dyn FnMut(&ObservedProcess) -> Vec<String>>;
+/// What other observers know of a process, by join points.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Operations that they tell of.
+    pub told: Vec<&'static str>,
+    /// Operations of which they only say for whom they are.
+    pub asked: Vec<&'static str>,
+}
+
+/// Says what other observers know of a process.
+pub type Elsewhere = Box<dyn FnMut(&ObservedProcess) -> Known>;
 
 struct Socket {
     process: u32,
@@ -92,14 +103,14 @@ pub struct SocketObserver {
 }
 
 impl SocketObserver {
-    /// With a source of segments; `elsewhere` knows what other observers see of a process.
-    pub fn new(segments: Box<dyn Segments>, elsewhere: Elsewhere) -> Self {
+    /// With a source of segments; `elsewhere` knows what other observers see of a process, `askers` what they have said.
+    pub fn new(segments: Box<dyn Segments>, elsewhere: Elsewhere, askers: Askers) -> Self {
         Self {
             segments,
             sockets: HashMap::new(),
             owned: HashMap::new(),
             elsewhere,
-            family: Family::default(),
+            family: Family::new(askers),
             hasher: RandomState::new(),
             looked: 0,
             losses: Losses::new(),
@@ -149,6 +160,12 @@ impl SocketObserver {
         if ended && let SocketState::Stream(connection) = &mut socket.state {
             connection.close(seen.time, &mut exchanges);
             fate = Fate::Open; // nothing more will come by itself
+        }
+        // A connection of grpc carries nothing but its calls.
+        let owned = self.owned.get(&seen.process);
+        let is_told = |one: &Exchange| owned.is_some_and(|owned| owned.contains(&(one.operation, one.role)));
+        if exchanges.iter().any(|one| one.operation == Operation::Grpc && is_told(one)) {
+            fate = Fate::Quiet;
         }
         self.keep(seen.cookie, fate);
         self.add(seen.process, ends, exchanges);
@@ -260,10 +277,11 @@ impl Observer for SocketObserver {
     }
 
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
-        let elsewhere = (self.elsewhere)(process);
-        let owns = |join_point: &str| process.owns(join_point) || elsewhere.iter().any(|other| other == join_point);
+        let Known { told, asked } = (self.elsewhere)(process);
+        let owns = |join_point: &str| process.owns(join_point) || told.contains(&join_point);
         self.segments.watch(process.pid).map_err(ObserveError::Failed)?;
         self.owned.insert(process.pid, records::owned(owns));
+        self.family.asks(process.pid, records::owned(|join_point| asked.contains(&join_point)));
         Ok(Vec::new())
     }
 

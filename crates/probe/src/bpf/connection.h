@@ -27,9 +27,14 @@ static __always_inline bool is_loopback(const unsigned char *address)
 	return words[2] == 0xffff0000 ? address[12] == 127 : !words[2] && words[3] == 1U << 24;
 }
 
-/* The ends of the TCP connection behind a descriptor, and the socket's cookie, 0: it has none; false: there is no
- * connection. */
-static __always_inline bool find_ends(struct tandem_ends *ends, u64 *cookie, u32 descriptor)
+/* What else is known of a socket. */
+struct tandem_connection {
+	u64 cookie; /* 0: it has none */
+	u32 position; /* of the next byte that the program will write */
+};
+
+/* The ends of the TCP connection behind a descriptor; false: there is no connection. */
+static __always_inline bool find_ends(struct tandem_ends *ends, struct tandem_connection *connection, u32 descriptor)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file **files, *file = 0;
@@ -60,7 +65,8 @@ static __always_inline bool find_ends(struct tandem_ends *ends, u64 *cookie, u32
 	}
 	ends->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	ends->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	*cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	connection->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	connection->position = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	/* Every network namespace has a loopback of its own. */
 	ends->network = is_loopback(ends->local) ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 	return true;
@@ -83,15 +89,15 @@ static __always_inline void turn_round(struct tandem_ends *other, const struct t
  * The ends of a net.Conn: a *net.TCPConn, or what begins with another one, as *tls.Conn and grpc's wrapper around that do.
  * What it is instead has, at that place, no descriptor of a connection.
  */
-static __always_inline bool find_ends_of(struct tandem_ends *ends, u64 *cookie, u64 connection)
+static __always_inline bool find_ends_of(struct tandem_ends *ends, struct tandem_connection *connection, u64 address)
 {
-	for (int depth = 0; depth <= WRAPPER_DEPTH && connection; depth++) {
-		if (find_ends(ends, cookie, user_word(user_word(connection) + DESCRIPTOR_AT))) {
+	for (int depth = 0; depth <= WRAPPER_DEPTH && address; depth++) {
+		if (find_ends(ends, connection, user_word(user_word(address) + DESCRIPTOR_AT))) {
 			if (depth)
-				*cookie = 0; /* what is sent there is not what the program has written */
+				connection->cookie = 0; /* what is sent there is not what the program has written */
 			return true;
 		}
-		connection = user_word(connection + 8);
+		address = user_word(address + 8);
 	}
 	return false;
 }

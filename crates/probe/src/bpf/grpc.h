@@ -8,6 +8,7 @@
 #include "operation.h"
 #include "headers.h"
 #include "connection.h"
+#include "inserting.h"
 
 /* Contexts from that of a call to the one that has its metadata. */
 #define METADATA_DEPTH 6
@@ -64,7 +65,8 @@ int on_grpc_serve(void *context)
 	struct tandem_open open = {};
 	struct tandem_ends ends = {};
 	struct tandem_unsettled *call;
-	u64 stream, metadata, address, cookie = 0;
+	struct tandem_connection connection = {};
+	u64 stream, metadata, address;
 
 	/* What net/http serves has its span already. */
 	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
@@ -81,7 +83,7 @@ int on_grpc_serve(void *context)
 	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
 	    read_user(&call->call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
 		work.counts->failed_reads++;
-	if (find_ends_of(&ends, &cookie,
+	if (find_ends_of(&ends, &connection,
 			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
 		set_peer(&open, &ends);
 	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
@@ -206,6 +208,66 @@ int on_grpc_call(void *context)
 	return 0;
 }
 
+/* Contexts of a call that are looked at for what it sends, and of that the lists of pairs, and the pairs of each. */
+#define OUTGOING_DEPTH 24
+#define PAIR_LISTS 4
+#define PAIRS 4
+
+/* One of the pairs that were added to what a call sends is a traceparent, or there are too many to say. */
+static __always_inline bool pairs_name_trace(u64 lists, u64 count)
+{
+	u64 list[2], text[2], name[2];
+
+	if (count > PAIR_LISTS)
+		return true;
+	for (u32 index = 0; index < PAIR_LISTS && index < count; index++) {
+		if (read_user(list, sizeof(list), (void *)(lists + 24 * index)) || list[1] > 2 * PAIRS)
+			return true;
+		for (u32 pair = 0; pair < PAIRS && 2 * pair < list[1]; pair++) {
+			if (read_user(text, sizeof(text), (void *)(list[0] + 32 * pair)))
+				return true;
+			if (text[1] != TRACEPARENT_SIZE)
+				continue;
+			name[1] = 0;
+			if (read_user(name, TRACEPARENT_SIZE, (void *)text[0]))
+				return true;
+			/* In whatever letters. */
+			if ((name[0] | WORD_OF(0x20)) == 0x7261706563617274ULL && (name[1] | 0x202020) == 0x746e65)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What a call sends names a trace already, or it cannot be said. */
+static __always_inline bool may_name_trace(struct tandem_work *work, u64 attempt)
+{
+	u64 context[2], metadata[3]; /* of what the program has set: a map, then lists that were added */
+	struct {
+		u64 parent[2], key[2], value[2];
+	} *link = (void *)work->draft->structure;
+
+	if (read_user(context, sizeof(context), (void *)(attempt + work->binary->attempt_context)))
+		return true;
+	for (int depth = 0; depth < OUTGOING_DEPTH; depth++) {
+		if (read_user(link, sizeof(*link), (void *)context[1]))
+			return true;
+		if (!link->parent[0])
+			return false; /* it was derived from nothing */
+		if (type_number(context[0]) == work->binary->value_context &&
+		    type_number(link->key[0]) == work->binary->outgoing_key) {
+			if (read_user(metadata, sizeof(metadata), (void *)link->value[1]))
+				return true;
+			return find_header(work, metadata[0], TRACEPARENT_SIZE, TRACEPARENT) ||
+			       find_header(work, metadata[0], TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT) ||
+			       pairs_name_trace(metadata[1], metadata[2]);
+		}
+		context[0] = link->parent[0];
+		context[1] = link->parent[1];
+	}
+	return true;
+}
+
 /*
  * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream, which will be sent by another
  * goroutine. The same is called for messages.
@@ -217,7 +279,9 @@ int on_grpc_send(void *context)
 	struct tandem_open *open;
 	struct tandem_call_key key = {};
 	struct tandem_caller caller = {};
-	u64 attempt, stream, transport[2], cookie = 0;
+	struct tandem_pending_key pending = {};
+	struct tandem_connection connection = {};
+	u64 attempt, stream, transport[2];
 
 	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_CLIENT))
 		return 0;
@@ -238,13 +302,19 @@ int on_grpc_send(void *context)
 	stream = common_stream(user_word(attempt + work.binary->attempt_stream), work.binary->called_stream,
 			       work.binary->called_stream_points);
 	if (read_user(&key.stream, sizeof(key.stream), (void *)(stream + work.binary->stream_id)) ||
-	    !find_ends_of(&key.ends, &cookie,
+	    !find_ends_of(&key.ends, &connection,
 			  user_word(transport[1] + work.binary->calling_transport_connection + 8)))
 		return 0;
 	set_peer(open, &key.ends);
 	caller.own = open->own;
 	caller.time = bpf_ktime_get_ns();
 	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
+	if (connection.cookie && bpf_map_lookup_elem(&marking_processes, &work.key.process) && take_draft(&work) &&
+	    !may_name_trace(&work, attempt)) {
+		pending.cookie = connection.cookie;
+		pending.stream = key.stream;
+		bpf_map_update_elem(&pending_calls, &pending, &caller.own, BPF_ANY);
+	}
 	if (work.key.kind != TANDEM_SPAN_GRPC_STREAM)
 		return 0;
 	/* From now on any goroutine may end it. */

@@ -61,7 +61,7 @@ struct {
 /* Spans of calls whose caller was not found, by their ids. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TANDEM_CALL_COUNT);
+	__uint(max_entries, TANDEM_OPEN_CALL_COUNT);
 	__type(key, u64);
 	__type(value, struct tandem_unsettled);
 } unsettled_calls SEC(".maps");
@@ -400,6 +400,47 @@ static __always_inline void begin_event(struct tandem_work *work, const struct t
 	__builtin_memset(event->lengths, 0, sizeof(event->lengths));
 	event->cut = event->reserved = 0;
 	event->used = 0;
+}
+
+/* Keeps a text: at the end its memory may be something else's. */
+static __always_inline void keep_text(struct tandem_work *work, u64 address, u64 size)
+{
+	struct tandem_kept_text *kept;
+	u32 length = size > TANDEM_TEXT_LIMIT ? TANDEM_TEXT_LIMIT : size;
+
+	if (!take_draft(work))
+		return;
+	kept = &work->draft->kept;
+	kept->cut = size > TANDEM_TEXT_LIMIT;
+	kept->length = length;
+	if (read_user(kept->text, length, (void *)address)) {
+		work->counts->failed_reads++;
+		return;
+	}
+	if (bpf_map_update_elem(&kept_texts, &work->key, kept, BPF_ANY))
+		work->counts->map_full++;
+}
+
+/* Puts the text that was kept into the event, as its first one. */
+static __always_inline void add_kept(struct tandem_work *work, u32 number)
+{
+	struct tandem_kept_text *kept = bpf_map_lookup_elem(&kept_texts, &work->key);
+	struct tandem_event *event = &work->draft->event;
+	u32 length;
+
+	if (!kept)
+		return;
+	length = kept->length;
+	if (length <= TANDEM_TEXT_LIMIT) {
+		bpf_probe_read_kernel(event->texts, length, kept->text);
+		event->lengths[number] = length;
+		event->used = length;
+	}
+	if (kept->cut) {
+		event->cut = 1 << number;
+		work->counts->cut++;
+	}
+	bpf_map_delete_elem(&kept_texts, &work->key);
 }
 
 static __always_inline void hand_over(struct tandem_work *work)

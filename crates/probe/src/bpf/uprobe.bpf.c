@@ -19,6 +19,8 @@
 #include "connection.h"
 #include "inserting.h"
 #include "grpc.h"
+#include "asking.h"
+#include "sending.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -39,11 +41,11 @@ static __always_inline bool find_sender(struct tandem_work *work, struct tandem_
 	struct tandem_ends own = {}, sender = {};
 	const struct tandem_open *sending;
 	const struct tandem_sent *sent;
-	u64 cookie = 0;
+	struct tandem_connection connection = {};
 
 	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
 		return false;
-	if (!find_ends_of(&own, &cookie,
+	if (!find_ends_of(&own, &connection,
 			  user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
 		return false;
 	turn_round(&sender, &own);
@@ -66,22 +68,23 @@ int on_http_send(void *context)
 	struct tandem_work work = {};
 	struct tandem_sent sent = {};
 	struct tandem_ends ends = {};
-	u64 cookie = 0, request;
+	struct tandem_connection connection = {};
+	u64 request;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open || !find_ends_of(&ends, &cookie, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open || !find_ends_of(&ends, &connection, user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;
 	bpf_map_update_elem(&sent_requests, &ends, &sent, BPF_ANY);
-	if (!cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
+	if (!connection.cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
 		return 0;
 	/* One that says itself which trace it belongs to is left alone. */
 	request = user_word(work.registers->bx);
 	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT))
-		bpf_map_update_elem(&pending_headers, &cookie, &sent.own, BPF_ANY);
+		bpf_map_update_elem(&pending_headers, &connection.cookie, &sent.own, BPF_ANY);
 	return 0;
 }
 
@@ -224,25 +227,6 @@ int on_http_called(void *context)
 
 /* ---- database/sql ---- */
 
-/* Keeps the text of a query: at the end its memory may be something else's. */
-static __always_inline void keep_text(struct tandem_work *work, u64 address, u64 size)
-{
-	struct tandem_kept_text *kept;
-	u32 length = size > TANDEM_TEXT_LIMIT ? TANDEM_TEXT_LIMIT : size;
-
-	if (!take_draft(work))
-		return;
-	kept = &work->draft->kept;
-	kept->cut = size > TANDEM_TEXT_LIMIT;
-	kept->length = length;
-	if (read_user(kept->text, length, (void *)address)) {
-		work->counts->failed_reads++;
-		return;
-	}
-	if (bpf_map_update_elem(&kept_texts, &work->key, kept, BPF_ANY))
-		work->counts->map_full++;
-}
-
 /*
  * (*DB).QueryContext and its like(rax: receiver; rbx, rcx: context; rdi, rsi: query)
  * (*Stmt).QueryContext and its like(rax: receiver; rbx, rcx: context)
@@ -277,7 +261,6 @@ int on_sql_end(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open *found, open;
-	struct tandem_kept_text *kept;
 	u64 error;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_SQL))
@@ -293,21 +276,7 @@ int on_sql_end(void *context)
 	begin_event(&work, &open, error ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
 	forget(&work, 0);
 	work.draft->event.numbers[TANDEM_SQL_OPERATION] = open.variant;
-	kept = bpf_map_lookup_elem(&kept_texts, &work.key);
-	if (kept) {
-		u32 length = kept->length;
-
-		if (length <= TANDEM_TEXT_LIMIT) {
-			bpf_probe_read_kernel(work.draft->event.texts, length, kept->text);
-			work.draft->event.lengths[TANDEM_SQL_QUERY] = length;
-			work.draft->event.used = length;
-		}
-		if (kept->cut) {
-			work.draft->event.cut = 1 << TANDEM_SQL_QUERY;
-			work.counts->cut++;
-		}
-		bpf_map_delete_elem(&kept_texts, &work.key);
-	}
+	add_kept(&work, TANDEM_SQL_QUERY);
 	hand_over(&work);
 	return 0;
 }

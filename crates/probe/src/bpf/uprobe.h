@@ -13,8 +13,10 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
-/* Calls on connections of many that were sent and not yet served, or served although nobody has sent them; the oldest go. */
+/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those that
+ * are served although nobody has sent them. The oldest go. */
 #define TANDEM_CALL_COUNT 4096
+#define TANDEM_OPEN_CALL_COUNT 1536
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
 #define TANDEM_TEXT_SPACE 2048
 #define TANDEM_TEXT_LIMIT 1024
@@ -33,6 +35,8 @@ enum tandem_span_kind {
 	TANDEM_SPAN_GRPC_CLIENT = 5, /* a unary call */
 	TANDEM_SPAN_GRPC_STREAM = 6, /* a stream of a client, while it is being made */
 	TANDEM_SPAN_GRPC_STREAM_MADE = 7, /* the same later: named by its address instead of a goroutine */
+	TANDEM_SPAN_ASKING = 8, /* none: its socket tells of it, and a probe for whom that is */
+	TANDEM_SPAN_SEND = 9, /* messages that are sent */
 };
 
 /* How the parent of a span was found. */
@@ -61,6 +65,12 @@ enum tandem_http_text {
 enum tandem_sql_text {
 	TANDEM_SQL_QUERY = 0,
 };
+enum tandem_send_text {
+	TANDEM_SEND_TOPIC = 0,
+};
+enum tandem_asking_text {
+	TANDEM_ASKING_ENDS = 0, /* struct tandem_ends */
+};
 enum tandem_grpc_text {
 	TANDEM_GRPC_METHOD = 0, /* with its leading slash */
 	TANDEM_GRPC_TARGET = 1, /* of a client: what it was told to connect to; of a server: what it was called */
@@ -78,6 +88,13 @@ enum tandem_grpc_number {
 	TANDEM_GRPC_CODE = 0,
 	TANDEM_GRPC_PEER_PORT = 1, /* 0: the peer is not known */
 	TANDEM_GRPC_PEER = 2, /* its address, two numbers */
+};
+enum tandem_send_number {
+	TANDEM_SEND_LIBRARY = 0, /* TANDEM_VARIANT_SEND_* */
+	TANDEM_SEND_COUNT = 1, /* of messages */
+};
+enum tandem_asking_number {
+	TANDEM_ASKING_POSITION = 0, /* of the first byte that will be written */
 };
 enum tandem_sql_number {
 	TANDEM_SQL_OPERATION = 0, /* which function: TANDEM_VARIANT_SQL_* bits */
@@ -113,6 +130,13 @@ enum tandem_http_variant {
 	TANDEM_VARIANT_HTTP2_DONE = 1, /* rax: *http2responseWriter */
 	TANDEM_VARIANT_HIJACKED = 2,
 	TANDEM_VARIANT_CONNECTION_ENDS = 3, /* a span that is still open: its handler has panicked */
+};
+/* Variants of the sites of clients that send messages. */
+enum tandem_send_variant {
+	TANDEM_VARIANT_SEND_KAFKA_GO = 0,
+	TANDEM_VARIANT_SEND_SARAMA_ONE = 1,
+	TANDEM_VARIANT_SEND_SARAMA_MANY = 2,
+	TANDEM_VARIANT_SEND_FRANZ_GO = 3,
 };
 /* Variants of the sites of grpc clients. */
 enum tandem_grpc_variant {
@@ -168,6 +192,9 @@ struct tandem_binary {
 	unsigned int calling_attempt; /* grpc.clientStream.attempt */
 	unsigned int attempt_transport; /* grpc.csAttempt.transport */
 	unsigned int attempt_stream; /* grpc.csAttempt.transportStream */
+	unsigned int attempt_context; /* grpc.csAttempt.ctx */
+	unsigned int value_context; /* number of the type *context.valueCtx */
+	unsigned int outgoing_key; /* number of the type of the key under which a context has what a call sends */
 	unsigned int calling_transport; /* number of the type *transport.http2Client */
 	unsigned int calling_transport_connection; /* transport.http2Client.conn */
 	unsigned int called_stream; /* transport.ClientStream.Stream */
@@ -178,6 +205,12 @@ struct tandem_binary {
 	unsigned int message_code; /* rpc/status.Status */
 	unsigned int message_text;
 	unsigned int plain_error; /* number of the type *errors.errorString */
+	unsigned int pooled_connection; /* go-redis/internal/pool.Conn: its net.Conn */
+	unsigned int pooled_connection_points; /* not 0: it is behind a pointer there */
+	unsigned int writer_topic; /* kafka-go.Writer.Topic */
+	unsigned int written_topic; /* kafka-go.Message.Topic */
+	unsigned int produced_topic; /* sarama.ProducerMessage.Topic */
+	unsigned int record_topic; /* kgo.Record.Topic */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
@@ -237,9 +270,25 @@ struct tandem_sent {
 	struct tandem_open_key key; /* of the span, as long as it is open */
 };
 
+/* What is known of what a marked socket sends. */
+enum tandem_speech {
+	TANDEM_SPEECH_UNKNOWN = 0, /* it was looked up: its beginning was not seen */
+	TANDEM_SPEECH_BEGINS = 1,
+	TANDEM_SPEECH_FRAMES = 2, /* HTTP/2 */
+};
+
 /* What is kept of a socket of a process whose requests are marked. */
 struct tandem_marked_socket {
 	unsigned long long cookie; /* 0: it is not connected yet */
+	enum tandem_speech speech;
+	unsigned int rest; /* bytes of a frame that are still to come */
+};
+
+/* Names a call that is about to be sent. */
+struct tandem_pending_key {
+	unsigned long long cookie; /* of the socket */
+	unsigned int stream;
+	unsigned int reserved;
 };
 
 /* A span that is open. */

@@ -93,7 +93,8 @@ _Static_assert(__builtin_offsetof(struct bpf_sock_ops, sk) == 184, "as in linux/
 struct sk_msg_md {
 	void *data;
 	void *data_end;
-	__u32 others[14];
+	__u32 others[13];
+	__u32 size;
 	struct bpf_sock *sk;
 };
 _Static_assert(__builtin_offsetof(struct sk_msg_md, sk) == 72, "as in linux/bpf.h");
@@ -168,6 +169,7 @@ struct sock {
 };
 
 struct tcp_sock {
+	u32 write_seq;
 	u32 srtt_us;
 };
 

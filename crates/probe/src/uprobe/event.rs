@@ -24,6 +24,10 @@ pub enum Kind {
     GrpcClient,
     /// A stream that grpc opens.
     GrpcStream,
+    /// No span: for whom something is that a socket tells of.
+    Asking,
+    /// Messages that are sent to Kafka.
+    Send,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             4 => Self::GrpcServer,
             5 => Self::GrpcClient,
             6 | 7 => Self::GrpcStream,
+            8 => Self::Asking,
+            9 => Self::Send,
             _ => return None,
         })
     }
@@ -241,7 +247,7 @@ pub(crate) mod tests {
     proptest! {
         /// Whatever the bytes, there is an event or there is none.
         #[test]
-        fn any_bytes_are_an_event_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u32..9) {
+        fn any_bytes_are_an_event_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u32..11) {
             let _ = Event::parse(&bytes);
             let mut good = event(kind, 1, 1, [0; 4], &[&b"a"[..]; 8]);
             for (place, byte) in good.iter_mut().zip(&bytes) {

@@ -85,6 +85,9 @@ pub(super) fn client_types(offsets: &Offsets, facts: &mut tandem_binary) -> Resu
     facts.calling_attempt = types.field("google.golang.org/grpc.clientStream", &["attempt"])?;
     facts.attempt_transport = types.field(ATTEMPT, &["transport", "t"])?;
     facts.attempt_stream = types.field(ATTEMPT, &["transportStream", "s"])?;
+    facts.attempt_context = types.field(ATTEMPT, &["ctx"])?;
+    facts.value_context = types.pointer_number("context.valueCtx")?;
+    facts.outgoing_key = types.number("google.golang.org/grpc/metadata.mdOutgoingKey")?;
     (facts.called_stream, facts.called_stream_points) = types.common("ClientStream", "ct")?;
     facts.status_error = types.pointer_number("google.golang.org/grpc/internal/status.Error")?;
     facts.plain_error = types.pointer_number("errors.errorString")?;

@@ -11,7 +11,9 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, OpenObject};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
+use super::skeleton::types::tandem_marked_socket;
 use crate::features::{self, FeatureId, State};
+use crate::kernel::{Plain, bytes_of};
 
 /// Programs of `bpf/uprobe.bpf.c`: those on the root of control groups, and the one on messages.
 const ON_GROUP: [&str; 2] = ["on_marked_create", "on_marked_connect"];
@@ -68,7 +70,8 @@ impl Inserting {
             let Ok(cookie) = sockopt::socket_cookie(&connection) else { continue };
             let descriptor = connection.as_raw_fd();
             // One that has been closed meanwhile needs no mark.
-            let _ = self.sockets.update(&descriptor.to_ne_bytes(), &cookie.to_ne_bytes(), MapFlags::ANY);
+            let marked = tandem_marked_socket { cookie, ..tandem_marked_socket::default() };
+            let _ = self.sockets.update(&descriptor.to_ne_bytes(), bytes_of(&marked), MapFlags::ANY);
             let value = u64::from(descriptor.unsigned_abs());
             let _ = self.connections.update(&cookie.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY);
         }
@@ -106,3 +109,7 @@ fn made_by(pid: u32) -> Option<Vec<OwnedFd>> {
     connections.retain(|(port, _)| !served.contains(port));
     Some(connections.into_iter().map(|(_, socket)| socket).collect())
 }
+
+#[expect(unsafe_code, reason = "generated from a C structure that has no padding")]
+// SAFETY: integers only (uprobe.h); the one that is an enumeration in C is transparent.
+unsafe impl Plain for tandem_marked_socket {}

@@ -2,8 +2,8 @@
 
 use gobin::Offsets;
 
-use super::grpc;
 use super::skeleton::types::tandem_binary;
+use super::{grpc, redis};
 
 /// A program of `bpf/uprobe.bpf.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,10 +21,14 @@ pub(crate) enum Program {
     GrpcCalled,
     GrpcSend,
     GrpcFinish,
+    Ask,
+    AskWrite,
+    Send,
+    Sent,
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::HttpServe,
         Self::HttpServed,
         Self::HttpCall,
@@ -38,6 +42,10 @@ impl Program {
         Self::GrpcCalled,
         Self::GrpcSend,
         Self::GrpcFinish,
+        Self::Ask,
+        Self::AskWrite,
+        Self::Send,
+        Self::Sent,
     ];
 
     /// Its name in the object.
@@ -56,6 +64,10 @@ impl Program {
             Self::GrpcCalled => "on_grpc_called",
             Self::GrpcSend => "on_grpc_send",
             Self::GrpcFinish => "on_grpc_finish",
+            Self::Ask => "on_ask",
+            Self::AskWrite => "on_ask_write",
+            Self::Send => "on_send",
+            Self::Sent => "on_sent",
         }
     }
 }
@@ -109,6 +121,8 @@ pub struct Library {
     pub name: &'static str,
     /// What a woven program calls it that observes it itself.
     pub join_points: &'static [&'static str],
+    /// Its operations are told of by their sockets; probes say for whom they are.
+    pub on_sockets: bool,
     /// It is in a program that has one of these functions.
     pub(crate) markers: &'static [&'static str],
     pub(crate) probes: &'static [Probe],
@@ -210,11 +224,45 @@ const fn sql(functions: &'static [&'static str], variant: u8) -> Probe {
 const STATEMENT_FIELDS: &[FieldPlace] =
     &[field(&["database/sql.Stmt"], "query", |binary, offset| binary.statement_query = offset)];
 
+const fn ask(functions: &'static [&'static str]) -> Probe {
+    begin(Program::Ask, functions, 0, Need::IfThere("some operations hang under the request of their goroutine"))
+}
+
+const fn ask_write(functions: &'static [&'static str]) -> Probe {
+    begin(Program::AskWrite, functions, 0, Need::All)
+}
+
+const fn go_redis(
+    name: &'static str,
+    join_points: &'static [&'static str],
+    markers: &'static [&'static str],
+    probes: &'static [Probe],
+    types: fn(&Offsets, &mut tandem_binary) -> Result<(), String>,
+) -> Library {
+    Library { name, join_points, on_sockets: true, markers, probes, fields: &[], types }
+}
+
+const KAFKA_GO: u8 = 0;
+const SARAMA_ONE: u8 = 1;
+const SARAMA_MANY: u8 = 2;
+const FRANZ_GO: u8 = 3;
+
+const fn sender(
+    name: &'static str,
+    join_points: &'static [&'static str],
+    markers: &'static [&'static str],
+    probes: &'static [Probe],
+    fields: &'static [FieldPlace],
+) -> Library {
+    Library { name, join_points, on_sockets: false, markers, probes, fields, types: no_types }
+}
+
 /// All that are known.
-pub static LIBRARIES: [Library; 5] = [
+pub static LIBRARIES: [Library; 10] = [
     Library {
         name: "net/http servers",
         join_points: &["net/http.server"],
+        on_sockets: false,
         markers: &["net/http.(*conn).serve"],
         probes: &[
             begin(Program::HttpServe, &["net/http.serverHandler.ServeHTTP"], 0, Need::All),
@@ -250,6 +298,7 @@ pub static LIBRARIES: [Library; 5] = [
     Library {
         name: "net/http clients",
         join_points: &["net/http.client"],
+        on_sockets: false,
         markers: &["net/http.(*Transport).roundTrip"],
         probes: &[
             whole(Program::HttpCall, Program::HttpCalled, &["net/http.(*Transport).roundTrip"], 0, Need::All),
@@ -271,6 +320,7 @@ pub static LIBRARIES: [Library; 5] = [
     Library {
         name: "database/sql",
         join_points: &["database/sql.query", "database/sql.exec"],
+        on_sockets: false,
         markers: &["database/sql.(*DB).QueryContext", "database/sql.(*DB).ExecContext"],
         probes: &[
             sql(&["database/sql.(*DB).QueryContext"], 0),
@@ -288,6 +338,7 @@ pub static LIBRARIES: [Library; 5] = [
     Library {
         name: "grpc servers",
         join_points: &["grpc.server"],
+        on_sockets: false,
         markers: &["google.golang.org/grpc.(*Server).handleStream"],
         probes: &[
             begin(Program::GrpcServe, &["google.golang.org/grpc.(*Server).handleStream"], 0, Need::All),
@@ -307,6 +358,7 @@ pub static LIBRARIES: [Library; 5] = [
     Library {
         name: "grpc clients",
         join_points: &["grpc.client.unary", "grpc.client.stream"],
+        on_sockets: false,
         markers: &["google.golang.org/grpc.(*ClientConn).Invoke", "google.golang.org/grpc.(*ClientConn).NewStream"],
         probes: &[
             whole(
@@ -329,4 +381,81 @@ pub static LIBRARIES: [Library; 5] = [
         fields: &[],
         types: grpc::client_types,
     },
+    go_redis(
+        "go-redis",
+        &["go-redis.command"],
+        &["github.com/redis/go-redis/v9.(*baseClient)._process"],
+        &[
+            ask(&["github.com/redis/go-redis/v9.(*baseClient)._process"]),
+            ask(&["github.com/redis/go-redis/v9.(*baseClient).pipelineProcessCmds"]),
+            ask(&["github.com/redis/go-redis/v9.(*baseClient).txPipelineProcessCmds"]),
+            ask_write(&["github.com/redis/go-redis/v9/internal/pool.(*Conn).WithWriter"]),
+        ],
+        redis::types,
+    ),
+    go_redis(
+        "go-redis v8",
+        &["go-redis-v8.command"],
+        &["github.com/go-redis/redis/v8.(*baseClient)._process"],
+        &[
+            ask(&["github.com/go-redis/redis/v8.(*baseClient)._process"]),
+            ask(&["github.com/go-redis/redis/v8.(*baseClient).pipelineProcessCmds"]),
+            ask(&["github.com/go-redis/redis/v8.(*baseClient).txPipelineProcessCmds"]),
+            ask_write(&["github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"]),
+        ],
+        redis::types_v8,
+    ),
+    sender(
+        "kafka-go writers",
+        &["kafka-go.send"],
+        &["github.com/segmentio/kafka-go.(*Writer).WriteMessages"],
+        &[whole(
+            Program::Send,
+            Program::Sent,
+            &["github.com/segmentio/kafka-go.(*Writer).WriteMessages"],
+            KAFKA_GO,
+            Need::All,
+        )],
+        &[
+            field(&["github.com/segmentio/kafka-go.Writer"], "Topic", |binary, offset| binary.writer_topic = offset),
+            field(&["github.com/segmentio/kafka-go.Message"], "Topic", |binary, offset| binary.written_topic = offset),
+        ],
+    ),
+    sender(
+        "sarama synchronous producers",
+        &["sarama.send"],
+        &["github.com/IBM/sarama.(*syncProducer).SendMessage", "github.com/IBM/sarama.(*syncProducer).SendMessages"],
+        &[
+            whole(
+                Program::Send,
+                Program::Sent,
+                &["github.com/IBM/sarama.(*syncProducer).SendMessage"],
+                SARAMA_ONE,
+                Need::IfThere("messages that are sent one by one have no spans"),
+            ),
+            whole(
+                Program::Send,
+                Program::Sent,
+                &["github.com/IBM/sarama.(*syncProducer).SendMessages"],
+                SARAMA_MANY,
+                Need::IfThere("messages that are sent together have no spans"),
+            ),
+        ],
+        &[field(&["github.com/IBM/sarama.ProducerMessage"], "Topic", |binary, offset| binary.produced_topic = offset)],
+    ),
+    sender(
+        "franz-go producers",
+        &["franz-go.send"],
+        &["github.com/twmb/franz-go/pkg/kgo.(*Client).produce"],
+        &[
+            begin(Program::Send, &["github.com/twmb/franz-go/pkg/kgo.(*Client).produce"], FRANZ_GO, Need::All),
+            begin(
+                Program::Sent,
+                &["github.com/twmb/franz-go/pkg/kgo.(*Client).finishRecordPromise"],
+                FRANZ_GO,
+                Need::All,
+            ),
+        ],
+        &[field(&["github.com/twmb/franz-go/pkg/kgo.Record"], "Topic", |binary, offset| binary.record_topic = offset)],
+    ),
 ];

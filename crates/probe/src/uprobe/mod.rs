@@ -5,6 +5,7 @@
 //! `bpf/uprobe.bpf.c`, placed in a process by one link for each program) → [`event`](Event) (what comes out of the ring
 //! buffer, every field checked) → [`spans`] (a record in the layout of woven programs).
 
+mod asking;
 mod event;
 mod grpc;
 mod http;
@@ -12,8 +13,10 @@ mod inserting;
 mod library;
 mod plan;
 mod probes;
+mod redis;
 pub mod spans;
 
+pub use asking::Asking;
 pub use event::Event;
 pub use library::{LIBRARIES, Library};
 pub use plan::{Plan, Refusal, Style};

@@ -20,12 +20,15 @@ const SQL_EXEC: u32 = 4;
 const GRPC_SERVER: u32 = 5;
 const GRPC_UNARY: u32 = 6;
 const GRPC_STREAM: u32 = 7;
+/// The first of those that send; the others follow.
+const KAFKA_GO: u32 = 8;
 
 /// Operations and keys of the records, by number.
 pub fn tables() -> Tables {
     const SQL: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
     const GRPC: &str = "tandem/google.golang.org/grpc";
     const CALL: &str = "{rpc.method}|{rpc.system.name}";
+    const SEND: &str = "{messaging.operation.name} {messaging.destination.name}|{messaging.operation.name}";
     let operation = Descriptor::new;
     Tables::of(
         vec![
@@ -41,6 +44,9 @@ pub fn tables() -> Tables {
             operation("grpc.server", GRPC, kind::SERVER, CALL),
             operation("grpc.client.unary", GRPC, kind::CLIENT, CALL),
             operation("grpc.client.stream", GRPC, kind::CLIENT, CALL),
+            operation("kafka-go.send", "tandem/github.com/segmentio/kafka-go", kind::PRODUCER, SEND),
+            operation("sarama.send", "tandem/github.com/IBM/sarama", kind::PRODUCER, SEND),
+            operation("franz-go.send", "tandem/github.com/twmb/franz-go", kind::PRODUCER, SEND),
         ],
         vec![PARENT_SOURCE.to_owned()],
     )
@@ -59,6 +65,9 @@ mod place {
     pub(super) const MAJOR: usize = 1;
     pub(super) const MINOR: usize = 2;
     pub(super) const TLS: usize = 3;
+    pub(super) const SEND_LIBRARY: usize = 0;
+    pub(super) const SEND_COUNT: usize = 1;
+    pub(super) const SEND_TOPIC: usize = 0;
     pub(super) const SQL_TEXT: usize = 0;
     pub(super) const SQL_VARIANT: usize = 0;
     pub(super) const SQL_VARIANT_EXEC: u64 = 1;
@@ -127,6 +136,8 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         Kind::GrpcServer => GRPC_SERVER,
         Kind::GrpcClient => GRPC_UNARY,
         Kind::GrpcStream => GRPC_STREAM,
+        Kind::Asking => return None,
+        Kind::Send => KAFKA_GO + sender(event.number(place::SEND_LIBRARY))?,
     };
     let mut record = RecordBuilder::span(event.trace_id, event.span_id, operation)
         .parent(event.parent_id)
@@ -143,6 +154,8 @@ pub fn record(event: &Event<'_>, program: Program) -> Option<Vec<u8>> {
         Kind::HttpClient => client(record, event),
         Kind::Sql => sql(record, event, program),
         Kind::GrpcServer | Kind::GrpcClient | Kind::GrpcStream => grpc::describe(record, event),
+        Kind::Asking => record,
+        Kind::Send => send(record, event),
     };
     if let Some(how) = event.parent.name() {
         record = record.text(PARENT_SOURCE_KEY, how);
@@ -225,6 +238,32 @@ fn client(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
     }
 }
 
+/// Which library sends, by the number in `bpf/uprobe.h`.
+fn sender(variant: u64) -> Option<u32> {
+    Some(match variant {
+        0 => 0,
+        1 | 2 => 1,
+        3 => 2,
+        _ => return None,
+    })
+}
+
+fn send(record: RecordBuilder, event: &Event<'_>) -> RecordBuilder {
+    let count = event.number(place::SEND_COUNT);
+    let mut record = record
+        .text(key("messaging.system"), "kafka")
+        .text(key("messaging.operation.name"), "send")
+        .text(key("messaging.operation.type"), "send")
+        .text_if_any(key("messaging.destination.name"), event.text(place::SEND_TOPIC));
+    if count != 1 {
+        record = record.int(key("messaging.batch.message_count"), count.cast_signed());
+    }
+    match event.outcome {
+        Outcome::Error => error(record, "_OTHER"),
+        _ => record,
+    }
+}
+
 fn sql(record: RecordBuilder, event: &Event<'_>, program: Program) -> RecordBuilder {
     let statement = query::read(&event.lossy(place::SQL_TEXT), program.dialect);
     let record = record
@@ -252,14 +291,14 @@ mod tests {
         let record = record(&Event::parse(bytes).expect("an event"), program)?;
         let record = SpanRecord::parse(&record).expect("a record");
         let mut said = vec![tables.descriptor(record.descriptor()).expect("an operation").id];
-        said.extend(record.items().map(|item| {
-            let Item::Attribute(key, value) = item else { panic!("{item:?}") };
+        said.extend(record.items().filter_map(|item| {
+            let Item::Attribute(key, value) = item else { return None };
             let name = layout::key_name(key).map(str::to_owned).or_else(|| tables.key(key)).expect("a key");
-            match value {
+            Some(match value {
                 Value::String(text) => format!("{name}={}", String::from_utf8_lossy(text)),
                 Value::Int(number) => format!("{name}={number}"),
                 other => panic!("{other:?}"),
-            }
+            })
         }));
         Some(said)
     }
@@ -304,6 +343,56 @@ mod tests {
         assert_eq!(said(&event(2, 4, 0, [404, 1, 1, 0], &texts), Program::default()).expect("a record"), expected);
         let file: [&[u8]; 7] = [b"GET", b"", b"/etc", b"", b"", b"", b"file"];
         assert_eq!(said(&event(2, 4, 0, [200, 1, 1, 0], &file), Program::default()), None);
+    }
+
+    /// Calls of grpc, served and made: codes by name, what is an error at which end, peers, a method that nobody serves.
+    #[test]
+    fn calls_are_described() {
+        let peer = u64::from_le_bytes([0, 0, 0xff, 0xff, 10, 0, 0, 1]);
+        let texts: [&[u8]; 3] = [b"/shop.Cart/Add", b"dns:///shop:80", b"no such item"];
+        let common = ["rpc.system.name=grpc", "rpc.method=shop.Cart/Add", "server.address=shop", "server.port=80"];
+        let peers = ["network.peer.address=10.0.0.1", "network.peer.port=99", "rpc.response.status_code=NOT_FOUND"];
+        let event = |kind, code| event(kind, 2, 1, [code, 99, 0, peer], &texts);
+        let mut served = said(&event(4, 5), Program::default()).expect("a record");
+        assert_eq!(served.remove(0), "grpc.server");
+        served.retain(|said| !said.starts_with("server."));
+        let rest = [&common[..2], &peers, &["tandem.parent.source=explicit"]].concat();
+        assert_eq!(served, rest);
+        for (kind, operation) in [(5, "grpc.client.unary"), (7, "grpc.client.stream")] {
+            let (end, rest) =
+                (["error.type=NOT_FOUND", "tandem.parent.source=explicit"], [&common[..], &peers].concat());
+            let expected = [&[operation], &rest[..], &end].concat();
+            assert_eq!(said(&event(kind, 5), Program::default()).expect("a record"), expected);
+        }
+        let unknown: [&[u8]; 3] = [b"/no.Such/Thing", b"", b"unknown service no.Such"];
+        let unknown = crate::uprobe::event::tests::event(4, 0, 1, [12, 0, 0, 0], &unknown);
+        let expected = [
+            "grpc.server",
+            "rpc.system.name=grpc",
+            "rpc.method=_OTHER",
+            "rpc.method_original=no.Such/Thing",
+            "rpc.response.status_code=UNIMPLEMENTED",
+            "error.type=UNIMPLEMENTED",
+        ];
+        assert_eq!(said(&unknown, Program::default()).expect("a record"), expected);
+    }
+
+    /// Messages that are sent, by library; a number that no library has makes no record.
+    #[test]
+    fn messages_are_described() {
+        let sent = |library, count| event(9, 3, 0, [library, count, 0, 0], &[b"orders"]);
+        let expected = [
+            "sarama.send",
+            "messaging.system=kafka",
+            "messaging.operation.name=send",
+            "messaging.operation.type=send",
+            "messaging.destination.name=orders",
+            "messaging.batch.message_count=3",
+            "tandem.parent.source=goroutine",
+        ];
+        assert_eq!(said(&sent(2, 3), Program::default()).expect("a record"), expected);
+        assert_eq!(said(&sent(3, 1), Program::default()).expect("a record")[0], "franz-go.send");
+        assert_eq!(said(&sent(4, 1), Program::default()), None);
     }
 
     /// A query: no literal is shown; which database it is the program's modules tell, where they agree.

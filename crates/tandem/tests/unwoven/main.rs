@@ -5,7 +5,18 @@
 //! leaves is, under its woven parent; an agent that is killed leaves no probe in the kernel and the program as it was.
 //! `program/` is the program. Needs Go, and the privileges for probes.
 
+#[path = "../e2e/golang.rs"]
+#[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
+mod golang;
 mod grpc;
+mod kafka;
+mod redis;
+#[path = "../e2e/rig.rs"]
+#[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
+mod rig;
+#[path = "../packs/servers/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of packs, which use all of it")]
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -10,6 +10,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // mostCalls is how many methods there are of each kind.
@@ -77,6 +79,7 @@ func back() string {
 	server := grpc.NewServer()
 	unary := &grpc.ServiceDesc{ServiceName: "unwoven.Unary", HandlerType: (*any)(nil)}
 	inner := &grpc.ServiceDesc{ServiceName: "unwoven.Inner", HandlerType: (*any)(nil)}
+	large := &grpc.ServiceDesc{ServiceName: "unwoven.Large", HandlerType: (*any)(nil)}
 	streams := &grpc.ServiceDesc{ServiceName: "unwoven.Stream", HandlerType: (*any)(nil)}
 	for n := 0; n < mostCalls; n++ {
 		n := n
@@ -101,12 +104,17 @@ func back() string {
 			message := new(emptypb.Empty)
 			return message, decode(message)
 		}
+		same := func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			message := new(wrapperspb.BytesValue)
+			return message, decode(message)
+		}
 		name := fmt.Sprintf("Call%d", n)
+		large.Methods = append(large.Methods, grpc.MethodDesc{MethodName: name, Handler: same})
 		unary.Methods = append(unary.Methods, grpc.MethodDesc{MethodName: name, Handler: serve})
 		inner.Methods = append(inner.Methods, grpc.MethodDesc{MethodName: name, Handler: leaf})
 		streams.Streams = append(streams.Streams, grpc.StreamDesc{StreamName: name, Handler: echo, ServerStreams: true, ClientStreams: true})
 	}
-	for _, service := range []*grpc.ServiceDesc{unary, inner, streams} {
+	for _, service := range []*grpc.ServiceDesc{unary, inner, large, streams} {
 		server.RegisterService(service, struct{}{})
 	}
 	go server.Serve(listener)
@@ -139,6 +147,8 @@ func front(back string) string {
 	}
 	intercepted, err := grpc.Dial(back, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(again))
 	check(err)
+	var fresh *grpc.ClientConn
+	var first sync.Once
 	mux := http.NewServeMux()
 	invoke := func(connection *grpc.ClientConn, ctx context.Context, method string) error {
 		return connection.Invoke(ctx, method, new(emptypb.Empty), new(emptypb.Empty))
@@ -187,6 +197,23 @@ func front(back string) string {
 				return errors.Join(errors.New("no end"), err)
 			}
 			return nil
+		},
+		// By a connection that is made when it is first needed.
+		"large": func(ctx context.Context, n string) error {
+			first.Do(func() { fresh = dial(back) })
+			sent := wrapperspb.Bytes(bytes.Repeat([]byte(n+"."), 70_000))
+			received := new(wrapperspb.BytesValue)
+			if err := fresh.Invoke(ctx, method("Large", n), sent, received); err != nil {
+				return err
+			}
+			if !bytes.Equal(sent.Value, received.Value) {
+				panic("the message has changed on its way")
+			}
+			return nil
+		},
+		"fresh": func(ctx context.Context, n string) error {
+			first.Do(func() { fresh = dial(back) })
+			return invoke(fresh, metadata.AppendToOutgoingContext(ctx, "number", n), method("Unary", n))
 		},
 		// It names a trace of its own.
 		"own": func(ctx context.Context, n string) error {

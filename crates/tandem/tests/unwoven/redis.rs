@@ -1,0 +1,74 @@
+//! A program that asks a Redis by go-redis, of which its sockets tell; `redis/` is the program. Each command bears the number
+//! of the request that it was made for.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use model::{Kind, Source, Span};
+
+use super::servers::{self, Missing};
+use super::support::skip;
+use super::{Attached, built_from, is_skipped, text};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/unwoven/redis");
+const PATHS: [&str; 3] = ["direct", "pool", "pipeline"];
+
+/// Scenario: requests, many at once over few connections, each of which asks the database: on its own goroutine without a
+/// context, on a pool's with one, and in a pipeline. Guarantees: each command has one span, under the request that it was made
+/// for; one that was made for none is a root.
+#[test]
+fn commands_have_their_parents() {
+    let test = "unwoven redis::commands_have_their_parents";
+    if is_skipped(test) {
+        return;
+    }
+    let server = match servers::start("redis") {
+        Ok(server) => server,
+        Err(Missing(why)) => return skip(test, &why),
+    };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let (_, address) = server.environment.first().expect("it says where it is");
+    let at = address.find("127.0.0.1:").expect("an address");
+    let address = address[at..].split(['/', ' ', ',']).next().expect("a part");
+    let mut process = Command::new(built_from(Path::new(SOURCE), "", folder.path(), &["-ldflags=-s -w"]))
+        .arg(address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+    let mut line = || lines.next().expect("a line").expect("it prints");
+    let mut input = process.stdin.take().expect("a pipe");
+    line(); // its address
+    let attached = Attached::to(&process.id().to_string());
+    writeln!(input, "300 40 {}", PATHS.join(",")).expect("it reads");
+    assert_eq!(line(), "done");
+    let spans = attached.finish();
+    drop(input);
+    assert!(process.wait().expect("it is ours").success());
+    let mut asked: BTreeMap<String, Vec<&Span>> = BTreeMap::new();
+    for span in spans.iter().filter(|span| text(span, "db.system.name") == "redis") {
+        asked.entry(text(span, "db.operation.name").to_owned()).or_default().push(span);
+    }
+    let nobody = asked.remove("nobody").expect("it was asked");
+    assert_eq!((nobody.len(), nobody[0].parent_span_id), (1, None));
+    let fronts: Vec<&Span> =
+        spans.iter().filter(|span| span.kind == Kind::Server && span.scope == "tandem/net/http").collect();
+    assert_eq!(fronts.len(), 300);
+    for front in fronts {
+        let (n, path) = (text(front, "url.query"), text(front, "url.path").trim_start_matches('/'));
+        let asked = asked.remove(&format!("call{n}")).unwrap_or_default();
+        assert_eq!(asked.len(), if path == "pipeline" { 3 } else { 1 }, "request {n} by {path}");
+        let how = if path == "direct" { "goroutine" } else { "explicit" };
+        for span in asked {
+            assert_eq!(span.source, Source::Socket);
+            assert_eq!((span.parent_span_id, span.trace_id), (Some(front.span_id), front.trace_id), "request {n}");
+            assert_eq!(text(span, "tandem.parent.source"), how, "request {n} by {path}");
+        }
+    }
+    // What connections begin with.
+    asked.retain(|name, _| !["hello", "client"].contains(&name.as_str()));
+    assert!(asked.is_empty(), "{asked:?}");
+}
