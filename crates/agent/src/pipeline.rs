@@ -107,6 +107,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Agent {
     shared: Arc<Shared>,
+    correlator: Option<Arc<Correlator>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -190,7 +191,7 @@ impl Agent {
             start: Clock::default(),
             started: clock::now(),
         });
-        if let Some(correlator) = correlator {
+        if let Some(correlator) = &correlator {
             correlator.measures_into(Meter::of(&shared));
         }
         let profiler =
@@ -199,7 +200,7 @@ impl Agent {
         let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, profiler, Arc::clone(&shared))?;
         pipeline.observers = observers;
         let thread = thread::Builder::new().name("tandem-agent".to_owned()).spawn(move || pipeline.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, correlator, thread: Some(thread) })
     }
 
     /// Numbers so far.
@@ -238,6 +239,13 @@ impl Agent {
     /// What takes OTLP from others, for a server.
     pub fn receiver(&self) -> Arc<dyn Receiver> {
         Arc::new(Received::new(Arc::clone(&self.shared)))
+    }
+
+    /// Measures what has come and waits for others to tell of it, before metrics are asked for the last time.
+    pub fn settle(&self) {
+        if let Some(correlator) = &self.correlator {
+            correlator.flush(Instant::now());
+        }
     }
 
     /// Waits until no program is left, at most so long. `true`: none is left.

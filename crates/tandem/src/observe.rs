@@ -388,6 +388,9 @@ impl Observer {
     /// Takes and delivers what is left, and says what there was.
     pub fn finish(self) {
         drop(self.otlp_receiver); // answers what has begun
+        if self.otlp_metrics.is_some() {
+            self.agent.settle();
+        }
         drop(self.otlp_metrics); // sends them once more
         drop(self.prometheus);
         drop(self.page);

@@ -11,6 +11,7 @@ mod testing;
 mod window;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -37,6 +38,12 @@ pub struct Correlator {
     shared: Arc<Shared>,
     behind: Vec<Arc<dyn Sink>>,
     thread: Option<thread::JoinHandle<()>>,
+}
+
+impl fmt::Debug for Correlator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Correlator").finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
