@@ -12,6 +12,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::Signal;
 
+const DEFAULT_QUEUE_BYTES: u64 = 512 << 20;
+/// Less has no room for a few batches.
+const LEAST_QUEUE_BYTES: u64 = 1 << 20;
+
 /// What the environment asks for.
 #[derive(Clone, Debug, Default)]
 pub struct ExportConfig {
@@ -33,6 +37,8 @@ pub struct ExportConfig {
     pub exemplars: bool,
     /// Series that a metric of one service can have; `None`: the default.
     pub cardinality_limit: Option<usize>,
+    /// Bytes that may wait on disk for each of the endpoints of spans, log records and profiles; 0: none.
+    pub queue_bytes: u64,
     /// What could not be used, a line each.
     pub warnings: Vec<String>,
 }
@@ -149,6 +155,7 @@ impl ExportConfig {
             temporality: temporality.unwrap_or_default(),
             exemplars: exemplars.unwrap_or(true),
             cardinality_limit: reader.count("TANDEM_METRICS_CARDINALITY_LIMIT"),
+            queue_bytes: reader.queue_bytes(),
             warnings: reader.warnings,
         }
     }
@@ -294,6 +301,27 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             self.warnings.push(format!("{name}={value:?} is not a number above 0"));
         }
         count
+    }
+
+    /// Bytes, or as many KiB, MiB or GiB as a number with that unit says.
+    fn queue_bytes(&mut self) -> u64 {
+        const NAME: &str = "TANDEM_QUEUE_BYTES";
+        let Some(value) = (self.variable)(NAME) else { return DEFAULT_QUEUE_BYTES };
+        let number = value.trim().trim_end_matches(|one: char| one.is_ascii_alphabetic());
+        let shift = match value.trim()[number.len()..].to_ascii_lowercase().as_str() {
+            "" => Some(0),
+            "kib" => Some(10),
+            "mib" => Some(20),
+            "gib" => Some(30),
+            _ => None,
+        };
+        let bytes = shift.and_then(|shift| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift));
+        bytes.filter(|&bytes| bytes == 0 || bytes >= LEAST_QUEUE_BYTES).unwrap_or_else(|| {
+            self.warnings.push(format!(
+                "{NAME}={value:?} cannot be used; what can be is 0 (nothing waits on disk), or a number of bytes, KiB, MiB or GiB from 1MiB on"
+            ));
+            DEFAULT_QUEUE_BYTES
+        })
     }
 
     fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
