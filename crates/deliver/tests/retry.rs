@@ -23,7 +23,7 @@ use prost::Message;
 use receiver::{Behaviour, Receiver};
 
 /// How long anything may take on a machine that is busy with something else.
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(60);
 const QUOTA: u64 = 512 << 20;
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const GRPC: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");

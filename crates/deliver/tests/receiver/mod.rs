@@ -329,7 +329,8 @@ impl Authority {
         Command::new("openssl").arg("version").output().ok()?;
         let authority = Self { folder: tempfile::tempdir().expect("a folder") };
         for name in ["known", "foreign"] {
-            authority.openssl(&["req", "-x509", "-subj", "/CN=authority", "-days", "2"], name, &format!("{name}.pem"));
+            let subject = format!("/CN={name} authority");
+            authority.openssl(&["req", "-x509", "-subj", &subject, "-days", "2"], name, &format!("{name}.pem"));
         }
         for (name, host) in [("good", "IP:127.0.0.1"), ("other", "DNS:elsewhere"), ("expired", "IP:127.0.0.1")] {
             authority.openssl(&["req", "-subj", "/CN=server"], name, &format!("{name}.request"));
