@@ -1,6 +1,6 @@
 //! Nothing is lost on the way: numbered spans, a receiver that does everything receivers do, and a count at the end.
 //!
-//! The receivers are hyper for HTTP and tonic for gRPC; certificates are made by `openssl`. Whatever was offered has arrived at
+//! `make soak` is [`chaos`] for an hour. The receivers are hyper for HTTP and tonic for gRPC; certificates are made by `openssl`. Whatever was offered has arrived at
 //! least once, or is counted under a cause, or waits on disk: the three add up in every test.
 
 mod receiver;
@@ -550,23 +550,141 @@ fn wrong_certificates_lose_nothing() {
     let address = receiver.address().replace("http:", "https:");
     let trusted = authority.certificate().to_str().expect("text").to_owned();
     let pairs = [(ENDPOINT, address.as_str()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", trusted.as_str())];
-    let queue = start_with(&pairs, Some(root.path()), QUOTA);
+    let start = || start_with(&pairs, Some(root.path()), QUOTA);
+    let queue = start();
     offer(&queue, 0..20, 1);
+    drop(queue);
     for (kind, words) in [
-        (receiver::Certificate::Foreign, "UnknownIssuer"),
+        (receiver::Certificate::Foreign, "invalid peer certificate: UnknownIssuer"),
         (receiver::Certificate::OtherHost, "not valid for name"),
-        (receiver::Certificate::Expired, "expired"),
+        (receiver::Certificate::Expired, "invalid peer certificate: Expired"),
     ] {
         receiver.listen_tls(&authority, kind);
+        let queue = start();
         eventually_with(
             words,
             || queue.report(),
             || queue.report().problem.is_some_and(|problem| problem.contains(words)),
         );
+        assert_eq!(waiting(&queue), 20);
         receiver.stop();
     }
-    assert_eq!(waiting(&queue), 20);
     receiver.listen_tls(&authority, receiver::Certificate::Good);
-    until_empty(&queue);
+    let queue = start();
+    eventually("all of it is sent", || queue.report().delivered == 20);
     assert_eq!(receiver.once(), numbers(0..20));
+}
+
+/// Scenario: the address is known to a proxy only, which wants a password. Guarantee: everything goes through it, also gRPC.
+#[test]
+fn a_proxy_is_used_where_there_is_one() {
+    for grpc in [false, true] {
+        let root = tempfile::tempdir().expect("a folder");
+        let receiver = Receiver::reserve(grpc);
+        receiver.listen();
+        let proxy = receiver::Proxy::start(&receiver);
+        let mut pairs = vec![(ENDPOINT, "http://collector.invalid:4318"), ("HTTP_PROXY", proxy.address.as_str())];
+        pairs.extend(grpc.then_some(GRPC));
+        let queue = start_with(&pairs, Some(root.path()), QUOTA);
+        offer(&queue, 0..10, 1);
+        until_empty(&queue);
+        assert_eq!(receiver.once(), numbers(0..10));
+        let asked = proxy.asked();
+        assert!(asked.starts_with("CONNECT collector.invalid:4318 HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.to_lowercase().contains("proxy-authorization: basic dxnlcjpzzwnyzxq="), "{asked}");
+    }
+}
+
+/// Scenario: as long as this runs, agents end by themselves and by SIGKILL, while the receiver is well, slow, silent, busy or away.
+/// Guarantees: what an agent was offered some seconds before it was killed arrives, and everything of one that ended; nothing is
+/// dropped.
+fn chaos(duration: Duration) {
+    let root = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::reserve(false);
+    let (begin, mut first, mut lost, mut killed) = (Instant::now(), 0, BTreeSet::new(), 0);
+    while begin.elapsed() < duration {
+        let mut agent = receiver::Agent::start(&receiver.address(), root.path(), first);
+        for _ in 0..4 {
+            match random(7) {
+                0 => receiver.stop(),
+                1 => receiver.behave(Behaviour::Slow(Duration::from_millis(200))),
+                2 => receiver.behave(Behaviour::Silent),
+                3 => receiver.behave(Behaviour::Answer(503, vec![("retry-after", "1")], "")),
+                4 => receiver.behave(Behaviour::Answer(502, Vec::new(), "")),
+                _ => receiver.behave(Behaviour::Well),
+            }
+            if !receiver.listens() && random(2) == 0 {
+                receiver.listen();
+            }
+            std::thread::sleep(Duration::from_millis(200 + random(1000)));
+        }
+        let kill = random(2) == 0;
+        let (safe, last) = agent.end(kill);
+        killed += u64::from(kill);
+        lost.extend(safe..last);
+        first = last;
+    }
+    receiver.stop();
+    receiver.behave(Behaviour::Well);
+    receiver.listen();
+    let queue = start(&receiver.address(), root.path());
+    until_empty(&queue);
+    eventually("the disk is free again", || segments(root.path()).is_empty());
+    assert_eq!(queue.report().dropped.len(), 0, "{:?}", queue.report());
+    let arrived = receiver.all();
+    let missing: Vec<u64> = (0..first).filter(|number| !arrived.contains(number)).collect();
+    let forbidden: Vec<u64> = missing.iter().copied().filter(|number| !lost.contains(number)).collect();
+    eprintln!(
+        "{first} spans, {} requests, {killed} agents killed: {} came more than once, {} were in memory only when an agent was killed",
+        receiver.requests().len(),
+        receiver.more_than_once(),
+        missing.len(),
+    );
+    assert!(forbidden.is_empty(), "lost: {forbidden:?}");
+    assert!(first > 0);
+}
+
+fn random(below: u64) -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(0u8) % below
+}
+
+#[test]
+fn chaos_loses_nothing() {
+    chaos(Duration::from_secs(8));
+}
+
+/// `TANDEM_SOAK`: how long, as `90s`, `10m` or `1h`.
+#[test]
+#[ignore = "an hour; make soak"]
+fn soak() {
+    let text = std::env::var("TANDEM_SOAK").unwrap_or_else(|_| "1h".to_owned());
+    let (number, unit) = text.split_at(text.len() - 1);
+    let seconds = number.parse::<u64>().expect("a number")
+        * match unit {
+            "h" => 3600,
+            "m" => 60,
+            _ => 1,
+        };
+    chaos(Duration::from_secs(seconds));
+}
+
+/// Not a test: an agent in a process of its own, which [`chaos`] starts.
+#[test]
+fn agent_of_its_own() {
+    let Some((address, root, first)) = receiver::Agent::asked_for() else { return };
+    let timeout = ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
+    let queue = start_with(&[(ENDPOINT, &address), timeout], Some(&root), QUOTA);
+    let ended = receiver::Agent::until_end();
+    let mut next = first;
+    while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+        offer(&queue, next..next + 20, 5);
+        next += 20;
+        println!("\noffered {next}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    queue.flush(Instant::now() + Duration::from_millis(500));
+    assert_eq!(queue.report().dropped.len(), 0, "{:?}", queue.report());
+    drop(queue);
+    println!("\nended {next}");
 }

@@ -3,27 +3,33 @@
 //! gRPC is HTTP/2 with five bytes before the message and the status in the trailers; the messages are bytes already, so
 //! both ways share one client.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, TE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client as HyperClient, Error as ConnectionError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
 
 use super::config::{Endpoint, Protocol};
 use super::{answer, json};
@@ -47,11 +53,59 @@ pub enum ClientError {
     Start(#[from] io::Error),
 }
 
+/// How a connection is made: straight, or through a tunnel that a proxy makes.
+#[derive(Clone)]
+enum Way {
+    Straight(HttpConnector),
+    Through(Tunnel<HttpConnector>),
+}
+
+impl Way {
+    fn to(endpoint: &Endpoint) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false); // TLS comes after it
+        match &endpoint.proxy {
+            None => Self::Straight(connector),
+            Some((proxy, None)) => Self::Through(Tunnel::new(proxy.clone(), connector)),
+            Some((proxy, Some(shown))) => Self::Through(Tunnel::new(proxy.clone(), connector).with_auth(shown.clone())),
+        }
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, BoxError>> + Send>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Way {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Self::Straight(connector) => connector.poll_ready(context).map_err(Into::into),
+            Self::Through(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, to: Uri) -> Connecting {
+        match self {
+            Self::Straight(connector) => {
+                let connecting = connector.call(to);
+                Box::pin(async { connecting.await.map_err(Into::into) })
+            }
+            Self::Through(tunnel) => {
+                let connecting = tunnel.call(to);
+                Box::pin(async { connecting.await.map_err(Into::into) })
+            }
+        }
+    }
+}
+
 /// A client for one endpoint.
 pub struct Client {
     signal: Signal,
     endpoint: Endpoint,
-    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HyperClient<HttpsConnector<Way>, Full<Bytes>>,
     /// The other side has answered before, whatever it was.
     answered: AtomicBool,
     /// It does not take what is compressed.
@@ -67,9 +121,9 @@ impl Client {
         let connector = match endpoint.protocol {
             Protocol::Grpc => {
                 builder.http2_only(true);
-                tls.enable_http2().build()
+                tls.enable_http2().wrap_connector(Way::to(&endpoint))
             }
-            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().build(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().wrap_connector(Way::to(&endpoint)),
         };
         Ok(Self {
             http: builder.build(connector),
@@ -155,7 +209,9 @@ impl Client {
         } else {
             ""
         };
-        format!("cannot reach {}: {innermost}{hint}", self.authority())
+        let through =
+            self.endpoint.proxy.as_ref().map(|(proxy, _)| format!(" through the proxy {proxy}")).unwrap_or_default();
+        format!("cannot reach {}{through}: {innermost}{hint}", self.authority())
     }
 
     fn request(&self, message: Bytes, gzip: bool) -> io::Result<Request<Full<Bytes>>> {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,10 +25,13 @@ use prost::Message;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
+
+/// What was offered so long before an agent was killed is on disk, on any machine.
+const SAFE_AFTER: Duration = Duration::from_secs(2);
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
@@ -127,6 +131,15 @@ impl Receiver {
             locked(&self.inner.numbers).iter().filter(|(_, count)| **count > 1).map(|(number, _)| *number).collect();
         assert!(twice.is_empty(), "more than once: {twice:?}");
         self.all()
+    }
+
+    /// How many numbers came more than once.
+    pub fn more_than_once(&self) -> usize {
+        locked(&self.inner.numbers).values().filter(|count| **count > 1).count()
+    }
+
+    pub fn listens(&self) -> bool {
+        locked(&self.running).is_some()
     }
 
     pub fn listen(&self) {
@@ -411,5 +424,115 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
+    }
+}
+
+/// A proxy that makes tunnels, all of them to one receiver.
+#[derive(Debug)]
+pub struct Proxy {
+    pub address: String,
+    asked: Arc<Mutex<String>>,
+    _runtime: Runtime,
+}
+
+impl Proxy {
+    pub fn start(receiver: &Receiver) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = format!("http://user:secret@{}", listener.local_addr().expect("an address"));
+        let (asked, to) = (Arc::<Mutex<String>>::default(), receiver.address);
+        let heard = Arc::clone(&asked);
+        runtime.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let heard = Arc::clone(&heard);
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await?);
+                    }
+                    *locked(&heard) = String::from_utf8_lossy(&head).into_owned();
+                    let mut there = tokio::net::TcpStream::connect(to).await?;
+                    stream.write_all(b"HTTP/1.1 200 here you are\r\n\r\n").await?;
+                    tokio::io::copy_bidirectional(&mut stream, &mut there).await
+                });
+            }
+        });
+        Self { address, asked, _runtime: runtime }
+    }
+
+    /// What it was asked first on its last connection.
+    pub fn asked(&self) -> String {
+        locked(&self.asked).clone()
+    }
+}
+
+/// This test program again, as an agent.
+#[derive(Debug)]
+pub struct Agent {
+    first: u64,
+    child: Child,
+    lines: mpsc::Receiver<(Instant, String)>,
+}
+
+impl Agent {
+    /// It offers numbers from `first` on.
+    pub fn start(address: &str, root: &Path, first: u64) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["agent_of_its_own", "--exact", "--nocapture"]);
+        command.env("RETRY_ADDRESS", address).env("RETRY_ROOT", root).env("RETRY_FIRST", first.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let stdout = BufReader::new(child.stdout.take().expect("its output"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send((Instant::now(), line)))
+        });
+        Self { first, child, lines }
+    }
+
+    /// Ends it: the number up to which everything must arrive, and the one after its last.
+    pub fn end(&mut self, kill: bool) -> (u64, u64) {
+        let now = Instant::now();
+        if kill {
+            self.child.kill().expect("it runs");
+        } else {
+            drop(self.child.stdin.take());
+        }
+        let status = self.child.wait().expect("it ends");
+        assert!(kill || status.success(), "{status}");
+        let (mut safe, mut last) = (self.first, self.first);
+        for (when, line) in self.lines.iter() {
+            let (offered, ended) = (line.strip_prefix("offered "), line.strip_prefix("ended "));
+            let Some(number) = offered.or(ended).and_then(|number| number.parse().ok()) else { continue };
+            last = number;
+            if ended.is_some() || when + SAFE_AFTER < now {
+                safe = number;
+            }
+        }
+        // What a line tells of has been offered; so may have been the next twenty.
+        (safe, if kill { last + 20 } else { last })
+    }
+
+    /// In the process: address, folder, and the first number.
+    pub fn asked_for() -> Option<(String, PathBuf, u64)> {
+        let variable = |name: &str| std::env::var(name).ok();
+        Some((variable("RETRY_ADDRESS")?, variable("RETRY_ROOT")?.into(), variable("RETRY_FIRST")?.parse().ok()?))
+    }
+
+    /// In the process: whether it is to end.
+    pub fn until_end() -> Arc<AtomicBool> {
+        let ended = Arc::<AtomicBool>::default();
+        let set = Arc::clone(&ended);
+        std::thread::spawn(move || {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            set.store(true, Ordering::Relaxed);
+        });
+        ended
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
