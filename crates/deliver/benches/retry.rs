@@ -88,7 +88,17 @@ fn waiting(queue: &RetryQueue) -> u64 {
 
 fn on_disk(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
-    entries.map(|entry| if entry.path().is_dir() { on_disk(&entry.path()) } else { entry.metadata().map_or(0, |file| file.len()) }).sum()
+    entries
+        .map(
+            |entry| {
+                if entry.path().is_dir() {
+                    on_disk(&entry.path())
+                } else {
+                    entry.metadata().map_or(0, |file| file.len())
+                }
+            },
+        )
+        .sum()
 }
 
 fn until(holds: impl Fn() -> bool) {

@@ -31,8 +31,18 @@ const REQUEST_BYTES: usize = 2 << 20;
 /// Sends batches.
 struct Exporter {
     signal: Signal,
-    runtime: Runtime,
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
     client: Client,
+}
+
+impl Drop for Exporter {
+    /// Does not wait for the name of a host that nobody answers for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Starts to send spans to an endpoint.
@@ -56,7 +66,7 @@ fn exporter(
     endpoint: Endpoint,
     keep: Option<Keep>,
 ) -> Result<RetryQueue, ClientError> {
-    let exporter = Exporter { signal, runtime: runtime()?, client: Client::new(signal, endpoint)? };
+    let exporter = Exporter { signal, runtime: Some(runtime()?), client: Client::new(signal, endpoint)? };
     Ok(RetryQueue::start(name, signal, keep, exporter)?)
 }
 
@@ -92,7 +102,10 @@ impl Transport for Exporter {
                 joined.freeze()
             }
         };
-        self.runtime.block_on(or_hurried(self.client.send(message), impatience))
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(or_hurried(self.client.send(message), impatience)),
+            None => Answer::Later { after: None, problem: "it has stopped".to_owned() },
+        }
     }
 
     fn preferred_bytes(&self) -> usize {

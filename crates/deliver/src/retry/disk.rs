@@ -31,6 +31,8 @@ pub struct Found {
     pub newer: (u64, u64),
     /// The newest version among them.
     pub newer_version: u32,
+    /// One that cannot be read now, which stays.
+    pub unreadable: Option<(u64, io::Error)>,
 }
 
 /// A segment of an earlier run.
@@ -89,7 +91,13 @@ impl Disk {
         let mut found = Found::default();
         for number in self.folder.segments()? {
             self.next_number = self.next_number.max(number.saturating_add(1));
-            let file = Bytes::from(fs::read(self.folder.segment(number))?);
+            let file = match fs::read(self.folder.segment(number)) {
+                Ok(file) => Bytes::from(file),
+                Err(error) => {
+                    found.unreadable = Some((number, error));
+                    continue;
+                }
+            };
             let length = file.len() as u64;
             let done = match segment::read_head(&file) {
                 Head::Newer(version) => {

@@ -20,55 +20,63 @@ pub(super) struct Keeper {
     quota: u64,
     /// Up to here what is on disk survives the machine's end.
     synced: Place,
+    /// Since when there is more on disk than that.
+    unsynced: Option<Instant>,
+}
+
+/// What is to be done.
+struct Job {
+    /// What has waited for a moment, to be written.
+    due: Vec<(u64, Parcel)>,
+    /// What has been delivered, to be marked.
+    consumed: Place,
+    /// What is on disk is to be synced.
+    sync: bool,
 }
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, disk: Disk, quota: u64) -> Self {
-        Self { shared, disk, quota, synced: Place::default() }
+        Self { shared, disk, quota, synced: Place::default(), unsynced: None }
     }
 
     pub(super) fn run(&mut self) {
         let found = self.disk.find();
         self.publish(found);
-        let mut sync_due = Instant::now() + SYNC_EVERY;
-        loop {
-            let mut state = self.shared.state();
-            let due = loop {
-                let due = state.due();
-                let is_told = state.marked == state.consumed;
-                let pause = state.trouble.map(|(_, until)| until.saturating_duration_since(Instant::now()));
-                let may = pause.is_none_or(|pause| pause.is_zero());
-                if state.stopped && (due.is_empty() || state.trouble.is_some()) && (is_told || state.trouble.is_some())
-                {
-                    drop(state);
-                    let _ = self.disk.sync();
-                    return;
-                }
-                if may && (!due.is_empty() || !is_told) {
-                    break due;
-                }
-                let unsynced = self.synced < state.segments.back().map(Segment::end).unwrap_or_default();
-                let waits_long = unsynced && sync_due <= Instant::now();
-                if waits_long {
-                    break due;
-                }
-                let young = state.oldest_unwritten().map(|since| MOMENT.saturating_sub(since.elapsed()));
-                let sync = unsynced.then(|| sync_due.saturating_duration_since(Instant::now()));
-                let next = match pause.filter(|_| !may) {
-                    Some(pause) => Some(pause),
-                    None => young.into_iter().chain(sync).min(),
-                };
-                state = self.shared.wait(state, next);
-            };
-            let consumed = state.consumed;
-            drop(state);
-            let outcome = self
-                .mark(consumed)
-                .and_then(|()| due.iter().try_for_each(|(sequence, parcel)| self.write(*sequence, parcel)));
+        let mut failed = false;
+        while let Some(job) = self.next(failed) {
+            let outcome = self.mark(job.consumed);
             let outcome =
-                outcome.and_then(|()| if sync_due <= Instant::now() { self.sync(&mut sync_due) } else { Ok(()) });
+                outcome.and_then(|()| job.due.iter().try_for_each(|(sequence, parcel)| self.write(*sequence, parcel)));
+            let outcome = outcome.and_then(|()| if job.sync { self.sync() } else { Ok(()) });
+            failed = outcome.is_err();
             self.note(outcome);
             self.shared.changed.notify_all();
+        }
+        let _ = self.disk.sync();
+    }
+
+    /// Waits for something to do. `None`: it is over, and what can be written is.
+    fn next(&mut self, failed: bool) -> Option<Job> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state();
+        loop {
+            let (due, consumed) = (state.due(), state.consumed);
+            let is_done = due.is_empty() && state.marked == consumed;
+            if state.stopped {
+                return (!is_done && !failed).then_some(Job { due, consumed, sync: false });
+            }
+            let unsynced = self.synced < state.segments.back().map(Segment::end).unwrap_or_default();
+            self.unsynced = unsynced.then(|| self.unsynced.unwrap_or_else(Instant::now));
+            let sync_in = self.unsynced.map(|since| SYNC_EVERY.saturating_sub(since.elapsed()));
+            let sync = sync_in == Some(Duration::ZERO);
+            let pause = state.trouble.map(|(_, until)| until.saturating_duration_since(Instant::now()));
+            let pause = pause.filter(|pause| !pause.is_zero());
+            if pause.is_none() && (!is_done || sync) {
+                return Some(Job { due, consumed, sync });
+            }
+            let young = state.oldest_unwritten().map(|since| MOMENT.saturating_sub(since.elapsed()));
+            let limit = pause.or_else(|| young.into_iter().chain(sync_in).min());
+            state = shared.wait(state, limit);
         }
     }
 
@@ -86,6 +94,9 @@ impl Keeper {
                         found.newer_version,
                         segment::VERSION
                     );
+                }
+                if let Some((number, error)) = found.unreadable {
+                    tracing::warn!("{name}: the file {number:016x}.segment in {folder} cannot be read: {error}");
                 }
                 state.newer_bytes = found.newer.0;
                 if let Some(first) = found.segments.first() {
@@ -144,15 +155,18 @@ impl Keeper {
     }
 
     /// What has been on disk for a while and is still there is worth a sync.
-    fn sync(&mut self, due: &mut Instant) -> io::Result<()> {
-        *due = Instant::now() + SYNC_EVERY;
+    fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = None;
         let end = self.shared.state().segments.back().map(Segment::end).unwrap_or_default();
         self.synced = end;
         self.disk.sync()
     }
 
     fn note(&self, outcome: io::Result<()>) {
-        let Err(error) = outcome else { return };
+        let Err(error) = outcome else {
+            self.shared.state().trouble = None;
+            return;
+        };
         let cause = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "disk_full",
             _ => "disk_error",

@@ -239,7 +239,7 @@ impl Sink for RetryQueue {
         }
         if shared.has_disk {
             let deadline = Instant::now() + LAST_WRITES;
-            state.write_all = true;
+            (state.write_all, state.trouble) = (true, None);
             shared.changed.notify_all();
             while state.unwritten().next().is_some() && state.trouble.is_none() && Instant::now() < deadline {
                 state = shared.wait(state, Some(Duration::from_millis(50)));

@@ -234,7 +234,9 @@ impl<T: Transport> Sender<T> {
                 shared.state().trying = None;
                 return Some(answer);
             };
-            let wait = after.map_or_else(|| jittered(pause), |after| after.min(LONGEST_ASKED));
+            let wait = after
+                .map_or(Duration::ZERO, |after| after.min(LONGEST_ASKED))
+                .max(jittered(if after.is_some() { FIRST_PAUSE } else { pause }));
             pause = (pause * 2).min(LONGEST_PAUSE);
             if start.elapsed() > SAY_AFTER {
                 self.say(&problem);
