@@ -33,10 +33,10 @@ fn main() {
     });
     away.store(true, Ordering::Relaxed);
     measure("written", || {
-        for batch in 0..BATCHES {
+        for batch in 1..=BATCHES {
             offer(&queue);
-            if batch % 100 == 99 {
-                std::thread::sleep(Duration::from_millis(50));
+            if batch % 100 == 0 {
+                until(|| on_disk(root.path()) + (32 << 20) > batch * BATCH_BYTES as u64);
             }
         }
         until(|| on_disk(root.path()) >= BATCHES * BATCH_BYTES as u64);
