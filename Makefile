@@ -58,8 +58,10 @@ test-sockets: ## programs of any language by what they say on their sockets, wit
 	@scripts/setup.sh test
 	@cargo test --package tandem --test sockets -- --include-ignored
 
-soak: ## the same bed for DURATION (default 1h): nothing is left open, no memory kept
+soak: ## for DURATION (default 1h) each: the same bed, of which nothing is left open and no memory kept; delivery through every fault
 	@scripts/setup.sh test
+	@TANDEM_SOAK=$(or $(DURATION),1h) \
+		cargo test --release --package deliver --test retry soak -- --ignored --nocapture
 	@TANDEM_SOAK=$(or $(DURATION),1h) \
 		cargo test --release --package tandem --test e2e context::soak -- --ignored --nocapture
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deliver::metrics::{OwnKind, OwnMetric};
-use deliver::{Signal, SinkReport};
+use deliver::{QueueReport, Signal, SinkReport};
 use record::ProgramCounters;
 
 use crate::assemble::Assembled;
@@ -170,6 +170,11 @@ impl Statistics {
         let functions = |number: fn(&FunctionCalls) -> u64| {
             self.functions.iter().map(|(name, calls)| (name.clone(), number(calls))).collect::<Vec<_>>()
         };
+        let queued = |name, help, kind, number: fn(&QueueReport) -> u64| {
+            let of_sink =
+                |(sink, report): (&&str, &SinkReport)| Some(((*sink).to_owned(), number(report.queue.as_ref()?)));
+            OwnMetric { name, help, kind, label: Some("sink"), points: sinks.iter().filter_map(of_sink).collect() }
+        };
         vec![
             by(
                 "tandem_function_calls_total",
@@ -310,6 +315,24 @@ impl Statistics {
                 "what",
                 causes(&self.received.strange),
             ),
+            queued(
+                "tandem_queue_records",
+                "What waits for a receiver elsewhere: spans, log records, samples.",
+                OwnKind::Gauge,
+                |queue| queue.records,
+            ),
+            queued("tandem_queue_bytes", "The same in bytes, most of them on disk.", OwnKind::Gauge, |queue| {
+                queue.bytes
+            }),
+            queued(
+                "tandem_queue_oldest_age_seconds",
+                "How long the oldest of it has waited.",
+                OwnKind::Gauge,
+                |queue| queue.oldest.as_secs(),
+            ),
+            queued("tandem_queue_retries_total", "Requests that have to be sent again.", OwnKind::Counter, |queue| {
+                queue.retries
+            }),
             one("tandem_sessions_total", "Programs seen.", OwnKind::Counter, self.sessions),
             one("tandem_sessions", "Programs that are running now.", OwnKind::Gauge, self.active),
         ]

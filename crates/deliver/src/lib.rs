@@ -10,7 +10,8 @@ pub mod metrics;
 pub mod otlp;
 pub mod prometheus;
 pub mod queue;
+pub mod retry;
 pub mod sink;
 
 pub use batch::{Batch, Signal};
-pub use sink::{Refused, Sink, SinkReport};
+pub use sink::{QueueReport, Refused, Sink, SinkReport};

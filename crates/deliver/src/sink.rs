@@ -106,4 +106,21 @@ pub struct SinkReport {
     pub dropped: BTreeMap<&'static str, u64>,
     /// The last thing that went wrong, for the person: one line.
     pub problem: Option<String>,
+    /// What waits for a receiver elsewhere.
+    pub queue: Option<QueueReport>,
+}
+
+/// What waits in a queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueReport {
+    /// Spans, log records or samples, those included that are just being sent.
+    pub records: u64,
+    /// Bytes on disk, and of what is not there yet.
+    pub bytes: u64,
+    /// How long the oldest has waited.
+    pub oldest: std::time::Duration,
+    /// Attempts that were not the first, so far.
+    pub retries: u64,
+    /// What waits survives the end of the agent.
+    pub is_kept: bool,
 }

@@ -233,10 +233,17 @@ fn config(pairs: &[(&str, &str)]) -> ExportConfig {
 }
 
 fn deliver(pairs: &[(&str, &str)], batches: &[Arc<Batch>], limit: Duration) -> SinkReport {
-    let sink = export::spans(config(pairs).traces.expect("endpoint")).expect("start");
+    let sink = export::spans(config(pairs).traces.expect("endpoint"), None).expect("start");
     batches.iter().for_each(|batch| sink.offer(batch).expect("room"));
     sink.flush(Instant::now() + limit);
-    sink.report()
+    done(&sink)
+}
+
+/// What became of everything; nothing waits any more.
+fn done(sink: &impl Sink) -> SinkReport {
+    let report = sink.report();
+    assert_eq!(report.queue.map(|queue| queue.records), Some(0));
+    SinkReport { queue: None, ..report }
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -287,12 +294,12 @@ fn log_records_arrive_once() {
             ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol),
             GZIP,
         ]);
-        let sink = export::logs(config.logs.expect("endpoint")).expect("start");
+        let sink = export::logs(config.logs.expect("endpoint"), None).expect("start");
         for batch in [batch(&["a", "b"]), batch(&["c"])] {
             sink.offer(&batch).expect("room");
         }
         sink.flush(Instant::now() + LIMIT);
-        assert_eq!(sink.report(), SinkReport { signal: Signal::Logs, delivered: 3, ..SinkReport::default() });
+        assert_eq!(done(&sink), SinkReport { signal: Signal::Logs, delivered: 3, ..SinkReport::default() });
         assert_eq!(*locked(&receiver.logs), ["a", "b", "c"]);
     }
 }
@@ -317,12 +324,12 @@ fn profiles_arrive_each_by_itself() {
         pairs.extend(grpc.then_some(GRPC));
         assert!(config(&pairs).profiles.is_none(), "nobody asked for them");
         pairs.push(("OTEL_PROFILES_EXPORTER", "otlp"));
-        let sink = export::profiles(config(&pairs).profiles.expect("endpoint")).expect("start");
+        let sink = export::profiles(config(&pairs).profiles.expect("endpoint"), None).expect("start");
         for batch in [batch("main.a"), batch("main.b")] {
             sink.offer(&batch).expect("room");
         }
         sink.flush(Instant::now() + LIMIT);
-        assert_eq!(sink.report(), SinkReport { signal: Signal::Profiles, delivered: 2, ..SinkReport::default() });
+        assert_eq!(done(&sink), SinkReport { signal: Signal::Profiles, delivered: 2, ..SinkReport::default() });
         let requests = locked(&receiver.profiles);
         assert_eq!(requests.len(), 2);
         for (texts, function) in requests.iter().zip(["main.a", "main.b"]) {
@@ -341,13 +348,13 @@ fn a_busy_receiver_is_asked_again() {
         let address = format!("http://{address}");
         let mut pairs = vec![(ENDPOINT, address.as_str())];
         pairs.extend(grpc.then_some(GRPC));
-        let sink = export::spans(config(&pairs).traces.expect("endpoint")).expect("start");
+        let sink = export::spans(config(&pairs).traces.expect("endpoint"), None).expect("start");
         sink.offer(&batch(&["a"])).expect("room");
         let deadline = Instant::now() + LIMIT;
         while sink.report().delivered == 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert_eq!(sink.report(), SinkReport { delivered: 1, ..SinkReport::default() });
+        assert_eq!(done(&sink), SinkReport { delivered: 1, ..SinkReport::default() });
         assert_eq!(*locked(&receiver.spans), ["a"]);
     }
 }
@@ -363,11 +370,11 @@ fn what_is_refused_is_counted() {
 
     let wrong_token = ("OTEL_EXPORTER_OTLP_HEADERS", "x-token=wrong");
     let report = deliver(&[(ENDPOINT, &grpc), GRPC, wrong_token], &spans, LIMIT);
-    assert_eq!((report.delivered, report.dropped["refused"]), (0, 3));
+    assert_eq!((report.delivered, report.dropped["unauthorized"]), (0, 3));
     assert!(report.problem.expect("said").contains("who are you?"));
 
     let report = deliver(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{http}/elsewhere"))], &spans, LIMIT);
-    assert_eq!((report.delivered, report.dropped["refused"]), (0, 3));
+    assert_eq!((report.delivered, report.dropped["not_found"]), (0, 3));
     assert!(report.problem.expect("said").contains("/elsewhere answers 404"));
 
     for pairs in [vec![(ENDPOINT, grpc.as_str()), GRPC], vec![(ENDPOINT, http.as_str())]] {
@@ -405,7 +412,7 @@ fn a_receiver_that_is_not_there_costs_little_time() {
 fn a_full_queue_refuses() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = format!("http://{}", silent.local_addr().expect("address"));
-    let sink = export::spans(config(&[(ENDPOINT, &address)]).traces.expect("endpoint")).expect("start");
+    let sink = export::spans(config(&[(ENDPOINT, &address)]).traces.expect("endpoint"), None).expect("start");
     let name = "n".repeat(1 << 20);
     let large = batch(&[&name]);
     let start = Instant::now();

@@ -73,6 +73,7 @@ impl Counts {
             delivered: read(&counts.stored),
             dropped: causes.into_iter().map(|(cause, count)| (cause, read(count))).filter(|drop| drop.1 > 0).collect(),
             problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            queue: None,
         }
     }
 

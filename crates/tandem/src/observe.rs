@@ -19,10 +19,11 @@ use agent::{Agent, Config, Observing, Outcome, Sampler, Selection, Settings, Set
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
-use deliver::otlp::config::ExportConfig;
+use deliver::otlp::config::{Endpoint, ExportConfig};
 use deliver::otlp::export::MetricsExporter;
 use deliver::otlp::server;
 use deliver::queue::QueuedSink;
+use deliver::retry::Keep;
 use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
 use probe::Rate;
@@ -222,18 +223,23 @@ impl Destinations {
         if let Some(file) = self.json.or(export.console.then(|| PathBuf::from("-"))) {
             sinks.push(Arc::new(json_lines(&file)?));
         }
+        let keep = |signal, endpoint: &Endpoint| keep(&store, export.queue_bytes, signal, endpoint);
         if let Some(endpoint) = export.traces {
-            sinks.push(Arc::new(otlp::export::spans(endpoint)?));
+            let keep = keep(Signal::Traces, &endpoint);
+            sinks.push(Arc::new(otlp::export::spans(endpoint, keep)?));
         }
         // Those that the agent makes are sent at an interval; those that pass through it as they come.
         if let Some(endpoint) = export.metrics.clone().filter(|_| listening.is_some()) {
-            sinks.push(Arc::new(otlp::export::metrics(endpoint)?));
+            let keep = keep(Signal::Metrics, &endpoint);
+            sinks.push(Arc::new(otlp::export::metrics(endpoint, keep)?));
         }
         if let Some(endpoint) = export.logs {
-            sinks.push(Arc::new(otlp::export::logs(endpoint)?));
+            let keep = keep(Signal::Logs, &endpoint);
+            sinks.push(Arc::new(otlp::export::logs(endpoint, keep)?));
         }
         if let Some(endpoint) = export.profiles.filter(|_| self.profile.is_some()) {
-            sinks.push(Arc::new(otlp::export::profiles(endpoint)?));
+            let keep = keep(Signal::Profiles, &endpoint);
+            sinks.push(Arc::new(otlp::export::profiles(endpoint, keep)?));
         }
         let sampler = match &sampling {
             Some(sampling) => {
@@ -368,6 +374,22 @@ fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server>
     }
 }
 
+/// Where what cannot be sent yet waits: `$TANDEM_QUEUE`, else a folder in that of the store. Without a place it waits in memory.
+fn keep(store: &Path, quota: u64, signal: Signal, endpoint: &Endpoint) -> Option<Keep> {
+    if quota == 0 {
+        return None;
+    }
+    let chosen = std::env::var_os("TANDEM_QUEUE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let root = chosen.unwrap_or_else(|| store.join("queue"));
+    match otlp::export::folder(&root, signal, &endpoint.uri) {
+        Ok(folder) => Some(Keep { folder, quota }),
+        Err(why) => {
+            eprintln!("tandem: warning: {why}; what cannot be sent at once waits in memory only");
+            None
+        }
+    }
+}
+
 fn json_lines(file: &Path) -> anyhow::Result<QueuedSink> {
     let queued = if file == Path::new("-") {
         QueuedSink::start("json", Signal::Traces, JSON_QUEUE, JsonLines::new(io::stdout()))
@@ -423,7 +445,8 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
             _ => vec!["no woven program has connected; build it with `tandem go build`".to_owned()],
         };
         lines.extend(received_lines(received, traces_command));
-        lines.extend(losses(outcome));
+        lines.extend(deliveries(outcome));
+        lines.extend(refusals(outcome));
         return lines;
     }
     let programs = plural(statistics.sessions + statistics.observed_ever, "program");
@@ -494,7 +517,8 @@ fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<String>
         )
     }));
     lines.extend(received_lines(received, traces_command));
-    lines.extend(losses(outcome));
+    lines.extend(deliveries(outcome));
+    lines.extend(refusals(outcome));
     lines
 }
 
@@ -520,10 +544,18 @@ fn received_lines(received: &Received, traces_command: &str) -> Vec<String> {
     lines
 }
 
-/// What sinks have lost, and what made no sense.
-fn losses(outcome: &Outcome) -> Vec<String> {
+/// What waits, and what was lost on its way out.
+fn deliveries(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
     for (sink, report) in &outcome.sinks {
+        if let Some(queue) = report.queue.filter(|queue| queue.is_kept && queue.records > 0) {
+            let problem = report.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
+            let verb = if queue.records == 1 { "waits" } else { "wait" };
+            lines.push(format!(
+                "{sink}: {} {verb} on disk for the next start{problem}",
+                plural(queue.records, report.signal.noun())
+            ));
+        }
         let lost: u64 = report.dropped.values().sum();
         if lost > 0 {
             let causes: Vec<_> = report.dropped.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
@@ -535,7 +567,6 @@ fn losses(outcome: &Outcome) -> Vec<String> {
             ));
         }
     }
-    lines.extend(refusals(outcome));
     lines
 }
 
@@ -565,7 +596,7 @@ fn plural(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
     use agent::Statistics;
-    use deliver::SinkReport;
+    use deliver::{QueueReport, SinkReport};
 
     fn outcome(statistics: Statistics) -> Outcome {
         Outcome { statistics, sinks: Default::default() }
@@ -599,6 +630,7 @@ mod tests {
             dropped: [("unreachable", 10)].into(),
             signal: Signal::Traces,
             problem: Some("connection refused".to_owned()),
+            queue: None,
         };
         bad.sinks.insert("otlp", report);
         assert_eq!(
@@ -608,6 +640,14 @@ mod tests {
                 "warning: 3 spans lost: the program made them faster than they could be taken",
                 "warning: otlp: 10 spans lost (unreachable 10): connection refused",
             ]
+        );
+        let queue = QueueReport { records: 7, is_kept: true, ..QueueReport::default() };
+        let waiting = SinkReport { queue: Some(queue), ..SinkReport::default() };
+        let mut kept = outcome(Statistics::default());
+        kept.sinks.insert("otlp", waiting);
+        assert_eq!(
+            summary(&kept, "tandem traces", Scope::Program)[1..],
+            ["otlp: 7 spans wait on disk for the next start"]
         );
     }
 }

@@ -3,31 +3,38 @@
 //! gRPC is HTTP/2 with five bytes before the message and the status in the trailers; the messages are bytes already, so
 //! both ways share one client.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, TE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, TE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client as HyperClient, Error as ConnectionError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
 
 use super::config::{Endpoint, Protocol};
-use super::json;
+use super::{answer, json};
 use crate::Signal;
+use crate::retry::Answer;
 
 /// Answers are short; what is longer is no answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -46,33 +53,63 @@ pub enum ClientError {
     Start(#[from] io::Error),
 }
 
-/// Why a request was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Another attempt may succeed.
-    pub retry: bool,
-    /// Not before this time has passed.
-    pub after: Option<Duration>,
-    /// What happened, for a person.
-    pub problem: String,
+/// How a connection is made: straight, or through a tunnel that a proxy makes.
+#[derive(Clone)]
+enum Way {
+    Straight(HttpConnector),
+    Through(Tunnel<HttpConnector>),
 }
 
-/// What the receiver did not take of a request that it accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// Spans, data points or log records that it rejected.
-    pub rejected: u64,
-    /// Why.
-    pub message: String,
+impl Way {
+    fn to(endpoint: &Endpoint) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false); // TLS comes after it
+        match &endpoint.proxy {
+            None => Self::Straight(connector),
+            Some((proxy, None)) => Self::Through(Tunnel::new(proxy.clone(), connector)),
+            Some((proxy, Some(shown))) => Self::Through(Tunnel::new(proxy.clone(), connector).with_auth(shown.clone())),
+        }
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, BoxError>> + Send>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Way {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Self::Straight(connector) => connector.poll_ready(context).map_err(Into::into),
+            Self::Through(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, to: Uri) -> Connecting {
+        match self {
+            Self::Straight(connector) => {
+                let connecting = connector.call(to);
+                Box::pin(async { connecting.await.map_err(Into::into) })
+            }
+            Self::Through(tunnel) => {
+                let connecting = tunnel.call(to);
+                Box::pin(async { connecting.await.map_err(Into::into) })
+            }
+        }
+    }
 }
 
 /// A client for one endpoint.
 pub struct Client {
     signal: Signal,
     endpoint: Endpoint,
-    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HyperClient<HttpsConnector<Way>, Full<Bytes>>,
     /// The other side has answered before, whatever it was.
     answered: AtomicBool,
+    /// It does not take what is compressed.
+    plain: AtomicBool,
 }
 
 impl Client {
@@ -84,38 +121,68 @@ impl Client {
         let connector = match endpoint.protocol {
             Protocol::Grpc => {
                 builder.http2_only(true);
-                tls.enable_http2().build()
+                tls.enable_http2().wrap_connector(Way::to(&endpoint))
             }
-            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().build(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => tls.enable_all_versions().wrap_connector(Way::to(&endpoint)),
         };
-        Ok(Self { http: builder.build(connector), signal, endpoint, answered: AtomicBool::new(false) })
+        Ok(Self {
+            http: builder.build(connector),
+            signal,
+            endpoint,
+            answered: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
+        })
     }
 
-    /// Sends an encoded request once.
-    pub async fn send(&self, message: Bytes) -> Result<Accepted, Refusal> {
-        let retry = |problem: String| Refusal { retry: true, after: None, problem };
-        let request =
-            self.request(message).map_err(|error| Refusal { retry: false, after: None, problem: error.to_string() })?;
-        let exchange = async {
-            let response = self.http.request(request).await.map_err(|error| retry(self.unreachable(&error)))?;
-            self.answered.store(true, Ordering::Relaxed);
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_LIMIT).collect().await;
-            let body = body.map_err(|error| retry(format!("{}: {error}", self.authority())))?;
-            let trailers = body.trailers().cloned().unwrap_or_default();
-            match self.endpoint.protocol {
-                Protocol::HttpProtobuf => {
-                    self.http_answer(head.status, &head.headers, &body.to_bytes(), partial_success)
-                }
-                Protocol::HttpJson => {
-                    self.http_answer(head.status, &head.headers, &body.to_bytes(), json::partial_success)
-                }
-                Protocol::Grpc => self.grpc_answer(head.status, &head.headers, &trailers, &body.to_bytes()),
+    /// Sends an encoded request once; where only its being compressed is not liked, once more.
+    pub async fn send(&self, message: Bytes) -> Answer {
+        let gzip = self.endpoint.gzip && !self.plain.load(Ordering::Relaxed);
+        match tokio::time::timeout(self.endpoint.timeout, self.exchange(message.clone(), gzip)).await {
+            Ok(Err(refused)) if refused.compression => {
+                self.plain.store(true, Ordering::Relaxed);
+                tracing::warn!(
+                    "{} does not take gzip: what follows is not compressed ({})",
+                    self.authority(),
+                    refused.problem
+                );
+                let again = tokio::time::timeout(self.endpoint.timeout, self.exchange(message, false)).await;
+                again.map_or_else(|_| self.silent(), |answer| answer.unwrap_or_else(|refused| refused.answer()))
             }
+            Ok(answer) => answer.unwrap_or_else(|refused| refused.answer()),
+            Err(_) => self.silent(),
+        }
+    }
+
+    fn silent(&self) -> Answer {
+        let problem = format!("{} did not answer within {:?}", self.authority(), self.endpoint.timeout);
+        Answer::Later { after: None, problem }
+    }
+
+    async fn exchange(&self, message: Bytes, gzip: bool) -> Result<Answer, Refusal> {
+        let later = |problem: String| Answer::Later { after: None, problem };
+        let request = match self.request(message, gzip) {
+            Ok(request) => request,
+            Err(error) => return Ok(Answer::Refused { cause: "bad_request", problem: error.to_string() }),
         };
-        match tokio::time::timeout(self.endpoint.timeout, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(retry(format!("{} did not answer within {:?}", self.authority(), self.endpoint.timeout))),
+        let response = match self.http.request(request).await {
+            Ok(response) => response,
+            Err(error) => return Ok(later(self.unreachable(&error))),
+        };
+        self.answered.store(true, Ordering::Relaxed);
+        let (head, body) = response.into_parts();
+        let (body, trailers) = match Limited::new(body, ANSWER_LIMIT).collect().await {
+            Ok(body) => {
+                let trailers = body.trailers().cloned().unwrap_or_default();
+                (body.to_bytes(), trailers)
+            }
+            // Whether it was accepted is said by the status.
+            Err(_) if self.endpoint.protocol != Protocol::Grpc && head.status.is_success() => Default::default(),
+            Err(error) => return Ok(later(format!("{}: {error}", self.authority()))),
+        };
+        match self.endpoint.protocol {
+            Protocol::HttpProtobuf => self.http_answer(head.status, &head.headers, &body, gzip, partial_success),
+            Protocol::HttpJson => self.http_answer(head.status, &head.headers, &body, gzip, json::partial_success),
+            Protocol::Grpc => self.grpc_answer(head.status, &head.headers, &trailers, &body, gzip),
         }
     }
 
@@ -142,17 +209,19 @@ impl Client {
         } else {
             ""
         };
-        format!("cannot reach {}: {innermost}{hint}", self.authority())
+        let through =
+            self.endpoint.proxy.as_ref().map(|(proxy, _)| format!(" through the proxy {proxy}")).unwrap_or_default();
+        format!("cannot reach {}{through}: {innermost}{hint}", self.authority())
     }
 
-    fn request(&self, message: Bytes) -> io::Result<Request<Full<Bytes>>> {
-        let Endpoint { uri, protocol, headers, gzip, .. } = &self.endpoint;
+    fn request(&self, message: Bytes, gzip: bool) -> io::Result<Request<Full<Bytes>>> {
+        let Endpoint { uri, protocol, headers, .. } = &self.endpoint;
         let message = if *protocol == Protocol::HttpJson { json::request(self.signal, message)? } else { message };
-        let message = if *gzip { compress(&message)? } else { message };
+        let message = if gzip { compress(&message)? } else { message };
         let (body, content_type, encoding_header) = match protocol {
             Protocol::HttpProtobuf => (message, "application/x-protobuf", CONTENT_ENCODING),
             Protocol::HttpJson => (message, "application/json", CONTENT_ENCODING),
-            Protocol::Grpc => (frame(&message, *gzip)?, "application/grpc", HeaderName::from_static("grpc-encoding")),
+            Protocol::Grpc => (frame(&message, gzip)?, "application/grpc", HeaderName::from_static("grpc-encoding")),
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -164,7 +233,7 @@ impl Client {
         if *protocol == Protocol::Grpc {
             all.insert(TE, HeaderValue::from_static("trailers"));
         }
-        if *gzip {
+        if gzip {
             all.insert(encoding_header, HeaderValue::from_static("gzip"));
         }
         Ok(request)
@@ -175,15 +244,33 @@ impl Client {
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        partial_success: impl FnOnce(&[u8]) -> Accepted,
-    ) -> Result<Accepted, Refusal> {
+        gzip: bool,
+        partial_success: impl FnOnce(&[u8]) -> Answer,
+    ) -> Result<Answer, Refusal> {
         if status.is_success() {
             return Ok(partial_success(body));
         }
-        let after =
-            headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let retry = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-        Err(Refusal { retry, after, problem: format!("{} answers {status}", self.endpoint.uri) })
+        let said = answer::said(headers, body);
+        let problem = format!("{} answers {status}{said}", self.endpoint.uri);
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE && gzip {
+            return Err(Refusal { compression: true, cause: "refused", problem });
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            return Ok(Answer::TooLarge { problem });
+        }
+        if answer::is_busy(status) {
+            return Ok(Answer::Later { after: answer::retry_after(headers), problem });
+        }
+        if status.is_redirection() {
+            // Headers with secrets do not go to whatever address somebody names.
+            let to = headers.get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or("nowhere");
+            let problem = format!(
+                "{} answers {status}: what it says is at {to} is not sent there, set it as the endpoint",
+                self.endpoint.uri
+            );
+            return Err(Refusal { compression: false, cause: "redirected", problem });
+        }
+        Err(Refusal { compression: false, cause: answer::cause_of_status(status), problem })
     }
 
     fn grpc_answer(
@@ -192,25 +279,46 @@ impl Client {
         headers: &HeaderMap,
         trailers: &HeaderMap,
         body: &[u8],
-    ) -> Result<Accepted, Refusal> {
-        let field =
-            |name| trailers.get(name).or_else(|| headers.get(name)).and_then(|value: &HeaderValue| value.to_str().ok());
+        gzip: bool,
+    ) -> Result<Answer, Refusal> {
+        let header = |name| trailers.get(name).or_else(|| headers.get(name));
+        let field = |name| header(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let Some(code) = field("grpc-status").and_then(|code| code.parse::<u32>().ok()) else {
-            let retry = matches!(status.as_u16(), 429 | 502 | 503 | 504);
             let problem = format!("{} does not speak gRPC: it answers {status}", self.authority());
-            return Err(Refusal { retry, after: None, problem });
+            if answer::is_busy(status) {
+                return Ok(Answer::Later { after: answer::retry_after(headers), problem });
+            }
+            return Err(Refusal { compression: false, cause: answer::cause_of_status(status), problem });
         };
         if code == 0 {
             return Ok(partial_success(body.get(5..).unwrap_or_default()));
         }
         let message =
             percent_encoding::percent_decode_str(field("grpc-message").unwrap_or_default()).decode_utf8_lossy();
-        let retry = matches!(code, 1 | 4 | 8 | 10 | 11 | 14 | 15);
-        Err(Refusal {
-            retry,
-            after: None,
-            problem: format!("{} answers gRPC status {code} {message}", self.authority()),
-        })
+        let problem = format!("{} answers gRPC status {code} {message}", self.authority());
+        let after = header("grpc-status-details-bin").and_then(|details| answer::retry_delay(details.as_bytes()));
+        match code {
+            // Servers' libraries have no status of its own for this.
+            3 | 8 | 11 if answer::is_too_large(&message) => Ok(Answer::TooLarge { problem }),
+            8 if after.is_none() => Err(Refusal { compression: false, cause: "exhausted", problem }),
+            1 | 4 | 8 | 10 | 11 | 14 | 15 => Ok(Answer::Later { after, problem }),
+            12 if gzip => Err(Refusal { compression: true, cause: "not_found", problem }),
+            _ => Err(Refusal { compression: false, cause: answer::cause_of_code(code), problem }),
+        }
+    }
+}
+
+/// Why a request is not to be sent again as it is.
+struct Refusal {
+    /// Perhaps only because it was compressed.
+    compression: bool,
+    cause: &'static str,
+    problem: String,
+}
+
+impl Refusal {
+    fn answer(self) -> Answer {
+        Answer::Refused { cause: self.cause, problem: self.problem }
     }
 }
 
@@ -221,10 +329,10 @@ fn is_alert(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// What an answer says about a request that was taken in part. The answers of all signals have the same form.
-fn partial_success(body: &[u8]) -> Accepted {
+fn partial_success(body: &[u8]) -> Answer {
     let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
     let partial = answer.partial_success.unwrap_or_default();
-    Accepted { rejected: u64::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message }
+    Answer::Accepted { rejected: u64::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message }
 }
 
 /// A gRPC frame: whether the message is compressed, its length, the message.

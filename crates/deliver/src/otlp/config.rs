@@ -3,14 +3,20 @@
 //! No endpoint, no traffic: without `OTEL_EXPORTER_OTLP_ENDPOINT` (or the one of a signal) nothing leaves the machine.
 //! A value that cannot be used is named in a warning and ignored, as the specification asks.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use percent_encoding::percent_decode_str;
 
 use crate::Signal;
+
+const DEFAULT_QUEUE_BYTES: u64 = 512 << 20;
+/// Less has no room for a few batches.
+const LEAST_QUEUE_BYTES: u64 = 1 << 20;
 
 /// What the environment asks for.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +39,8 @@ pub struct ExportConfig {
     pub exemplars: bool,
     /// Series that a metric of one service can have; `None`: the default.
     pub cardinality_limit: Option<usize>,
+    /// Bytes that may wait on disk for each of the endpoints of spans, log records and profiles; 0: none.
+    pub queue_bytes: u64,
     /// What could not be used, a line each.
     pub warnings: Vec<String>,
 }
@@ -77,6 +85,8 @@ pub struct Endpoint {
     pub certificate: Option<PathBuf>,
     /// PEM files of our own certificate and its key.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// A proxy on the way, which is asked for a tunnel, and what it wants to be shown.
+    pub proxy: Option<(Uri, Option<HeaderValue>)>,
 }
 
 impl Signal {
@@ -149,6 +159,7 @@ impl ExportConfig {
             temporality: temporality.unwrap_or_default(),
             exemplars: exemplars.unwrap_or(true),
             cardinality_limit: reader.count("TANDEM_METRICS_CARDINALITY_LIMIT"),
+            queue_bytes: reader.queue_bytes(),
             warnings: reader.warnings,
         }
     }
@@ -210,7 +221,27 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let file = |what| self.either(signal, what).map(|(_, path)| PathBuf::from(path));
         let certificate = file("CERTIFICATE");
         let client = file("CLIENT_CERTIFICATE").zip(file("CLIENT_KEY"));
-        Some(Endpoint { uri, protocol, headers, timeout, gzip, certificate, client })
+        let proxy = self.proxy(&uri);
+        Some(Endpoint { uri, protocol, headers, timeout, gzip, certificate, client, proxy })
+    }
+
+    /// The proxy that the environment has for an address; never for this machine's own.
+    fn proxy(&mut self, uri: &Uri) -> Option<(Uri, Option<HeaderValue>)> {
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+        let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        let variable =
+            |name: &str| (self.variable)(&name.to_lowercase()).or_else(|| (self.variable)(name)).unwrap_or_default();
+        let matcher = Matcher::builder().all(variable("ALL_PROXY")).http(variable("HTTP_PROXY"));
+        let matcher = matcher.https(variable("HTTPS_PROXY")).no(variable("NO_PROXY")).build();
+        let found = matcher.intercept(uri).filter(|_| !is_here)?;
+        if found.uri().scheme() != Some(&Scheme::HTTP) {
+            let scheme = found.uri().scheme_str().unwrap_or_default();
+            self.warnings.push(format!(
+                "a proxy of kind {scheme:?} is not supported: OTLP goes without it (use an http:// one, or NO_PROXY)"
+            ));
+            return None;
+        }
+        Some((found.uri().clone(), found.basic_auth().cloned()))
     }
 
     /// The specification's default is HTTP; port 4317 is gRPC's own, so nothing else can be meant there.
@@ -296,6 +327,27 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         count
     }
 
+    /// Bytes, or as many KiB, MiB or GiB as a number with that unit says.
+    fn queue_bytes(&mut self) -> u64 {
+        const NAME: &str = "TANDEM_QUEUE_BYTES";
+        let Some(value) = (self.variable)(NAME) else { return DEFAULT_QUEUE_BYTES };
+        let number = value.trim().trim_end_matches(|one: char| one.is_ascii_alphabetic());
+        let shift = match value.trim()[number.len()..].to_ascii_lowercase().as_str() {
+            "" => Some(0),
+            "kib" => Some(10),
+            "mib" => Some(20),
+            "gib" => Some(30),
+            _ => None,
+        };
+        let bytes = shift.and_then(|shift| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift));
+        bytes.filter(|&bytes| bytes == 0 || bytes >= LEAST_QUEUE_BYTES).unwrap_or_else(|| {
+            self.warnings.push(format!(
+                "{NAME}={value:?} cannot be used; what can be is 0 (nothing waits on disk), or a number of bytes, KiB, MiB or GiB from 1MiB on"
+            ));
+            DEFAULT_QUEUE_BYTES
+        })
+    }
+
     fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
         match (self.variable)(name).map(|value| value.trim().parse::<u64>().map_err(|_| value)) {
             Some(Ok(milliseconds)) if milliseconds > 0 => Duration::from_millis(milliseconds),
@@ -318,6 +370,37 @@ mod tests {
 
     fn traces(pairs: &[(&str, &str)]) -> Option<String> {
         read(pairs).traces.map(|endpoint| endpoint.uri.to_string())
+    }
+
+    /// A proxy as curl and Go find it.
+    #[test]
+    fn proxies_are_found_where_others_find_them() {
+        let proxy = |endpoint: &str, pairs: &[(&str, &str)]| {
+            let config = read(&[&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)], pairs].concat());
+            (config.traces.expect("an endpoint").proxy.map(|(proxy, _)| proxy.to_string()), config.warnings.len())
+        };
+        let found = |address: &str| (Some(address.to_owned()), 0);
+        assert_eq!(proxy("https://c:1", &[("HTTPS_PROXY", "http://p:3128")]), found("http://p:3128/"));
+        assert_eq!(proxy("http://c:1", &[("HTTPS_PROXY", "http://p:3128")]), (None, 0));
+        assert_eq!(proxy("http://c:1", &[("http_proxy", "p:3128")]), found("http://p:3128/"));
+        let but = ("NO_PROXY", "example.com,10.0.0.0/8");
+        assert_eq!(proxy("https://c.example.com", &[("ALL_PROXY", "http://p:1"), but]), (None, 0));
+        assert_eq!(proxy("https://10.2.3.4", &[("ALL_PROXY", "http://p:1"), but]), (None, 0));
+        assert_eq!(proxy("https://127.0.0.1", &[("ALL_PROXY", "http://p:1")]), (None, 0));
+        assert_eq!(proxy("https://c", &[("ALL_PROXY", "socks5://p:1")]), (None, 1));
+    }
+
+    #[test]
+    fn queues_have_a_size() {
+        let size = |value: &str| {
+            let config = read(&[("TANDEM_QUEUE_BYTES", value)]);
+            (config.queue_bytes, config.warnings.len())
+        };
+        assert_eq!(
+            [size("2000000"), size("16MiB"), size("1 gib"), size("0")],
+            [(2_000_000, 0), (16 << 20, 0), (1 << 30, 0), (0, 0)]
+        );
+        assert_eq!([size("1"), size("many"), size("1TB")], [(DEFAULT_QUEUE_BYTES, 1); 3]);
     }
 
     /// Nothing set: nothing is sent anywhere.

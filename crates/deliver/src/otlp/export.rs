@@ -1,96 +1,115 @@
 //! Exports spans, log records, profiles and metrics to an OTLP endpoint.
 //!
-//! Spans and log records come through bounded queues ([`QueuedSink`](crate::queue::QueuedSink)); a receiver that does not answer is
-//! asked again for a short time, then they are counted as lost. Metrics are sent at an interval, and at the end.
+//! Spans, log records and profiles come through a [`RetryQueue`]. Metrics are sent at an interval, and at the end: what did not
+//! arrive is in the next request.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::Uri;
 use prost::Message;
 use tokio::runtime::Runtime;
 
-use super::client::{Accepted, Client, ClientError, Refusal};
+use super::client::{Client, ClientError};
 use super::config::{Endpoint, Temporality};
 use super::metrics as own_metrics;
+use super::rewrite::{self, Edit};
 use super::temporality::Deltas;
 use crate::metrics::Snapshot;
-use crate::queue::{Loss, QueuedSink, Worker};
+use crate::retry::folder::{Folder, FolderError};
+use crate::retry::{Answer, HURRY, Impatience, Keep, Parcel, RetryQueue, Transport};
 use crate::{Batch, Signal};
 
-/// Bytes that may wait for the receiver.
-const QUEUE_BYTES: usize = 64 << 20;
-/// A receiver that does not answer is asked again for so long, at growing intervals.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// The same once somebody waits for the end.
-const HURRY: Duration = Duration::from_secs(1);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Several batches go in one request up to this size; receivers refuse more than 4 MiB over gRPC.
 const REQUEST_BYTES: usize = 2 << 20;
 
 /// Sends batches.
 struct Exporter {
     signal: Signal,
-    runtime: Runtime,
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
     client: Client,
 }
 
+impl Drop for Exporter {
+    /// Does not wait for the name of a host that nobody answers for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Starts to send spans to an endpoint.
-pub fn spans(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    exporter("otlp", Signal::Traces, endpoint)
+pub fn spans(endpoint: Endpoint, keep: Option<Keep>) -> Result<RetryQueue, ClientError> {
+    exporter("otlp", Signal::Traces, endpoint, keep)
 }
 
 /// Starts to send log records to an endpoint.
-pub fn logs(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    exporter("otlp_logs", Signal::Logs, endpoint)
+pub fn logs(endpoint: Endpoint, keep: Option<Keep>) -> Result<RetryQueue, ClientError> {
+    exporter("otlp_logs", Signal::Logs, endpoint, keep)
 }
 
 /// Starts to send metrics that others have made to an endpoint.
-pub fn metrics(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    exporter("otlp_metrics", Signal::Metrics, endpoint)
+pub fn metrics(endpoint: Endpoint, keep: Option<Keep>) -> Result<RetryQueue, ClientError> {
+    exporter("otlp_metrics", Signal::Metrics, endpoint, keep)
 }
 
 /// Starts to send profiles to an endpoint.
-pub fn profiles(endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    exporter("otlp_profiles", Signal::Profiles, endpoint)
+pub fn profiles(endpoint: Endpoint, keep: Option<Keep>) -> Result<RetryQueue, ClientError> {
+    exporter("otlp_profiles", Signal::Profiles, endpoint, keep)
 }
 
-fn exporter(name: &'static str, signal: Signal, endpoint: Endpoint) -> Result<QueuedSink, ClientError> {
-    let exporter = Exporter { signal, runtime: runtime()?, client: Client::new(signal, endpoint)? };
-    Ok(QueuedSink::start(name, signal, QUEUE_BYTES, exporter)?)
+fn exporter(
+    name: &'static str,
+    signal: Signal,
+    endpoint: Endpoint,
+    keep: Option<Keep>,
+) -> Result<RetryQueue, ClientError> {
+    let exporter = Exporter { signal, runtime: Some(runtime()?), client: Client::new(signal, endpoint)? };
+    Ok(RetryQueue::start(name, signal, keep, exporter)?)
+}
+
+/// The folder below `root` in which a signal waits for an endpoint. Whatever else is known of the endpoint (headers, certificates)
+/// may change while it does.
+pub fn folder(root: &Path, signal: Signal, uri: &Uri) -> Result<Folder, FolderError> {
+    let hash = uri
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let host: String = uri
+        .host()
+        .unwrap_or_default()
+        .chars()
+        .map(|one| if one.is_ascii_alphanumeric() { one } else { '-' })
+        .take(40)
+        .collect();
+    Folder::open(root, &format!("{}-{host}-{hash:016x}", signal.noun().replace(' ', "-")))
 }
 
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-impl Worker for Exporter {
-    fn deliver(&mut self, batches: &[Arc<Batch>], hurry: &AtomicBool) -> Result<(), Loss> {
+impl Transport for Exporter {
+    fn send(&mut self, parcels: &[Parcel], impatience: &Impatience) -> Answer {
         // Requests written one after the other are one request.
-        let message = match batches {
-            [batch] => batch.bytes.clone(),
+        let message = match parcels {
+            [one] => one.message.clone(),
             _ => {
-                let mut joined = BytesMut::with_capacity(batches.iter().map(|batch| batch.bytes.len()).sum());
-                batches.iter().for_each(|batch| joined.extend_from_slice(&batch.bytes));
+                let mut joined = BytesMut::with_capacity(parcels.iter().map(|parcel| parcel.message.len()).sum());
+                parcels.iter().for_each(|parcel| joined.extend_from_slice(&parcel.message));
                 joined.freeze()
             }
         };
-        match self.runtime.block_on(send(&self.client, message, hurry)) {
-            Ok(Accepted { rejected: 0, message }) if message.is_empty() => Ok(()),
-            Ok(Accepted { rejected, message }) => Err(Loss {
-                cause: "rejected",
-                records: Some(rejected),
-                problem: format!("the receiver says: {message}"),
-            }),
-            Err(refusal) => {
-                let cause = if refusal.retry { "unreachable" } else { "refused" };
-                Err(Loss { cause, records: None, problem: refusal.problem })
-            }
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(or_hurried(self.client.send(message), impatience)),
+            None => Answer::Later { after: None, problem: "it has stopped".to_owned() },
         }
     }
 
@@ -98,40 +117,34 @@ impl Worker for Exporter {
         // Profiles cannot be joined: each has a dictionary.
         if self.signal == Signal::Profiles { 0 } else { REQUEST_BYTES }
     }
-}
 
-/// Sends until it is accepted, finally refused, or patience ends.
-async fn send(client: &Client, message: Bytes, hurry: &AtomicBool) -> Result<Accepted, Refusal> {
-    let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let refusal = match or_hurried(client.send(message.clone()), start, hurry).await {
-            Some(Ok(accepted)) => return Ok(accepted),
-            Some(Err(refusal)) => refusal,
-            None => {
-                return Err(Refusal { retry: true, after: None, problem: "the receiver does not answer".to_owned() });
-            }
+    fn halves(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
+        if self.signal == Signal::Profiles || parcel.records < 2 {
+            return None;
+        }
+        let Parcel { message, records } = parcel;
+        let batch = Batch { signal: self.signal, resource: Arc::default(), bytes: message.clone(), records: *records };
+        let half = |first: bool| {
+            let mut index = 0;
+            let half = rewrite::batch(&batch, |_| {
+                index += 1;
+                if (index <= records / 2) == first { Edit::Keep } else { Edit::Drop }
+            });
+            half.ok().flatten().map(|half| Parcel { message: half.bytes, records: half.records })
         };
-        let wait = refusal.after.unwrap_or(pause);
-        let patience = if hurry.load(Ordering::Relaxed) { HURRY } else { PATIENCE };
-        if !refusal.retry || start.elapsed() + wait > patience {
-            return Err(refusal);
-        }
-        if or_hurried(tokio::time::sleep(wait), start, hurry).await.is_none() {
-            return Err(refusal);
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        Some([half(true)?, half(false)?])
     }
 }
 
-/// Waits for something, but not for long once there is hurry. An attempt that has just begun gets its time.
-async fn or_hurried<T>(something: impl Future<Output = T>, start: Instant, hurry: &AtomicBool) -> Option<T> {
+/// Waits for an answer, but not for long once there is hurry. An attempt that has just begun gets its time.
+async fn or_hurried(answer: impl Future<Output = Answer>, impatience: &Impatience) -> Answer {
+    let start = Instant::now();
     let hurried = async {
         let mut noticed = None;
         loop {
-            if hurry.load(Ordering::Relaxed) {
+            if impatience.hurry() {
                 let since = *noticed.get_or_insert_with(Instant::now);
-                if since.elapsed() > HURRY && start.elapsed() > HURRY {
+                if since.elapsed() > HURRY && start.elapsed() > HURRY || impatience.stop() {
                     return;
                 }
             }
@@ -140,9 +153,23 @@ async fn or_hurried<T>(something: impl Future<Output = T>, start: Instant, hurry
     };
     tokio::select! {
         biased;
-        result = something => Some(result),
-        () = hurried => None,
+        answer = answer => answer,
+        () = hurried => Answer::Later { after: None, problem: "the receiver does not answer".to_owned() },
     }
+}
+
+/// Tries for a short time. An attempt that takes longer is left: whether it arrived nobody knows.
+async fn within_hurry(client: &Client, message: Bytes) -> Answer {
+    let mut answer = Answer::Later { after: None, problem: "the receiver does not answer".to_owned() };
+    let tries = async {
+        loop {
+            answer = client.send(message.clone()).await;
+            let Answer::Later { .. } = answer else { return };
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let _ = tokio::time::timeout(HURRY, tries).await;
+    answer
 }
 
 /// Sends metrics at an interval. Dropped, it sends once more.
@@ -171,14 +198,14 @@ impl MetricsExporter {
                 let mut request = own_metrics::request(&snapshot);
                 deltas.convert(&mut request, &snapshot);
                 let message = Bytes::from(request.encode_to_vec());
-                // What was not sent now is in the next one. So there is no hurry to ask again.
-                let hurry = AtomicBool::new(true);
-                match runtime.block_on(send(&client, message, &hurry)) {
-                    Ok(_) => deltas.arrived(),
-                    Err(refusal) if !std::mem::replace(&mut warned, true) => {
-                        tracing::warn!("metrics: {}", refusal.problem);
+                // What was not sent now is in the next one. So it is not tried for long.
+                match runtime.block_on(within_hurry(&client, message)) {
+                    Answer::Accepted { .. } => deltas.arrived(),
+                    Answer::Later { problem, .. } | Answer::TooLarge { problem } | Answer::Refused { problem, .. } => {
+                        if !std::mem::replace(&mut warned, true) {
+                            tracing::warn!("metrics: {problem}");
+                        }
                     }
-                    Err(_) => {}
                 }
                 if last {
                     return;

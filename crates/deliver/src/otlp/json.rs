@@ -11,8 +11,8 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::client::Accepted;
 use crate::Signal;
+use crate::retry::Answer;
 
 /// A request that was encoded as protobuf.
 pub fn request(signal: Signal, message: Bytes) -> io::Result<Bytes> {
@@ -50,7 +50,7 @@ fn tidy(value: &mut Value) {
 }
 
 /// What an answer says about a request that was taken in part, whatever the signal.
-pub fn partial_success(body: &[u8]) -> Accepted {
+pub fn partial_success(body: &[u8]) -> Answer {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &answer["partialSuccess"];
     let number = ["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords", "rejectedProfiles"]
@@ -58,7 +58,7 @@ pub fn partial_success(body: &[u8]) -> Accepted {
         .map(|name| &partial[*name])
         .find_map(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
     let message = partial["errorMessage"].as_str().unwrap_or_default().to_owned();
-    Accepted { rejected: number.unwrap_or(0), message }
+    Answer::Accepted { rejected: number.unwrap_or(0), message }
 }
 
 #[cfg(test)]
@@ -108,8 +108,9 @@ mod tests {
     #[test]
     fn answers_are_understood() {
         let answer = br#"{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}"#;
-        assert_eq!(partial_success(answer), Accepted { rejected: 3, message: "too old".to_owned() });
-        assert_eq!(partial_success(br#"{"partialSuccess":{"rejectedSpans":2}}"#).rejected, 2);
-        assert_eq!(partial_success(b"ok"), Accepted::default());
+        let accepted = |rejected, message: &str| Answer::Accepted { rejected, message: message.to_owned() };
+        assert_eq!(partial_success(answer), accepted(3, "too old"));
+        assert_eq!(partial_success(br#"{"partialSuccess":{"rejectedSpans":2}}"#), accepted(2, ""));
+        assert_eq!(partial_success(b"ok"), accepted(0, ""));
     }
 }

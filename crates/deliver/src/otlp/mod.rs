@@ -1,9 +1,10 @@
 //! OTLP: spans, log records, profiles and metrics in protobuf form, and the way to a receiver.
 //!
 //! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
-//! [`config`] → [`client`] → [`export`] carry them away, as [`json`] where that is asked for, metrics as [`temporality`] says. [`server`] takes
-//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place, [`regroup`] makes batches of it.
+//! [`config`] → [`client`] → [`export`] carry them away ([`answer`] reads what receivers say), as [`json`] where that is asked for, metrics as [`temporality`] says. [`server`] takes
+//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place, [`regroup`] makes batches of it, [`rewrite`] changes some records of one.
 
+pub mod answer;
 pub mod builder;
 pub mod check;
 pub mod client;

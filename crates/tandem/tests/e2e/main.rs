@@ -10,6 +10,7 @@ mod agent;
 mod collector;
 mod context;
 mod crash;
+mod delivery;
 mod ends;
 mod functions;
 mod garbage;

@@ -48,13 +48,14 @@ fn warnings(finished: &Finished) -> Vec<&str> {
 }
 
 /// Scenario: an OTLP endpoint where nobody listens, by gRPC and by HTTP. Guarantees: the program and its exit code are
-/// what they were; one warning while it runs, one line at the end that says how much was lost; the store has everything.
+/// what they were; one line at the end says how much waits, or, where nothing may wait on disk, one warning while it runs and one
+/// at the end how much was lost; the store has everything.
 #[test]
 fn an_endpoint_that_refuses_is_said_once() {
     if crate::support::is_without_go("refusals an_endpoint_that_refuses_is_said_once") {
         return;
     }
-    for protocol in ["grpc", "http/protobuf"] {
+    for (protocol, queue) in [("grpc", "0"), ("http/protobuf", "0"), ("http/protobuf", "1MiB")] {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let rig = Rig::new();
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -62,13 +63,20 @@ fn an_endpoint_that_refuses_is_said_once() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_METRICS_EXPORTER", "none"),
+            ("TANDEM_QUEUE_BYTES", queue),
         ];
         let finished = ten_steps(&rig, &environment);
         assert_eq!(finished.code, 0, "{finished}");
-        let warnings = warnings(&finished);
-        let [first, last] = warnings[..] else { panic!("one warning at first, one at the end: {finished}") };
-        assert!(first.contains(&format!("cannot reach {endpoint}")), "{finished}");
-        assert!(last.contains("otlp: 20 spans lost"), "{finished}");
+        if queue == "0" {
+            let warnings = warnings(&finished);
+            let [first, last] = warnings[..] else { panic!("one warning at first, one at the end: {finished}") };
+            assert!(first.contains(&format!("cannot reach {endpoint}")), "{finished}");
+            assert!(last.contains("otlp: 20 spans lost"), "{finished}");
+        } else {
+            let waits = format!("otlp: 20 spans wait on disk for the next start: cannot reach {endpoint}");
+            assert!(finished.said().iter().any(|line| line.starts_with(&waits)), "{finished}");
+            assert!(warnings(&finished).iter().all(|line| !line.contains("lost")), "{finished}");
+        }
         assert_eq!(rig.traces(&["--limit", "100"]).len(), 10, "the store has lost something");
         rig.assert_nothing_left();
     }
@@ -85,7 +93,7 @@ fn an_endpoint_that_never_answers_does_not_keep_the_program() {
     let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
     let finished = ten_steps(&rig, &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]);
     assert_eq!(finished.code, 0, "{finished}");
-    assert!(warnings(&finished).iter().any(|line| line.contains("otlp: 20 spans lost")), "{finished}");
+    assert!(finished.said().iter().any(|line| line.contains("otlp: 20 spans wait on disk")), "{finished}");
     assert_eq!(rig.traces(&["--limit", "100"]).len(), 10);
     rig.assert_nothing_left();
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use super::client::Accepted;
 use crate::Signal;
 pub use listen::Server;
 
@@ -26,6 +25,15 @@ pub trait Receiver: Send + Sync + 'static {
 
     /// Counts a request (or connection) that did not get as far as [`Self::receive`], by its cause.
     fn count(&self, cause: &'static str);
+}
+
+/// What was not taken of a request that was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Spans, data points or log records that were rejected.
+    pub rejected: u64,
+    /// Why.
+    pub message: String,
 }
 
 /// Nothing of a request was taken.

@@ -1,0 +1,146 @@
+//! Where a queue lies: `ROOT/NAME/SLOT/`, with a file `lock` and segments in it.
+//!
+//! A slot has one owner at a time, who holds the lock. Agents that send to the same address at the same time have slots of
+//! their own; who opens a queue takes over what nobody owns any more.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Agents of one address at a time.
+const SLOTS: u32 = 64;
+const SUFFIX: &str = ".segment";
+
+/// Why a queue has no folder.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The file system says no.
+    #[error("cannot use the queue's folder {}: {source}", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// All slots have an owner.
+    #[error("the queue's folder {} is in use by {SLOTS} agents", .0.display())]
+    Taken(PathBuf),
+}
+
+/// A slot that is ours, as long as this lives.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the first free slot, and what lies in others that are free.
+    pub fn open(root: &Path, name: &str) -> Result<Self, FolderError> {
+        let all = root.join(name);
+        let unusable = |source| FolderError::Unusable { folder: all.clone(), source };
+        make(&all).map_err(unusable)?;
+        let mut own = None;
+        for slot in 0..SLOTS {
+            let path = all.join(slot.to_string());
+            match lock(&path, own.is_none()).map_err(unusable)? {
+                Some(lock) => match &own {
+                    None => own = Some(Self { path, _lock: lock }),
+                    Some(own) => own.adopt(&path).map_err(unusable)?,
+                },
+                None if path.exists() => {}
+                None => break,
+            }
+        }
+        own.ok_or(FolderError::Taken(all))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A segment's file.
+    pub fn segment(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{number:016x}{SUFFIX}"))
+    }
+
+    /// The numbers of the segments that are there, sorted.
+    pub fn segments(&self) -> io::Result<Vec<u64>> {
+        segments(&self.path)
+    }
+
+    /// Makes a segment's file, which must not be there.
+    pub fn create(&self, number: u64) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.segment(number))?;
+        Ok(file)
+    }
+
+    /// What has been made, renamed and removed in it survives the machine's end, too.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn adopt(&self, slot: &Path) -> io::Result<()> {
+        let mut next = self.segments()?.last().map_or(0, |last| last + 1);
+        for number in segments(slot)? {
+            fs::rename(slot.join(format!("{number:016x}{SUFFIX}")), self.segment(next))?;
+            next += 1;
+        }
+        Ok(())
+    }
+}
+
+fn segments(slot: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(slot)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| u64::from_str_radix(name.strip_suffix(SUFFIX)?, 16).ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// A slot's lock; `None`: it is somebody's, or not there and not to be made.
+fn lock(slot: &Path, create: bool) -> io::Result<Option<File>> {
+    if create {
+        make(slot)?;
+    } else if !slot.exists() {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(slot.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two owners at a time have a slot each; the third, after them, has what both left, in order.
+    #[test]
+    fn who_comes_later_takes_over_what_is_left() {
+        let root = tempfile::tempdir().expect("a folder");
+        let first = Folder::open(root.path(), "traces").expect("free");
+        let second = Folder::open(root.path(), "traces").expect("free");
+        assert_ne!(first.path(), second.path());
+        for (folder, number) in [(&first, 3), (&first, 4), (&second, 0), (&second, 9)] {
+            fs::write(folder.segment(number), format!("{number}")).expect("written");
+        }
+        drop(second);
+        drop(first);
+        let third = Folder::open(root.path(), "traces").expect("free");
+        let texts =
+            third.segments().expect("listed").into_iter().map(|number| fs::read_to_string(third.segment(number)));
+        assert_eq!(texts.collect::<io::Result<Vec<_>>>().expect("read"), ["3", "4", "0", "9"]);
+    }
+}
