@@ -232,8 +232,8 @@ fn of_function(
     }
     evidence.extend(found.caller.map(|caller| format!("called by {caller}")));
     let time = times.iter().find(|time| time.service == service);
-    evidence.extend(time.filter(|time| time.own_ns > 0).map(|time| {
-        format!("spans explain {} of the service's time so far", percent(time.explained_by_spans()))
+    evidence.extend(time.filter(|time| time.on_cpu_ns > 0).map(|time| {
+        format!("spans explain {} of the service's time on the CPU so far", percent(time.explained_on_cpu()))
     }));
     Some(Advice {
         kind: Kind::HotFunction,

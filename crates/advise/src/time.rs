@@ -28,7 +28,9 @@ pub struct ServiceTime {
     pub spans: u64,
     /// Their wall time without that of children on the same goroutine, ns.
     pub own_ns: u64,
-    /// Of that: on the CPU, in spans that do not say what ran.
+    /// Of that: on the CPU.
+    pub on_cpu_ns: u64,
+    /// Of that: in spans that do not say what ran.
     pub unnamed_ns: u64,
     /// Of that: as samples of stacks have it.
     pub sampled_ns: u64,
@@ -52,6 +54,11 @@ impl ServiceTime {
     /// The share of the time that spans explain by themselves, from 0 to 1.
     pub fn explained_by_spans(&self) -> f64 {
         1.0 - ratio(self.unnamed_ns + self.absent_ns, self.own_ns).min(1.0)
+    }
+
+    /// The share of the time on the CPU that spans explain: which does not grow with what the machine lets them wait.
+    pub fn explained_on_cpu(&self) -> f64 {
+        1.0 - ratio(self.unnamed_ns, self.on_cpu_ns).min(1.0)
     }
 
     /// The share that they explain together with profiles.
@@ -84,6 +91,7 @@ pub fn times(facts: &Facts) -> Vec<ServiceTime> {
             let operation = service.operations.entry(span.name.clone()).or_default();
             service.spans += 1;
             service.own_ns += own.wall;
+            service.on_cpu_ns += own.on_cpu;
             operation.spans += 1;
             operation.own += own.wall;
             if says_what_ran(span) {
@@ -226,7 +234,7 @@ mod tests {
         }
         let times = times(&bed.facts);
         assert_eq!((times[0].spans, times[0].own_ns, times[0].unnamed_ns), (30, 100 * MILLISECOND, 10 * MILLISECOND));
-        assert_eq!(times[0].explained_by_spans(), 0.9);
+        assert_eq!((times[0].explained_by_spans(), times[0].explained_on_cpu()), (0.9, 0.9));
         assert_eq!(unexplained(&bed), ["100 % of GET /report is unexplained"]);
     }
 

@@ -129,6 +129,7 @@ impl Page<'_> {
             let mut object = json!(time);
             object["kind"] = json!("service");
             object["explained_by_spans"] = json!(time.explained_by_spans());
+            object["explained_on_cpu"] = json!(time.explained_on_cpu());
             object["explained_with_profiles"] = json!(time.explained_with_profiles());
             writeln!(out, "{object}")?;
         }
@@ -155,8 +156,11 @@ impl Page<'_> {
             let name = self.layout.paint(BOLD, clean(&time.service));
             write!(out, "{name}  {} in {} spans", format_duration(time.own_ns), time.spans)?;
             write!(out, "; spans explain {}", explained(time.explained_by_spans()))?;
+            if time.on_cpu_ns > 0 {
+                write!(out, " of it, {} of what is on the CPU", explained(time.explained_on_cpu()))?;
+            }
             if time.sampled_ns > 0 {
-                write!(out, ", with profiles {}", explained(time.explained_with_profiles()))?;
+                write!(out, "; with profiles {}", explained(time.explained_with_profiles()))?;
             }
             writeln!(out)?;
         }
