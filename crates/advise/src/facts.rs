@@ -45,6 +45,8 @@ pub struct Module {
 pub struct Program {
     /// The process, where it runs.
     pub pid: Option<u32>,
+    /// When it started, ns since 1970.
+    pub start_unix_nano: u64,
     /// `service.name`.
     pub service: String,
     /// Import path of its main package.

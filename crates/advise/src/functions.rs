@@ -11,7 +11,7 @@ use model::{ProfileKind, Span, SpanId, TraceId, format_duration};
 use crate::facts::{Dormant, Facts, Program, Sample};
 use crate::stacks::{self, Name};
 use crate::time::ServiceTime;
-use crate::{Act, Advice, Edit, Kind, percent, ratio, remember};
+use crate::{Act, Advice, Edit, Kind, edit, percent, ratio, remember};
 
 /// Fewer samples of a function are chance.
 const FEWEST_SAMPLES: usize = 10;
@@ -283,8 +283,12 @@ fn acts(facts: &Facts, service: &str, name: &Name) -> Option<Vec<Act>> {
     let here = &facts.configuration;
     let is_here = programs.iter().any(|program| here.has(program))
         || (programs.is_empty() && here.modules.iter().any(|(module, _)| stacks::is_below(package, module)));
+    let packages = here.package_pattern(package);
     Some(vec![match is_here {
-        true => Act::Configure(Edit::Functions { packages: here.package_pattern(package) }),
+        true if edit::names_packages(&here.text, &packages) => {
+            Act::Advise { text: "build again: tandem.yaml names its package under `functions:` already".to_owned() }
+        }
+        true => Act::Configure(Edit::Functions { packages }),
         false => Act::Advise {
             text: format!(
                 "in the project of {service}: `functions: [{{packages: [{package}]}}]` in tandem.yaml, or //tandem:span above \
@@ -389,6 +393,8 @@ mod tests {
         assert!(matches!(&act(&bed)[..], [Act::Advise { text }] if text.contains("run this command there")));
         bed.facts.configuration.modules = vec![("example.com/shop".into(), ".".into())];
         assert_eq!(act(&bed), [Act::Configure(Edit::Functions { packages: "./internal/ink".into() })]);
+        bed.facts.configuration.text = "functions: [{packages: [./...]}]".into();
+        assert!(matches!(&act(&bed)[..], [Act::Advise { text }] if text.starts_with("build again")));
         // Woven dormant, but without this function: a rule for the package would change nothing.
         bed.facts.programs[0].dormant_packages.insert("example.com/shop/internal/ink".into());
         assert!(matches!(&act(&bed)[..], [Act::Advise { text }] if text.contains("//tandem:span")));

@@ -17,7 +17,11 @@ const FEWEST_SPANS: usize = 5;
 /// For each woven program, one library after the other; programs of one service once.
 pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
     let mut advice: Vec<Advice> = Vec::new();
-    for program in facts.programs.iter().filter(|program| program.owned.is_some()) {
+    let is_newest = |program: &Program| {
+        let mut same = facts.programs_of(&program.service).filter(|other| other.main_package == program.main_package);
+        same.all(|other| other.start_unix_nano <= program.start_unix_nano)
+    };
+    for program in facts.programs.iter().filter(|program| program.owned.is_some() && is_newest(program)) {
         let seen = Seen::of(facts, &program.service);
         let mut explained: BTreeSet<&str> = BTreeSet::new();
         for pack in facts.packs.iter().filter(|pack| is_missed(pack, program)) {
@@ -319,8 +323,12 @@ mod tests {
     fn what_is_owned_or_not_there_or_not_woven_or_makes_no_spans_needs_no_advice() {
         let mut owned = bed();
         let state = PackState { name: "go-redis".into(), woven: vec!["go-redis.core".into()], left: Vec::new() };
-        owned.facts.programs[0].owned = Some(vec![state]);
+        owned.facts.programs[0].owned = Some(vec![state.clone()]);
         assert_eq!(advise(&owned.facts), []);
+        let mut rebuilt = bed();
+        let newer = Program { start_unix_nano: 1, owned: Some(vec![state]), ..rebuilt.facts.programs[0].clone() };
+        rebuilt.facts.programs.push(newer);
+        assert_eq!(advise(&rebuilt.facts), [], "an older process still runs");
         let mut absent = bed();
         absent.facts.programs[0].packages.clear();
         assert_eq!(advise(&absent.facts), []);

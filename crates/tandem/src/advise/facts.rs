@@ -141,6 +141,7 @@ fn running(files: &mut Files<'_>) -> (Vec<Program>, BTreeMap<String, u64>) {
         let operations = operations.map(|operation| KnownOperation { id: operation.id, on: operation.on });
         found.push(Program {
             pid: Some(running.pid),
+            start_unix_nano: start,
             service: running.service,
             dormant: dormant.collect(),
             operations: operations.collect(),

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"time"
 )
 
 func main() {
@@ -38,29 +37,29 @@ func report() uint64 {
 func totals() uint64 {
 	total := uint64(0)
 	for range [4]int{} {
-		total += compute(10 * time.Millisecond)
+		total += compute(2 * million)
 	}
 	return total
 }
 
 func prices() uint64 {
-	cheapest := compute(5 * time.Millisecond)
-	if dearest := compute(5 * time.Millisecond); dearest < cheapest {
+	cheapest := compute(million)
+	if dearest := compute(million); dearest < cheapest {
 		return dearest
 	}
 	return cheapest
 }
 
+const million = 1_000_000
+
 var start = uint64(88172645463325252)
 
-func compute(long time.Duration) uint64 {
+func compute(steps int) uint64 {
 	x := start
-	for until := time.Now().Add(long); time.Now().Before(until); {
-		for i := 0; i < 10000; i++ {
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
+	for i := 0; i < steps; i++ {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
 	}
 	return x
 }
