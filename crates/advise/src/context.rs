@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use model::{Kind as SpanKind, Source, Span, SpanId, TraceId, Value};
 
 use crate::facts::Facts;
-use crate::stacks::{self, Name};
+use crate::stacks;
 use crate::{Act, Advice, Kind, percent, ratio, remember};
 
 /// Fewer cases are accidents.
@@ -99,13 +99,13 @@ pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
     advice
 }
 
-/// The functions with which goroutines begin, by trace.
+/// The functions of the program with which goroutines begin, by trace.
 fn goroutine_starts(facts: &Facts) -> HashMap<TraceId, String> {
     let mut found = HashMap::new();
     for sample in &facts.samples {
         let Some(trace) = sample.sample.trace_id else { continue };
-        let outermost = sample.sample.stack.iter().rev().find_map(|frame| Name::of_frame(&frame.function).filter(stacks::is_someones));
-        if let Some(name) = outermost {
+        let names = stacks::names(&sample.sample.stack);
+        if let Some(name) = names.iter().find(|name| stacks::is_someones(name) && !stacks::is_main(name)) {
             found.entry(trace).or_insert_with(|| name.title());
         }
     }
@@ -217,7 +217,7 @@ fn destination(span: &Span) -> Option<&str> {
 fn of_cases(service: &str, loss: &Loss, operation: &str, cases: &Cases, share: f64) -> Advice {
     let count = cases.count;
     let started = cases.starts.iter().max_by_key(|(_, count)| **count).map(|(start, _)| start.as_str());
-    let in_function = started.map_or(String::new(), |start| format!(" in the goroutine that {start} runs"));
+    let in_function = started.map_or(String::new(), |start| format!(" in the goroutine of {start}"));
     let (title, evidence, text) = match loss {
         Loss::CallerUnseen => (
             format!("the callers of {operation} are not seen"),
@@ -241,8 +241,8 @@ fn of_cases(service: &str, loss: &Loss, operation: &str, cases: &Cases, share: f
             format!("{count} traces begin with it, though the program serves requests"),
             match started {
                 Some(start) => format!(
-                    "where a request asks for it, hand on its context (docs/context.md); where nobody does, //tandem:span above the \
-                     function that {start} calls for each piece of work makes it one trace"
+                    "where a request asks for it, hand on its context (docs/context.md); where nobody does, //tandem:span above {start}, or \
+                     above what that calls for each piece of work, makes it one trace"
                 ),
                 None => "where a request asks for it, hand on its context (docs/context.md); where nobody does, //tandem:span above the \
                          function that does it makes it one trace"
@@ -325,7 +325,7 @@ mod tests {
             bed.samples(1, MILLISECOND, Some(&call), &["net/http.(*Client).Do", "main.send", "main.(*pool).work", "runtime.goexit"]);
             bed.add(call);
         }
-        assert_eq!(titles(&bed), ["POST goes on after its request in the goroutine that main.(*pool).work runs"]);
+        assert_eq!(titles(&bed), ["POST goes on after its request in the goroutine of main.(*pool).work"]);
         assert!(advise(&bed.facts)[0].evidence[0].contains("had ended: GET /report; 20 %"), "{:?}", advise(&bed.facts));
     }
 

@@ -195,15 +195,10 @@ impl<'a> Owner<'a> {
     fn path(&self, names: Vec<Name>, with_libraries: bool) -> Vec<Name> {
         let last_own = names.iter().rposition(|name| self.is_own(name));
         let library = names.iter().skip(last_own.map_or(0, |at| at + 1)).find(|name| stacks::is_someones(name)).cloned();
-        let is_candidate = |name: &Name| self.is_own(name) && !is_beginning(name);
+        let is_candidate = |name: &Name| self.is_own(name) && !stacks::is_main(name);
         let own = names.into_iter().filter(is_candidate);
         own.chain(library.filter(|_| with_libraries && last_own.is_some())).collect()
     }
-}
-
-/// They run before anybody could switch them on.
-fn is_beginning(name: &Name) -> bool {
-    name.import_path == "main" && name.name == "main"
 }
 
 fn of_function(
@@ -409,6 +404,7 @@ mod tests {
         bed.samples(60, MILLISECOND, Some(&request), &stack(&["strings.Repeat", "main.report"]));
         bed.samples(40, MILLISECOND, Some(&request), &stack(&["x.org/json.scan", "x.org/json.Marshal", "main.report"]));
         bed.samples(20, MILLISECOND, None, &["main.sweep", "main.main.func2", "runtime.goexit"]);
+        bed.samples(200, MILLISECOND, None, &["main.serve.func1", "runtime.goexit"]); // serve has returned
         bed.samples(5, MILLISECOND, None, &["main.idle", "main.main.func3", "runtime.goexit"]);
         bed.samples(500, MILLISECOND, None, &["runtime.gcBgMarkWorker"]);
         bed.facts.programs = vec![program(&["report", "sweep", "idle"])];
@@ -417,7 +413,7 @@ mod tests {
             ["main.report is hot and has no span", "json.Marshal is hot and has no span"],
             "sweep has a thirtieth of all"
         );
-        bed.facts.samples.retain(|sample| sample.sample.stack[0].function != "runtime.gcBgMarkWorker");
+        bed.facts.samples.retain(|sample| !["runtime.gcBgMarkWorker", "main.serve.func1"].contains(&sample.sample.stack[0].function.as_str()));
         assert!(titles(&bed).contains(&"main.sweep is hot and has no span".to_owned()), "{:?}", titles(&bed));
     }
 }

@@ -47,6 +47,14 @@ impl Name {
         (!is_ours && name != "glob" && name != "init").then_some(Name { import_path, name })
     }
 
+    /// The same of a frame that is the function's own. A literal may run long after the function around it has returned, so that a
+    /// span of that one would not be around it; where it has not, its own frame is on the stack, too.
+    fn of_own_frame(frame: &Frame) -> Option<Name> {
+        let name = Name::of_frame(&frame.function)?;
+        let end = without_brackets(&frame.function);
+        (end.ends_with(&format!(".{}", name.name)) || end.ends_with("-fm")).then_some(name)
+    }
+
     /// `worker.(*Pool).run`, as people say it and as its span is called.
     pub fn title(&self) -> String {
         let package = self.import_path.rsplit('/').next().unwrap_or(&self.import_path);
@@ -137,7 +145,7 @@ pub(crate) fn within(span: &Span, stack: &[Frame]) -> Vec<Name> {
             }
         }
         _ => {
-            let innermost = stack.iter().find_map(|frame| Name::of_frame(&frame.function).filter(is_someones));
+            let innermost = stack.iter().find_map(|frame| Name::of_own_frame(frame).filter(is_someones));
             return innermost.into_iter().collect();
         }
     };
@@ -147,7 +155,7 @@ pub(crate) fn within(span: &Span, stack: &[Frame]) -> Vec<Name> {
 /// All functions of a stack, the outermost first, each once: where there is no span.
 pub(crate) fn names(stack: &[Frame]) -> Vec<Name> {
     let mut names: Vec<Name> = Vec::new();
-    for name in stack.iter().rev().filter_map(|frame| Name::of_frame(&frame.function)) {
+    for name in stack.iter().rev().filter_map(Name::of_own_frame) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -158,6 +166,11 @@ pub(crate) fn names(stack: &[Frame]) -> Vec<Name> {
 /// Not Go's own library.
 pub(crate) fn is_someones(name: &Name) -> bool {
     name.import_path == "main" || name.import_path.split('/').next().is_some_and(|first| first.contains('.'))
+}
+
+/// It runs before anybody could switch it on, and until the end.
+pub(crate) fn is_main(name: &Name) -> bool {
+    name.import_path == "main" && name.name == "main"
 }
 
 /// Whether it is a package, or one below it.
@@ -210,7 +223,7 @@ mod tests {
         ]);
         let inside = |span: &Span| within(span, &stack).iter().map(Name::title).collect::<Vec<_>>();
         let server = Span { kind: Kind::Server, scope: "tandem/net/http".into(), ..span("GET /") };
-        let below = ["http.HandlerFunc.ServeHTTP", "main.main", "main.report", "main.render", "strings.Repeat"];
+        let below = ["http.HandlerFunc.ServeHTTP", "main.report", "main.render", "strings.Repeat"];
         assert_eq!(inside(&server), below);
         let function = Span { scope: "example.com/app".into(), ..span("main.report") };
         assert_eq!(inside(&function), ["main.render", "strings.Repeat"]);

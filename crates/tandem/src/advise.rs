@@ -148,7 +148,9 @@ impl Page<'_> {
 
     fn write(&self, out: &mut dyn Write, times: &[ServiceTime], advice: &[Advice]) -> io::Result<()> {
         if times.is_empty() && advice.is_empty() {
-            eprintln!("nothing was seen of programs yet: tandem run --profile -- ./app, or tandem agent --profile");
+            eprintln!("nothing was seen of programs in this time: use one meanwhile");
+            eprintln!("  tandem agent --profile     (or tandem run --profile -- ./app)");
+            eprintln!("  tandem advise --since 1d   looks further back");
             return Ok(());
         }
         for time in times {
