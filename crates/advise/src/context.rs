@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use model::{Kind as SpanKind, Source, Span, SpanId, TraceId, Value};
 
 use crate::facts::Facts;
+use crate::functions::Owner;
 use crate::stacks;
 use crate::{Act, Advice, Kind, percent, ratio, remember};
 
@@ -84,7 +85,7 @@ pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
             {
                 known.parents.push((*name).to_owned());
             }
-            if let Some(start) = starts.get(&span.trace_id) {
+            if let Some(start) = starts.get(&(span.trace_id, span.service.as_str())) {
                 *known.starts.entry(start.clone()).or_default() += 1;
             }
         }
@@ -99,14 +100,16 @@ pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
     advice
 }
 
-/// The functions of the program with which goroutines begin, by trace.
-fn goroutine_starts(facts: &Facts) -> HashMap<TraceId, String> {
+/// The functions of a service with which goroutines begin, by trace.
+fn goroutine_starts(facts: &Facts) -> HashMap<(TraceId, &str), String> {
+    let mut owners: HashMap<&str, Owner<'_>> = HashMap::new();
     let mut found = HashMap::new();
     for sample in &facts.samples {
         let Some(trace) = sample.sample.trace_id else { continue };
+        let owner = owners.entry(&sample.service).or_insert_with(|| Owner::of(facts, &sample.service));
         let names = stacks::names(&sample.sample.stack);
-        if let Some(name) = names.iter().find(|name| stacks::is_someones(name) && !stacks::is_main(name)) {
-            found.entry(trace).or_insert_with(|| name.title());
+        if let Some(name) = names.iter().find(|name| owner.is_own(name) && !stacks::is_main(name)) {
+            found.entry((trace, &*sample.service)).or_insert_with(|| name.title());
         }
     }
     found
@@ -322,7 +325,12 @@ mod tests {
         for request in &requests[..FEWEST as usize] {
             let mut call = root(&mut bed, "POST", SpanKind::Client);
             call.links = vec![Link { trace_id: request.trace_id, span_id: request.span_id }];
-            bed.samples(1, MILLISECOND, Some(&call), &["net/http.(*Client).Do", "main.send", "main.(*pool).work", "runtime.goexit"]);
+            bed.samples(
+                1,
+                MILLISECOND,
+                Some(&call),
+                &["net/http.(*Client).Do", "main.send", "main.(*pool).work", "runtime.goexit"],
+            );
             bed.add(call);
         }
         assert_eq!(titles(&bed), ["POST goes on after its request in the goroutine of main.(*pool).work"]);
@@ -348,7 +356,8 @@ mod tests {
         assert_eq!(titles(&tool), Vec::<String>::new(), "it serves nobody");
         let (mut early, _) = serving();
         for _ in 0..20 {
-            let call = Span { start_unix_nano: START - MILLISECOND, ..root(&mut early, "CREATE TABLE", SpanKind::Client) };
+            let call =
+                Span { start_unix_nano: START - MILLISECOND, ..root(&mut early, "CREATE TABLE", SpanKind::Client) };
             early.add(call);
         }
         assert_eq!(titles(&early), Vec::<String>::new(), "before it served");
@@ -366,7 +375,8 @@ mod tests {
             let at = START + n * 50 * MILLISECOND;
             let request = port(Span { start_unix_nano: at + MILLISECOND, ..bed.request(10 * MILLISECOND) });
             bed.facts.traces.pop();
-            let call = Span { kind: SpanKind::Client, service: "gateway".into(), start_unix_nano: at, ..request.clone() };
+            let call =
+                Span { kind: SpanKind::Client, service: "gateway".into(), start_unix_nano: at, ..request.clone() };
             let call = Span { trace_id: TraceId([n as u8 + 100; 16]), duration_ns: 12 * MILLISECOND, ..call };
             other.add(Span { start_unix_nano: at + 30 * MILLISECOND, ..call.clone() });
             other.add(request.clone());

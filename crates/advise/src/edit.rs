@@ -129,9 +129,8 @@ pub fn is_deliberate(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().collect();
     let is_it = |line: &&str| item(line).is_some_and(|(value, comment)| is_scalar(value, name) && comment);
     let above = |at: usize| at > section.line + 1 && lines[at - 1].trim_start().starts_with('#');
-    let of_entry = (section.line + 1..section.end).any(|at| {
-        is_it(&lines[at]) || (above(at) && item(lines[at]).is_some_and(|(value, _)| is_scalar(value, name)))
-    });
+    let of_entry = (section.line + 1..section.end)
+        .any(|at| is_it(&lines[at]) || (above(at) && item(lines[at]).is_some_and(|(value, _)| is_scalar(value, name))));
     of_entry || (!section.rest.is_empty() && comment_at(lines[section.line]).is_some())
 }
 
@@ -309,23 +308,19 @@ mod tests {
                 "functions: # what we look at\n  - packages: [./cart] # hot\n    exclude: [x]\n  - packages: [./internal/ink]\n\n\
                  # packs\npacks: [observe]\n",
             ),
-            (functions("./ink"), "functions:\n- packages: [./a]\n", "functions:\n- packages: [./a]\n- packages: [./ink]\n"),
+            (
+                functions("./ink"),
+                "functions:\n- packages: [./a]\n",
+                "functions:\n- packages: [./a]\n- packages: [./ink]\n",
+            ),
             (
                 functions("./ink"),
                 "functions: [{packages: [./a]}] # all\n",
                 "functions: [{packages: [./a]}, {packages: [./ink]}] # all\n",
             ),
             (functions("./ink"), "functions: []", "functions: [{packages: [./ink]}]\n"),
-            (
-                leave_out("net/http.client"),
-                "disable: [gin]\n",
-                "disable: [gin, net/http.client]\n",
-            ),
-            (
-                leave_out("gin"),
-                "enable: [x]",
-                "enable: [x]\ndisable:\n  - gin # 12,000 spans of 3 µs\n",
-            ),
+            (leave_out("net/http.client"), "disable: [gin]\n", "disable: [gin, net/http.client]\n"),
+            (leave_out("gin"), "enable: [x]", "enable: [x]\ndisable:\n  - gin # 12,000 spans of 3 µs\n"),
             (keep("gin"), "disable:\n  - gin\n  - grpc # why\n", "disable:\n  - grpc # why\n"),
             (keep("gin"), "# a\ndisable:\n  - \"gin\"\nenable: [x]\n", "# a\nenable: [x]\n"),
             (keep("gin"), "disable: [grpc, 'gin'] # no\n", "disable: [grpc] # no\n"),

@@ -93,6 +93,8 @@ pub struct Dormant {
     pub name: String,
     /// It is switched on.
     pub on: bool,
+    /// Calls since then.
+    pub calls: u64,
 }
 
 /// An operation of a program that runs.
@@ -120,8 +122,7 @@ pub struct KnownPack {
 impl KnownPack {
     /// Whether a name in `disable:` means all of it.
     pub fn is_meant(&self, names: &BTreeSet<String>) -> bool {
-        names.contains(&self.name)
-            || (!self.rules.is_empty() && self.rules.iter().all(|(id, _)| names.contains(id)))
+        names.contains(&self.name) || (!self.rules.is_empty() && self.rules.iter().all(|(id, _)| names.contains(id)))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Which of the functions on the way down is worth a span? Those between which the time divides: a function that passes on all of its time to one
 //! other tells no more than that one does. So, for each operation, one goes down from its beginning as long as one function takes nearly
-//! all, and takes the functions where the ways part.
+//! all, and takes the functions where the ways part. Outside of spans it is the function with which the work begins, since all below it
+//! then has a span to belong to; where that one is on and never called, since it loops for ever, the next one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -140,8 +141,10 @@ fn parting<'a>(
     whole: u64,
     owner: &Owner<'_>,
 ) -> Vec<(&'a Name, Option<&'a Name>, &'a Node, f64)> {
-    let all = if is_outside { whole } else { operation.root.time };
-    let smallest = if is_outside { SMALLEST_OUTSIDE } else { SMALLEST_SHARE };
+    if is_outside {
+        return beginnings(&operation.root, whole, owner);
+    }
+    let all = operation.root.time;
     let (mut at, mut place): (&Node, Option<(&Name, Option<&Name>)>) = (&operation.root, None);
     let next = |node: &'a Node| {
         node.callees.iter().find(|(name, callee)| ratio(callee.time, node.time) >= ALL && owner.is_own(name))
@@ -152,7 +155,7 @@ fn parting<'a>(
     }
     let caller = place.map(|(name, _)| name);
     let is_worth = |name: &Name, node: &Node| {
-        let smallest = if owner.is_own(name) { smallest } else { LIBRARY_SHARE };
+        let smallest = if owner.is_own(name) { SMALLEST_SHARE } else { LIBRARY_SHARE };
         let is_all = operation.is_function && ratio(node.time, operation.root.time) >= ALL;
         ratio(node.time, all) >= smallest && !is_all
     };
@@ -165,36 +168,67 @@ fn parting<'a>(
     let of_callees: u64 = found.iter().map(|(_, _, node, _)| node.time).sum();
     if let Some((name, caller)) = place {
         let own = ratio(at.time - of_callees, all);
-        if own >= OWN_SHARE.max(smallest) && is_worth(name, at) {
+        if own >= OWN_SHARE && is_worth(name, at) {
             found.push((name, caller, at, ratio(at.time, all)));
         }
     }
     found
 }
 
+/// The functions with which work outside of spans begins.
+fn beginnings<'a>(root: &'a Node, whole: u64, owner: &Owner<'_>) -> Vec<(&'a Name, Option<&'a Name>, &'a Node, f64)> {
+    let mut found = Vec::new();
+    let mut left: Vec<(&Name, Option<&Name>, &Node)> =
+        root.callees.iter().map(|(name, node)| (name, None, node)).collect();
+    while let Some((name, caller, node)) = left.pop() {
+        if ratio(node.time, whole) < SMALLEST_OUTSIDE || !owner.is_own(name) {
+            continue;
+        }
+        match owner.loops(name) {
+            true => left.extend(node.callees.iter().map(|(callee, node)| (callee, Some(name), node))),
+            false => found.push((name, caller, node, ratio(node.time, whole))),
+        }
+    }
+    found
+}
+
 /// Whose functions a service's are.
-struct Owner<'a> {
+pub(crate) struct Owner<'a> {
     modules: BTreeSet<&'a str>,
+    /// Functions that are on, and were not called since: import path, package, name.
+    never_called: BTreeSet<(&'a str, &'a str, &'a str)>,
 }
 
 impl<'a> Owner<'a> {
-    fn of(facts: &'a Facts, service: &'a str) -> Self {
+    pub fn of(facts: &'a Facts, service: &'a str) -> Self {
         let of_programs = facts.programs_of(service).map(|program| program.main_module.as_str());
         let own: BTreeSet<&str> = of_programs.filter(|module| !module.is_empty()).collect();
         let is_here = facts.programs_of(service).any(|program| facts.configuration.has(program));
         let here = facts.configuration.modules.iter().map(|(module, _)| module.as_str());
         let modules = if own.is_empty() || is_here { own.into_iter().chain(here).collect() } else { own };
-        Self { modules }
+        let dormant = facts.programs_of(service).flat_map(|program| &program.dormant);
+        let never_called = dormant
+            .filter(|one| one.on && one.calls == 0)
+            .map(|one| (one.import_path.as_str(), one.package.as_str(), one.name.as_str()));
+        Self { modules, never_called: never_called.collect() }
     }
 
-    fn is_own(&self, name: &Name) -> bool {
+    /// Whether it is on, and is not called although it runs.
+    fn loops(&self, name: &Name) -> bool {
+        self.never_called.iter().any(|(path, package, function)| {
+            *function == name.name && (*path == name.import_path || (name.import_path == "main" && *package == "main"))
+        })
+    }
+
+    pub fn is_own(&self, name: &Name) -> bool {
         name.import_path == "main" || self.modules.iter().any(|module| stacks::is_below(&name.import_path, module))
     }
 
     /// Of the functions on a stack, those that could have spans: one's own, and the one of a library that the last of them calls.
     fn path(&self, names: Vec<Name>, with_libraries: bool) -> Vec<Name> {
         let last_own = names.iter().rposition(|name| self.is_own(name));
-        let library = names.iter().skip(last_own.map_or(0, |at| at + 1)).find(|name| stacks::is_someones(name)).cloned();
+        let library =
+            names.iter().skip(last_own.map_or(0, |at| at + 1)).find(|name| stacks::is_someones(name)).cloned();
         let is_candidate = |name: &Name| self.is_own(name) && !stacks::is_main(name);
         let own = names.into_iter().filter(is_candidate);
         own.chain(library.filter(|_| with_libraries && last_own.is_some())).collect()
@@ -312,6 +346,7 @@ mod tests {
             package: "main".into(),
             name: name.trim_start_matches('+').into(),
             on: name.starts_with('+'),
+            calls: 1,
         };
         Program {
             pid: Some(7),
@@ -355,8 +390,7 @@ mod tests {
     fn a_span_of_a_function_explains_what_that_function_does() {
         let mut bed = Bed::new();
         let request = bed.request(100 * MILLISECOND);
-        let totals =
-            bed.child(&request, "main.totals", model::Kind::Internal, "example.com/shop", 90 * MILLISECOND);
+        let totals = bed.child(&request, "main.totals", model::Kind::Internal, "example.com/shop", 90 * MILLISECOND);
         bed.samples(90, MILLISECOND, Some(&totals), &stack(&["main.compute", "main.totals", "main.report"]));
         bed.facts.programs = vec![program(&["report", "+totals", "compute"])];
         assert_eq!(titles(&bed), Vec::<String>::new(), "compute is all that totals does");
@@ -381,7 +415,8 @@ mod tests {
     fn without_dormant_functions_the_package_is_named_in_the_configuration() {
         let mut bed = Bed::new();
         let request = bed.request(100 * MILLISECOND);
-        let hot_stack = ["example.com/shop/internal/ink.(*Pen).Draw.func1", "example.com/shop/internal/ink.(*Pen).Draw"];
+        let hot_stack =
+            ["example.com/shop/internal/ink.(*Pen).Draw.func1", "example.com/shop/internal/ink.(*Pen).Draw"];
         bed.samples(50, MILLISECOND, Some(&request), &stack(&hot_stack));
         bed.facts.programs = vec![program(&[])];
         let act = |bed: &Bed| hot(bed)[0].acts.clone();
@@ -403,7 +438,7 @@ mod tests {
         let request = bed.request(100 * MILLISECOND);
         bed.samples(60, MILLISECOND, Some(&request), &stack(&["strings.Repeat", "main.report"]));
         bed.samples(40, MILLISECOND, Some(&request), &stack(&["x.org/json.scan", "x.org/json.Marshal", "main.report"]));
-        bed.samples(20, MILLISECOND, None, &["main.sweep", "main.main.func2", "runtime.goexit"]);
+        bed.samples(20, MILLISECOND, None, &["main.clean", "main.sweep", "main.main.func2", "runtime.goexit"]);
         bed.samples(200, MILLISECOND, None, &["main.serve.func1", "runtime.goexit"]); // serve has returned
         bed.samples(5, MILLISECOND, None, &["main.idle", "main.main.func3", "runtime.goexit"]);
         bed.samples(500, MILLISECOND, None, &["runtime.gcBgMarkWorker"]);
@@ -413,7 +448,16 @@ mod tests {
             ["main.report is hot and has no span", "json.Marshal is hot and has no span"],
             "sweep has a thirtieth of all"
         );
-        bed.facts.samples.retain(|sample| !["runtime.gcBgMarkWorker", "main.serve.func1"].contains(&sample.sample.stack[0].function.as_str()));
+        bed.facts.samples.retain(|sample| {
+            !["runtime.gcBgMarkWorker", "main.serve.func1"].contains(&sample.sample.stack[0].function.as_str())
+        });
         assert!(titles(&bed).contains(&"main.sweep is hot and has no span".to_owned()), "{:?}", titles(&bed));
+        bed.facts.programs = vec![program(&["report", "+sweep", "clean", "idle"])];
+        assert!(
+            !titles(&bed).iter().any(|title| title.contains("sweep") || title.contains("clean")),
+            "it has spans now"
+        );
+        bed.facts.programs[0].dormant[1].calls = 0;
+        assert!(titles(&bed).contains(&"main.clean is hot and has no span".to_owned()), "sweep loops for ever");
     }
 }

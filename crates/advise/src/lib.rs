@@ -12,9 +12,9 @@ mod functions;
 mod libraries;
 mod noise;
 mod stacks;
-mod time;
 #[cfg(test)]
 mod testing;
+mod time;
 
 use model::TraceId;
 use serde::Serialize;

@@ -80,7 +80,8 @@ fn acts(facts: &Facts, program: &Program, pack: &KnownPack) -> Option<Vec<Act>> 
     }
     if pack.is_meant(&here.disable) {
         let rules = pack.rules.iter().map(|(id, _)| id);
-        let names: Vec<&String> = [&pack.name].into_iter().chain(rules).filter(|name| here.disable.contains(*name)).collect();
+        let names: Vec<&String> =
+            [&pack.name].into_iter().chain(rules).filter(|name| here.disable.contains(*name)).collect();
         if names.iter().any(|name| edit::is_deliberate(&here.text, name)) {
             return None;
         }
@@ -161,9 +162,11 @@ impl Seen {
 
 /// What a span of the kernel half talked to.
 fn system(span: &Span) -> Option<&str> {
-    ["db.system.name", "messaging.system", "rpc.system.name", "rpc.system"].iter().find_map(|key| match span.attributes.get(*key) {
-        Some(Value::String(system)) => Some(system.as_str()),
-        _ => None,
+    ["db.system.name", "messaging.system", "rpc.system.name", "rpc.system"].iter().find_map(|key| {
+        match span.attributes.get(*key) {
+            Some(Value::String(system)) => Some(system.as_str()),
+            _ => None,
+        }
     })
 }
 
@@ -182,13 +185,7 @@ fn is_of_system(pack: &KnownPack, system: &str) -> bool {
     has(system) || words.iter().any(|word| has(word))
 }
 
-fn of_pack(
-    seen: &Seen,
-    program: &Program,
-    pack: &KnownPack,
-    kernel: &[(&str, &SeenSpans)],
-    acts: Vec<Act>,
-) -> Advice {
+fn of_pack(seen: &Seen, program: &Program, pack: &KnownPack, kernel: &[(&str, &SeenSpans)], acts: Vec<Act>) -> Advice {
     let library = pack.module.as_deref().unwrap_or(&pack.name);
     let version = program.modules.iter().find(|module| Some(&module.path) == pack.module.as_ref());
     let title = format!("{library} is in the program and has no spans, though there is a pack");
@@ -235,7 +232,10 @@ fn of_system(seen: &Seen, program: &Program, system: &str, spans: &SeenSpans) ->
         kind: Kind::Library,
         service: program.service.clone(),
         title: format!("{system} is seen by the kernel half only"),
-        evidence: vec![told_by_kernel(system, spans), "no pack owns the library that the program calls it by".to_owned()],
+        evidence: vec![
+            told_by_kernel(system, spans),
+            "no pack owns the library that the program calls it by".to_owned(),
+        ],
         traces: spans.traces.clone(),
         share: ratio(spans.time, seen.spans_time).clamp(UNSEEN_SHARE, 1.0),
         acts: vec![Act::Advise {
@@ -314,8 +314,7 @@ mod tests {
     fn versions_that_the_pack_does_not_know_are_said() {
         let mut bed = bed();
         let left = vec![("go-redis.core".to_owned(), "is for >=9.0.0, this is v8.1.0".to_owned())];
-        bed.facts.programs[0].owned =
-            Some(vec![PackState { name: "go-redis".into(), woven: Vec::new(), left }]);
+        bed.facts.programs[0].owned = Some(vec![PackState { name: "go-redis".into(), woven: Vec::new(), left }]);
         assert!(words(&bed)[0].starts_with("go-redis.core is for >=9.0.0, this is v8.1.0: take a version"));
     }
 

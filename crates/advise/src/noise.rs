@@ -58,11 +58,12 @@ pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
         let of_service = whole.get(key.service.as_str()).copied().unwrap_or(0);
         is_noise(operation) && ratio(operation.spans, of_service) >= SMALLEST_SHARE
     });
-    noisy.filter_map(|(key, operation)| {
-        let of_service = whole.get(key.service.as_str()).copied().unwrap_or(0);
-        of_operation(facts, &key, &operation, of_service)
-    })
-    .collect()
+    noisy
+        .filter_map(|(key, operation)| {
+            let of_service = whole.get(key.service.as_str()).copied().unwrap_or(0);
+            of_operation(facts, &key, &operation, of_service)
+        })
+        .collect()
 }
 
 fn look_at<'a>(spans: &'a [Span], operations: &mut BTreeMap<Key, Operation>, whole: &mut BTreeMap<&'a str, u64>) {
@@ -167,7 +168,8 @@ fn of_function(facts: &Facts, key: &Key, function: &str) -> Option<Vec<Act>> {
     let mut programs = facts.programs_of(&key.service).peekable();
     if programs.peek().is_some() {
         let mut dormant = facts.programs_of(&key.service).flat_map(|program| &program.dormant);
-        let found = dormant.find(|one| one.import_path == key.scope && format!("{}.{}", one.package, one.name) == function);
+        let found =
+            dormant.find(|one| one.import_path == key.scope && format!("{}.{}", one.package, one.name) == function);
         if let Some(found) = found {
             let operation = format!("{}.{}", found.import_path, found.name);
             return found.on.then(|| vec![Act::Disable { operation, service: key.service.clone() }]);
@@ -178,12 +180,17 @@ fn of_function(facts: &Facts, key: &Key, function: &str) -> Option<Vec<Act>> {
             return None; // it was, in an older build
         }
     }
-    Some(vec![Act::Advise { text: format!("take //tandem:span off {function}, and name it under `functions:`: then it is there when it is wanted") }])
+    Some(vec![Act::Advise {
+        text: format!(
+            "take //tandem:span off {function}, and name it under `functions:`: then it is there when it is wanted"
+        ),
+    }])
 }
 
 fn of_pack(facts: &Facts, key: &Key) -> Option<Vec<Act>> {
     let kind = kind(key.kind);
-    let pack = facts.packs.iter().find(|pack| pack.spans.iter().any(|(scope, of, _)| *scope == key.scope && *of == kind));
+    let pack =
+        facts.packs.iter().find(|pack| pack.spans.iter().any(|(scope, of, _)| *scope == key.scope && *of == kind));
     let Some(pack) = pack else { return Some(Vec::new()) };
     let operations: Vec<&String> = pack
         .spans
@@ -202,7 +209,8 @@ fn of_pack(facts: &Facts, key: &Key) -> Option<Vec<Act>> {
     let here = &facts.configuration;
     let [operation] = operations[..] else {
         let names: Vec<&str> = operations.iter().map(|name| name.as_str()).collect();
-        let text = format!("tandem disable one of {}, or OTEL_GO_DISABLED_INSTRUMENTATIONS with its name", names.join(", "));
+        let text =
+            format!("tandem disable one of {}, or OTEL_GO_DISABLED_INSTRUMENTATIONS with its name", names.join(", "));
         return Some(vec![Act::Advise { text }]);
     };
     if !running.is_empty() {
@@ -308,14 +316,23 @@ mod tests {
             let mut call = bed.child(&request, "cart.price", SpanKind::Internal, "example.com/cart", 2 * MICROSECOND);
             call.anatomy = Some(on_cpu(2 * MICROSECOND));
         }
-        let dormant = Dormant { import_path: "example.com/cart".into(), package: "cart".into(), name: "price".into(), on: true };
-        bed.facts.programs = vec![Program { pid: Some(7), service: "shop".into(), dormant: vec![dormant], ..Program::default() }];
+        let dormant = Dormant {
+            import_path: "example.com/cart".into(),
+            package: "cart".into(),
+            name: "price".into(),
+            on: true,
+            calls: 9,
+        };
+        bed.facts.programs =
+            vec![Program { pid: Some(7), service: "shop".into(), dormant: vec![dormant], ..Program::default() }];
         let disable = Act::Disable { operation: "example.com/cart.price".into(), service: "shop".into() };
         assert_eq!(advise(&bed.facts)[0].acts, [disable]);
         bed.facts.programs[0].dormant[0].on = false;
         assert_eq!(advise(&bed.facts), [], "it sleeps again");
         bed.facts.programs[0].dormant.clear();
         bed.facts.programs[0].spans.insert("cart.price".into());
-        assert!(matches!(&advise(&bed.facts)[0].acts[..], [Act::Advise { text }] if text.starts_with("take //tandem:span off")));
+        assert!(
+            matches!(&advise(&bed.facts)[0].acts[..], [Act::Advise { text }] if text.starts_with("take //tandem:span off"))
+        );
     }
 }

@@ -36,6 +36,10 @@ pub struct ServiceTime {
     pub sampled_ns: u64,
     /// Of `own_ns`: in parts of the anatomy that were not measured.
     pub absent_ns: u64,
+    /// The program's time on the CPU as all samples of stacks have it, ns.
+    pub all_sampled_ns: u64,
+    /// Of that: outside of spans.
+    pub outside_ns: u64,
     #[serde(skip)]
     operations: BTreeMap<String, OperationTime>,
 }
@@ -59,6 +63,11 @@ impl ServiceTime {
     /// The share of the time on the CPU that spans explain: which does not grow with what the machine lets them wait.
     pub fn explained_on_cpu(&self) -> f64 {
         1.0 - ratio(self.unnamed_ns, self.on_cpu_ns).min(1.0)
+    }
+
+    /// The share of the program's time on the CPU that is outside of spans, as samples have it.
+    pub fn outside(&self) -> f64 {
+        ratio(self.outside_ns, self.all_sampled_ns)
     }
 
     /// The share that they explain together with profiles.
@@ -109,6 +118,10 @@ pub fn times(facts: &Facts) -> Vec<ServiceTime> {
     }
     for sample in facts.samples.iter().filter(|sample| sample.sample.kind == ProfileKind::Cpu) {
         let ids = sample.sample.trace_id.zip(sample.sample.span_id);
+        if let Some(service) = services.get_mut(&*sample.service) {
+            service.all_sampled_ns += sample.sample.value_ns;
+            service.outside_ns += if ids.is_none() { sample.sample.value_ns } else { 0 };
+        }
         let Some(span) = ids.and_then(|ids| unnamed.get(&ids)) else { continue };
         let Some(service) = services.get_mut(span.service.as_str()) else { continue };
         service.sampled_ns += sample.sample.value_ns;
@@ -246,7 +259,9 @@ mod tests {
             bed.samples(4, 2 * MILLISECOND, Some(&request), &["main.report"]);
         }
         assert_eq!(unexplained(&bed), Vec::<String>::new());
+        bed.samples(10, 2 * MILLISECOND, None, &["main.sweep"]);
         let time = &times(&bed.facts)[0];
+        assert_eq!(time.outside(), 0.2);
         assert_eq!((time.explained_by_spans(), time.explained_with_profiles()), (0.0, 0.8));
 
         let mut waiting = Bed::new();
@@ -278,8 +293,7 @@ mod tests {
     fn children_beside_their_parents_take_nothing_from_them() {
         let mut bed = Bed::new();
         let request = bed.request(10 * MILLISECOND);
-        let mut beside =
-            bed.child(&request, "main.beside", SpanKind::Internal, "example.com/shop", 9 * MILLISECOND);
+        let mut beside = bed.child(&request, "main.beside", SpanKind::Internal, "example.com/shop", 9 * MILLISECOND);
         let own = |child: &Span| Own::of(&request, &[child]);
         assert_eq!(own(&beside), Own { wall: MILLISECOND, on_cpu: MILLISECOND, absent: 0 });
         beside.duration_ns += 5 * MILLISECOND;

@@ -130,6 +130,7 @@ impl Page<'_> {
             object["kind"] = json!("service");
             object["explained_by_spans"] = json!(time.explained_by_spans());
             object["explained_on_cpu"] = json!(time.explained_on_cpu());
+            object["outside_of_spans"] = json!(time.outside());
             object["explained_with_profiles"] = json!(time.explained_with_profiles());
             writeln!(out, "{object}")?;
         }
@@ -163,6 +164,9 @@ impl Page<'_> {
             }
             if time.sampled_ns > 0 {
                 write!(out, "; with profiles {}", explained(time.explained_with_profiles()))?;
+            }
+            if time.outside_ns > 0 {
+                write!(out, "; {} of its time on the CPU is outside of spans", explained(time.outside()))?;
             }
             writeln!(out)?;
         }
@@ -287,9 +291,7 @@ fn enable(function: &str, service: &str) -> anyhow::Result<String> {
         let exact = |one: &&record::Function| format!("{}.{}", one.import_path, one.name) == function;
         let Some(one) = program.chosen.iter().find(exact) else { continue };
         let mut switchboard = program.functions.switch().with_context(|| program.title())?;
-        switchboard
-            .on(one.number, Setting { limit: LIMIT, arguments: false })
-            .with_context(|| program.title())?;
+        switchboard.on(one.number, Setting { limit: LIMIT, arguments: false }).with_context(|| program.title())?;
         titles.push(clean(&program.title()).into_owned());
     }
     if titles.is_empty() {

@@ -130,9 +130,11 @@ fn running(files: &mut Files<'_>) -> (Vec<Program>, BTreeMap<String, u64>) {
         let start = clock.unix(functions.header().start).0;
         let first = starts.entry(running.service.clone()).or_insert(start);
         *first = start.min(*first);
-        let on: BTreeSet<FunctionNumber> = functions.active().into_iter().map(|active| active.number).collect();
+        let on: HashMap<FunctionNumber, u64> =
+            functions.active().into_iter().map(|active| (active.number, active.calls)).collect();
         let dormant = functions.all().into_iter().map(|function| Dormant {
-            on: on.contains(&function.number),
+            on: on.contains_key(&function.number),
+            calls: on.get(&function.number).copied().unwrap_or(0),
             import_path: function.import_path,
             package: function.package,
             name: function.name,
@@ -187,10 +189,8 @@ impl Files<'_> {
         let binary = Binary::open(path).ok()?;
         let build = binary.build();
         let manifest = build.manifest().ok().flatten();
-        let module = |module: &gobin::Module| Module {
-            path: module.path.clone(),
-            version: module.effective().version.clone(),
-        };
+        let module =
+            |module: &gobin::Module| Module { path: module.path.clone(), version: module.effective().version.clone() };
         let of_pack = |pack: &gobin::manifest::Pack| PackState {
             name: pack.name.clone(),
             woven: pack.join_points.iter().map(|point| point.id.clone()).collect(),
