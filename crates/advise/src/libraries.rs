@@ -162,12 +162,13 @@ impl Seen {
 
 /// What a span of the kernel half talked to.
 fn system(span: &Span) -> Option<&str> {
-    ["db.system.name", "messaging.system", "rpc.system.name", "rpc.system"].iter().find_map(|key| {
-        match span.attributes.get(*key) {
-            Some(Value::String(system)) => Some(system.as_str()),
-            _ => None,
-        }
-    })
+    let text = |key: &str| match span.attributes.get(key) {
+        Some(Value::String(system)) => Some(system.as_str()),
+        _ => None,
+    };
+    let named =
+        ["db.system.name", "messaging.system", "rpc.system.name", "rpc.system"].iter().find_map(|key| text(key));
+    named.or_else(|| text("http.request.method").map(|_| "http"))
 }
 
 /// Words of packs that talk to a system of another name.
@@ -354,13 +355,16 @@ mod tests {
         (0..FEWEST_SPANS).for_each(|_| bed.add(socket("redis")));
         (0..FEWEST_SPANS).for_each(|_| bed.add(socket("cassandra")));
         (0..FEWEST_SPANS - 1).for_each(|_| bed.add(socket("neo4j")));
+        let method = ("http.request.method".to_owned(), Value::String("GET".into()));
+        (0..FEWEST_SPANS).for_each(|_| bed.add(Span { attributes: [method.clone()].into(), ..socket("") }));
         let found = advise(&bed.facts);
         let titles: Vec<&str> = found.iter().map(|advice| advice.title.as_str()).collect();
         assert_eq!(
             titles,
             [
                 "github.com/redis/go-redis/v9 is in the program and has no spans, though there is a pack",
-                "cassandra is seen by the kernel half only"
+                "cassandra is seen by the kernel half only",
+                "http is seen by the kernel half only"
             ]
         );
         assert_eq!(found[0].evidence[1], "the kernel half has seen 5 calls of redis in 5.00 ms: GET");

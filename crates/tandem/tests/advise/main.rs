@@ -265,6 +265,37 @@ fn what_cannot_be_applied_is_refused_clearly() {
     program.stop();
 }
 
+/// Many short spans, and calls that outlive their requests.
+#[test]
+fn noise_and_lost_context_are_told() {
+    if is_skipped("advise noise_and_lost_context_are_told") {
+        return;
+    }
+    let bed = Bed::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/advise/noisy"), "noisy");
+    bed.build(&["noisy", "."]);
+    let program = bed.start(&["./noisy"]);
+    let enabled = bed.tandem(&["enable", "example.com/noisy.price", "--service", "noisy", "--limit", "0"]).output();
+    assert!(enabled.expect("tandem starts").status.success());
+    let noise = "spans of main.price cost more than they tell";
+    let advised = bed.ask_until(&|| program.ask(), "no noise", |advised| advised.titled(noise).is_some());
+    let command = advised.titled(noise).expect("advice")["commands"][0].as_str().expect("a command").to_owned();
+    assert_eq!(command, "tandem disable 'example.com/noisy.price' --service noisy");
+    let unchanged = bed.configuration();
+    let applied = bed.advise(&["--apply"]);
+    assert!(applied.status.success(), "{}", text(&applied.stderr));
+    assert_eq!(bed.configuration(), unchanged, "what is on is for people to switch off");
+
+    let disabled = Command::new("sh").arg("-c").arg(command.replacen("tandem", TANDEM, 1)).output();
+    assert!(disabled.expect("a shell").status.success());
+    let advised = bed.ask_until(&|| program.ask(), "no lost context", |advised| {
+        advised.titled(noise).is_none() && advised.titled("GET goes on after its request").is_some()
+    });
+    let lost = advised.titled("GET goes on").expect("advice");
+    assert!(lost["evidence"][0].as_str().is_some_and(|text| text.contains("had ended: GET /report")), "{lost:#}");
+    assert!(lost["acts"][0]["text"].as_str().is_some_and(|text| text.contains("context.WithoutCancel")), "{lost:#}");
+    program.stop();
+}
+
 const SERVICES: [&str; 4] = ["./cmd/gateway", "./cmd/inventory", "./cmd/orders", "./cmd/worker"];
 
 /// The shop draws invoices on goroutines of a pool, where no span is around.
