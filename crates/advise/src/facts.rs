@@ -158,9 +158,49 @@ impl Configuration {
     }
 }
 
+/// Longer times count as this, ns: so sums of all that is looked at fit, whatever a store holds.
+const LONGEST: u64 = 1 << 44;
+
 impl Facts {
+    /// Makes times that nobody can have measured small enough to be added up.
+    pub fn bound(&mut self) {
+        for span in self.traces.iter_mut().flatten() {
+            span.duration_ns = span.duration_ns.min(LONGEST);
+            let parts = span.anatomy.iter_mut().flat_map(|anatomy| anatomy.parts_ns.values_mut());
+            parts.for_each(|part| *part = (*part).min(LONGEST));
+        }
+        for sample in &mut self.samples {
+            sample.sample.value_ns = sample.sample.value_ns.min(LONGEST);
+        }
+    }
+
     /// Programs of a service.
     pub fn programs_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Program> {
         self.programs.iter().filter(move |program| program.service == service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Kind, Span};
+
+    use crate::testing::{Bed, on_cpu, span};
+
+    #[test]
+    fn times_that_nobody_measured_harm_nothing() {
+        let mut bed = Bed::new();
+        for _ in 0..1000 {
+            let request = bed.request(u64::MAX);
+            bed.child(&request, "main.totals", Kind::Internal, "example.com/shop", u64::MAX);
+            bed.child(&request, "SELECT", Kind::Client, "tandem/database/sql", u64::MAX);
+            bed.samples(3, u64::MAX, Some(&request), &["main.report"]);
+            bed.samples(3, u64::MAX, None, &["main.sweep"]);
+            // Its own parent, at the end of time.
+            let circle = Span { parent_span_id: Some(request.span_id), anatomy: Some(on_cpu(u64::MAX)), ..request };
+            bed.add(Span { start_unix_nano: u64::MAX, ..circle });
+        }
+        bed.add(Span { duration_ns: u64::MAX, ..span("alone") });
+        bed.facts.bound();
+        assert!(!crate::advise(&bed.facts).is_empty());
     }
 }

@@ -150,9 +150,10 @@ impl Own {
         let part = |span: &Span, name: &str| {
             span.anatomy.as_ref().and_then(|anatomy| anatomy.parts_ns.get(name)).copied().unwrap_or(0)
         };
-        let measured = |span: &Span| span.anatomy.as_ref().map_or(0, |anatomy| anatomy.parts_ns.values().sum::<u64>());
+        let measured =
+            |span: &Span| span.anatomy.as_ref().map_or(0, |anatomy| total(anatomy.parts_ns.values().copied()));
         let here: Vec<&&Span> = children.iter().filter(|child| is_within(span, child)).collect();
-        let of_children = |of: &dyn Fn(&Span) -> u64| here.iter().map(|child| of(child)).sum::<u64>();
+        let of_children = |of: &dyn Fn(&Span) -> u64| total(here.iter().map(|child| of(child)));
         let wall = span.duration_ns.saturating_sub(of_children(&|child| child.duration_ns));
         let on_cpu = part(span, "on_cpu").saturating_sub(of_children(&|child| part(child, "on_cpu")));
         let has_on_cpu = span.anatomy.as_ref().is_some_and(|anatomy| anatomy.parts_ns.contains_key("on_cpu"));
@@ -162,6 +163,10 @@ impl Own {
         };
         Self { wall, on_cpu: on_cpu.min(wall), absent }
     }
+}
+
+fn total(times: impl Iterator<Item = u64>) -> u64 {
+    times.fold(0, u64::saturating_add)
 }
 
 /// Whether a child may have run on its parent's goroutine: then all that it did is in the parent's parts.

@@ -95,19 +95,19 @@ impl Advise {
     }
 }
 
-/// The command that does it.
+/// The command that does it, fit for a shell whatever a program calls itself.
 fn command(act: &Act) -> Option<String> {
-    let service = |service: &str| match service.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/".contains(c)) {
-        true => service.to_owned(),
-        false => format!("'{}'", service.replace('\'', "'\\''")),
+    let quoted = |text: &str| format!("'{}'", clean(text).replace('\'', "'\\''"));
+    let plain = |text: &str| match text.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/".contains(c)) {
+        true => text.to_owned(),
+        false => quoted(text),
     };
-    match act {
-        Act::Enable { function, service: of } => Some(format!("tandem enable '{function}' --service {}", service(of))),
-        Act::Disable { operation, service: of } => {
-            Some(format!("tandem disable '{operation}' --service {}", service(of)))
-        }
-        Act::Configure(_) | Act::Advise { .. } => None,
-    }
+    let (word, what, service) = match act {
+        Act::Enable { function, service } => ("enable", function, service),
+        Act::Disable { operation, service } => ("disable", operation, service),
+        Act::Configure(_) | Act::Advise { .. } => return None,
+    };
+    Some(format!("tandem {word} {} --service {}", quoted(what), plain(service)))
 }
 
 /// How advice is written.

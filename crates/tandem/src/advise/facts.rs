@@ -109,7 +109,7 @@ pub fn gather(store: &Path, project: &Project, service: Option<&str>, since: u64
     samples.retain(|sample| !is_old(&sample.service, sample.sample.time_unix_nano));
     programs.extend(ended(&mut files, &traces, &programs));
 
-    let facts = Facts {
+    let mut facts = Facts {
         traces,
         samples,
         programs,
@@ -117,6 +117,7 @@ pub fn gather(store: &Path, project: &Project, service: Option<&str>, since: u64
         configuration: project.configuration.clone(),
         now_unix_nano: crate::traces::ago(0),
     };
+    facts.bound();
     Ok(Gathered { facts, is_cut })
 }
 
