@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-diagnose test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ offsets: ## the table of structures' layouts by version: programs with published
 probe-sites: ## docs/probe-sites.md against programs of every Go since 1.18 and of several versions of modules (GENERATE=1: write it)
 	@TANDEM_GO_VERSIONS="$(GO_VERSIONS)" $(if $(GENERATE),TANDEM_GENERATE=1) \
 		cargo test --package gobin --test binary --test probe_sites --test ways_out -- --ignored --nocapture
+
+test-advise: ## the closed loop on the shop: blind spot, advice, change, gone (minutes)
+	@scripts/setup.sh test
+	@cargo test --package tandem --test advise -- --ignored --nocapture
 
 test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
 	@scripts/setup.sh clangs

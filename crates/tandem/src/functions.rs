@@ -50,6 +50,11 @@ impl Meant {
 }
 
 impl Programs {
+    /// All of a service.
+    pub fn of_service(service: &str) -> Self {
+        Self { pid: None, service: Some(service.to_owned()) }
+    }
+
     /// The programs that are meant; at least one.
     pub fn find(&self) -> Result<Vec<Program>, ProgramsError> {
         programs::find(&match (self.pid, &self.service) {

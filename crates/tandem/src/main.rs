@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod advise;
 mod agent;
 mod attach;
 mod cache;
@@ -79,6 +80,7 @@ enum Command {
     Disable(disable::Disable),
     /// List the functions that can be switched on in programs that run, and those that are.
     List(list::List),
+    Advise(advise::Advise),
     Env(env::Env),
     Explain(explain::Explain),
     /// Compile ahead what the woven builds of this project will need.
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Command::Go(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Agent(command) => command.run(),
+        Command::Advise(command) => command.run(),
         Command::Attach(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),

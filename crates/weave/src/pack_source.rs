@@ -36,6 +36,13 @@ pub struct Searcher<'a> {
 
 /// The packs of a build in `dir`, with the rules that it leaves out because they are off by default.
 pub fn packs_in(dir: &Path) -> Result<PackSet, WeaveError> {
+    let (mut set, _, configuration) = known_in(dir)?;
+    set.disable(&configuration.disable);
+    Ok(set)
+}
+
+/// All packs that a build in `dir` could have, whatever its `tandem.yaml` leaves out; and the project and what that file says.
+pub fn known_in(dir: &Path) -> Result<(PackSet, Project, Configuration), WeaveError> {
     let go = go::find_go()?;
     let env = GoEnv::read(&go, dir)?;
     let mut arguments = Arguments::read(&["build".into()]);
@@ -44,9 +51,8 @@ pub fn packs_in(dir: &Path) -> Result<PackSet, WeaveError> {
     let cache = Cache::open()?;
     let searcher = Searcher { go: &go, env: &env, cache: &cache, project: &project, dir };
     let configuration = Configuration::read(&project.root)?;
-    let mut set = searcher.all_packs(&configuration)?;
-    set.disable(&configuration.disable);
-    Ok(set)
+    let set = searcher.all_packs(&configuration)?;
+    Ok((set, project, configuration))
 }
 
 /// Folders in `$TANDEM_PACKS`, separated as in `PATH`.
