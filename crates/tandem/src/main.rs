@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod agent;
 mod attach;
 mod cache;
+mod diagnose;
 mod diff;
 mod disable;
 mod doctor;
@@ -65,6 +66,7 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    Diagnose(diagnose::Diagnose),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),
         Command::Profile(command) => command.run(),

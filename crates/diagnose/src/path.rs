@@ -1,0 +1,359 @@
+//! A request's wall time, divided along its critical path.
+//!
+//! The critical path is walked from the request's end to its beginning: time that a child was running belongs to the child
+//! that ended last, and so on down; what is left of a span is its own. A span's own time is divided by its anatomy, from
+//! which the children's is taken away. The pieces add up to the wall time, whatever the spans say.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::{Resource, Span, SpanId, Value};
+
+use crate::cause::{CauseKind, Role};
+
+/// Whose time it is, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The operation.
+    pub operation: &'a str,
+    /// What its time means.
+    pub kind: CauseKind,
+}
+
+/// What a request did in one operation.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// Spans on the critical path.
+    pub count: u32,
+    /// Those that failed.
+    pub failed: u32,
+    /// Ancestors of the outermost one.
+    pub depth: u32,
+}
+
+/// A request's time.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces<'a> {
+    /// Time by whose it is and why, ns.
+    pub time: HashMap<Key<'a>, u64>,
+    /// Of the same time, that in each part of the anatomy.
+    pub parts: HashMap<(Key<'a>, &'a str), u64>,
+    /// Calls by service and operation.
+    pub calls: HashMap<(&'a str, &'a str), Calls>,
+    /// The spans in which the time was spent.
+    pub spans: HashMap<Key<'a>, Vec<&'a Span>>,
+}
+
+/// A span's children, and what else is known around it.
+pub struct Tree<'a> {
+    children: HashMap<SpanId, Vec<&'a Span>>,
+}
+
+/// Deeper traces are not followed: what is below belongs to the span there.
+const DEEPEST: u32 = 200;
+
+/// Not measured, as a part.
+const UNMEASURED: &str = "unmeasured";
+
+impl<'a> Tree<'a> {
+    /// Of a trace.
+    pub fn new(trace: &'a [Span]) -> Self {
+        let mut children: HashMap<SpanId, Vec<&Span>> = HashMap::new();
+        for span in trace {
+            if let Some(parent) = span.parent_span_id.filter(|&parent| parent != span.span_id) {
+                children.entry(parent).or_default().push(span);
+            }
+        }
+        for list in children.values_mut() {
+            list.sort_by_key(|span| std::cmp::Reverse((end(span), span.span_id)));
+        }
+        Self { children }
+    }
+
+    fn children(&self, span: &Span) -> &[&'a Span] {
+        self.children.get(&span.span_id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// When a span ended, ns since 1970.
+pub fn end(span: &Span) -> u64 {
+    span.start_unix_nano.saturating_add(span.duration_ns)
+}
+
+/// A program that runs.
+pub type Process = usize;
+
+/// When programs as a whole could not run: found in the spans that were under way then.
+#[derive(Default)]
+pub struct Standstills<'a> {
+    processes: HashMap<String, Process>,
+    /// By the address of the resource, which spans of a trace share.
+    known: HashMap<*const Resource, Process>,
+    spans: HashMap<Process, OfProcess<'a>>,
+}
+
+#[derive(Default)]
+struct OfProcess<'a> {
+    /// Spans with such time, by their start.
+    spans: Vec<&'a Span>,
+    longest_ns: u64,
+}
+
+/// Parts of the anatomy in which no goroutine of the program can run, and what they mean.
+const STANDSTILLS: [(&str, CauseKind); 2] =
+    [("throttled", CauseKind::CpuThrottling), ("go_stopped", CauseKind::GarbageCollection)];
+/// Shorter ones are not looked at.
+const SHORTEST_STANDSTILL: u64 = 1_000_000;
+
+impl<'a> Standstills<'a> {
+    /// Of all programs in these traces.
+    pub fn new(traces: &'a [Vec<Span>]) -> Self {
+        let mut found = Self::default();
+        for span in traces.iter().flatten() {
+            let process = found.learn(&span.resource, &span.service);
+            let stood = STANDSTILLS.iter().any(|(part, _)| part_of(span, part) >= SHORTEST_STANDSTILL);
+            if stood {
+                let of_process = found.spans.entry(process).or_default();
+                of_process.longest_ns = of_process.longest_ns.max(span.duration_ns);
+                of_process.spans.push(span);
+            }
+        }
+        for of_process in found.spans.values_mut() {
+            of_process.spans.sort_by_key(|span| span.start_unix_nano);
+        }
+        found
+    }
+
+    fn learn(&mut self, resource: &Arc<Resource>, service: &str) -> Process {
+        if let Some(&known) = self.known.get(&Arc::as_ptr(resource)) {
+            return known;
+        }
+        let next = self.processes.len();
+        let process = *self.processes.entry(identity(resource, service)).or_insert(next);
+        self.known.insert(Arc::as_ptr(resource), process);
+        process
+    }
+
+    /// The process that a span is of.
+    pub fn process(&self, span: &Span) -> Option<Process> {
+        self.known.get(&Arc::as_ptr(&span.resource)).copied()
+    }
+
+    /// How much of an interval a process stood still for, and why.
+    fn within(&self, process: Option<Process>, from: u64, to: u64) -> Option<(CauseKind, &'static str, u64)> {
+        let of_process = self.spans.get(&process?)?;
+        let earliest = from.saturating_sub(of_process.longest_ns);
+        let first = of_process.spans.partition_point(|span| span.start_unix_nano < earliest);
+        let overlapping = of_process.spans[first..].iter().take_while(|span| span.start_unix_nano < to);
+        let mut best: Option<(CauseKind, &'static str, u64)> = None;
+        for span in overlapping {
+            let overlap = end(span).min(to).saturating_sub(span.start_unix_nano.max(from));
+            for (part, kind) in STANDSTILLS {
+                let stood = u128::from(part_of(span, part)) * u128::from(overlap) / u128::from(span.duration_ns.max(1));
+                let stood = (stood as u64).min(overlap);
+                if stood > best.map_or(0, |best| best.2) {
+                    best = Some((kind, part, stood));
+                }
+            }
+        }
+        best
+    }
+}
+
+/// What tells one process from another.
+fn identity(resource: &Resource, service: &str) -> String {
+    let text = |key: &str| resource.attributes.get(key).map(Value::to_string).unwrap_or_default();
+    format!("{service}\n{}\n{}\n{}", text("host.name"), text("process.pid"), text("service.instance.id"))
+}
+
+fn part_of(span: &Span, part: &str) -> u64 {
+    span.anatomy.as_ref().and_then(|anatomy| anatomy.parts_ns.get(part)).copied().unwrap_or(0)
+}
+
+/// Segments that were sent again, of a span with its children on the same goroutine.
+fn retransmits(span: &Span) -> u64 {
+    match span.attributes.get("tandem.tcp.retransmits") {
+        Some(Value::Int(count)) => u64::try_from(*count).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Divides a request's time.
+pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills<'a>) -> Pieces<'a> {
+    let mut walk = Walk { tree, standstills, pieces: Pieces::default(), path: Vec::new() };
+    walk.span(request, request.start_unix_nano, end(request), 0);
+    walk.pieces
+}
+
+struct Walk<'a, 'w> {
+    tree: &'w Tree<'a>,
+    standstills: &'w Standstills<'a>,
+    pieces: Pieces<'a>,
+    /// Spans above: one that is its own ancestor is not followed.
+    path: Vec<SpanId>,
+}
+
+/// Time of a span that a child had.
+struct Covered<'a> {
+    child: &'a Span,
+    time_ns: u64,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Divides the time of a span between two moments.
+    fn span(&mut self, span: &'a Span, from: u64, to: u64, depth: u32) {
+        let calls = self.pieces.calls.entry((&span.service, &span.name)).or_insert(Calls { depth, ..Calls::default() });
+        calls.count += 1;
+        calls.failed += u32::from(span.status.code == model::StatusCode::Error);
+        calls.depth = calls.depth.min(depth);
+
+        self.path.push(span.span_id);
+        let mut own: Vec<(u64, u64)> = Vec::new();
+        let mut covered = Vec::new();
+        let mut cursor = to;
+        let tree = self.tree;
+        for &child in tree.children(span) {
+            let (child_from, child_to) = (child.start_unix_nano.max(from), end(child).min(cursor));
+            if child_from >= child_to || depth >= DEEPEST || self.path.contains(&child.span_id) {
+                continue;
+            }
+            own.push((child_to, cursor));
+            covered.push(Covered { child, time_ns: child_to - child_from });
+            self.span(child, child_from, child_to, depth + 1);
+            cursor = child_from;
+        }
+        own.push((from, cursor));
+        own.retain(|(from, to)| from < to);
+        self.path.pop();
+        self.own(span, &own, &covered);
+    }
+
+    /// Divides a span's own time by its anatomy.
+    fn own(&mut self, span: &'a Span, own: &[(u64, u64)], covered: &[Covered<'a>]) {
+        let total: u64 = own.iter().map(|(from, to)| to - from).sum();
+        if total == 0 {
+            return;
+        }
+        let process = self.standstills.process(span);
+        let remote = covered.iter().find(|covered| self.standstills.process(covered.child) != process);
+        let below: u64 = covered.iter().map(|covered| retransmits(covered.child)).sum();
+        let role = Role::new(span, remote.is_some(), retransmits(span).saturating_sub(below));
+        let parts = own_parts(span, covered, total, |child| self.standstills.process(child) == process);
+
+        // Who waits for a program that stands still waits for that.
+        let elsewhere = remote.map(|remote| self.standstills.process(remote.child));
+        let mut standing: HashMap<CauseKind, (&'static str, u64)> = HashMap::new();
+        let waited = |kind: CauseKind| match kind {
+            CauseKind::Network => elsewhere.flatten(),
+            CauseKind::LockContention | CauseKind::OtherGoroutines => process,
+            _ => None,
+        };
+        for (part, time_ns) in parts {
+            let mut kind = role.cause(part);
+            let mut left = time_ns;
+            if let Some(process) = waited(kind) {
+                if standing.is_empty() {
+                    for &(from, to) in own {
+                        if let Some((kind, part, stood)) = self.standstills.within(Some(process), from, to) {
+                            standing.entry(kind).or_insert((part, 0)).1 += stood;
+                        }
+                    }
+                }
+                for (&why, (part, stood)) in &mut standing {
+                    let taken = left.min(*stood);
+                    (left, *stood) = (left - taken, *stood - taken);
+                    let at = remote.filter(|_| kind == CauseKind::Network).map_or(span, |remote| remote.child);
+                    self.pieces.add(at, why, part, taken);
+                }
+            }
+            if kind == CauseKind::Unmeasured && span.anatomy.is_none() && role.answered {
+                kind = CauseKind::Network;
+            }
+            self.pieces.add(span, kind, part, left);
+        }
+    }
+}
+
+impl<'a> Pieces<'a> {
+    fn add(&mut self, span: &'a Span, kind: CauseKind, part: &'a str, time_ns: u64) {
+        if time_ns == 0 {
+            return;
+        }
+        let key = Key { service: &span.service, operation: &span.name, kind };
+        *self.time.entry(key).or_default() += time_ns;
+        *self.parts.entry((key, part)).or_default() += time_ns;
+        let spans = self.spans.entry(key).or_default();
+        if !spans.iter().any(|known| std::ptr::eq(*known, span)) {
+            spans.push(span);
+        }
+    }
+}
+
+/// Parts in which a goroutine waits for another one, or for an answer.
+const WAITS: [&str; 6] = ["go_select", "go_channel", "go_sync", "go_network", "go_other", "network_unread"];
+/// Parts may differ by so much and still be those of the same goroutine: snapshots are not taken at the very same moment.
+const SLACK: u64 = 50_000;
+
+/// The parts of a span's own time: its anatomy without its children's, together exactly `total`.
+fn own_parts<'a>(
+    span: &'a Span,
+    covered: &[Covered<'a>],
+    total: u64,
+    same_process: impl Fn(&Span) -> bool,
+) -> Vec<(&'a str, u64)> {
+    let Some(anatomy) = &span.anatomy else { return vec![(UNMEASURED, total)] };
+    let mut parts: Vec<(&str, u64)> = anatomy.parts_ns.iter().map(|(part, time)| (part.as_str(), *time)).collect();
+    for Covered { child, time_ns } in covered {
+        let inside = match &child.anatomy {
+            Some(anatomy) if same_process(child) => {
+                // A child on the same goroutine has no more of any part than is left of its parent's.
+                let fits = |(part, time): (&String, &u64)| {
+                    let left = parts.iter().find(|known| known.0 == part).map_or(0, |known| known.1);
+                    *time <= left + SLACK
+                };
+                anatomy.parts_ns.iter().all(fits).then_some(anatomy)
+            }
+            _ => None,
+        };
+        match inside {
+            Some(anatomy) => {
+                for (part, left) in &mut parts {
+                    let of_child = anatomy.parts_ns.get(*part).copied().unwrap_or(0);
+                    let within = u128::from(of_child) * u128::from(*time_ns) / u128::from(child.duration_ns.max(1));
+                    *left = left.saturating_sub(within as u64);
+                }
+            }
+            // It ran elsewhere, and was waited for.
+            None => take_from_waits(&mut parts, *time_ns),
+        }
+    }
+    let sum: u64 = parts.iter().map(|part| part.1).sum();
+    if sum > total {
+        for part in &mut parts {
+            part.1 = (u128::from(part.1) * u128::from(total) / u128::from(sum)) as u64;
+        }
+    }
+    let sum: u64 = parts.iter().map(|part| part.1).sum();
+    let measured_whole = anatomy.parts_ns.contains_key("on_cpu");
+    match parts.iter_mut().max_by_key(|part| part.1) {
+        // What rounding and overlapping children left over.
+        Some(largest) if measured_whole && (total - sum) < total / 10 => largest.1 += total - sum,
+        _ => parts.push((UNMEASURED, total - sum)),
+    }
+    parts
+}
+
+fn take_from_waits(parts: &mut [(&str, u64)], mut time_ns: u64) {
+    let waits = |part: &str| WAITS.contains(&part);
+    let all: u64 = parts.iter().filter(|part| waits(part.0)).map(|part| part.1).sum();
+    if all == 0 {
+        return;
+    }
+    time_ns = time_ns.min(all);
+    for part in parts.iter_mut().filter(|part| waits(part.0)) {
+        let taken = u128::from(part.1) * u128::from(time_ns) / u128::from(all);
+        part.1 = part.1.saturating_sub(taken as u64);
+    }
+}
