@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::{Cause, CauseKind};
 use crate::common::{self, Common};
 use crate::path::{Key, Pieces, Standstills, Tree, divide};
-use crate::stacks::Samples;
+use crate::stacks::{Collecting, Samples};
 use crate::{Facts, Question, Split};
 
 /// With fewer nothing is said.
@@ -19,6 +19,8 @@ const FEWEST_SLOW: usize = 8;
 const SMALLEST_SHARE: f64 = 0.03;
 /// The slow ones must take so many times as long as the normal ones.
 const LEAST_RATIO: f64 = 1.3;
+/// Notes that are kept where causes are merged.
+const MOST_NOTES: usize = 2;
 /// Traces that are named with a cause.
 const EXAMPLES: usize = 3;
 
@@ -209,6 +211,8 @@ impl<'a> Comparison<'_, 'a> {
         candidates.sort_by_key(|candidate| candidate.key);
         self.split_collecting(&mut candidates);
         self.merge_more_calls(&mut candidates);
+        self.merge_by_program(&mut candidates);
+        give_waits_to_computing(&mut candidates);
         candidates.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.key.cmp(&b.key)));
         candidates.retain(|candidate| candidate.share >= SMALLEST_SHARE);
         let told: f64 = candidates.iter().map(|candidate| candidate.share).sum();
@@ -242,34 +246,69 @@ impl<'a> Comparison<'_, 'a> {
         if counted == 0 { 0.0 } else { shares / f64::from(counted) }
     }
 
-    /// Time on the CPU that went into collecting garbage, which only stacks tell from other computing.
+    /// Time that went into collecting garbage, which only stacks tell from other computing: that of a goroutine that had
+    /// to help, and that of others, for whose threads it had to wait.
     fn split_collecting(&self, candidates: &mut Vec<Candidate<'a>>) {
         let mut found = Vec::new();
-        for candidate in candidates.iter_mut() {
-            if candidate.key.kind != CauseKind::Computation || candidate.share <= 0.0 {
-                continue;
-            }
-            let Some((part, sampled)) = self.samples.collecting(&self.spans(&candidate.pieces)) else { continue };
-            if part < 0.1 {
-                continue;
-            }
-            let key = Key { kind: CauseKind::GarbageCollection, ..candidate.key };
-            let note = format!(
-                "{:.0} % of its time on the CPU, of {} that were sampled, was the collector's",
-                part * 100.0,
-                format_duration(sampled)
-            );
-            found.push((key, candidate.key, candidate.share * part, note));
-            candidate.share *= 1.0 - part;
-        }
-        for (key, piece, share, note) in found {
-            match candidates.iter_mut().find(|candidate| candidate.key == key) {
-                Some(candidate) => {
-                    candidate.share += share;
-                    candidate.notes.push(note);
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.share > 0.0) {
+            let spans = self.spans(&candidate.pieces);
+            let (whose, collecting) = match candidate.key.kind {
+                CauseKind::Computation => ("its", self.samples.collecting(&spans)),
+                CauseKind::GoScheduler => {
+                    ("the program's", self.samples.collecting_meanwhile(candidate.key.service, &spans))
                 }
-                None => candidates.push(Candidate { key, pieces: vec![piece], share, notes: vec![note] }),
+                _ => continue,
+            };
+            let Some(Collecting { share, sampled_ns }) = collecting.filter(|collecting| collecting.share >= 0.1) else {
+                continue;
+            };
+            let sampled = format_duration(sampled_ns);
+            let note = format!(
+                "{:.0} % of {whose} time on CPUs meanwhile, of {sampled} that were sampled, was the collector's",
+                share * 100.0
+            );
+            let key = Key { kind: CauseKind::GarbageCollection, ..candidate.key };
+            found.push(Candidate {
+                key,
+                pieces: vec![candidate.key],
+                share: candidate.share * share,
+                notes: vec![note],
+            });
+            candidate.share *= 1.0 - share;
+        }
+        candidates.extend(found);
+    }
+
+    /// What befalls a program as a whole is one cause, in whichever of its operations it shows.
+    fn merge_by_program(&self, candidates: &mut Vec<Candidate<'a>>) {
+        let of_program = |kind: CauseKind| {
+            matches!(
+                kind,
+                CauseKind::CpuThrottling
+                    | CauseKind::CpuContention
+                    | CauseKind::GoScheduler
+                    | CauseKind::GarbageCollection
+                    | CauseKind::MemoryPressure
+            )
+        };
+        let mut merged: BTreeMap<(&'a str, CauseKind), Vec<Candidate<'a>>> = BTreeMap::new();
+        for candidate in std::mem::take(candidates) {
+            if of_program(candidate.key.kind) {
+                merged.entry((candidate.key.service, candidate.key.kind)).or_default().push(candidate);
+            } else {
+                candidates.push(candidate);
             }
+        }
+        for mut same in merged.into_values() {
+            same.sort_by(|a, b| b.share.total_cmp(&a.share));
+            let share = same.iter().map(|candidate| candidate.share).sum();
+            let telling = same.iter().filter(|candidate| candidate.share >= SMALLEST_SHARE / 2.0);
+            let notes = telling.flat_map(|candidate| candidate.notes.clone()).take(MOST_NOTES).collect();
+            let key = same[0].key;
+            let mut pieces: Vec<Key<'a>> = same.into_iter().flat_map(|candidate| candidate.pieces).collect();
+            pieces.sort();
+            pieces.dedup();
+            candidates.push(Candidate { key, pieces, share, notes });
         }
     }
 
@@ -437,6 +476,36 @@ impl<'a> Comparison<'_, 'a> {
             }
         }
         cause.evidence.extend(self.samples.place(spans, cause.kind));
+    }
+}
+
+/// Who computes more waits more for a CPU: as much of a program's wait as it computed more, its collector included, goes with
+/// that, without which it would not have been. What is beyond is others' doing.
+fn give_waits_to_computing(candidates: &mut [Candidate<'_>]) {
+    for waiting in 0..candidates.len() {
+        let Key { service, kind, .. } = candidates[waiting].key;
+        if kind != CauseKind::CpuContention || candidates[waiting].share <= 0.0 {
+            continue;
+        }
+        let computes = |candidate: &Candidate<'_>| {
+            matches!(candidate.key.kind, CauseKind::Computation | CauseKind::GarbageCollection)
+                && candidate.key.service == service
+                && candidate.share > 0.0
+        };
+        let computed: f64 = candidates.iter().filter(|one| computes(one)).map(|one| one.share).sum();
+        if computed == 0.0 {
+            continue;
+        }
+        let moved = candidates[waiting].share.min(computed);
+        candidates[waiting].share -= moved;
+        for candidate in candidates.iter_mut().filter(|one| computes(one)) {
+            let part = moved * candidate.share / computed;
+            candidate.share += part;
+            if part >= SMALLEST_SHARE {
+                let note = format!("{:.0} % of the extra time were waits for a CPU to do that on", part * 100.0);
+                candidate.notes.push(note);
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub use cause::{Cause, CauseKind};
 pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
 
+use std::sync::Arc;
+
 use model::{ProfileSample, Span};
 
 /// What is asked.
@@ -47,5 +49,14 @@ pub struct Facts<'a> {
     /// Whole traces, as many of other routes as there are: they tell what else the programs did at the same time.
     pub traces: &'a [Vec<Span>],
     /// Samples of stacks, where programs were profiled.
-    pub samples: &'a [ProfileSample],
+    pub samples: &'a [Sample],
+}
+
+/// A look at a stack, and whose it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// `service.name`.
+    pub service: Arc<str>,
+    /// The look.
+    pub sample: ProfileSample,
 }

@@ -4,21 +4,32 @@ use std::collections::{HashMap, HashSet};
 
 use model::{Frame, ProfileKind, ProfileSample, Span, SpanId, TraceId, format_duration};
 
+use crate::Sample;
 use crate::cause::CauseKind;
+use crate::path::end;
 
-/// Samples by span.
-pub struct Samples<'a>(HashMap<(TraceId, SpanId), Vec<&'a ProfileSample>>);
+/// Samples by span, and those of each service that ran on a CPU.
+pub struct Samples<'a> {
+    of_spans: HashMap<(TraceId, SpanId), Vec<&'a ProfileSample>>,
+    /// By their time.
+    running: HashMap<&'a str, Vec<&'a ProfileSample>>,
+}
 
 impl<'a> Samples<'a> {
     /// Sorts them by their spans.
-    pub fn new(samples: &'a [ProfileSample]) -> Self {
-        let mut by_span: HashMap<_, Vec<&ProfileSample>> = HashMap::new();
-        for sample in samples {
+    pub fn new(samples: &'a [Sample]) -> Self {
+        let mut of_spans: HashMap<_, Vec<&ProfileSample>> = HashMap::new();
+        let mut running: HashMap<_, Vec<&ProfileSample>> = HashMap::new();
+        for Sample { service, sample } in samples {
             if let (Some(trace), Some(span)) = (sample.trace_id, sample.span_id) {
-                by_span.entry((trace, span)).or_default().push(sample);
+                of_spans.entry((trace, span)).or_default().push(sample);
+            }
+            if sample.kind == ProfileKind::Cpu {
+                running.entry(&**service).or_default().push(sample);
             }
         }
-        Self(by_span)
+        running.values_mut().for_each(|samples| samples.sort_by_key(|sample| sample.time_unix_nano));
+        Self { of_spans, running }
     }
 
     fn of<'s>(&'s self, spans: &'s [&Span], kind: ProfileKind) -> impl Iterator<Item = &'a ProfileSample> + 's {
@@ -27,22 +38,26 @@ impl<'a> Samples<'a> {
             .iter()
             .map(|span| (span.trace_id, span.span_id))
             .filter(move |id| seen.insert(*id))
-            .filter_map(|id| self.0.get(&id))
+            .filter_map(|id| self.of_spans.get(&id))
             .flatten()
             .copied()
             .filter(move |sample| sample.kind == kind)
     }
 
-    /// How much of these spans' time on CPUs went into collecting garbage, 0 to 1, and how much was sampled at all, ns.
-    pub fn collecting(&self, spans: &[&Span]) -> Option<(f64, u64)> {
-        let (mut collecting, mut all) = (0, 0);
-        for sample in self.of(spans, ProfileKind::Cpu) {
-            all += sample.value_ns;
-            if sample.stack.iter().any(|frame| collects(&frame.function)) {
-                collecting += sample.value_ns;
-            }
-        }
-        (all > 0).then(|| (collecting as f64 / all as f64, all))
+    /// How much of these spans' time on CPUs went into collecting garbage.
+    pub fn collecting(&self, spans: &[&Span]) -> Option<Collecting> {
+        Collecting::of(self.of(spans, ProfileKind::Cpu))
+    }
+
+    /// How much of the time on CPUs of the whole program, while these spans of it were under way.
+    pub fn collecting_meanwhile(&self, service: &str, spans: &[&Span]) -> Option<Collecting> {
+        let running = self.running.get(service)?;
+        let mut seen = HashSet::new();
+        let while_running = spans.iter().flat_map(|span| {
+            let first = running.partition_point(|sample| sample.time_unix_nano < span.start_unix_nano);
+            running[first..].iter().take_while(|sample| sample.time_unix_nano < end(span)).copied()
+        });
+        Collecting::of(while_running.filter(move |sample| seen.insert(std::ptr::from_ref(*sample))))
     }
 
     /// The function that most of these spans' time went to for this cause: its name, share and the time that was sampled.
@@ -75,6 +90,28 @@ impl<'a> Samples<'a> {
         let doing = if kind == ProfileKind::Cpu { "ran" } else { "waited" };
         let percent = time as f64 / all as f64 * 100.0;
         Some(format!("{doing} in {function}: {percent:.0} % of {} that were sampled", format_duration(all)))
+    }
+}
+
+/// How much of time on CPUs went into collecting garbage.
+#[derive(Clone, Copy, Debug)]
+pub struct Collecting {
+    /// Its share, 0 to 1.
+    pub share: f64,
+    /// Time that was sampled, ns.
+    pub sampled_ns: u64,
+}
+
+impl Collecting {
+    fn of<'s>(samples: impl Iterator<Item = &'s ProfileSample>) -> Option<Self> {
+        let (mut collecting, mut all) = (0, 0);
+        for sample in samples {
+            all += sample.value_ns;
+            if sample.stack.iter().any(|frame| collects(&frame.function)) {
+                collecting += sample.value_ns;
+            }
+        }
+        (all > 0).then(|| Self { share: collecting as f64 / all as f64, sampled_ns: all })
     }
 }
 

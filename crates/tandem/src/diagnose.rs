@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use diagnose::{Cause, Diagnosis, FEWEST_REQUESTS, Facts, Question, Split, Verdict};
-use model::{ProfileSample, Span, format_duration};
+use diagnose::{Cause, Diagnosis, FEWEST_REQUESTS, Facts, Question, Sample, Split, Verdict};
+use model::{Span, format_duration};
 use store::{ProfileFilter, Reader, TraceFilter};
 
 use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean, wrap};
@@ -96,9 +96,13 @@ fn traces(reader: &Reader, since: u64) -> anyhow::Result<Vec<Vec<Span>>> {
     Ok(traces)
 }
 
-fn samples(reader: &Reader, since: u64) -> anyhow::Result<Vec<ProfileSample>> {
+fn samples(reader: &Reader, since: u64) -> anyhow::Result<Vec<Sample>> {
     let filter = ProfileFilter { since_unix_nano: Some(since), limit: MOST_SAMPLES, ..ProfileFilter::default() };
-    Ok(reader.profile(&filter)?.into_iter().map(|stored| stored.sample).collect())
+    Ok(reader
+        .profile(&filter)?
+        .into_iter()
+        .map(|stored| Sample { service: stored.service, sample: stored.sample })
+        .collect())
 }
 
 struct Printer {

@@ -18,8 +18,8 @@ const Variable = "SHOP_FAULT"
 const (
 	Lock      = "lock"       // The inventory's stock is counted with its lock held.
 	SlowQuery = "slow-query" // Prices are reviewed in a long transaction: reservations wait for its row locks.
-	SlowSync  = "slow-sync"  // Some jobs' entries in the worker's journal are synchronised one by one.
-	GC        = "gc"         // The inventory keeps much, and some requests make much garbage.
+	SlowSync  = "slow-sync"  // The worker synchronises its journal after each line of some jobs.
+	GC        = "gc"         // The gateway keeps much, and makes much garbage for some customers.
 	Pool      = "pool"       // A report takes all of the inventory's few connections to its database.
 )
 

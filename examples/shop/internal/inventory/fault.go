@@ -3,9 +3,7 @@ package inventory
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"example.com/shop/internal/database"
@@ -20,9 +18,6 @@ func misbehave(ctx context.Context, h *handler) {
 	if fault.Enabled(fault.Pool) {
 		h.store.db.SetMaxOpenConns(reportConns)
 		fault.NowAndThen(ctx, fault.Pool, h.store.report)
-	}
-	if fault.Enabled(fault.GC) {
-		keepMuch()
 	}
 }
 
@@ -62,40 +57,5 @@ func (s *Store) report(ctx context.Context) {
 	time.Sleep(fault.For)
 	for _, conn := range conns {
 		conn.Close()
-	}
-}
-
-type kept struct {
-	next *kept
-	name string
-}
-
-// Much is kept, in small pieces that the collector has to look at one by one,
-// and it collects far more often than usual.
-var memory []*kept
-
-func keepMuch() {
-	debug.SetGCPercent(10)
-	const lists, length = 1000, 1500
-	for list := range lists {
-		var head *kept
-		for range length {
-			head = &kept{next: head, name: fmt.Sprint(list)}
-		}
-		memory = append(memory, head)
-	}
-}
-
-// makeGarbage allocates what nobody needs, for some of the products.
-func makeGarbage(sku string) {
-	if !fault.Hits(fault.GC, sku) {
-		return
-	}
-	var head *kept
-	for i := range 40_000 {
-		head = &kept{next: head, name: sku}
-		if i%64 == 0 {
-			head = nil
-		}
 	}
 }

@@ -46,7 +46,6 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) get(w http.ResponseWriter, r *http.Request) {
-	makeGarbage(r.PathValue("sku"))
 	item, err := h.cache.one(r.Context(), r.PathValue("sku"))
 	if err != nil {
 		fail(r.Context(), w, err)

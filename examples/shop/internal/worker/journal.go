@@ -9,11 +9,11 @@ import (
 	"example.com/shop/internal/fault"
 )
 
-// journalEntries is how many lines a journalled job has.
-const journalEntries = 60
+// journalLines is how many lines a journalled job has.
+const journalLines = 8
 
 // journal writes some jobs down before they are taken in, when SHOP_FAULT asks
-// for it: line by line, each of which is on the disk before the next is written.
+// for it, line by line: each is on the disk before the next is written.
 func (w *Worker) journal(orderID string) (err error) {
 	if !fault.Hits(fault.SlowSync, orderID) {
 		return nil
@@ -23,8 +23,8 @@ func (w *Worker) journal(orderID string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
-	for entry := range journalEntries {
-		if _, err := fmt.Fprintf(file, "%s %d\n", orderID, entry); err != nil {
+	for line := range journalLines {
+		if _, err := fmt.Fprintf(file, "%s %d\n", orderID, line); err != nil {
 			return err
 		}
 		if err := file.Sync(); err != nil {
