@@ -132,7 +132,14 @@ fn requests<'a>(trace: &'a [Span], question: &Question) -> Vec<&'a Span> {
 fn split<'r, 'a>(requests: &'r [Request<'a>], split: Split) -> (Vec<&'r Request<'a>>, Vec<&'r Request<'a>>) {
     match split {
         Split::LongerThan(limit) => requests.iter().partition(|request| request.span.duration_ns > limit),
-        Split::Since(moment) => requests.iter().partition(|request| request.span.start_unix_nano >= moment),
+        Split::Since(moment) => {
+            let (since, before): (Vec<_>, Vec<_>) =
+                requests.iter().partition(|request| request.span.start_unix_nano >= moment);
+            let mut usual: Vec<u64> = before.iter().map(|request| request.span.duration_ns).collect();
+            usual.sort_unstable();
+            let limit = usual.get(usual.len() * 95 / 100).copied().unwrap_or(u64::MAX);
+            (since.into_iter().filter(|request| request.span.duration_ns > limit).collect(), before)
+        }
         Split::Tail => {
             let mut sorted: Vec<_> = requests.iter().collect();
             sorted.sort_by_key(|request| (request.span.duration_ns, request.span.span_id));
@@ -163,15 +170,24 @@ fn route(requests: &[Request<'_>], how: Split, samples: &Samples<'_>) -> Diagnos
         rest: 0.0,
         common: Vec::new(),
     };
-    if requests.len() < FEWEST_REQUESTS || slow.len() < 3 || normal.len() < FEWEST_SLOW {
+    // With a time before, few slow requests are good news.
+    let few_slow = slow.len() < 3 && !matches!(how, Split::Since(_));
+    if requests.len() < FEWEST_REQUESTS || few_slow || normal.len() < FEWEST_SLOW {
         diagnosis.verdict = Verdict::TooFew;
         return diagnosis;
     }
-    if (slow_ns as f64) < LEAST_RATIO * normal_ns as f64 {
+    let usual_number = match how {
+        Split::Since(moment) => {
+            let since = requests.iter().filter(|request| request.span.start_unix_nano >= moment);
+            slow.len() * 10 < since.count()
+        }
+        Split::Tail | Split::LongerThan(_) => false,
+    };
+    if usual_number || (slow_ns as f64) < LEAST_RATIO * normal_ns as f64 {
         diagnosis.verdict = Verdict::Even;
         return diagnosis;
     }
-    let comparison = Comparison { slow: &slow, normal: &normal, how, samples };
+    let comparison = Comparison { slow: &slow, normal: &normal, samples };
     let (causes, rest) = comparison.causes();
     diagnosis.causes = causes;
     diagnosis.rest = rest;
@@ -185,7 +201,6 @@ fn route(requests: &[Request<'_>], how: Split, samples: &Samples<'_>) -> Diagnos
 struct Comparison<'r, 'a> {
     slow: &'r [&'r Request<'a>],
     normal: &'r [&'r Request<'a>],
-    how: Split,
     samples: &'r Samples<'a>,
 }
 
@@ -225,15 +240,10 @@ impl<'a> Comparison<'_, 'a> {
     }
 
     /// The share of the extra time that a piece makes up. Each slow request counts the same, however slow it is, so that
-    /// one that took minutes does not speak for all; where whole periods are compared, it is the share of all extra time.
+    /// one that took minutes does not speak for all.
     fn share(&self, key: &Key<'a>) -> f64 {
         let usual = trimmed_mean(self.normal.iter().map(|request| Self::time(request, key)));
         let typical = trimmed_mean(self.normal.iter().map(|request| request.span.duration_ns));
-        if let Split::Since(_) = self.how {
-            let now = trimmed_mean(self.slow.iter().map(|request| Self::time(request, key)));
-            let extra = trimmed_mean(self.slow.iter().map(|request| request.span.duration_ns)) - typical;
-            return if extra > 0.0 { ((now - usual) / extra).clamp(-1.0, 1.0) } else { 0.0 };
-        }
         let mut shares = 0.0;
         let mut counted = 0;
         for request in self.slow {

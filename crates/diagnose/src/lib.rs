@@ -39,7 +39,8 @@ pub enum Split {
     Tail,
     /// Those that took longer than this, ns, against the others.
     LongerThan(u64),
-    /// Those that began at this time, ns since 1970, or later, against those before.
+    /// Those that began at this time, ns since 1970, or later, and took longer than 95 % of those before, against those
+    /// before.
     Since(u64),
 }
 

@@ -118,7 +118,7 @@ impl Printer {
         let (slow, normal) = match self.split {
             Split::Tail => ("slowest", "in the middle"),
             Split::LongerThan(_) => ("slow", "others"),
-            Split::Since(_) => ("since then", "before"),
+            Split::Since(_) => ("since then slower than 95 % of those before", "before"),
         };
         let facts = format!(
             "{} requests: {} {slow}, median {}, against {} {normal}, median {}",
@@ -135,7 +135,13 @@ impl Printer {
                     format!("too few to compare: it takes {FEWEST_REQUESTS}; choose a longer time with --since");
                 return self.lines(out, "  ", &fewest);
             }
-            Verdict::Even => return self.lines(out, "  ", "the slow ones take hardly longer than the others"),
+            Verdict::Even => {
+                let even = match self.split {
+                    Split::Since(_) => "no more of them are slow than before",
+                    Split::Tail | Split::LongerThan(_) => "the slow ones take hardly longer than the others",
+                };
+                return self.lines(out, "  ", even);
+            }
             Verdict::Explained => {}
         }
         for (index, cause) in diagnosis.causes.iter().enumerate() {
