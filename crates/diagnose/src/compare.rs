@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, CauseKind};
 use crate::common::{self, Common};
-use crate::path::{Key, Pieces, Standstills, Tree, divide};
+use crate::path::{Key, Pieces, Standstills, Tree, divide, total};
 use crate::stacks::{Collecting, Samples};
 use crate::{Facts, Question, Split};
 
@@ -165,7 +165,7 @@ fn route(requests: &[Request<'_>], how: Split, samples: &Samples<'_>) -> Diagnos
         normal: normal.len(),
         slow_ns,
         normal_ns,
-        extra_ns: slow.iter().map(|request| request.span.duration_ns.saturating_sub(typical as u64)).sum(),
+        extra_ns: total(slow.iter().map(|request| request.span.duration_ns.saturating_sub(typical as u64))),
         causes: Vec::new(),
         rest: 0.0,
         common: Vec::new(),
@@ -386,9 +386,9 @@ impl<'a> Comparison<'_, 'a> {
     fn mean_time(&self, requests: &[&Request<'a>], operation: (&'a str, &'a str)) -> f64 {
         let of_operation = |request: &&Request<'a>| -> u64 {
             let own = request.pieces.time.iter().filter(|(key, _)| (key.service, key.operation) == operation);
-            own.map(|(_, time)| time).sum()
+            total(own.map(|(_, time)| *time))
         };
-        requests.iter().map(of_operation).sum::<u64>() as f64 / requests.len().max(1) as f64
+        total(requests.iter().map(of_operation)) as f64 / requests.len().max(1) as f64
     }
 
     /// Spans of the slow requests in which the time went.
@@ -401,7 +401,7 @@ impl<'a> Comparison<'_, 'a> {
 
     fn cause(&self, candidate: Candidate<'a>) -> Cause {
         let Candidate { key, pieces, share, notes } = candidate;
-        let time = |request: &&Request<'a>| pieces.iter().map(|piece| Self::time(request, piece)).sum::<u64>();
+        let time = |request: &&Request<'a>| total(pieces.iter().map(|piece| Self::time(request, piece)));
         let operation = (key.service, key.operation);
         let mut slowest: Vec<(u64, TraceId)> =
             self.slow.iter().map(|request| (time(request), request.span.trace_id)).collect();
@@ -414,7 +414,8 @@ impl<'a> Comparison<'_, 'a> {
             kind: key.kind,
             service: key.service.to_owned(),
             operation: key.operation.to_owned(),
-            share,
+            // More than all, where slow requests spent less elsewhere.
+            share: share.min(1.0),
             slow_ns: median(self.slow.iter().map(time)),
             normal_ns: median(self.normal.iter().map(time)),
             slow_calls: self.calls(self.slow, operation).count,
@@ -434,14 +435,15 @@ impl<'a> Comparison<'_, 'a> {
         for request in self.slow {
             let mut sum = 0;
             for ((_, part), time) in request.pieces.parts.iter().filter(|((key, _), _)| pieces.contains(key)) {
-                *parts.entry(part).or_default() += time;
+                let of_part = parts.entry(part).or_default();
+                *of_part = of_part.saturating_add(*time);
                 sum += time;
             }
             hit += usize::from(sum > cause.normal_ns.max(1_000_000));
         }
         let mut parts: Vec<_> = parts.into_iter().collect();
         parts.sort_by_key(|&(part, time)| (std::cmp::Reverse(time), part));
-        let all: u64 = parts.iter().map(|part| part.1).sum();
+        let all = total(parts.iter().map(|part| part.1));
         let parts: Vec<_> = parts
             .iter()
             .filter(|part| part.1 * 20 >= all.max(1))
@@ -465,7 +467,7 @@ impl<'a> Comparison<'_, 'a> {
             Some(Value::Int(count)) => *count,
             _ => 0,
         };
-        let retransmits: i64 = spans.iter().map(|span| sent_again(&span)).sum();
+        let retransmits = spans.iter().map(|span| sent_again(&span)).fold(0, i64::saturating_add);
         if retransmits > 0 {
             cause.evidence.push(format!("{retransmits} segments were sent again on its connections"));
         }

@@ -96,14 +96,22 @@ pub struct Standstills<'a> {
 
 #[derive(Default)]
 struct OfProcess<'a> {
-    /// Spans with such time, by their start.
+    /// All that were measured, by their start.
     spans: Vec<&'a Span>,
     longest_ns: u64,
+    /// It stood still at all.
+    stood: bool,
 }
 
 /// Parts of the anatomy in which no goroutine of the program can run, and what they mean.
-const STANDSTILLS: [(&str, CauseKind); 2] =
-    [("throttled", CauseKind::CpuThrottling), ("go_stopped", CauseKind::GarbageCollection)];
+const STANDSTILLS: [(&str, CauseKind); 3] = [
+    ("throttled", CauseKind::CpuThrottling),
+    ("go_stopped", CauseKind::GarbageCollection),
+    // Others of its threads may run meanwhile: it counts for who waits for the program to begin, not for a lock in it.
+    ("run_queue", CauseKind::CpuContention),
+];
+/// How far around an interval spans tell of it, ns: a program that stands still begins no spans.
+const AROUND: u64 = 50_000_000;
 /// Shorter ones are not looked at.
 const SHORTEST_STANDSTILL: u64 = 1_000_000;
 
@@ -113,10 +121,10 @@ impl<'a> Standstills<'a> {
         let mut found = Self::default();
         for span in traces.iter().flatten() {
             let process = found.learn(&span.resource, &span.service);
-            let stood = STANDSTILLS.iter().any(|(part, _)| part_of(span, part) >= SHORTEST_STANDSTILL);
-            if stood {
+            if span.anatomy.is_some() {
                 let of_process = found.spans.entry(process).or_default();
                 of_process.longest_ns = of_process.longest_ns.max(span.duration_ns);
+                of_process.stood |= STANDSTILLS.iter().any(|(part, _)| part_of(span, part) >= SHORTEST_STANDSTILL);
                 of_process.spans.push(span);
             }
         }
@@ -141,25 +149,53 @@ impl<'a> Standstills<'a> {
         self.known.get(&Arc::as_ptr(&span.resource)).copied()
     }
 
-    /// How much of an interval a process stood still for, and why.
-    fn within(&self, process: Option<Process>, from: u64, to: u64) -> Option<(CauseKind, &'static str, u64)> {
-        let of_process = self.spans.get(&process?)?;
-        let earliest = from.saturating_sub(of_process.longest_ns);
-        let first = of_process.spans.partition_point(|span| span.start_unix_nano < earliest);
-        let overlapping = of_process.spans[first..].iter().take_while(|span| span.start_unix_nano < to);
-        let mut best: Option<(CauseKind, &'static str, u64)> = None;
-        for span in overlapping {
-            let overlap = end(span).min(to).saturating_sub(span.start_unix_nano.max(from));
-            for (part, kind) in STANDSTILLS {
-                let stood = u128::from(part_of(span, part)) * u128::from(overlap) / u128::from(span.duration_ns.max(1));
-                let stood = (stood as u64).min(overlap);
-                if stood > best.map_or(0, |best| best.2) {
-                    best = Some((kind, part, stood));
+    /// The share of these intervals for which a process stood still, and why: that of the time for which its spans wanted to
+    /// run, for which they could not. Those that waited for something else meanwhile cannot tell. `begins`: for who waits for
+    /// the program to begin.
+    fn within(
+        &self,
+        process: Process,
+        intervals: &[(u64, u64)],
+        begins: bool,
+    ) -> Option<(CauseKind, &'static str, f64)> {
+        let of_process = self.spans.get(&process).filter(|of_process| of_process.stood)?;
+        let (mut stood, mut wanted) = ([0.0; STANDSTILLS.len()], 0.0);
+        for &(from, to) in intervals {
+            let around = (to - from).min(AROUND);
+            let (from, to) = (from.saturating_sub(around), to.saturating_add(around));
+            let earliest = from.saturating_sub(of_process.longest_ns);
+            let first = of_process.spans.partition_point(|span| span.start_unix_nano < earliest);
+            for span in of_process.spans[first..].iter().take_while(|span| span.start_unix_nano < to) {
+                let overlap = end(span).min(to).saturating_sub(span.start_unix_nano.max(from));
+                let share = overlap as f64 / span.duration_ns.max(1) as f64;
+                for (sum, (part, _)) in stood.iter_mut().zip(STANDSTILLS) {
+                    *sum += part_of(span, part) as f64 * share;
                 }
+                wanted += wanted_to_run(span) as f64 * share;
             }
         }
-        best
+        let counted = |index: &usize| begins || STANDSTILLS[*index].1 != CauseKind::CpuContention;
+        let most = (0..STANDSTILLS.len()).filter(counted).max_by(|&a, &b| stood[a].total_cmp(&stood[b]))?;
+        if wanted <= 0.0 || stood[most] < SHORTEST_STANDSTILL as f64 / 2.0 {
+            return None;
+        }
+        let (part, kind) = STANDSTILLS[most];
+        Some((kind, part, (stood[most] / wanted).min(1.0)))
     }
+}
+
+/// Time for which a span's goroutine had a thread, or the world was stopped for it.
+fn wanted_to_run(span: &Span) -> u64 {
+    let Some(anatomy) = &span.anatomy else { return 0 };
+    let waits = |part: &str| {
+        part.starts_with("go_") && part != "go_stopped" || part.starts_with("blocked_") || part == "network_unread"
+    };
+    total(anatomy.parts_ns.iter().filter(|(part, _)| !waits(part)).map(|(_, time)| *time))
+}
+
+/// A sum of what others say, which may be anything.
+pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// What tells one process from another.
@@ -232,38 +268,34 @@ impl<'a> Walk<'a, '_> {
 
     /// Divides a span's own time by its anatomy.
     fn own(&mut self, span: &'a Span, own: &[(u64, u64)], covered: &[Covered<'a>]) {
-        let total: u64 = own.iter().map(|(from, to)| to - from).sum();
-        if total == 0 {
+        let own_ns = total(own.iter().map(|(from, to)| to - from));
+        if own_ns == 0 {
             return;
         }
         let process = self.standstills.process(span);
         let remote = covered.iter().find(|covered| self.standstills.process(covered.child) != process);
-        let below: u64 = covered.iter().map(|covered| retransmits(covered.child)).sum();
+        let below = total(covered.iter().map(|covered| retransmits(covered.child)));
         let role = Role::new(span, remote.is_some(), retransmits(span).saturating_sub(below));
-        let parts = own_parts(span, covered, total, |child| self.standstills.process(child) == process);
+        let parts = own_parts(span, covered, own_ns, |child| self.standstills.process(child) == process);
 
         // Who waits for a program that stands still waits for that.
         let elsewhere = remote.map(|remote| self.standstills.process(remote.child));
-        let mut standing: HashMap<CauseKind, (&'static str, u64)> = HashMap::new();
+        let mut standing: HashMap<(Process, bool), Option<(CauseKind, &'static str, f64)>> = HashMap::new();
         let waited = |kind: CauseKind| match kind {
             CauseKind::Network => elsewhere.flatten(),
-            CauseKind::LockContention | CauseKind::OtherGoroutines => process,
+            CauseKind::LockContention | CauseKind::OtherGoroutines | CauseKind::GoScheduler => process,
             _ => None,
         };
         for (part, time_ns) in parts {
             let mut kind = role.cause(part);
             let mut left = time_ns;
             if let Some(process) = waited(kind) {
-                if standing.is_empty() {
-                    for &(from, to) in own {
-                        if let Some((kind, part, stood)) = self.standstills.within(Some(process), from, to) {
-                            standing.entry(kind).or_insert((part, 0)).1 += stood;
-                        }
-                    }
-                }
-                for (&why, (part, stood)) in &mut standing {
-                    let taken = left.min(*stood);
-                    (left, *stood) = (left - taken, *stood - taken);
+                let standing = standing
+                    .entry((process, kind == CauseKind::Network))
+                    .or_insert_with(|| self.standstills.within(process, own, kind == CauseKind::Network));
+                if let Some((why, part, share)) = *standing {
+                    let taken = (left as f64 * share) as u64;
+                    left -= taken;
                     let at = remote.filter(|_| kind == CauseKind::Network).map_or(span, |remote| remote.child);
                     self.pieces.add(at, why, part, taken);
                 }
@@ -296,14 +328,14 @@ const WAITS: [&str; 6] = ["go_select", "go_channel", "go_sync", "go_network", "g
 /// Parts may differ by so much and still be those of the same goroutine: snapshots are not taken at the very same moment.
 const SLACK: u64 = 50_000;
 
-/// The parts of a span's own time: its anatomy without its children's, together exactly `total`.
+/// The parts of a span's own time: its anatomy without its children's, together exactly `own_ns`.
 fn own_parts<'a>(
     span: &'a Span,
     covered: &[Covered<'a>],
-    total: u64,
+    own_ns: u64,
     same_process: impl Fn(&Span) -> bool,
 ) -> Vec<(&'a str, u64)> {
-    let Some(anatomy) = &span.anatomy else { return vec![(UNMEASURED, total)] };
+    let Some(anatomy) = &span.anatomy else { return vec![(UNMEASURED, own_ns)] };
     let mut parts: Vec<(&str, u64)> = anatomy.parts_ns.iter().map(|(part, time)| (part.as_str(), *time)).collect();
     for Covered { child, time_ns } in covered {
         let inside = match &child.anatomy {
@@ -329,25 +361,25 @@ fn own_parts<'a>(
             None => take_from_waits(&mut parts, *time_ns),
         }
     }
-    let sum: u64 = parts.iter().map(|part| part.1).sum();
-    if sum > total {
+    let sum: u128 = parts.iter().map(|part| u128::from(part.1)).sum();
+    if sum > own_ns.into() {
         for part in &mut parts {
-            part.1 = (u128::from(part.1) * u128::from(total) / u128::from(sum)) as u64;
+            part.1 = (u128::from(part.1) * u128::from(own_ns) / sum) as u64;
         }
     }
-    let sum: u64 = parts.iter().map(|part| part.1).sum();
+    let sum = total(parts.iter().map(|part| part.1));
     let measured_whole = anatomy.parts_ns.contains_key("on_cpu");
     match parts.iter_mut().max_by_key(|part| part.1) {
         // What rounding and overlapping children left over.
-        Some(largest) if measured_whole && (total - sum) < total / 10 => largest.1 += total - sum,
-        _ => parts.push((UNMEASURED, total - sum)),
+        Some(largest) if measured_whole && own_ns - sum < own_ns / 10 => largest.1 += own_ns - sum,
+        _ => parts.push((UNMEASURED, own_ns - sum)),
     }
     parts
 }
 
 fn take_from_waits(parts: &mut [(&str, u64)], mut time_ns: u64) {
     let waits = |part: &str| WAITS.contains(&part);
-    let all: u64 = parts.iter().filter(|part| waits(part.0)).map(|part| part.1).sum();
+    let all = total(parts.iter().filter(|part| waits(part.0)).map(|part| part.1));
     if all == 0 {
         return;
     }

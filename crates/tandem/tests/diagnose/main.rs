@@ -79,10 +79,10 @@ const POOL: Fault =
 
 const SLOW_QUERY: Fault = Fault { asked: "slow-query", cause: CauseKind::SlowQuery, needs: Needs::Postgres, ..POOL };
 
-const THROTTLING: Fault = Fault { asked: "", cause: CauseKind::CpuThrottling, needs: Needs::CpuQuota, ..LOCK };
+const THROTTLING: Fault = Fault { asked: "", cause: CauseKind::CpuThrottling, needs: Needs::CpuQuota, ..POOL };
 
 const PACKETS_LOST: Fault =
-    Fault { asked: "", cause: CauseKind::PacketsLost, service: "gateway", needs: Needs::LossyNetwork, ..LOCK };
+    Fault { asked: "", cause: CauseKind::PacketsLost, service: "orders", needs: Needs::LossyNetwork, ..POOL };
 
 const SLOW_SYNC: Fault =
     Fault { asked: "slow-sync", cause: CauseKind::FileSync, service: "worker", needs: Needs::SlowDevice, ..POOL };
@@ -158,7 +158,7 @@ fn serve(rig: &Rig, fault: Fault, environment: &[(&str, &str)]) -> Result<(), St
     let (services, launcher) = (woven(MODULE, &PACKAGES), plain(MODULE, &["./cmd/..."]));
     let group = match fault.needs {
         Needs::CpuQuota => Some(Group::bounded(Bound::Cpu(120))?),
-        Needs::SlowDevice => Some(Group::bounded(Bound::Writes(150))?),
+        Needs::SlowDevice => Some(Group::bounded(Bound::Writes(70))?),
         _ => None,
     };
     let network = (fault.needs == Needs::LossyNetwork).then(|| Network::losing(6)).transpose()?;

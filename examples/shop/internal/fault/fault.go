@@ -25,8 +25,8 @@ const (
 
 // A fault that comes and goes does so with this rhythm.
 const (
-	Every = 800 * time.Millisecond
-	For   = 200 * time.Millisecond
+	Every = 2500 * time.Millisecond
+	For   = 600 * time.Millisecond
 )
 
 // oneIn is how many requests of a kind have one that a fault hits, where it hits requests.
