@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build page install demo offsets probe-sites test test-clangs test-context test-debuggers test-diagnose test-go-versions test-packs test-platforms test-reuse test-splicer soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1
 	@scripts/setup.sh test
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
 		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
+
+test-diagnose: ## faults put into the shop, RUNS (default 10) runs each: the right cause comes first (half an hour)
+	@scripts/setup.sh test
+	@TANDEM_DIAGNOSE_RUNS=$(or $(RUNS),10) \
+		cargo test --package tandem --test diagnose -- --include-ignored --nocapture --test-threads 1
 
 test-sockets: ## programs of any language by what they say on their sockets, with servers that Maven fetches (minutes)
 	@scripts/setup.sh test

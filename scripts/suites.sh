@@ -25,6 +25,7 @@ suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy
 suite profile cargo tandem_test --test profile
+suite diagnose cargo tandem_test --test diagnose
 suite unwoven cargo tandem_test --test unwoven
 suite sockets cargo tandem_test --test sockets
 suite packs cargo tandem_test --test packs
