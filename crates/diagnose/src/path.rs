@@ -4,7 +4,7 @@
 //! that ended last, and so on down; what is left of a span is its own. A span's own time is divided by its anatomy, from
 //! which the children's is taken away. The pieces add up to the wall time, whatever the spans say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::{Resource, Span, SpanId, Value};
@@ -87,20 +87,26 @@ pub type Process = usize;
 
 /// When programs as a whole could not run: found in the spans that were under way then.
 #[derive(Default)]
-pub struct Standstills<'a> {
+pub struct Standstills {
     processes: HashMap<String, Process>,
     /// By the address of the resource, which spans of a trace share.
     known: HashMap<*const Resource, Process>,
-    spans: HashMap<Process, OfProcess<'a>>,
+    wanted: HashMap<Process, OfProcess>,
 }
 
+/// What a program's spans say, by the moment, in steps of [`STEP`].
 #[derive(Default)]
-struct OfProcess<'a> {
-    /// All that were measured, by their start.
-    spans: Vec<&'a Span>,
-    longest_ns: u64,
+struct OfProcess {
+    steps: BTreeMap<u64, Wanted>,
     /// It stood still at all.
     stood: bool,
+}
+
+/// Time for which spans wanted to run, ns, and for which of it they could not.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    all: f64,
+    stood: [f64; STANDSTILLS.len()],
 }
 
 /// Parts of the anatomy in which no goroutine of the program can run, and what they mean.
@@ -110,26 +116,36 @@ const STANDSTILLS: [(&str, CauseKind); 3] = [
     // Others of its threads may run meanwhile: it counts for who waits for the program to begin, not for a lock in it.
     ("run_queue", CauseKind::CpuContention),
 ];
+/// That a program stood still.
+#[derive(Clone, Copy, Debug)]
+struct Standstill {
+    /// Why.
+    kind: CauseKind,
+    /// The part of the anatomy that tells.
+    part: &'static str,
+    /// For which share of the time, 0 to 1.
+    share: f64,
+}
+
 /// How far around an interval spans tell of it, ns: a program that stands still begins no spans.
 const AROUND: u64 = 50_000_000;
+/// What spans say is kept by these steps of time, ns.
+const STEP: u64 = 10_000_000;
+/// Longer spans say too little of each moment, ns.
+const LONGEST: u64 = 10_000_000_000;
 /// Shorter ones are not looked at.
 const SHORTEST_STANDSTILL: u64 = 1_000_000;
 
-impl<'a> Standstills<'a> {
+impl Standstills {
     /// Of all programs in these traces.
-    pub fn new(traces: &'a [Vec<Span>]) -> Self {
+    pub fn new(traces: &[Vec<Span>]) -> Self {
         let mut found = Self::default();
         for span in traces.iter().flatten() {
             let process = found.learn(&span.resource, &span.service);
-            if span.anatomy.is_some() {
-                let of_process = found.spans.entry(process).or_default();
-                of_process.longest_ns = of_process.longest_ns.max(span.duration_ns);
-                of_process.stood |= STANDSTILLS.iter().any(|(part, _)| part_of(span, part) >= SHORTEST_STANDSTILL);
-                of_process.spans.push(span);
+            let wanted = wanted_to_run(span);
+            if wanted > 0 && span.duration_ns <= LONGEST {
+                found.wanted.entry(process).or_default().add(span, wanted);
             }
-        }
-        for of_process in found.spans.values_mut() {
-            of_process.spans.sort_by_key(|span| span.start_unix_nano);
         }
         found
     }
@@ -152,26 +168,15 @@ impl<'a> Standstills<'a> {
     /// The share of these intervals for which a process stood still, and why: that of the time for which its spans wanted to
     /// run, for which they could not. Those that waited for something else meanwhile cannot tell. `begins`: for who waits for
     /// the program to begin.
-    fn within(
-        &self,
-        process: Process,
-        intervals: &[(u64, u64)],
-        begins: bool,
-    ) -> Option<(CauseKind, &'static str, f64)> {
-        let of_process = self.spans.get(&process).filter(|of_process| of_process.stood)?;
+    fn within(&self, process: Process, intervals: &[(u64, u64)], begins: bool) -> Option<Standstill> {
+        let of_process = self.wanted.get(&process).filter(|of_process| of_process.stood)?;
         let (mut stood, mut wanted) = ([0.0; STANDSTILLS.len()], 0.0);
         for &(from, to) in intervals {
             let around = (to - from).min(AROUND);
-            let (from, to) = (from.saturating_sub(around), to.saturating_add(around));
-            let earliest = from.saturating_sub(of_process.longest_ns);
-            let first = of_process.spans.partition_point(|span| span.start_unix_nano < earliest);
-            for span in of_process.spans[first..].iter().take_while(|span| span.start_unix_nano < to) {
-                let overlap = end(span).min(to).saturating_sub(span.start_unix_nano.max(from));
-                let share = overlap as f64 / span.duration_ns.max(1) as f64;
-                for (sum, (part, _)) in stood.iter_mut().zip(STANDSTILLS) {
-                    *sum += part_of(span, part) as f64 * share;
-                }
-                wanted += wanted_to_run(span) as f64 * share;
+            let steps = from.saturating_sub(around) / STEP..=to.saturating_add(around) / STEP;
+            for (_, step) in of_process.steps.range(steps) {
+                wanted += step.all;
+                stood.iter_mut().zip(step.stood).for_each(|(sum, stood)| *sum += stood);
             }
         }
         let counted = |index: &usize| begins || STANDSTILLS[*index].1 != CauseKind::CpuContention;
@@ -180,7 +185,23 @@ impl<'a> Standstills<'a> {
             return None;
         }
         let (part, kind) = STANDSTILLS[most];
-        Some((kind, part, (stood[most] / wanted).min(1.0)))
+        Some(Standstill { kind, part, share: (stood[most] / wanted).min(1.0) })
+    }
+}
+
+impl OfProcess {
+    /// Spreads what a span says evenly over its time.
+    fn add(&mut self, span: &Span, wanted: u64) {
+        self.stood |= STANDSTILLS.iter().any(|(part, _)| part_of(span, part) >= SHORTEST_STANDSTILL);
+        let steps = span.start_unix_nano / STEP..=end(span) / STEP;
+        let number = (steps.end() - steps.start() + 1) as f64;
+        for step in steps {
+            let step = self.steps.entry(step).or_default();
+            step.all += wanted as f64 / number;
+            for (sum, (part, _)) in step.stood.iter_mut().zip(STANDSTILLS) {
+                *sum += part_of(span, part) as f64 / number;
+            }
+        }
     }
 }
 
@@ -217,7 +238,7 @@ fn retransmits(span: &Span) -> u64 {
 }
 
 /// Divides a request's time.
-pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills<'a>) -> Pieces<'a> {
+pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills) -> Pieces<'a> {
     let mut walk = Walk { tree, standstills, pieces: Pieces::default(), path: Vec::new() };
     walk.span(request, request.start_unix_nano, end(request), 0);
     walk.pieces
@@ -225,7 +246,7 @@ pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills<
 
 struct Walk<'a, 'w> {
     tree: &'w Tree<'a>,
-    standstills: &'w Standstills<'a>,
+    standstills: &'w Standstills,
     pieces: Pieces<'a>,
     /// Spans above: one that is its own ancestor is not followed.
     path: Vec<SpanId>,
@@ -280,7 +301,7 @@ impl<'a> Walk<'a, '_> {
 
         // Who waits for a program that stands still waits for that.
         let elsewhere = remote.map(|remote| self.standstills.process(remote.child));
-        let mut standing: HashMap<(Process, bool), Option<(CauseKind, &'static str, f64)>> = HashMap::new();
+        let mut standing: HashMap<(Process, bool), Option<Standstill>> = HashMap::new();
         let waited = |kind: CauseKind| match kind {
             CauseKind::Network => elsewhere.flatten(),
             CauseKind::LockContention | CauseKind::OtherGoroutines | CauseKind::GoScheduler => process,
@@ -293,7 +314,7 @@ impl<'a> Walk<'a, '_> {
                 let standing = standing
                     .entry((process, kind == CauseKind::Network))
                     .or_insert_with(|| self.standstills.within(process, own, kind == CauseKind::Network));
-                if let Some((why, part, share)) = *standing {
+                if let Some(Standstill { kind: why, part, share }) = *standing {
                     let taken = (left as f64 * share) as u64;
                     left -= taken;
                     let at = remote.filter(|_| kind == CauseKind::Network).map_or(span, |remote| remote.child);
@@ -317,7 +338,7 @@ impl<'a> Pieces<'a> {
         *self.time.entry(key).or_default() += time_ns;
         *self.parts.entry((key, part)).or_default() += time_ns;
         let spans = self.spans.entry(key).or_default();
-        if !spans.iter().any(|known| std::ptr::eq(*known, span)) {
+        if !spans.last().is_some_and(|known| std::ptr::eq(*known, span)) {
             spans.push(span);
         }
     }

@@ -333,7 +333,7 @@ fn an_outlier_does_not_decide() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the spans say (parents in circles, children outside of their parents, parts that do not add up, times at the
     /// end of the world): nothing panics, shares are shares, and no more than all of the extra time is explained.
@@ -341,7 +341,7 @@ proptest! {
     fn any_spans_are_borne(
         traces in prop::collection::vec(
             prop::collection::vec((0u8..8, 0u8..8, any::<u64>(), 0u64..1 << 40, 0usize..6, any::<u64>(), 0u8..5), 1..12),
-            0..60,
+            0..40,
         ),
     ) {
         let programs = [resource("a", "1"), resource("b", "1")];
