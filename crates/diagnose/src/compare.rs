@@ -562,32 +562,32 @@ fn next(cause: &Cause, spans: &[&Span]) -> String {
     let pid = pid.map_or_else(|| "PID".to_owned(), Value::to_string);
     let system = spans.iter().find_map(|span| span.attributes.get("db.system.name")).map(Value::to_string);
     match cause.kind {
-        CauseKind::LockContention => format!("tandem profile --trace {trace} --off-cpu   names who waits, where it ran with --profile"),
+        CauseKind::LockContention => format!("tandem profile --trace {trace} --off-cpu: names who waits, where it ran with --profile"),
         CauseKind::CpuThrottling => {
             format!("cat /proc/{pid}/cgroup, and cpu.stat there: raise the CPU limit of {service}, or lower GOMAXPROCS to it")
         }
-        CauseKind::CpuContention => "ps -eo pcpu,pid,args --sort=-pcpu | head   shows who has the CPUs".to_owned(),
-        CauseKind::GoScheduler => format!("tandem profile --service {service}   shows what its threads do; GOMAXPROCS bounds them"),
+        CauseKind::CpuContention => "ps -eo pcpu,pid,args --sort=-pcpu | head: shows who has the CPUs".to_owned(),
+        CauseKind::GoScheduler => format!("tandem profile --service {service}: shows what its threads do; GOMAXPROCS bounds them"),
         CauseKind::GarbageCollection => {
-            format!("tandem metrics --service {service}   (go.memory.*): raise GOGC or GOMEMLIMIT, or allocate less: tandem profile --trace {trace} --tree")
+            format!("tandem metrics --service {service} (go.memory.*): raise GOGC or GOMEMLIMIT, or allocate less: tandem profile --trace {trace} --tree")
         }
         CauseKind::SlowQuery if system.as_deref() == Some("postgresql") => {
-            "EXPLAIN (ANALYZE, BUFFERS) the query; SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity   shows who waits for a lock".to_owned()
+            "EXPLAIN (ANALYZE, BUFFERS) the query; SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity: shows who waits for a lock".to_owned()
         }
         CauseKind::SlowQuery => format!("EXPLAIN the query of tandem trace {trace}, and look for transactions that hold locks"),
         CauseKind::PoolExhaustion => {
-            format!("tandem metrics --service {service}   (db.client.connection.*): give connections back earlier, or allow more of them")
+            format!("tandem metrics --service {service} (db.client.connection.*): give connections back earlier, or allow more of them")
         }
         CauseKind::PacketsLost => format!("ss -ti and nstat -az TcpRetransSegs on the hosts of both ends; tandem trace {trace}"),
         CauseKind::Network => {
-            format!("tandem trace {trace}   shows the gap between client and server: look at the network, and at how the server accepts")
+            format!("tandem trace {trace}: shows the gap between client and server: look at the network, and at how the server accepts")
         }
         CauseKind::FileSync => format!("tandem run --detail tells system calls by span; tandem profile --trace {trace} --off-cpu; iostat -x 1"),
         CauseKind::MemoryPressure => format!("grep -E 'VmSwap|VmRSS' /proc/{pid}/status: give {service} more memory"),
-        CauseKind::Computation => format!("tandem profile --trace {trace} --tree   shows what it computes, where it ran with --profile"),
-        CauseKind::MoreCalls | CauseKind::Retries => format!("tandem trace {trace}   shows the calls"),
-        CauseKind::Unread => format!("tandem profile --service {service}   shows what kept it from looking"),
-        CauseKind::Unmeasured => "tandem doctor   says what this machine cannot measure".to_owned(),
+        CauseKind::Computation => format!("tandem profile --trace {trace} --tree: shows what it computes, where it ran with --profile"),
+        CauseKind::MoreCalls | CauseKind::Retries => format!("tandem trace {trace}: shows the calls"),
+        CauseKind::Unread => format!("tandem profile --service {service}: shows what kept it from looking"),
+        CauseKind::Unmeasured => "tandem doctor: says what this machine cannot measure".to_owned(),
         CauseKind::SlowDependency
         | CauseKind::OtherGoroutines
         | CauseKind::Sleeping

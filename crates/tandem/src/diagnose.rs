@@ -131,9 +131,12 @@ impl Printer {
         self.lines(out, "", &facts)?;
         match diagnosis.verdict {
             Verdict::TooFew => {
-                let fewest =
-                    format!("too few to compare: it takes {FEWEST_REQUESTS}; choose a longer time with --since");
-                return self.lines(out, "  ", &fewest);
+                let why = if diagnosis.requests < FEWEST_REQUESTS {
+                    format!("too few to compare: it takes {FEWEST_REQUESTS}; choose a longer time with --since")
+                } else {
+                    "too few on one of the sides to compare them".to_owned()
+                };
+                return self.lines(out, "  ", &why);
             }
             Verdict::Even => {
                 let even = match self.split {
