@@ -58,6 +58,11 @@ test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
 		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
 
+test-diagnose: ## faults put into the shop, RUNS (default 10) runs each: the right cause comes first (half an hour)
+	@scripts/setup.sh test
+	@TANDEM_DIAGNOSE_RUNS=$(or $(RUNS),10) \
+		cargo test --package tandem --test diagnose -- --include-ignored --nocapture --test-threads 1
+
 test-sockets: ## programs of any language by what they say on their sockets, with servers that Maven fetches (minutes)
 	@scripts/setup.sh test
 	@cargo test --package tandem --test sockets -- --include-ignored

@@ -26,6 +26,7 @@ suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy
 suite profile cargo tandem_test --test profile
 suite advise cargo tandem_test --test advise
+suite diagnose cargo tandem_test --test diagnose
 suite unwoven cargo tandem_test --test unwoven
 suite sockets cargo tandem_test --test sockets
 suite mixed cargo tandem_test --test mixed

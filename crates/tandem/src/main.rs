@@ -11,6 +11,7 @@ mod advise;
 mod agent;
 mod attach;
 mod cache;
+mod diagnose;
 mod diff;
 mod disable;
 mod doctor;
@@ -67,6 +68,7 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    Diagnose(diagnose::Diagnose),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
@@ -110,6 +112,7 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),
         Command::Profile(command) => command.run(),

@@ -1,4 +1,4 @@
-//! What `tandem traces` and `tandem trace` print: command, exit code and both outputs, on 80 columns in UTC.
+//! What `tandem traces`, `tandem trace` and `tandem diagnose` print: command, exit code and both outputs, on 80 columns in UTC.
 
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use fixture::Details;
 use insta::assert_snapshot;
-use model::{Span, SpanId, TraceSummary, Value};
+use model::{Kind, Span, SpanId, TraceSummary, Value};
 use tempfile::TempDir;
 
 /// Runs tandem on a store; the store's folder is written as `[STORE]`.
@@ -121,6 +121,37 @@ fn deep_traces_stay_within_the_page() {
     assert_lines_fit(&output, 80);
     assert_eq!(output.lines().count(), 6 + 60 + 1);
     assert!(output.contains("⋯59 └ ✗ step  deep  "), "{output}");
+}
+
+/// Sixty requests, of which each tenth waits for a lock that another service holds.
+fn contended() -> Vec<Span> {
+    let mut spans = Vec::new();
+    for number in 1..=60 {
+        let (start, waits) = (u64::from(number) * 1_000_000, if number % 10 == 0 { 90_000 } else { 0 });
+        let parts = [("go_select", waits + 3_000)];
+        let request = fixture::span(number, 1, 0, "gateway", "GET /cart", start, waits + 5_000).spent(&parts);
+        spans.push(request.kind(Kind::Server, "tandem/test"));
+        let call = fixture::span(number, 2, 1, "gateway", "GET", start + 1_000, waits + 3_000).spent(&parts);
+        spans.push(call.kind(Kind::Client, "tandem/test"));
+        let served = fixture::span(number, 3, 2, "stock", "GET /items", start + 1_500, waits + 2_000);
+        spans.push(served.kind(Kind::Server, "tandem/test").spent(&[("go_sync", waits)]));
+    }
+    spans
+}
+
+#[test]
+fn causes_of_slow_requests_are_said_with_the_next_step() {
+    let store = store_of(&contended());
+    let all = ["diagnose", "--since", "30000d"];
+    let output = tandem(store.path(), &all, &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let json = tandem(store.path(), &[&all[..], &["--json"]].concat(), &[]);
+    assert_snapshot!(json);
+    let inside = tandem(store.path(), &[&all[..], &["--service", "stock", "--slower-than", "10s"]].concat(), &[]);
+    assert_snapshot!(inside);
+    let nothing = tandem(store.path(), &[&all[..], &["--route", "nothing"]].concat(), &[]);
+    assert_snapshot!(nothing);
 }
 
 #[test]

@@ -21,6 +21,6 @@ func main() {
 			return err
 		}
 		defer store.Close()
-		return web.Serve(ctx, *addr, inventory.NewHandler(store))
+		return web.Serve(ctx, *addr, inventory.NewHandler(ctx, store))
 	})
 }

@@ -24,6 +24,7 @@ type gateway struct {
 func NewHandler(ctx context.Context, inventory *inventoryapi.Client, orders pb.OrdersClient) http.Handler {
 	g := &gateway{inventory: inventory, orders: orders, carts: newCarts()}
 	go g.carts.expire(ctx)
+	keepMuch()
 
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()

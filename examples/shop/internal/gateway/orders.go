@@ -61,6 +61,7 @@ func (g *gateway) checkout(c *gin.Context) {
 		refuse(c, err.Error())
 		return
 	}
+	makeGarbage(request.User)
 	items := g.carts.take(request.User)
 	if len(items) == 0 {
 		refuse(c, "the cart is empty")

@@ -21,9 +21,11 @@ type handler struct {
 	cache *stockCache
 }
 
-// NewHandler returns the HTTP API of the inventory.
-func NewHandler(store *Store) http.Handler {
+// NewHandler returns the HTTP API of the inventory. Faults that were asked for
+// come and go until the context ends.
+func NewHandler(ctx context.Context, store *Store) http.Handler {
 	h := &handler{store: store, cache: &stockCache{load: store.Items}}
+	misbehave(ctx, h)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", web.Health)
 	mux.HandleFunc("GET /items", h.list)

@@ -18,7 +18,7 @@ func newClient(t *testing.T) *inventoryapi.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(NewHandler(store))
+	server := httptest.NewServer(NewHandler(t.Context(), store))
 	t.Cleanup(func() {
 		server.Close()
 		if err := store.Close(); err != nil {

@@ -31,7 +31,7 @@ func newOrders(t *testing.T, worker int) (pb.OrdersClient, *inventoryapi.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inventoryAddr := serveHTTP(t, inventory.NewHandler(stock))
+	inventoryAddr := serveHTTP(t, inventory.NewHandler(t.Context(), stock))
 	workerAddr := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(worker)
 	}))

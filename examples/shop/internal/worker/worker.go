@@ -57,6 +57,11 @@ func (w *Worker) submit(rw http.ResponseWriter, r *http.Request) {
 		web.WriteError(rw, http.StatusBadRequest, "order_id is required")
 		return
 	}
+	if err := w.journal(job.OrderID); err != nil {
+		slog.ErrorContext(r.Context(), "not journalled", "order", job.OrderID, "error", err)
+		web.WriteError(rw, http.StatusInternalServerError, "internal error")
+		return
+	}
 	if err := w.pool.Submit(r.Context(), job.OrderID); err != nil {
 		web.WriteError(rw, http.StatusServiceUnavailable, err.Error())
 		return

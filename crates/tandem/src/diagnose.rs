@@ -1,0 +1,202 @@
+//! `tandem diagnose`: why some requests are slow, from what is in the store.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use diagnose::{Cause, Diagnosis, FEWEST_REQUESTS, Facts, Question, Sample, Split, Verdict};
+use model::{Span, format_duration};
+use store::{ProfileFilter, Reader, TraceFilter};
+
+use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean, wrap};
+use crate::traces::{StoreFolder, ago, duration, explain_nothing};
+
+/// Say why some requests are slow: compares them with the others of their route.
+#[derive(Args)]
+pub struct Diagnose {
+    /// Only requests whose route or name contains this text [default: all that come from outside].
+    #[arg(long, value_name = "TEXT")]
+    route: Option<String>,
+    /// Only requests that this service answers.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only what began within this time: 10m, 2h, 7d.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h")]
+    since: u64,
+    /// Slow is what took longer than this [default: the slowest twentieth].
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "baseline")]
+    slower_than: Option<u64>,
+    /// Compare all requests since then with those of so long before.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    baseline: Option<u64>,
+    /// Show so many routes.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    limit: usize,
+    /// One JSON object a route and line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreFolder,
+}
+
+/// The newest traces and samples that are looked at: more make nothing clearer.
+const MOST_TRACES: usize = 20_000;
+const MOST_SAMPLES: usize = 200_000;
+
+impl Diagnose {
+    pub fn run(self) -> ExitCode {
+        terminal::report(|out| {
+            let reader = Reader::open(&self.store.path())?;
+            let now = ago(self.since);
+            let earliest = now.saturating_sub(self.baseline.unwrap_or(0));
+            let traces = traces(&reader, earliest)?;
+            if traces.is_empty() {
+                explain_nothing(&reader)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let samples = samples(&reader, earliest)?;
+            let split = match (self.slower_than, self.baseline) {
+                (Some(limit), _) => Split::LongerThan(limit),
+                (None, Some(_)) => Split::Since(now),
+                (None, None) => Split::Tail,
+            };
+            let question = Question { route: self.route.clone(), service: self.service.clone(), split };
+            let mut found = diagnose::diagnose(Facts { traces: &traces, samples: &samples }, &question);
+            if found.is_empty() {
+                eprintln!("no request fits; tandem traces lists what there is");
+            }
+            found.truncate(self.limit);
+            if self.json {
+                for diagnosis in &found {
+                    serde_json::to_writer(&mut *out, diagnosis).map_err(std::io::Error::from)?;
+                    writeln!(out)?;
+                }
+            } else {
+                let printer = Printer { layout: Layout::of_stdout(), split };
+                for (index, diagnosis) in found.iter().enumerate() {
+                    if index > 0 {
+                        writeln!(out)?;
+                    }
+                    printer.diagnosis(out, diagnosis)?;
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// All traces since then, of all routes: what else a program did at the time tells why a request had to wait.
+fn traces(reader: &Reader, since: u64) -> anyhow::Result<Vec<Vec<Span>>> {
+    let filter = TraceFilter { since_unix_nano: Some(since), limit: MOST_TRACES, ..TraceFilter::default() };
+    let mut traces = Vec::new();
+    for summary in reader.traces(&filter)? {
+        // One that has been removed meanwhile is none.
+        traces.extend(reader.trace(summary.trace_id)?.map(|trace| trace.spans));
+    }
+    Ok(traces)
+}
+
+fn samples(reader: &Reader, since: u64) -> anyhow::Result<Vec<Sample>> {
+    let filter = ProfileFilter { since_unix_nano: Some(since), limit: MOST_SAMPLES, ..ProfileFilter::default() };
+    Ok(reader
+        .profile(&filter)?
+        .into_iter()
+        .map(|stored| Sample { service: stored.service, sample: stored.sample })
+        .collect())
+}
+
+struct Printer {
+    layout: Layout,
+    split: Split,
+}
+
+impl Printer {
+    fn diagnosis(&self, out: &mut dyn Write, diagnosis: &Diagnosis) -> std::io::Result<()> {
+        let layout = self.layout;
+        let title = format!("{}: {}", clean(&diagnosis.service), clean(&diagnosis.operation));
+        writeln!(out, "{}", layout.paint(BOLD, title))?;
+        let (slow, normal) = match self.split {
+            Split::Tail => ("slowest", "in the middle"),
+            Split::LongerThan(_) => ("slow", "others"),
+            Split::Since(_) => ("since then slower than 95 % of those before", "before"),
+        };
+        let facts = format!(
+            "{} requests: {} {slow}, median {}, against {} {normal}, median {}",
+            diagnosis.requests,
+            diagnosis.slow,
+            format_duration(diagnosis.slow_ns),
+            diagnosis.normal,
+            format_duration(diagnosis.normal_ns),
+        );
+        self.lines(out, "", &facts)?;
+        match diagnosis.verdict {
+            Verdict::TooFew => {
+                let why = if diagnosis.requests < FEWEST_REQUESTS {
+                    format!("too few to compare: it takes {FEWEST_REQUESTS}; choose a longer time with --since")
+                } else {
+                    "too few on one of the sides to compare them".to_owned()
+                };
+                return self.lines(out, "  ", &why);
+            }
+            Verdict::Even => {
+                let even = match self.split {
+                    Split::Since(_) => "no more of them are slow than before",
+                    Split::Tail | Split::LongerThan(_) => "the slow ones take hardly longer than the others",
+                };
+                return self.lines(out, "  ", even);
+            }
+            Verdict::Explained => {}
+        }
+        for (index, cause) in diagnosis.causes.iter().enumerate() {
+            self.cause(out, index, cause)?;
+        }
+        if diagnosis.rest >= 0.01 {
+            let rest = format!("{:.0} % of the extra time is in smaller pieces", diagnosis.rest * 100.0);
+            writeln!(out, "\n  {}", layout.paint(DIM, rest))?;
+        }
+        if !diagnosis.common.is_empty() {
+            writeln!(out, "\n  {}", layout.paint(BOLD, "what the slow ones have in common"))?;
+        }
+        for common in &diagnosis.common {
+            let line = format!(
+                "{}={}: {:.0} % of the slow, {:.0} % of the others",
+                clean(&common.key),
+                clean(&common.value),
+                common.slow * 100.0,
+                common.normal * 100.0
+            );
+            self.lines(out, "    ", &line)?;
+        }
+        Ok(())
+    }
+
+    fn cause(&self, out: &mut dyn Write, index: usize, cause: &Cause) -> std::io::Result<()> {
+        let layout = self.layout;
+        let share = format!("{:>3.0} %", cause.share * 100.0);
+        let style = if index == 0 { NOTICE } else { BOLD };
+        writeln!(out, "\n  {}  {}", layout.paint(style, share), layout.paint(style, cause.kind))?;
+        let place = format!(
+            "in {}: {}: {} instead of {}",
+            clean(&cause.service),
+            clean(&cause.operation),
+            format_duration(cause.slow_ns),
+            format_duration(cause.normal_ns)
+        );
+        self.lines(out, "         ", &place)?;
+        // The first cause is what people came for; of the others one sentence will do.
+        let evidence = if index == 0 { cause.evidence.len() } else { 1 };
+        for sentence in cause.evidence.iter().take(evidence) {
+            self.lines(out, "         ", &clean(sentence))?;
+        }
+        let ids: Vec<String> = cause.traces.iter().map(|id| id.to_string()[..8].to_owned()).collect();
+        self.lines(out, "         ", &format!("traces: {}", ids.join(" ")))?;
+        self.lines(out, "         ", &format!("next: {}", clean(&cause.next)))
+    }
+
+    fn lines(&self, out: &mut dyn Write, indent: &str, text: &str) -> std::io::Result<()> {
+        for line in wrap(text, self.layout.columns.saturating_sub(indent.len())) {
+            writeln!(out, "{indent}{line}")?;
+        }
+        Ok(())
+    }
+}
