@@ -256,7 +256,15 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	if err := ask(0, requests, at); err != nil {
 		return nil, err
 	}
-	time.Sleep(pick(b, 2*time.Second, time.Second)) // connections that nobody told to end
+	// Until connections that nobody told to end are given up, and the agent has written what it has.
+	for written := int64(-1); ; {
+		file, err := os.Stat(lines)
+		if err != nil || file.Size() == written {
+			break
+		}
+		written = file.Size()
+		time.Sleep(pick(b, 3*time.Second, time.Second))
+	}
 	front.stop()
 	backend.stop()
 	agent.stop()
