@@ -15,6 +15,7 @@ use deliver::Signal;
 use deliver::otlp::client::Client;
 use deliver::otlp::config::{Endpoint, Protocol};
 use deliver::otlp::server::{Accepted, Limits, Listening, Receiver, Refused, Server, Tls};
+use deliver::retry::Answer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, Request, Response};
@@ -112,9 +113,11 @@ async fn what_is_taken_is_said_to_be() {
                 gzip,
                 certificate: None,
                 client: None,
+                proxy: None,
             };
             let client = Client::new(Signal::Traces, endpoint).expect("a client");
-            assert_eq!(client.send(sent.clone().into()).await, Ok(Accepted::default()), "{protocol:?} {gzip}");
+            let all = Answer::Accepted { rejected: 0, message: String::new() };
+            assert_eq!(client.send(sent.clone().into()).await, all, "{protocol:?} {gzip}");
         }
     }
     for (signal, bytes) in receiver.taken.lock().expect("whole").iter() {
@@ -267,9 +270,10 @@ async fn only_who_has_a_certificate_is_heard() {
                 gzip: false,
                 certificate: Some(own.clone()),
                 client,
+                proxy: None,
             };
             let sent = Client::new(Signal::Traces, endpoint).expect("a client").send(Bytes::new()).await;
-            assert_eq!(sent.is_ok(), is_heard, "{protocol:?}: {sent:?}");
+            assert_eq!(matches!(sent, Answer::Accepted { .. }), is_heard, "{protocol:?}: {sent:?}");
         }
     }
     assert_eq!(receiver.taken.lock().expect("whole").len(), 2);

@@ -26,7 +26,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deliver::metrics::{OwnKind, OwnMetric};
-use deliver::{Batch, Refused, Sink, SinkReport};
+use deliver::sink::have_room;
+use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
 pub use outgoing::POLICY_ATTRIBUTE;
 pub use settings::Sampling;
@@ -142,6 +143,10 @@ impl Sampler {
 impl Sink for Sampler {
     fn name(&self) -> &'static str {
         "sampling"
+    }
+
+    fn has_room(&self, batches: usize, bytes: usize) -> bool {
+        have_room(&self.shared.behind, Signal::Traces, batches, bytes)
     }
 
     fn offer(&self, batch: &Arc<Batch>) -> Result<(), Refused> {

@@ -83,10 +83,9 @@ impl Folder {
     }
 
     fn adopt(&self, slot: &Path) -> io::Result<()> {
-        let mut next = self.segments()?.last().map_or(0, |last| last + 1);
-        for number in segments(slot)? {
-            fs::rename(slot.join(format!("{number:016x}{SUFFIX}")), self.segment(next))?;
-            next += 1;
+        let first = self.segments()?.last().map_or(0, |last| last + 1);
+        for (own, number) in (first..).zip(segments(slot)?) {
+            fs::rename(slot.join(format!("{number:016x}{SUFFIX}")), self.segment(own))?;
         }
         Ok(())
     }
