@@ -1,6 +1,6 @@
 /*
- * Clients whose operations their sockets tell of (go-redis): what is missing there is for whom they are. Where one is about
- * to write on its connection, the position of the next byte and the span that it works for are handed over.
+ * Clients whose operations their sockets tell of (go-redis): what is missing there is for whom they are. Where one is
+ * about to write on its connection, the position of the next byte and the span that it works for are handed over.
  */
 #ifndef TANDEM_ASKING_H
 #define TANDEM_ASKING_H
@@ -9,8 +9,8 @@
 #include "connection.h"
 
 /*
- * (*baseClient)._process and its like(rax: receiver; rbx, rcx: context): an operation begins. One may be inside another:
- * where a connection is made, its first words come before the operation's.
+ * (*baseClient)._process and its like(rax: receiver; rbx, rcx: context): an operation begins. One may be inside
+ * another: where a connection is made, its first words come before the operation's.
  */
 SEC("uprobe.multi.s")
 int on_ask(void *context)
@@ -28,7 +28,8 @@ int on_ask(void *context)
 	return 0;
 }
 
-/* (*pool.Conn).WithWriter(rax: *pool.Conn; rbx, rcx: context): the operation, or the first words, will be written now */
+/* (*pool.Conn).WithWriter(rax: *pool.Conn; rbx, rcx: context): the operation, or the first words, will be written now
+ */
 SEC("uprobe.multi.s")
 int on_ask_write(void *context)
 {

@@ -86,8 +86,8 @@ static __always_inline void turn_round(struct tandem_ends *other, const struct t
 #define WRAPPER_DEPTH 2
 
 /*
- * The ends of a net.Conn: a *net.TCPConn, or what begins with another one, as *tls.Conn and grpc's wrapper around that do.
- * What it is instead has, at that place, no descriptor of a connection.
+ * The ends of a net.Conn: a *net.TCPConn, or what begins with another one, as *tls.Conn and grpc's wrapper around that
+ * do. What it is instead has, at that place, no descriptor of a connection.
  */
 static __always_inline bool find_ends_of(struct tandem_ends *ends, struct tandem_connection *connection, u64 address)
 {

@@ -1,6 +1,6 @@
 /*
- * Probes on google.golang.org/grpc: calls that are served, unary calls and streams of clients. A call goes from one process
- * to the other as a stream of HTTP/2, which both ends number alike: connection and number say which call it is.
+ * Probes on google.golang.org/grpc: calls that are served, unary calls and streams of clients. A call goes from one
+ * process to the other as a stream of HTTP/2, which both ends number alike: connection and number say which call it is.
  */
 #ifndef TANDEM_GRPC_H
 #define TANDEM_GRPC_H
@@ -165,7 +165,8 @@ int on_grpc_served(void *context)
 	if (!begin_work(&work, context, 0))
 		return 0;
 	found = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!found || found->kind != TANDEM_SPAN_GRPC_SERVER || found->subject != work.registers->bx || !take_draft(&work))
+	if (!found || found->kind != TANDEM_SPAN_GRPC_SERVER || found->subject != work.registers->bx ||
+	    !take_draft(&work))
 		return 0;
 	settle(&found->own);
 	open = *found;
@@ -269,8 +270,8 @@ static __always_inline bool may_name_trace(struct tandem_work *work, u64 attempt
 }
 
 /*
- * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream, which will be sent by another
- * goroutine. The same is called for messages.
+ * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream, which will be sent by
+ * another goroutine. The same is called for messages.
  */
 SEC("uprobe.multi.s")
 int on_grpc_send(void *context)

@@ -131,7 +131,8 @@ static __always_inline bool parse_parent(struct tandem_open *open, const u8 *tex
 /* The address of the first value of the header, 0: there is none, or too many headers are before it. */
 static __always_inline u64 find_header(struct tandem_work *work, u64 map, u32 size, u64 first, u64 second)
 {
-	struct tandem_search search = {.work = work, .form = work->binary->map_form, .size = size, .name = {first, second}};
+	struct tandem_search search = {
+		.work = work, .form = work->binary->map_form, .size = size, .name = {first, second}};
 	u64 head[4], table[4], overflow = 0, directory, count;
 
 	if (!map || !search.form)

@@ -1,6 +1,6 @@
 /*
- * A traceparent that is inserted into a request, of HTTP/1 or a call of grpc, while the kernel takes it over from the program: on marked connections
- * only, once for each request that a probe has said it of.
+ * A traceparent that is inserted into a request, of HTTP/1 or a call of grpc, while the kernel takes it over from the
+ * program: on marked connections only, once for each request that a probe has said it of.
  */
 #ifndef TANDEM_INSERTING_H
 #define TANDEM_INSERTING_H
@@ -156,7 +156,9 @@ static __always_inline bool add_field(struct tandem_frames *frames, u32 end_of_b
 				      const struct tandem_identity *identity)
 {
 	struct sk_msg_md *message = frames->message;
-	u8 field[FIELD_SIZE + 3] = "\x10\x0btraceparent\x37" "00-", *data, *end;
+	u8 field[FIELD_SIZE + 3] = "\x10\x0btraceparent\x37"
+				   "00-",
+			      *data, *end;
 
 	put_digits(field + 17, identity->trace_id, 16);
 	field[49] = '-';
@@ -234,7 +236,8 @@ lost:
 	return 1;
 }
 
-/* Goes through what is sent by HTTP/2, frame by frame from the connection's beginning: what is in between is left alone. */
+/* Goes through what is sent by HTTP/2, frame by frame from the connection's beginning: what is in between is left
+ * alone. */
 static __always_inline int pass_frames(struct sk_msg_md *message, struct tandem_marked_socket *socket,
 				       struct tandem_uprobe_statistics *counts, u32 at)
 {

@@ -264,7 +264,8 @@ static __always_inline bool find_caller(struct tandem_open *open, const struct t
 	return true;
 }
 
-/* Before anybody is told the trace of a call: its caller may be known by now. `identity` is the span's own, or a copy. */
+/* Before anybody is told the trace of a call: its caller may be known by now. `identity` is the span's own, or a copy.
+ */
 static __noinline int settle(struct tandem_identity *identity)
 {
 	struct tandem_unsettled *unsettled;

@@ -133,8 +133,9 @@ static __always_inline void hand_over(struct tandem_sample *sample, struct tande
  * The time that a tick stands for: it may come late, where interrupts were off or the machine below took the CPU away,
  * and then stands for those that it replaces. Sums are right, since each period is counted once.
  *
- * A thread answers for no more than it has run since the scheduler chose it: a CPU that slept, or was away for a second,
- * may tick late in a thread that has only just come. The scheduler brings a thread's time up to date at its own ticks.
+ * A thread answers for no more than it has run since the scheduler chose it: a CPU that slept, or was away for a
+ * second, may tick late in a thread that has only just come. The scheduler brings a thread's time up to date at its own
+ * ticks.
  */
 #define SCHEDULER_TICK 10000000 /* at HZ=100, the longest */
 static __always_inline u64 ticked(struct tandem_profile_statistics *counts, struct task_struct *task)

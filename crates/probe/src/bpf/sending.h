@@ -1,6 +1,6 @@
 /*
- * Messages that are sent to Kafka: by kafka-go and sarama in one call, by franz-go from when a record is given to the client
- * until it says what became of it, on another goroutine.
+ * Messages that are sent to Kafka: by kafka-go and sarama in one call, by franz-go from when a record is given to the
+ * client until it says what became of it, on another goroutine.
  */
 #ifndef TANDEM_SENDING_H
 #define TANDEM_SENDING_H

@@ -74,7 +74,8 @@ int on_http_send(void *context)
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open || !find_ends_of(&ends, &connection, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open ||
+	    !find_ends_of(&ends, &connection, user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;
@@ -83,7 +84,8 @@ int on_http_send(void *context)
 		return 0;
 	/* One that says itself which trace it belongs to is left alone. */
 	request = user_word(work.registers->bx);
-	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT))
+	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE,
+			 NET_HTTP_TRACEPARENT))
 		bpf_map_update_elem(&pending_headers, &connection.cookie, &sent.own, BPF_ANY);
 	return 0;
 }

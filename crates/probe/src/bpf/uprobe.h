@@ -13,8 +13,8 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
-/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those that
- * are served although nobody has sent them. The oldest go. */
+/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those
+ * that are served although nobody has sent them. The oldest go. */
 #define TANDEM_CALL_COUNT 4096
 #define TANDEM_OPEN_CALL_COUNT 1536
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
