@@ -148,20 +148,15 @@ struct tandem_header {
 	unsigned int g_m_offset; /* offset of g.m */
 	unsigned int m_curg_offset; /* offset of m.curg */
 	unsigned int slot_offset; /* offset of the slot (pointer to the context record) from g */
-	unsigned int account_offset; /* offset of the account word from g: index in the low half; in the high half
-					ACCOUNT_ON where the kernel half is to count */
-	unsigned long long
-		g0_address; /* run-time address of runtime.g0, the only g without a slot behind it that runs */
+	unsigned int account_offset; /* offset of the account word from g: index in the low half; in the high half ACCOUNT_ON where the kernel half is to count */
+	unsigned long long g0_address; /* run-time address of runtime.g0, the only g without a slot behind it that runs */
 	unsigned long long control_offset; /* offset of the control page */
 	unsigned long long descriptors_offset; /* offset of the descriptor table */
 	unsigned long long keys_offset; /* offset of the table of registered keys */
-	unsigned long long
-		resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and
-				    the limits of spans as the environment has them, one a line */
+	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line */
 	unsigned long long entries_offset; /* offset of the in-flight table */
 	unsigned long long series_offset; /* offset of the counts: processor_count tables of series_count series */
-	unsigned long long
-		rings_offset; /* offset of the ring headers, one a processor, then of the rings, page aligned */
+	unsigned long long rings_offset; /* offset of the ring headers, one a processor, then of the rings, page aligned */
 	unsigned int descriptor_count; /* capacity of the descriptor table */
 	unsigned int key_count; /* capacity of the key table */
 	unsigned int resource_size; /* bytes used of the resource text */
@@ -170,9 +165,7 @@ struct tandem_header {
 	unsigned int processor_count; /* rings and tables of counts; at least GOMAXPROCS at start */
 	unsigned int ring_size; /* bytes of one ring, a power of two */
 	unsigned char reserved_1[4];
-	unsigned long long
-		functions_offset; /* offset of the functions: switches (2 bytes a function), active functions, texts,
-				     calls (processor_count tables of active_count), each page aligned; 0: none */
+	unsigned long long functions_offset; /* offset of the functions: switches (2 bytes a function), active functions, texts, calls (processor_count tables of active_count), each page aligned; 0: none */
 	unsigned int function_count; /* capacity of the switches */
 	unsigned int function_text_size; /* capacity of the texts, bytes */
 	unsigned int active_count; /* capacity of the table of active functions */
@@ -181,11 +174,9 @@ struct tandem_header {
 	unsigned char tandem_version[32]; /* version of tandem that wove the program, zero padded */
 	unsigned long long instruments_offset; /* offset of the instruments, then of their buckets; 0: none */
 	unsigned int bucket_count; /* capacity of the table of buckets */
-	unsigned int part_count; /* parts of the anatomy that the program tells apart, the first so many; 0:
-				    FIRST_PART_COUNT */
+	unsigned int part_count; /* parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT */
 	unsigned char reserved_2[48];
-	unsigned long long goroutines_address; /* run-time address of runtime.allgptr, which holds the address of the
-						  array of all g's; 0: not told */
+	unsigned long long goroutines_address; /* run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told */
 	unsigned long long goroutine_count_address; /* run-time address of runtime.allglen, how many g's there are */
 	unsigned int g_stack_offset; /* offset of g.stack: the lowest address of its stack, then the end */
 	unsigned int g_status_offset; /* offset of g.atomicstatus */
@@ -234,8 +225,7 @@ _Static_assert(__builtin_offsetof(struct tandem_header, instruments_offset) == 2
 _Static_assert(__builtin_offsetof(struct tandem_header, bucket_count) == 264, "header.bucket_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, part_count) == 268, "header.part_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, goroutines_address) == 320, "header.goroutines_address");
-_Static_assert(__builtin_offsetof(struct tandem_header, goroutine_count_address) == 328,
-	       "header.goroutine_count_address");
+_Static_assert(__builtin_offsetof(struct tandem_header, goroutine_count_address) == 328, "header.goroutine_count_address");
 _Static_assert(__builtin_offsetof(struct tandem_header, g_stack_offset) == 336, "header.g_stack_offset");
 _Static_assert(__builtin_offsetof(struct tandem_header, g_status_offset) == 340, "header.g_status_offset");
 _Static_assert(__builtin_offsetof(struct tandem_header, g_sp_offset) == 344, "header.g_sp_offset");
@@ -247,8 +237,7 @@ struct tandem_control {
 	unsigned int generation; /* raised by an agent that wants the program to connect (once a value) */
 	unsigned int flags; /* CONTROL_* bits */
 	unsigned long long heartbeat; /* CLOCK_MONOTONIC of the agent's last look, ns; 0: no agent yet */
-	unsigned long long
-		sampling_threshold; /* reject a new root when the low 56 bits of its trace id are below this */
+	unsigned long long sampling_threshold; /* reject a new root when the low 56 bits of its trace id are below this */
 	unsigned int active_count; /* highest entry of the table of active functions that was ever used */
 	unsigned int quiet_count; /* entries of `quiet` that were ever used */
 	unsigned char reserved_1[32];
@@ -259,8 +248,7 @@ struct tandem_control {
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
 	unsigned int function_count; /* functions registered; raised after their text is complete */
-	unsigned long long lost_entries; /* spans that found the in-flight table full: not crash-safe, and those beyond
-					    as many again not recorded */
+	unsigned long long lost_entries; /* spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded */
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
 	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
@@ -268,8 +256,7 @@ struct tandem_control {
 	unsigned long long cut_logs; /* log records of which something was cut or left out for want of room */
 	unsigned int instrument_count; /* instruments that were ever used; raised after they are complete */
 	unsigned int bucket_count; /* buckets given out */
-	unsigned long long instruments_read; /* when the program last brought its instruments up to date,
-						CLOCK_MONOTONIC ns; 0: never */
+	unsigned long long instruments_read; /* when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never */
 	unsigned char reserved_4[1976];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
@@ -304,8 +291,7 @@ struct tandem_descriptor {
 	unsigned char reserved_1[8];
 	unsigned char id[96]; /* the join point's id, as in its pack: `net/http.server` */
 	unsigned char scope[96]; /* instrumentation scope: `tandem/net/http` */
-	unsigned char
-		name[112]; /* template of the span's name: `{http.request.method} {http.route}|{http.request.method}` */
+	unsigned char name[112]; /* template of the span's name: `{http.request.method} {http.route}|{http.request.method}` */
 };
 _Static_assert(sizeof(struct tandem_descriptor) == 320, "descriptor");
 _Static_assert(__builtin_offsetof(struct tandem_descriptor, kind) == 0, "descriptor.kind");
@@ -330,8 +316,7 @@ _Static_assert(__builtin_offsetof(struct tandem_key, name) == 1, "key.name");
 struct tandem_ring {
 	unsigned long long head; /* end of what is written; the program writes it, after the record */
 	unsigned long long dropped; /* records that found the ring full; the program writes it */
-	unsigned long long dropped_logs; /* log records that found too little room, not counted in `dropped`; the
-					    program writes it */
+	unsigned long long dropped_logs; /* log records that found too little room, not counted in `dropped`; the program writes it */
 	unsigned char reserved_1[104];
 	unsigned long long tail; /* end of what is read; the agent writes it */
 	unsigned char reserved_2[120];
@@ -373,8 +358,7 @@ _Static_assert(__builtin_offsetof(struct tandem_record, account) == 60, "record.
 
 /* head of an item; its data follow, padded to 4 bytes */
 struct tandem_item {
-	unsigned short key; /* attribute key, event name or anatomy part, by type; in a log record the bytes of the name
-			       before the data */
+	unsigned short key; /* attribute key, event name or anatomy part, by type; in a log record the bytes of the name before the data */
 	unsigned short type_and_size; /* ITEM_* in the high 4 bits, bytes of data in the low 12 */
 };
 _Static_assert(sizeof(struct tandem_item) == 4, "item");
@@ -403,8 +387,7 @@ _Static_assert(__builtin_offsetof(struct tandem_series, sum) == 24, "series.sum"
 _Static_assert(__builtin_offsetof(struct tandem_series, buckets) == 32, "series.buckets");
 _Static_assert(__builtin_offsetof(struct tandem_series, labels) == 192, "series.labels");
 
-/* kernel half of a goroutine's account: cumulative nanoseconds, written by the scheduler probe, read-only for the
- * program */
+/* kernel half of a goroutine's account: cumulative nanoseconds, written by the scheduler probe, read-only for the program */
 struct tandem_account {
 	unsigned long long run_queue; /* runnable, waiting for a CPU */
 	unsigned long long blocked_file; /* blocked in a file system call */
@@ -416,14 +399,10 @@ struct tandem_account {
 	unsigned long long major_fault; /* blocked outside system calls: page faults that wait for a device */
 	unsigned long long switches_voluntary; /* times it gave up the CPU by itself */
 	unsigned long long switches_involuntary; /* times it was preempted by the kernel */
-	unsigned long long
-		block_io; /* blocked for a block device in a system call; only of programs that tell it apart */
-	unsigned long long throttled; /* runnable, its control group having used up its CPU time; only of programs that
-					 tell it apart */
-	unsigned long long network_unread; /* of Go's wait for the network, while the data were there already; with
-					      `--detail` only */
-	unsigned int connection_resent; /* not the account's: segments that were sent again on the TCP connections
-					   behind the descriptor of this number, while it was in a poller */
+	unsigned long long block_io; /* blocked for a block device in a system call; only of programs that tell it apart */
+	unsigned long long throttled; /* runnable, its control group having used up its CPU time; only of programs that tell it apart */
+	unsigned long long network_unread; /* of Go's wait for the network, while the data were there already; with `--detail` only */
+	unsigned int connection_resent; /* not the account's: segments that were sent again on the TCP connections behind the descriptor of this number, while it was in a poller */
 	unsigned int connection_rtt; /* the same connection's smoothed round-trip time, µs */
 	unsigned int connection_sampled; /* when connection_rtt was looked at, CLOCK_MONOTONIC in 2^24 ns; wraps */
 	unsigned int minor_faults; /* page faults that waited for no device; with `--detail` only; wraps */
@@ -449,8 +428,7 @@ _Static_assert(__builtin_offsetof(struct tandem_account, connection_sampled) == 
 _Static_assert(__builtin_offsetof(struct tandem_account, minor_faults) == 116, "account.minor_faults");
 _Static_assert(__builtin_offsetof(struct tandem_account, minor_fault) == 120, "account.minor_fault");
 
-/* head of a block of text: a line with the import path and the package's name, then one for each function: its name,
- * and those of the arguments that it can record; padded to 8 bytes */
+/* head of a block of text: a line with the import path and the package's name, then one for each function: its name, and those of the arguments that it can record; padded to 8 bytes */
 struct tandem_function_text {
 	unsigned int first; /* number of its first function */
 	unsigned int count; /* functions */
@@ -462,8 +440,7 @@ _Static_assert(__builtin_offsetof(struct tandem_function_text, first) == 0, "fun
 _Static_assert(__builtin_offsetof(struct tandem_function_text, count) == 4, "function_text.count");
 _Static_assert(__builtin_offsetof(struct tandem_function_text, size) == 8, "function_text.size");
 
-/* a function that is switched on; the first half whoever switches writes and the program reads, the second half is the
- * program's own */
+/* a function that is switched on; the first half whoever switches writes and the program reads, the second half is the program's own */
 struct tandem_active {
 	unsigned int function; /* number of the function, and 1; 0: the entry is free */
 	unsigned int flags; /* ACTIVE_* bits */
@@ -485,8 +462,7 @@ _Static_assert(__builtin_offsetof(struct tandem_active, limited_before) == 24, "
 _Static_assert(__builtin_offsetof(struct tandem_active, window) == 64, "active.window");
 _Static_assert(__builtin_offsetof(struct tandem_active, started) == 72, "active.started");
 
-/* what one processor has counted of an active function, cumulative over all functions that have had the entry; the
- * program writes it */
+/* what one processor has counted of an active function, cumulative over all functions that have had the entry; the program writes it */
 struct tandem_calls {
 	unsigned long long calls; /* calls while it was on */
 	unsigned long long limited; /* of them, those that got no span because of the limit */
@@ -504,8 +480,7 @@ _Static_assert(__builtin_offsetof(struct tandem_calls, granted) == 24, "calls.gr
 _Static_assert(__builtin_offsetof(struct tandem_calls, skip) == 26, "calls.skip");
 _Static_assert(__builtin_offsetof(struct tandem_calls, skipped) == 28, "calls.skipped");
 
-/* calls of an operation that are not sampled, by what they ask for; who switches functions writes it, `descriptor`
- * last, and 0 before anything else changes */
+/* calls of an operation that are not sampled, by what they ask for; who switches functions writes it, `descriptor` last, and 0 before anything else changes */
 struct tandem_quiet {
 	unsigned int descriptor; /* id of the operation; 0: the entry is free */
 	unsigned int size; /* bytes of `pattern` */
@@ -521,8 +496,7 @@ struct tandem_hello {
 	unsigned int magic; /* HELLO_MAGIC */
 	unsigned int layout_version; /* layout of the memfd */
 	unsigned int pid; /* process id as the program sees it */
-	unsigned int generation; /* the control page's generation that this answers; without a memfd, the errno that
-				    says why */
+	unsigned int generation; /* the control page's generation that this answers; without a memfd, the errno that says why */
 	unsigned long long file_size; /* bytes of the memfd; 0: there is none, nothing will be recorded */
 };
 _Static_assert(sizeof(struct tandem_hello) == 24, "hello");
@@ -573,8 +547,7 @@ _Static_assert(__builtin_offsetof(struct tandem_log, descriptor) == 48, "log.des
 
 /* one series of a metric that the program keeps itself; the program writes it */
 struct tandem_instrument {
-	unsigned int state; /* INSTRUMENT_* in the low byte, how often the place was used above it; 0: free; written
-			       last, and first when it is freed */
+	unsigned int state; /* INSTRUMENT_* in the low byte, how often the place was used above it; 0: free; written last, and first when it is freed */
 	unsigned int flags; /* INSTRUMENT_FLAG_* bits */
 	unsigned long long value; /* the number, signed, or the bits of a float; of a histogram the sum */
 	unsigned long long start; /* since when it has been counting, CLOCK_MONOTONIC ns */
@@ -587,11 +560,9 @@ struct tandem_instrument {
 	unsigned int bucket_count; /* its buckets */
 	unsigned int uses; /* how often the place was used; the program's own */
 	unsigned char reserved_1[4];
-	unsigned long long
-		types; /* INSTRUMENT_TYPE_* of its attributes, four bits each from the lowest; later ones are texts */
+	unsigned long long types; /* INSTRUMENT_TYPE_* of its attributes, four bits each from the lowest; later ones are texts */
 	unsigned char reserved_2[8];
-	unsigned char text[384]; /* name, unit, description, scope (its name; with a version or a schema URL: a line
-				    each), attributes (`key=value`, one a line), one after the other */
+	unsigned char text[384]; /* name, unit, description, scope (its name; with a version or a schema URL: a line each), attributes (`key=value`, one a line), one after the other */
 };
 _Static_assert(sizeof(struct tandem_instrument) == 448, "instrument");
 _Static_assert(__builtin_offsetof(struct tandem_instrument, state) == 0, "instrument.state");
