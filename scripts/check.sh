@@ -6,7 +6,7 @@ failed=0
 step() { printf '%-10s ' "$1"; shift; if output=$("$@" 2>&1); then echo ok; else echo FAILED; printf '%s\n' "$output"; failed=1; fi; }
 
 go_format() { local bad; bad=$(git ls-files '*.go' | grep -v testdata | xargs gofmt -l); [ -z "$bad" ] || { echo "gofmt would change:"; echo "$bad"; return 1; }; }
-c_format() { local tool; tool=$(command -v clang-format || command -v clang-format-19) || { echo "no clang-format"; return 1; }; git ls-files 'crates/probe/src/bpf/*.[ch]' ':!:*/record.h' | xargs "$tool" --dry-run -Werror; }
+c_format() { local tool; tool=$(command -v clang-format || command -v clang-format-19) || { echo "no clang-format"; return 1; }; git ls-files ':!:*/record.h' 'crates/probe/src/bpf/*.[ch]' | xargs "$tool" --dry-run -Werror; }
 go_vet() { (cd examples/shop && go vet ./...); }
 shell() { local file; for file in $(git ls-files '*.sh' .ci/run); do bash -n "$file" || return 1; done; }
 
