@@ -549,12 +549,12 @@ fn deliveries(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
     for (sink, report) in &outcome.sinks {
         if let Some(queue) = report.queue.filter(|queue| queue.is_kept && queue.records > 0) {
-            let problem = report.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
             let verb = if queue.records == 1 { "waits" } else { "wait" };
-            lines.push(format!(
-                "{sink}: {} {verb} on disk for the next start{problem}",
-                plural(queue.records, report.signal.noun())
-            ));
+            let waits = format!("{} {verb} on disk for the next start", plural(queue.records, report.signal.noun()));
+            lines.push(match &report.problem {
+                Some(problem) => format!("warning: {sink}: {waits}: {problem}"),
+                None => format!("{sink}: {waits}"),
+            });
         }
         let lost: u64 = report.dropped.values().sum();
         if lost > 0 {

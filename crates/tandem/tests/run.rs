@@ -216,8 +216,9 @@ fn an_endpoint_that_refuses_changes_nothing_for_the_program() {
     assert_eq!(output.status.code(), Some(4));
     assert!(start.elapsed() < Duration::from_secs(10));
     let lines = said(&output);
-    let waits =
-        lines.iter().filter(|line| line.starts_with("otlp: 2 spans wait on disk for the next start: cannot reach"));
+    let waits = lines
+        .iter()
+        .filter(|line| line.starts_with("warning: otlp: 2 spans wait on disk for the next start: cannot reach"));
     assert_eq!(waits.count(), 1, "{lines:?}");
     assert_eq!(place.spans().len(), 2, "the file has them all the same");
 }

@@ -148,7 +148,7 @@ fn outages_restarts_and_sigkill_lose_nothing() {
     let finished = first.stop();
     assert_eq!(finished.code, 0, "{finished}");
     let waits = "40 spans wait on disk for the next start: cannot reach http://";
-    assert!(finished.said().iter().any(|line| line.starts_with(&format!("otlp: {waits}"))), "{finished}");
+    assert!(finished.said().iter().any(|line| line.starts_with(&format!("warning: otlp: {waits}"))), "{finished}");
     assert!(finished.said().iter().all(|line| !line.contains("lost")), "{finished}");
 
     let second = start();

@@ -59,7 +59,8 @@ impl Service {
         let mut command = Command::new(program);
         command.arg(if way.sdk { "sdk" } else { "plain" });
         command.env("OTEL_SERVICE_NAME", name).env("TANDEM_SOCKET", socket).env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp);
-        // Without waiting longer than it takes the others' spans to come.
+        // An SDK sends every five seconds; on a machine that is busy with much else that may be later than others wait.
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "1000");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("it starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
