@@ -36,6 +36,7 @@ mod program;
 mod run;
 mod sampling;
 mod sockets;
+mod summary;
 mod terminal;
 mod trace;
 mod traces;
