@@ -284,7 +284,9 @@ impl Window {
         });
         candidates.min_by_key(|other| {
             let other = &self.slot(*other).1.facts;
-            u128::from(other.start.abs_diff(facts.start)) + u128::from(other.end.abs_diff(facts.end))
+            let apart = u128::from(other.start.abs_diff(facts.start)) + u128::from(other.end.abs_diff(facts.end));
+            // Of many that do the same at once the one for the same request, where both know it.
+            (other.trace_id != facts.trace_id, apart)
         })
     }
 
@@ -579,6 +581,21 @@ mod tests {
             .collect();
         let left = correlated(&spans);
         assert_eq!(ids(&left), (10..15).map(|id| (1, id, 2)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_many_at_once_those_for_the_same_request_meet() {
+        let mut window = held();
+        let now = Instant::now();
+        for n in 1..=9u8 {
+            window.add(batch("shop", &[query(n, 10 + n, 2, Source::Uprobe).at(1000 + u64::from(n), 90_000)]), now);
+        }
+        for n in (1..=9u8).rev() {
+            window.add(batch("shop", &[query(n, 20 + n, 2, Source::Otlp).at(5000 - 100 * u64::from(n), 80_000)]), now);
+        }
+        let left = ids(&drained(&mut window, now));
+        assert_eq!(left, (1..=9).map(|n| (n, 20 + n, 2)).collect::<Vec<_>>());
+        assert_eq!(window.renamed.entries.iter().filter(|((trace, _), span)| trace.0[0] + 20 == span.0[0]).count(), 9);
     }
 
     #[test]
