@@ -193,7 +193,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 	}
 	socket, lines := filepath.Join(folder, "agent.sock"), filepath.Join(folder, "spans.json")
 	arguments := []string{"--json=" + lines, "--store", filepath.Join(folder, "store")}
-	metrics, ways := "", 0 // where the agent says in how many ways it observes programs, and how many there will be
+	metrics, programs := "", 0 // where the agent says how many programs it observes, and how many there will be
 	if plain := binary[false]; plain != "" {
 		if metrics, err = freeAddress(); err != nil {
 			return nil, err
@@ -201,7 +201,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		arguments = append(arguments, "--observe", plain, "--metrics", metrics)
 		for _, woven := range []bool{way.front, way.backend} {
 			if !woven {
-				ways += 2
+				programs++
 			}
 		}
 	}
@@ -245,7 +245,7 @@ func (b *bench) accuracy(way accuracyWay, at accuracyLoad) (*accuracy, error) {
 		}
 		answer.Body.Close()
 		time.Sleep(500 * time.Millisecond)
-		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) && observedWays(metrics) >= ways {
+		if text, err := os.ReadFile(lines); err == nil && bytes.Contains(text, []byte(`"service":"front"`)) && bytes.Contains(text, []byte(`"service":"backend"`)) && observed(metrics) >= programs {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -287,20 +287,23 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// observedWays is in how many ways, of all programs together, an agent observes them.
-func observedWays(metrics string) int {
+// observed is how many programs an agent observes, in every way in which it does; 0 while it has still to begin with one.
+func observed(metrics string) int {
 	answer, err := http.Get("http://" + metrics + "/metrics")
 	if err != nil {
 		return 0
 	}
 	defer answer.Body.Close()
+	programs := 0
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		if value, found := strings.CutPrefix(lines.Text(), "tandem_observations "); found {
-			ways, _ := strconv.Atoi(value)
-			return ways
+		if value, found := strings.CutPrefix(lines.Text(), "tandem_observed_programs "); found {
+			programs, _ = strconv.Atoi(value)
+		}
+		if value, found := strings.CutPrefix(lines.Text(), "tandem_observers_busy "); found && value != "0" {
+			return 0
 		}
 	}
-	return 0
+	return programs
 }
 
 // startAgent starts an agent of its own and waits until it listens.

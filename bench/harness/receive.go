@@ -149,15 +149,6 @@ func (b *bench) receiver(address string, command, environment []string) (*receiv
 	return nil, fmt.Errorf("nobody listens at %s\n%s", address, r.said)
 }
 
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
-}
-
 // receive sends requests as fast as they are taken, and waits until the sink has all their spans.
 func (b *bench) receive(start func() (*receiver, error), sink *sink, requests int) (*received, error) {
 	r, err := start()

@@ -99,9 +99,14 @@ pub trait Observer {
     /// What was lost since the beginning, by cause.
     fn losses(&mut self) -> Losses;
 
-    /// Requests that it saw processes answer since the last time, whoever tells of them; `None`: it does not see them all.
-    fn requests(&mut self) -> Option<Vec<(u32, u64)>> {
-        None
+    /// It sees every request that a process answers, whoever tells of it.
+    fn sees_requests(&self) -> bool {
+        false
+    }
+
+    /// How many of them it saw since the last time, by process.
+    fn requests(&mut self) -> Vec<(u32, u64)> {
+        Vec::new()
     }
 }
 
@@ -228,14 +233,14 @@ impl Worker {
         for why in &left_out {
             tracing::warn!("{}: {why}", process.title());
         }
+        if observed && self.observer.sees_requests() {
+            state.statistics.completeness.begin(pid, process.resource.service());
+        }
         state.statistics.looked_at(pid, observed, left_out);
         drop(state);
         self.shared.changed.notify_all();
         if observed {
             let version = env!("CARGO_PKG_VERSION");
-            if self.observer.requests().is_some() {
-                self.shared.state().statistics.completeness.begin(pid, process.resource.service());
-            }
             let assembler = Assembler::new(self.observer.tables(), Arc::clone(&process.resource), version).from(source);
             let assembler = if self.shared.measures_late() { assembler.unmeasured() } else { assembler };
             self.programs.insert(pid, Program { assembler, waiting_since: None });
@@ -249,15 +254,17 @@ impl Worker {
         self.observer.unwatch(pid);
         self.take();
         self.count();
-        if self.observer.requests().is_some() {
-            self.shared.state().statistics.completeness.end(pid);
-        }
         if let Some(mut program) = self.programs.remove(&pid)
             && let Some(batch) = program.assembler.take()
         {
             self.shared.offer(&Arc::new(batch));
         }
-        self.shared.state().statistics.no_longer_observed(pid);
+        let mut state = self.shared.state();
+        if self.observer.sees_requests() {
+            state.statistics.completeness.end(pid);
+        }
+        state.statistics.no_longer_observed(pid);
+        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -296,7 +303,7 @@ impl Worker {
             let before = self.losses.insert(cause, count).unwrap_or(0);
             state.statistics.lost_observed(cause, count.saturating_sub(before));
         }
-        for (pid, more) in self.observer.requests().unwrap_or_default() {
+        for (pid, more) in self.observer.requests() {
             state.statistics.completeness.seen(pid, more);
         }
     }

@@ -264,12 +264,6 @@ impl Statistics {
                 self.observed.len() as u64,
             ),
             one(
-                "tandem_observations",
-                "The same, each once for every way in which it is observed: by probes on its functions, on its sockets.",
-                OwnKind::Gauge,
-                self.observed.values().sum::<usize>() as u64,
-            ),
-            one(
                 "tandem_observers_busy",
                 "Times that an observer was asked to observe a program and has not yet answered.",
                 OwnKind::Gauge,

@@ -202,6 +202,32 @@ pub enum Source {
     Socket,
 }
 
+impl Source {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Woven, Self::Api, Self::Otlp, Self::Uprobe, Self::Socket];
+
+    /// As [`SOURCE_ATTRIBUTE`] and scripts have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Woven => "woven",
+            Self::Api => "api",
+            Self::Otlp => "otlp",
+            Self::Uprobe => "uprobe",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// The one that is called so.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.name().as_bytes() == name)
+    }
+
+    /// Its spans are seen from outside of the program.
+    pub fn is_observed(self) -> bool {
+        matches!(self, Self::Uprobe | Self::Socket)
+    }
+}
+
 /// Something that happened at a moment inside a span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {

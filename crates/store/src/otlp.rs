@@ -196,7 +196,7 @@ fn take_own_attributes(span: &mut Span) {
     let mut parts_ns = BTreeMap::new();
     span.attributes.retain(|key, value| {
         match (key.as_str(), &*value) {
-            (SOURCE_ATTRIBUTE, Value::String(name)) => match source_by_name(name) {
+            (SOURCE_ATTRIBUTE, Value::String(name)) => match Source::from_name(name.as_bytes()) {
                 Some(source) => span.source = source,
                 None => return true,
             },
@@ -212,17 +212,6 @@ fn take_own_attributes(span: &mut Span) {
     if !parts_ns.is_empty() {
         span.anatomy = Some(Anatomy { wall_ns: span.duration_ns, parts_ns });
     }
-}
-
-fn source_by_name(name: &str) -> Option<Source> {
-    Some(match name {
-        "woven" => Source::Woven,
-        "api" => Source::Api,
-        "otlp" => Source::Otlp,
-        "uprobe" => Source::Uprobe,
-        "socket" => Source::Socket,
-        _ => return None,
-    })
 }
 
 /// Reads a resource.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use deliver::Signal;
-use deliver::otlp::walk::{self, AnyValue, Attribute, Field, Fields, Malformed, RESOURCE_ATTRIBUTES};
+use deliver::otlp::encode::varint;
+use deliver::otlp::walk::{self, AnyValue, Attribute, Field, Malformed, RESOURCE_ATTRIBUTES, Whole};
 use regex::bytes::Regex;
 
 use super::{Action, Place, Rule, any_fits};
@@ -109,11 +110,10 @@ impl<'a> Copy<'a> {
         &mut self,
         mut each: impl FnMut((u64, Field<'a>), &mut Self) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        let mut fields = Fields::of(self.message);
-        while let Some(field) = fields.next() {
+        for (number, field, whole) in Whole::of(self.message) {
             let field = field?;
-            (self.begin, self.end) = (self.end, self.message.len() - fields.rest().len());
-            each(field, self)?;
+            (self.begin, self.end) = (self.end, self.end + whole.len());
+            each((number, field), self)?;
         }
         Ok(())
     }
@@ -142,14 +142,6 @@ fn field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     varint(out, number << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 /// Applies the rules to a message and to those in it. Whether anything has changed.

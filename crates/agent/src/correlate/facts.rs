@@ -17,6 +17,8 @@ pub(super) struct Facts {
     pub start: u64,
     pub end: u64,
     pub source: Source,
+    /// Whose child it is was inferred, and may be wrong.
+    pub is_guess: bool,
     /// What it did; `None`: nothing of the kinds that two observers could both see.
     pub what: Option<What>,
 }
@@ -55,13 +57,14 @@ impl Facts {
             start: fields.start_unix_nano,
             end,
             source: words.source,
+            is_guess: words.is_guess,
             what: words.what(),
         })
     }
 
     /// Seen from outside of the program.
     pub(super) fn is_observed(&self) -> bool {
-        matches!(self.source, Source::Uprobe | Source::Socket)
+        self.source.is_observed()
     }
 
     /// Told by the program itself, in words of its own.
@@ -82,6 +85,7 @@ const APART: u64 = 2_000_000;
 #[derive(Default)]
 struct Words<'a> {
     source: Source,
+    is_guess: bool,
     method: &'a [u8],
     path: &'a [u8],
     url: &'a [u8],
@@ -112,8 +116,14 @@ impl<'a> Words<'a> {
             b"messaging.system" => &mut self.messaging,
             key if key == SOURCE_ATTRIBUTE.as_bytes() => {
                 if let AnyValue::String(name) = AnyValue::read(attribute.value)? {
-                    self.source = source(name);
+                    self.source = Source::from_name(name).unwrap_or_default();
                 }
+                return Ok(());
+            }
+            b"tandem.parent.source" => {
+                let sure = [&b"remote"[..], b"connection", b"woven", b"explicit"]; // docs/unwoven.md, docs/sockets.md
+                self.is_guess =
+                    !matches!(AnyValue::read(attribute.value)?, AnyValue::String(name) if sure.contains(&name));
                 return Ok(());
             }
             _ => return Ok(()),
@@ -158,16 +168,6 @@ fn path_of(url: &[u8]) -> &[u8] {
     let scheme = url.windows(3).position(|piece| piece == b"://").map_or(0, |at| at + 3);
     let rest = &url[scheme..];
     rest.iter().position(|&byte| byte == b'/').map_or(b"/", |at| &rest[at..])
-}
-
-fn source(name: &[u8]) -> Source {
-    match name {
-        b"api" => Source::Api,
-        b"otlp" => Source::Otlp,
-        b"uprobe" => Source::Uprobe,
-        b"socket" => Source::Socket,
-        _ => Source::Woven,
-    }
 }
 
 #[cfg(test)]

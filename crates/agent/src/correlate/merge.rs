@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use deliver::otlp::encode::text;
-use deliver::otlp::rewrite::Whole;
-use deliver::otlp::walk::{Attribute, Field, Malformed, SPAN_ATTRIBUTES};
+use deliver::otlp::walk::{Attribute, Field, Fields, Malformed, SPAN_ATTRIBUTES, Whole};
 use model::{SOURCE_ATTRIBUTE, SpanId, TraceId};
 
 /// What is written differently.
@@ -26,7 +25,7 @@ const PARENT_TAG: u8 = 0x22;
 /// none. As fields that can be appended to its message.
 pub(super) fn more(of: &[u8], than: &[u8]) -> Result<Vec<u8>, Malformed> {
     let (mut known, mut has) = (HashSet::new(), [false; 2]);
-    for field in deliver::otlp::walk::Fields::of(than) {
+    for field in Fields::of(than) {
         match field? {
             (SPAN_ATTRIBUTES, Field::Bytes(pair)) => {
                 known.extend(Attribute::read(pair)?.map(|attribute| attribute.key));

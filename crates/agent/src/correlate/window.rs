@@ -17,8 +17,8 @@ use model::{Kind, Source, SpanId, TraceId, Value};
 use super::facts::{Facts, What};
 use super::merge::{self, Change};
 
-/// Spans of one kind of operation that are compared with one.
-const CANDIDATES: usize = 64;
+/// Spans of one kind of operation that are compared with one, to each side in time.
+const CANDIDATES: usize = 256;
 /// Ids that are remembered after their spans have left.
 const REMEMBERED: usize = 65_536;
 /// How often an id that was replaced may have been replaced again.
@@ -140,11 +140,11 @@ impl Window {
             return None;
         }
         self.counts.early += u64::from(!all && !has_room);
+        for index in 0..front.slots.len() as u32 {
+            self.part((self.first, index));
+        }
         let held = self.held.pop_front()?;
         self.bytes -= size(&held.batch, &held.slots);
-        for (index, slot) in held.slots.iter().enumerate() {
-            self.forget((self.first, index as u32), held.service, slot);
-        }
         self.first += 1;
         Some(self.written(held))
     }
@@ -234,12 +234,27 @@ impl Window {
         if !facts.is_told() && !facts.is_observed() || facts.what.is_none() || self.slot(place).1.met {
             return;
         }
-        if let Some(other) = self.related(place, &facts).or_else(|| self.alike(place, &facts)) {
-            let (told, seen) = if facts.is_told() { (place, other) } else { (other, place) };
-            self.join(told, seen);
-            return;
+        // Servers first: what is below them is told apart by them.
+        let alike = |window: &Self| window.alike(place, &facts).filter(|_| facts.kind == Kind::Server);
+        match self.related(place, &facts).or_else(|| alike(self)) {
+            Some(other) => self.join(place, other),
+            None => self.wait(place, &facts),
         }
-        self.wait(place, &facts);
+    }
+
+    /// A span is about to leave: all that could tell of the same operation has come, and their parents are known.
+    fn part(&mut self, place: Place) {
+        let facts = self.slot(place).1.facts;
+        if self.slot(place).1.waits {
+            match self.alike(place, &facts) {
+                Some(other) => self.join(place, other),
+                None => self.stop_waiting(place),
+            }
+        }
+        let id = (facts.trace_id, facts.span_id);
+        if self.ids.get(&id) == Some(&place) {
+            self.ids.remove(&id);
+        }
     }
 
     /// A span that is one operation with this one by its ids: the same caller's server, or a client that was seen within one
@@ -275,19 +290,29 @@ impl Window {
         let middle = (facts.start, (0, 0));
         let before = around(Bound::Unbounded, Bound::Excluded(middle)).rev().take(CANDIDATES);
         let after = around(Bound::Included(middle), Bound::Unbounded).take(CANDIDATES);
-        let candidates = before.chain(after).filter(|other| {
-            let (told, seen) = match facts.is_told() {
-                true => (facts, &self.slot(*other).1.facts),
-                false => (&self.slot(*other).1.facts, facts),
-            };
-            self.is_one_process(place, *other) && may_be_one(told, seen)
-        });
-        candidates.min_by_key(|other| {
-            let other = &self.slot(*other).1.facts;
+        let candidates = before.chain(after).filter_map(|place_of_other| {
+            let other = &self.slot(place_of_other).1.facts;
+            let (told, seen) = if facts.is_told() { (facts, other) } else { (other, facts) };
+            if !self.is_one_process(place, place_of_other) || !may_be_one(told, seen) {
+                return None;
+            }
             let apart = u128::from(other.start.abs_diff(facts.start)) + u128::from(other.end.abs_diff(facts.end));
-            // Of many that do the same at once the one for the same request, where both know it.
-            (other.trace_id != facts.trace_id, apart)
-        })
+            Some(((self.kinship(told, seen)?, apart), place_of_other))
+        });
+        candidates.min().map(|(_, nearest)| nearest)
+    }
+
+    /// How much two accounts know of each other's request: of many that do the same at once the one that knows more is the other
+    /// account. `None`: they are of different requests, for sure.
+    fn kinship(&self, told: &Facts, seen: &Facts) -> Option<Kinship> {
+        let parent = |facts: &Facts| facts.parent.map(|parent| self.name_of(facts.trace_id, parent));
+        let is_one_trace = self.trace_of(told.trace_id) == self.trace_of(seen.trace_id);
+        match (parent(told), parent(seen)) {
+            (Some(one), Some(other)) if is_one_trace && one == other => Some(Kinship::Siblings),
+            _ if is_one_trace => Some(Kinship::Trace),
+            (Some(_), Some(_)) if !seen.is_guess => None,
+            _ => Some(Kinship::Unknown),
+        }
     }
 
     /// Of the same service, and of one process where both say which.
@@ -329,18 +354,9 @@ impl Window {
         }
     }
 
-    fn forget(&mut self, place: Place, service: u64, slot: &Slot) {
-        let id = (slot.facts.trace_id, slot.facts.span_id);
-        if self.ids.get(&id) == Some(&place) {
-            self.ids.remove(&id);
-        }
-        if slot.waits {
-            self.no_longer_waits(place, service, &slot.facts);
-        }
-    }
-
     /// Two spans are one operation: what was told stays, in one trace with what is known around the other.
-    fn join(&mut self, told: Place, seen: Place) {
+    fn join(&mut self, one: Place, other: Place) {
+        let (told, seen) = if self.slot(one).1.facts.is_told() { (one, other) } else { (other, one) };
         let (own, other) = (self.slot(told).1.facts, self.slot(seen).1.facts);
         self.merge(told, seen);
         self.stop_waiting(told);
@@ -400,6 +416,14 @@ impl Window {
         let (held, slot) = self.slot(place);
         &held.batch.bytes[slot.offset..slot.offset + slot.length]
     }
+}
+
+/// What two accounts have in common, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kinship {
+    Siblings,
+    Trace,
+    Unknown,
 }
 
 /// Whose account of a span stays: our own record has the anatomy.
@@ -584,14 +608,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_surely_of_another_request_is_not_met() {
+        let told = query(1, 2, 3, Source::Otlp);
+        let seen = |how| query(9, 20, 8, Source::Uprobe).with(&[("tandem.parent.source", how)]);
+        assert_eq!(correlated(&[told.clone(), seen("explicit")]).len(), 2);
+        assert_eq!(ids(&correlated(&[told, seen("thread")])), [(1, 2, 3)]);
+    }
+
+    #[test]
     fn of_many_at_once_those_for_the_same_request_meet() {
         let mut window = held();
         let now = Instant::now();
-        for n in 1..=9u8 {
+        // Some are seen before they are told, some after.
+        for n in (1..=9u8).filter(|n| n % 3 != 0) {
             window.add(batch("shop", &[query(n, 10 + n, 2, Source::Uprobe).at(1000 + u64::from(n), 90_000)]), now);
         }
         for n in (1..=9u8).rev() {
             window.add(batch("shop", &[query(n, 20 + n, 2, Source::Otlp).at(5000 - 100 * u64::from(n), 80_000)]), now);
+        }
+        for n in [3, 6, 9] {
+            window.add(batch("shop", &[query(n, 10 + n, 2, Source::Uprobe).at(1000 + u64::from(n), 90_000)]), now);
         }
         let left = ids(&drained(&mut window, now));
         assert_eq!(left, (1..=9).map(|n| (n, 20 + n, 2)).collect::<Vec<_>>());
@@ -678,9 +714,8 @@ mod tests {
             for one in spans.chunks(3) {
                 window.add(batch("shop", one), now);
             }
-            let merged_before = window.counts.merged as usize;
             let left = drained(&mut window, now);
-            prop_assert_eq!(left.len() + merged_before, spans.len());
+            prop_assert_eq!(left.len() + window.counts.merged as usize, spans.len());
             for one in &left {
                 prop_assert!(spans.iter().any(|span| span.id() == one.id()));
             }

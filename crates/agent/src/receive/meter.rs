@@ -7,7 +7,7 @@ use deliver::Batch;
 use deliver::metrics::Exemplar;
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::walk::{AnyValue, Attribute, Malformed, SpanFields, resources};
-use model::SOURCE_ATTRIBUTE;
+use model::{SOURCE_ATTRIBUTE, Source};
 
 use super::known::{self, Known, Sender};
 use crate::pipeline::{Shared, State};
@@ -100,9 +100,11 @@ impl<'a> Measured<'_, 'a> {
         let keys = &mut self.keys;
         let fields = SpanFields::read_with(span, |key_value| {
             if let Some(attribute) = Attribute::read(key_value)? {
-                if attribute.key == SOURCE_ATTRIBUTE.as_bytes() {
-                    let source = AnyValue::read(attribute.value)?;
-                    is_of_others = matches!(source, AnyValue::String(b"otlp" | b"uprobe" | b"socket"));
+                if attribute.key == SOURCE_ATTRIBUTE.as_bytes()
+                    && let AnyValue::String(name) = AnyValue::read(attribute.value)?
+                {
+                    let source = Source::from_name(name);
+                    is_of_others = source.is_some_and(|source| source == Source::Otlp || source.is_observed());
                 }
                 known::note(keys, attribute);
             }

@@ -18,7 +18,7 @@ use deliver::otlp::check;
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::regroup::{Regrouped, Verdict, regroup};
 use deliver::otlp::server::{Accepted, Receiver, Refused};
-use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, ResourceGroup, SpanFields};
+use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, ResourceGroup, SpanFields, Whole};
 use deliver::{Batch, Signal};
 use model::SOURCE_ATTRIBUTE;
 
@@ -131,12 +131,10 @@ impl Received {
     /// Spans or log records.
     fn records(&self, signal: Signal, request: &Bytes, tally: &mut Tally) -> Result<(), Malformed> {
         let latest = UnixNanos::now().0.saturating_add(FUTURE);
-        let mut fields = Fields::of(request);
         let mut begin = 0;
-        while let Some(field) = fields.next() {
-            let field = field?;
-            let end = request.len() - fields.rest().len();
-            if let (1, Field::Bytes(message)) = field {
+        for (number, field, whole) in Whole::of(request) {
+            let end = begin + whole.len();
+            if let (1, Field::Bytes(message)) = (number, field?) {
                 let group = ResourceGroup::read(message)?;
                 let sender = self.meter.sender(group.resource)?;
                 let regrouped = match signal {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
 use deliver::otlp::decode;
-use deliver::otlp::encode::{text, varint, varint_size};
-use deliver::otlp::walk::{self, Field, Fields, Malformed};
+use deliver::otlp::encode::{text, text_attribute, varint};
+use deliver::otlp::walk::{self, Malformed, Whole};
 use deliver::{Batch, Signal};
 
 use super::buffer::Held;
@@ -123,8 +123,9 @@ impl Outgoing {
 
 /// Writes a span as field 2 of a `ScopeSpans`.
 fn write(out: &mut Vec<u8>, span: &[u8], change: &Change<'_>) {
-    const TRACESTATE: u8 = 0x1a;
-    let mark = change.policy.map(marked).unwrap_or_default();
+    const TRACESTATE: u64 = 3;
+    const TRACESTATE_TAG: u8 = 0x1a;
+    let mark = change.policy.map(|policy| text_attribute(POLICY_ATTRIBUTE, policy)).unwrap_or_default();
     let Some(tracestate) = change.tracestate else {
         out.push(0x12);
         varint(out, (span.len() + mark.len()) as u64);
@@ -133,31 +134,15 @@ fn write(out: &mut Vec<u8>, span: &[u8], change: &Change<'_>) {
         return;
     };
     let mut changed = Vec::with_capacity(span.len() + mark.len() + tracestate.len() + 4);
-    let mut fields = Fields::of(span);
-    let mut rest = span;
-    while let Some(Ok(field)) = fields.next() {
-        let (whole, after) = rest.split_at(rest.len() - fields.rest().len());
-        rest = after;
-        if !matches!(field, (3, Field::Bytes(_))) {
+    // It was read when it came.
+    for (number, field, whole) in Whole::of(span) {
+        if field.is_ok() && number != TRACESTATE {
             changed.extend_from_slice(whole);
         }
     }
     if !tracestate.is_empty() {
-        text(&mut changed, TRACESTATE, tracestate);
+        text(&mut changed, TRACESTATE_TAG, tracestate);
     }
     changed.extend_from_slice(&mark);
     text(out, 0x12, &changed);
-}
-
-/// The attribute that says which policy it was.
-fn marked(policy: &str) -> Vec<u8> {
-    let string_size = 1 + varint_size(policy.len() as u64) + policy.len();
-    let mut pair = Vec::with_capacity(POLICY_ATTRIBUTE.len() + string_size + 8);
-    text(&mut pair, 0x0a, POLICY_ATTRIBUTE.as_bytes());
-    pair.push(0x12);
-    varint(&mut pair, string_size as u64);
-    text(&mut pair, 0x0a, policy.as_bytes());
-    let mut attribute = Vec::with_capacity(pair.len() + 4);
-    text(&mut attribute, 0x4a, &pair);
-    attribute
 }

@@ -317,8 +317,12 @@ impl Observer for SocketObserver {
         fullest
     }
 
-    fn requests(&mut self) -> Option<Vec<(u32, u64)>> {
-        Some(self.requests.drain().collect())
+    fn sees_requests(&self) -> bool {
+        true
+    }
+
+    fn requests(&mut self) -> Vec<(u32, u64)> {
+        self.requests.drain().collect()
     }
 
     fn losses(&mut self) -> Losses {

@@ -121,14 +121,8 @@ fn value(value: AnyValue) -> Option<Value> {
 
 fn source(value: &Value) -> Source {
     match value {
-        Value::String(name) => match name.as_str() {
-            "api" => Source::Api,
-            "otlp" => Source::Otlp,
-            "uprobe" => Source::Uprobe,
-            "socket" => Source::Socket,
-            _ => Source::Woven,
-        },
-        _ => Source::Woven,
+        Value::String(name) => Source::from_name(name.as_bytes()).unwrap_or_default(),
+        _ => Source::default(),
     }
 }
 

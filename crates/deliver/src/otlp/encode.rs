@@ -356,7 +356,7 @@ impl<'a> SpanEncoder<'a> {
             out.extend_from_slice(&UNFINISHED);
         }
         if facts.source != Source::Woven {
-            out.extend_from_slice(&SOURCES[facts.source as usize]);
+            out.extend_from_slice(source_attribute(facts.source));
         }
         // Where the record was cut at least one attribute was dropped; how many is not known.
         let cut = [u32::from(record.has(RECORD_FLAG_CUT)), 0, 0];
@@ -566,14 +566,21 @@ static UNFINISHED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes
 });
 
-/// `tandem.source: "api"` and so on, in the order of [`Source`].
-static SOURCES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
-    ["woven", "api", "otlp", "uprobe", "socket"].map(|name| {
-        let mut bytes = Vec::new();
-        attribute(&mut bytes, SPAN_ATTRIBUTE, &Key::new(SOURCE_ATTRIBUTE).field, Value::String(name.as_bytes()));
-        bytes
-    })
-});
+/// In the order of [`Source`].
+static SOURCES: LazyLock<[Vec<u8>; Source::ALL.len()]> =
+    LazyLock::new(|| Source::ALL.map(|source| text_attribute(SOURCE_ATTRIBUTE, source.name())));
+
+/// `tandem.source: "api"` and so on, as a field that can be appended to a span.
+pub fn source_attribute(source: Source) -> &'static [u8] {
+    &SOURCES[source as usize]
+}
+
+/// An attribute that is a text, as a field that can be appended to a span.
+pub fn text_attribute(key: &str, text: &str) -> Vec<u8> {
+    let mut field = Vec::new();
+    attribute(&mut field, SPAN_ATTRIBUTE, &Key::new(key).field, Value::String(text.as_bytes()));
+    field
+}
 
 /// Most parts of most spans are 0: what lies between the others is copied in one piece.
 fn parts(out: &mut Vec<u8>, parts: &Parts) {

@@ -3,14 +3,14 @@
 //!
 //! Nothing is decoded and encoded again. Fields that are not known here are copied as they are.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Resource, SOURCE_ATTRIBUTE};
+use model::{Resource, Source};
 
 use super::builder::{Buffer, memory};
-use super::encode::{text, varint, varint_size};
-use super::walk::{Field, Fields, Malformed};
+use super::encode::{source_attribute, varint, varint_size};
+use super::walk::{Field, Malformed, Whole};
 use crate::{Batch, Signal};
 
 /// Batches have no more bytes of records, but for one that has a single record: receivers refuse more than 4 MiB by gRPC.
@@ -21,21 +21,16 @@ const BATCH_BYTES: usize = 1 << 20;
 pub enum Verdict {
     /// It stays as it is.
     Kept,
-    /// It is a span that does not say where it comes from, and gets [`SOURCE_ATTRIBUTE`].
+    /// It is a span that does not say where it comes from, and gets [`model::SOURCE_ATTRIBUTE`].
     Marked,
     /// It is left out.
     Refused,
 }
 
-/// `tandem.source: "otlp"`, as an attribute of a span.
-static MARK: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let (mut value, mut key_value, mut mark) = (Vec::new(), Vec::new(), Vec::new());
-    text(&mut value, 0x0a, b"otlp");
-    text(&mut key_value, 0x0a, SOURCE_ATTRIBUTE.as_bytes());
-    text(&mut key_value, 0x12, &value);
-    text(&mut mark, 0x4a, &key_value);
-    mark
-});
+/// What a marked span says more.
+fn mark() -> &'static [u8] {
+    source_attribute(Source::Otlp)
+}
 
 /// The tag of the fields that hold groups in a request, scopes in a group, and records in a scope.
 const GROUP: u8 = 0x0a;
@@ -60,45 +55,26 @@ pub fn regroup<'a>(
     mut judge: impl FnMut(&'a [u8]) -> Result<Verdict, Malformed>,
 ) -> Result<Regrouped<'a>, Malformed> {
     let mut regrouped = Regrouped { heads: Vec::new(), scopes: Vec::new(), is_whole: true };
-    for_each_field(group, |field, whole| {
-        let (2, Field::Bytes(scope)) = field else {
+    for (number, field, whole) in Whole::of(group) {
+        let (2, Field::Bytes(scope)) = (number, field?) else {
             regrouped.heads.push(whole);
-            return Ok(());
+            continue;
         };
         let mut taken = Scope { heads: Vec::new(), records: Vec::new() };
-        for_each_field(scope, |field, whole| {
-            match field {
-                (2, Field::Bytes(record)) => {
-                    let verdict = judge(record)?;
-                    regrouped.is_whole &= verdict == Verdict::Kept;
-                    if verdict != Verdict::Refused {
-                        taken.records.push((record, verdict));
-                    }
-                }
-                _ => taken.heads.push(whole),
+        for (number, field, whole) in Whole::of(scope) {
+            let (2, Field::Bytes(record)) = (number, field?) else {
+                taken.heads.push(whole);
+                continue;
+            };
+            let verdict = judge(record)?;
+            regrouped.is_whole &= verdict == Verdict::Kept;
+            if verdict != Verdict::Refused {
+                taken.records.push((record, verdict));
             }
-            Ok(())
-        })?;
+        }
         regrouped.scopes.push(taken);
-        Ok(())
-    })?;
-    Ok(regrouped)
-}
-
-/// Each field of a message, and its bytes with tag and length.
-fn for_each_field<'a>(
-    message: &'a [u8],
-    mut each: impl FnMut((u64, Field<'a>), &'a [u8]) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
-    let mut fields = Fields::of(message);
-    let mut begin = 0;
-    while let Some(field) = fields.next() {
-        let field = field?;
-        let end = message.len() - fields.rest().len();
-        each(field, &message[begin..end])?;
-        begin = end;
     }
-    Ok(())
+    Ok(regrouped)
 }
 
 fn size_of_field(size: usize) -> usize {
@@ -106,7 +82,7 @@ fn size_of_field(size: usize) -> usize {
 }
 
 fn size_of_record(&(record, verdict): &(&[u8], Verdict)) -> usize {
-    record.len() + if verdict == Verdict::Marked { MARK.len() } else { 0 }
+    record.len() + if verdict == Verdict::Marked { mark().len() } else { 0 }
 }
 
 /// Records of one scope that go into a batch, and how large the scope is with them.
@@ -184,7 +160,7 @@ impl Regrouped<'_> {
                 varint(&mut out, size_of_record(record) as u64);
                 out.extend_from_slice(record.0);
                 if record.1 == Verdict::Marked {
-                    out.extend_from_slice(&MARK);
+                    out.extend_from_slice(mark());
                 }
             }
             records += part.records.len() as u32;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::encode::text;
-use super::walk::{Field, Fields, Malformed};
+use super::walk::{Field, Malformed, Whole};
 use crate::Batch;
 
 /// What becomes of a record.
@@ -71,32 +71,6 @@ fn level(
         }
     }
     Ok(level)
-}
-
-/// The fields of a message with the bytes that each was written as, its tag included.
-#[derive(Clone, Debug)]
-pub struct Whole<'a> {
-    fields: Fields<'a>,
-}
-
-impl<'a> Whole<'a> {
-    /// The fields of this message.
-    pub fn of(message: &'a [u8]) -> Self {
-        Self { fields: Fields::of(message) }
-    }
-}
-
-impl<'a> Iterator for Whole<'a> {
-    /// Number, value, and all bytes of the field.
-    type Item = (u64, Result<Field<'a>, Malformed>, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let before = self.fields.rest();
-        Some(match self.fields.next()? {
-            Ok((number, field)) => (number, Ok(field), &before[..before.len() - self.fields.rest().len()]),
-            Err(malformed) => (0, Err(malformed), &[]),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// What has not been read yet: with the message's length it tells where a field begins and ends.
+    /// What has not been read yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -120,6 +120,32 @@ impl<'a> Iterator for Fields<'a> {
             self.rest = &[];
         }
         Some(field)
+    }
+}
+
+/// The fields of a message with the bytes that each was written as, its tag included.
+#[derive(Clone, Debug)]
+pub struct Whole<'a> {
+    fields: Fields<'a>,
+}
+
+impl<'a> Whole<'a> {
+    /// The fields of this message.
+    pub fn of(message: &'a [u8]) -> Self {
+        Self { fields: Fields::of(message) }
+    }
+}
+
+impl<'a> Iterator for Whole<'a> {
+    /// Number, value, and all bytes of the field.
+    type Item = (u64, Result<Field<'a>, Malformed>, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.fields.rest();
+        Some(match self.fields.next()? {
+            Ok((number, field)) => (number, Ok(field), &before[..before.len() - self.fields.rest().len()]),
+            Err(malformed) => (0, Err(malformed), &[]),
+        })
     }
 }
 

@@ -10,20 +10,17 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use model::{Kind, Span, SpanId, TraceId};
-use support::skip;
+use support::{PATIENCE, get, skip, wait_for};
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/mixed");
-/// Longer than anything takes here, also where much else runs.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Requests from each kind of service to each.
 const REQUESTS: usize = 20;
 
@@ -84,30 +81,12 @@ impl Drop for Service {
     }
 }
 
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn built(command: &str, arguments: &[&str], program: &Path) {
     let mut go = Command::new(command);
     go.args(arguments).arg("-o").arg(program).arg(".").current_dir(SOURCE);
     go.env("TANDEM_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     let output = go.output().expect("it starts");
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// What `http://address/path` answers, on a connection of its own.
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-    answer
 }
 
 #[test]

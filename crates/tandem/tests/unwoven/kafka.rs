@@ -1,15 +1,11 @@
 //! A program that sends messages to Kafka by three clients; `kafka/` is the program. Each topic bears the number of the request
 //! that a message was sent for.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use model::{Kind, Source, Span};
 
 use super::servers::{self, Missing};
 use super::support::skip;
-use super::{Attached, built_from, is_skipped, text};
+use super::{is_skipped, spans_of, text};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/unwoven/kafka");
 
@@ -26,24 +22,8 @@ fn messages_have_their_parents() {
         Ok(server) => server,
         Err(Missing(why)) => return skip(test, &why),
     };
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let (_, address) = server.environment.first().expect("it says where it is");
-    let mut process = Command::new(built_from(Path::new(SOURCE), "", folder.path(), &["-ldflags=-s -w"]))
-        .arg(address)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-    let mut line = || lines.next().expect("a line").expect("it prints");
-    let mut input = process.stdin.take().expect("a pipe");
-    line(); // its address
-    let attached = Attached::to(&process.id().to_string());
-    writeln!(input, "30").expect("it reads");
-    assert_eq!(line(), "done");
-    let spans = attached.finish();
-    drop(input);
-    assert!(process.wait().expect("it is ours").success());
+    let spans = spans_of(SOURCE, address, "30");
     let of = |kind| -> Vec<&Span> { spans.iter().filter(|span| span.kind == kind).collect() };
     let (fronts, sent) = (of(Kind::Server), of(Kind::Producer));
     assert_eq!((fronts.len(), sent.len()), (30, 30), "{sent:?}");

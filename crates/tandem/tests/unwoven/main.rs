@@ -29,13 +29,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::{Kind, Source, Span, SpanId, StatusCode, Value};
-use support::skip;
+use support::{PATIENCE, get, skip, wait_for};
 use tempfile::TempDir;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/unwoven/program");
-/// Longer than anything takes here, also where much else runs.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Whether this machine lacks something; then the test has been counted as skipped.
 fn is_skipped(test: &str) -> bool {
@@ -69,12 +67,27 @@ fn built_from(source: &Path, version: &str, folder: &Path, arguments: &[&str]) -
     program
 }
 
-fn wait_for(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// The spans of a plain program, stripped, that is given an argument and then an order: it says where it listens, and when it has
+/// done as ordered.
+fn spans_of(source: &str, argument: &str, order: &str) -> Vec<Span> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+    let mut process = Command::new(built_from(Path::new(source), "", folder.path(), &["-ldflags=-s -w"]))
+        .arg(argument)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+    let mut line = || lines.next().expect("a line").expect("it prints");
+    let mut input = process.stdin.take().expect("a pipe");
+    line(); // its address
+    let attached = Attached::to(&process.id().to_string());
+    writeln!(input, "{order}").expect("it reads");
+    assert_eq!(line(), "done");
+    let spans = attached.finish();
+    drop(input);
+    assert!(process.wait().expect("it is ours").success());
+    spans
 }
 
 /// The program while it runs. Dropped, it ends.
@@ -532,17 +545,20 @@ fn the_kernel_audits_what_is_told() {
             .expect("tandem starts");
         let mut lines = BufReader::new(agent.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
         let mut line_with = |text: &str| lines.find(|line| line.contains(text)).expect("the agent says it");
-        let metrics = line_with("metrics at http://").rsplit_once("http://").expect("an address").1.to_owned();
+        let line = line_with("metrics at http://");
+        let metrics = line.rsplit_once("http://").and_then(|(_, url)| url.split('/').next()).expect("an address");
         wait_for("the agent listens", || socket.exists());
         let mut program = Program::start_with(&path, Some(&socket), environment);
-        wait_for("its sockets are looked at", || scrape(&metrics).contains("tandem_requests_seen_total{service="));
+        wait_for("its sockets are looked at", || {
+            get(metrics, "/metrics").contains("tandem_requests_seen_total{service=")
+        });
         program.serve_at(&["direct", "child", "fail"], 60, 4);
         // A span ends when the client has its response already.
         let service = "unknown_service:audited";
         let counted =
             |which: &str, count: u32| format!("tandem_requests_{which}_total{{service=\"{service}\"}} {count}\n");
         wait_for("all is counted", || {
-            let metrics = scrape(&metrics);
+            let metrics = get(metrics, "/metrics");
             metrics.contains(&counted("seen", 100)) && metrics.contains(&counted("told", told))
         });
         drop(program);
@@ -551,16 +567,6 @@ fn the_kernel_audits_what_is_told() {
         assert_eq!(line_with("that the kernel saw"), said);
         assert!(agent.wait().expect("it is ours").success());
     }
-}
-
-/// What `address/path` answers.
-fn scrape(url: &str) -> String {
-    let (address, path) = url.split_once('/').expect("a path");
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    answer
 }
 
 /// What the kernel has of the probes of a process: the links that its descriptors hold.

@@ -2,15 +2,12 @@
 //! of the request that it was made for.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use model::{Kind, Source, Span};
 
 use super::servers::{self, Missing};
 use super::support::skip;
-use super::{Attached, built_from, is_skipped, text};
+use super::{is_skipped, spans_of, text};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/unwoven/redis");
 const PATHS: [&str; 3] = ["direct", "pool", "pipeline"];
@@ -28,26 +25,10 @@ fn commands_have_their_parents() {
         Ok(server) => server,
         Err(Missing(why)) => return skip(test, &why),
     };
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let (_, address) = server.environment.first().expect("it says where it is");
     let at = address.find("127.0.0.1:").expect("an address");
     let address = address[at..].split(['/', ' ', ',']).next().expect("a part");
-    let mut process = Command::new(built_from(Path::new(SOURCE), "", folder.path(), &["-ldflags=-s -w"]))
-        .arg(address)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-    let mut line = || lines.next().expect("a line").expect("it prints");
-    let mut input = process.stdin.take().expect("a pipe");
-    line(); // its address
-    let attached = Attached::to(&process.id().to_string());
-    writeln!(input, "300 40 {}", PATHS.join(",")).expect("it reads");
-    assert_eq!(line(), "done");
-    let spans = attached.finish();
-    drop(input);
-    assert!(process.wait().expect("it is ours").success());
+    let spans = spans_of(SOURCE, address, &format!("300 40 {}", PATHS.join(",")));
     let mut asked: BTreeMap<String, Vec<&Span>> = BTreeMap::new();
     for span in spans.iter().filter(|span| text(span, "db.system.name") == "redis") {
         asked.entry(text(span, "db.operation.name").to_owned()).or_default().push(span);
