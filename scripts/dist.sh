@@ -26,6 +26,9 @@ scripts/page.sh
 scripts/static-libraries.sh "$libraries"
 export CC_x86_64_unknown_linux_musl=musl-gcc
 export LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_musl=$libraries
+# What generates code for them at build time is linked the same way, by this system's own libraries.
+host=$(rustc --version --verbose | sed -n 's/^host: //p')
+export "LIBBPF_SYS_LIBRARY_PATH_${host//-/_}=$(dirname "$(cc -print-file-name=libelf.a)")"
 export LIBBPF_SYS_EXTRA_CFLAGS="-I$libraries/include -idirafter $libraries/kernel"
 export CARGO_PROFILE_RELEASE_DEBUG=false # `make build` is for who looks into it
 cargo build --release --locked --package tandem --features static --target "$target" --target-dir "$work"

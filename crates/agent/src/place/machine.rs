@@ -2,12 +2,20 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use model::{Attributes, Value};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 /// More of a file that describes something is not read.
 const MOST: u64 = 1 << 16;
+/// How long one may take: far more than a file needs, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So many may wait for one at a time.
+const MOST_WAITING: usize = 8;
 
 /// What holds for every program of this machine.
 pub(super) fn attributes() -> Attributes {
@@ -90,8 +98,33 @@ pub(super) fn cloud<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Found {
 
 /// Name and version of the operating system whose files a process sees: its image's, in a container.
 pub(super) fn system(pid: u32) -> Attributes {
-    let texts = ["etc/os-release", "usr/lib/os-release"];
-    texts.iter().find_map(|path| read_in_root(pid, path)).map(|text| release(&text)).unwrap_or_default()
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
+    let look = move || ["etc/os-release", "usr/lib/os-release"].iter().find_map(|path| read_in_root(pid, path));
+    in_time(&WAITING, PATIENCE, look).flatten().map(|text| release(&text)).unwrap_or_default()
+}
+
+/// What a file system says that a container may have brought along: one that never answers must not hold up whoever asks.
+/// `waiting` counts those threads that still wait; when there are too many nobody asks any more.
+fn in_time<T: Send + 'static>(
+    waiting: &'static AtomicUsize,
+    patience: Duration,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
+    let (tell, told) = mpsc::channel();
+    let asking = thread::Builder::new().name("tandem-place".to_owned()).spawn(move || {
+        let found = look();
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        let _ = tell.send(found); // nobody may wait any more
+    });
+    if asking.is_err() {
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
+    told.recv_timeout(patience).ok()
 }
 
 /// Lines of `NAME=value`, quoted as a shell would.
@@ -176,13 +209,34 @@ mod tests {
         assert_eq!(release("NAME\n=\nNAME=\n"), Attributes::new());
     }
 
+    /// Files that never come cost a bounded time, whoever has them, and no more than so many threads.
+    #[test]
+    fn nobody_waits_for_a_file_that_never_comes() {
+        static WAITING: AtomicUsize = AtomicUsize::new(0);
+        let (release, held) = mpsc::channel::<()>();
+        let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+        let ask = |patience| {
+            let held = std::sync::Arc::clone(&held);
+            in_time(&WAITING, patience, move || drop(held.lock().map(|held| held.recv())))
+        };
+        for _ in 0..MOST_WAITING {
+            assert_eq!(ask(Duration::from_millis(1)), None);
+        }
+        assert_eq!(ask(Duration::from_secs(1 << 20)), None, "at once");
+        drop(release);
+        while WAITING.load(Ordering::Relaxed) != 0 {
+            thread::yield_now();
+        }
+        assert_eq!(ask(Duration::from_secs(1 << 20)), Some(()));
+    }
+
     /// No link leads out of a process's root: here our own, whose files are what they are.
     #[test]
     fn files_are_read_as_the_process_sees_them() {
         let own = std::process::id();
         let folder = tempfile::tempdir_in("/tmp").expect("a folder");
         let inside = |name: &str| folder.path().join(name).to_str().expect("a name").trim_start_matches('/').to_owned();
-        std::fs::write(folder.path().join("plain"), "text").expect("a file");
+        fs::write(folder.path().join("plain"), "text").expect("a file");
         std::os::unix::fs::symlink("/proc/self/status", folder.path().join("elsewhere")).expect("a link");
         assert!(
             std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().expect("mkfifo").success()
