@@ -29,6 +29,7 @@ want node nodejs
 want npm npm
 if [ "$purpose" = dist ]; then
     want musl-gcc musl-tools
+    want '/usr/lib/*/libelf.a' libelf-dev
     want dpkg-deb dpkg
     want lintian lintian
     want ssh-keygen openssh-client

@@ -36,7 +36,7 @@ compile() { # prefix of the objects, flags…, --, files…
 elf=$sources/elfutils zlib=$sources/zlib
 compile elf -std=gnu99 -D_GNU_SOURCE -DHAVE_CONFIG_H -I"$folder" -I"$elf/lib" -I"$elf/libelf" -I"$zlib" \
     -- "$elf"/libelf/*.c "$elf"/lib/{next_prime,crc32}.c
-compile z -DHAVE_UNISTD_H -- "$zlib"/{adler32,compress,crc32,deflate,inffast,inflate,inftrees,trees,uncompr,zutil}.c
+compile z -DHAVE_UNISTD_H -DHAVE_STDARG_H -- "$zlib"/{adler32,compress,crc32,deflate,gzclose,gzlib,gzread,gzwrite,inffast,inflate,inftrees,trees,uncompr,zutil}.c
 rm -r "$folder/objects"
 
 # Its headers, and the kernel's, which musl does not bring along: after its own.

@@ -93,10 +93,8 @@ check "it weaves and runs hello where there is nothing but a kernel and Go" alon
 turns() {
     local socket=$work/agent.sock store=$work/store build started address number=0
     TANDEM_CACHE=$work/cache "$tandem" go build -C tests/programs -o "$work/steps" ./steps || return
-    sleep 1000000 >"$work/idle" & # holds the program's standard input open
-    pids+=($!)
     mkfifo "$work/input"
-    { exec 9<>"$work/input"; }
+    exec 9<>"$work/input" # the program ends when its standard input does
     TANDEM_SOCKET=$socket OTEL_SERVICE_NAME=steps "$work/steps" "$work/account" <"$work/input" >"$work/said" &
     pids+=($!)
     program=$!
