@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-diagnose test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ test-context: ## the bed of concurrency shapes: every parent of SPANS (default 1
 	@scripts/setup.sh test
 	@TANDEM_CONTEXT_SPANS=$(or $(SPANS),1000000) \
 		cargo test --release --package tandem --test e2e context::every_parent -- --ignored --skip go_versions --nocapture --test-threads 1
+
+test-deploy: ## what deploy/ holds, by the checkers of systemd, Kubernetes' API and the Collector
+	@scripts/test-deploy.sh
+
+test-dist: ## what `make dist` made: alone with a kernel and Go, as a package, in turns with another build (minutes)
+	@cargo build --quiet --package tandem
+	@scripts/test-dist.sh
 
 test-diagnose: ## faults put into the shop, RUNS (default 10) runs each: the right cause comes first (half an hour)
 	@scripts/setup.sh test
@@ -112,7 +119,11 @@ compat: ## real programs and libraries, plain against woven (ONLY="caddy gin"; a
 	@compat/run.sh $(TANDEM) $(ONLY)
 
 build: page ## the tandem binary, release
-	@cargo build --release --package tandem
+	@TANDEM_COMMIT=$$(git rev-parse HEAD 2>/dev/null) cargo build --release --package tandem
+
+dist: ## dist/: one static binary, a Debian package, what is inside, checksums (SIGN_KEY=FILE signs them)
+	@scripts/setup.sh dist
+	@scripts/dist.sh
 
 page: ## the page's bundle, embedded into the binary
 	@scripts/page.sh
@@ -140,4 +151,4 @@ setup: ## install what building and testing need
 
 clean: ## remove what the build made
 	@cargo clean
-	@rm -rf web/node_modules web/dist bench/raw compat/work
+	@rm -rf dist web/node_modules web/dist bench/raw compat/work

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing for one purpose: build, test, packs, clangs or bench. Only Go, Rust and a package manager are taken for granted.
+# Installs what is missing for one purpose: build, dist, test, packs, clangs or bench. Only Go, Rust and a package manager are taken for granted.
 # Changes nothing when all is there; says what it installs, and what to do where it cannot.
 set -euo pipefail
-purpose=${1:?build, test, packs, clangs or bench}
+purpose=${1:?build, dist, test, packs, clangs or bench}
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -27,7 +27,15 @@ have clang || have clang-19 || missing+=("clang-19|clang")
 have clang-format || have clang-format-19 || [ "$purpose" = bench ] || missing+=("clang-format-19|clang-format")
 want node nodejs
 want npm npm
-if [ "$purpose" != build ] && [ "$purpose" != clangs ]; then
+if [ "$purpose" = dist ]; then
+    want musl-gcc musl-tools
+    want '/usr/lib/*/libelf.a' libelf-dev
+    want dpkg-deb dpkg
+    want lintian lintian
+    want ssh-keygen openssh-client
+    want curl curl
+fi
+if [ "$purpose" != build ] && [ "$purpose" != clangs ] && [ "$purpose" != dist ]; then
     have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
     want ip iproute2
     want qemu-aarch64 qemu-user

@@ -104,23 +104,47 @@ func resourceText() []byte {
 			text = append(append(append(append(text, name...), '='), value...), '\n')
 		}
 	}
-	for _, name := range [...]string{"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"} {
-		value, found := syscall.Getenv(name)
-		if !found {
+	text = appendVariable(text, "OTEL_SERVICE_NAME")
+	for _, name := range ofPlace {
+		if value := env(name); len(value) <= mostOfPlace {
+			text = appendVariable(text, name)
+		}
+	}
+	return appendVariable(text, "OTEL_RESOURCE_ATTRIBUTES")
+}
+
+// ofPlace are variables that say in which pod and cloud a program runs; the agent knows what they mean
+// (crates/agent/src/place). The program hands them over since the agent may not be allowed to look, and looks at no others.
+var ofPlace = [...]string{
+	"KUBERNETES_SERVICE_HOST",
+	"K8S_POD_NAME", "POD_NAME", "OTEL_RESOURCE_ATTRIBUTES_POD_NAME",
+	"K8S_POD_UID", "POD_UID", "OTEL_RESOURCE_ATTRIBUTES_POD_UID",
+	"K8S_NAMESPACE_NAME", "K8S_NAMESPACE", "K8S_POD_NAMESPACE", "POD_NAMESPACE",
+	"K8S_NODE_NAME", "NODE_NAME", "OTEL_RESOURCE_ATTRIBUTES_NODE_NAME",
+	"K8S_CONTAINER_NAME", "K8S_CLUSTER_NAME",
+	"AWS_EXECUTION_ENV", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_REGION",
+	"CLOUD_RUN_JOB",
+	"WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "REGION_NAME",
+}
+
+// mostOfPlace is more than any of them can have; what is longer is something else, and would take the others' room.
+const mostOfPlace = 256
+
+// appendVariable adds a line of the resource text, if the variable is set.
+func appendVariable(text []byte, name string) []byte {
+	value, found := syscall.Getenv(name)
+	if !found {
+		return text
+	}
+	text = append(append(text, name...), '=')
+	for index := 0; index < len(value); index++ {
+		if value[index] == '\n' {
+			text = append(text, ' ')
 			continue
 		}
-		text = append(text, name...)
-		text = append(text, '=')
-		for index := 0; index < len(value); index++ {
-			if value[index] == '\n' {
-				text = append(text, ' ')
-				continue
-			}
-			text = append(text, value[index])
-		}
-		text = append(text, '\n')
+		text = append(text, value[index])
 	}
-	return text
+	return append(text, '\n')
 }
 
 // lists says whether a list with commas has the word.

@@ -411,7 +411,7 @@ type headerLayout struct {
 	controlOffset         uint64 // offset of the control page
 	descriptorsOffset     uint64 // offset of the descriptor table
 	keysOffset            uint64 // offset of the table of registered keys
-	resourceOffset        uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line
+	resourceOffset        uint64 // offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…`, what says in which pod and cloud the program runs, and the limits of spans, as the environment has them, one a line
 	entriesOffset         uint64 // offset of the in-flight table
 	seriesOffset          uint64 // offset of the counts: processor_count tables of series_count series
 	ringsOffset           uint64 // offset of the ring headers, one a processor, then of the rings, page aligned

@@ -4,7 +4,7 @@
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
 //! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`receive`] takes what others send as OTLP, [`correlate`] makes one stream of all,
-//! [`attributes`] changes attributes, [`sample`] keeps some traces and drops others: stages before the sinks. [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`.
+//! [`attributes`] changes attributes, [`sample`] keeps some traces and drops others: stages before the sinks. [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`. `place` knows where a process runs.
 
 mod anatomy;
 pub mod assemble;
@@ -21,6 +21,7 @@ pub mod measure;
 pub mod observed;
 mod parked;
 pub mod pipeline;
+mod place;
 pub mod profile;
 pub mod programs;
 pub mod receive;

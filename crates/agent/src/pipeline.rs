@@ -224,15 +224,7 @@ impl Agent {
             own.extend(sinks.iter().flat_map(|sink| sink.metrics()));
             metrics.extend(conventions::metrics(&red, start, now));
             let received = shared.latest.as_ref().map_or_else(Vec::new, |latest| latest.shown(Instant::now()));
-            Snapshot {
-                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-                start,
-                now,
-                red: joined(&red),
-                metrics,
-                received,
-                own,
-            }
+            Snapshot { host: crate::place::host_name(), start, now, red: joined(&red), metrics, received, own }
         }
     }
 

@@ -225,7 +225,7 @@ pub const HEADER: Struct = Struct {
             "resource_offset",
             Type::U64,
             104,
-            "offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line",
+            "offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…`, what says in which pod and cloud the program runs, and the limits of spans, as the environment has them, one a line",
         ),
         f("entries_offset", Type::U64, 112, "offset of the in-flight table"),
         f("series_offset", Type::U64, 120, "offset of the counts: processor_count tables of series_count series"),

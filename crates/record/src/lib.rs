@@ -30,7 +30,7 @@ pub use builder::RecordBuilder;
 pub use control::{Control, ProgramCounters};
 pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
-pub use header::{GoroutineFacts, Header, HeaderError, HeaderFacts};
+pub use header::{GoroutineFacts, Header, HeaderError, HeaderFacts, READABLE_VERSIONS};
 pub use hello::Hello;
 pub use instrument::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue};
 pub use log::{LogItem, LogItems, LogRecord};

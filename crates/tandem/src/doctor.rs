@@ -1,6 +1,6 @@
 //! `tandem doctor`: what this machine, Go version and privilege level allow, and what to do about the rest.
 //!
-//! Exit codes: 0 when programs can be woven and record spans here, 1 when something for that is missing. The kernel half
+//! Exit codes: 0 when programs can be woven (not asked with `--agent`) and record spans here, 1 when something for that is missing. The kernel half
 //! and the outlook never change the code: without them spans lack parts of their anatomy, nothing more. With `--observe`: 0
 //! when something of the program can be observed, 1 when nothing can.
 
@@ -29,11 +29,14 @@ pub struct Doctor {
     /// Say what could be observed of a program that was not woven (a process id, or an executable), and what not and why.
     #[arg(long, value_name = "PROGRAM")]
     observe: Option<PathBuf>,
+    /// Only what an agent asks of a machine: nothing of Go, and no agent that runs already.
+    #[arg(long, conflicts_with = "observe")]
+    agent: bool,
 }
 
 /// Newest Go that the packs and the runtime patch were made with. Newer ones are woven as far as they match.
-const NEWEST_GO: (u64, u64) = (1, 27);
-const OLDEST_GO: (u64, u64) = (1, 21);
+pub const NEWEST_GO: (u64, u64) = (1, 27);
+pub const OLDEST_GO: (u64, u64) = (1, 21);
 const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 24;
 
@@ -118,7 +121,8 @@ impl Doctor {
         if let Some(program) = &self.observe {
             return self.look_into(program);
         }
-        let checks = check_all();
+        let mut checks = check_all(!self.agent);
+        checks.retain(|check| !self.agent || check.group != Group::Agent);
         let printed = if self.json { print_json(&checks) } else { print_table(&checks, verdict(&checks)) };
         // A reader that went away (`| head`) is no failure of the machine.
         let _ = printed;
@@ -182,9 +186,12 @@ fn library_checks(program: &Path) -> anyhow::Result<Vec<Check>> {
     Ok(checks)
 }
 
-fn check_all() -> Vec<Check> {
-    let mut checks = go_checks();
-    checks.push(Check { group: Group::Weaving, name: "cache folder", state: cache_folder() });
+fn check_all(weaving: bool) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if weaving {
+        checks.extend(go_checks());
+        checks.push(Check { group: Group::Weaving, name: "cache folder", state: cache_folder() });
+    }
     let features = features::detect();
     let probe_possible = features.iter().all(|Feature { id, state }| {
         let needed = id.purpose() == Purpose::Anatomy;

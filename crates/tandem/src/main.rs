@@ -93,7 +93,6 @@ enum Command {
     Cache(cache::CacheCommand),
     /// List, show, write, check and verify packs.
     Packs(packs::Packs),
-    /// Print versions.
     Version(version::Version),
     /// Start a program for `go run`.
     #[command(hide = true, disable_help_flag = true)]

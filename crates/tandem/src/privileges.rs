@@ -268,6 +268,30 @@ mod tests {
         assert_eq!(listed, kept);
     }
 
+    /// So do the unit and the manifest that are shipped, for an agent without a low port.
+    #[test]
+    fn what_is_deployed_gets_what_is_listed() {
+        let named = |kept: &Capability| !matches!(kept.kept, Kept::ByRun | Kept::WithLowPort);
+        let mut listed: Vec<_> = CAPABILITIES.iter().filter(|one| named(one)).map(|one| one.name.to_owned()).collect();
+        listed.sort();
+        let unit = include_str!("../../../deploy/systemd/tandem-agent.service");
+        for setting in ["AmbientCapabilities=", "CapabilityBoundingSet="] {
+            let line = unit.lines().find_map(|line| line.strip_prefix(setting)).expect(setting);
+            let mut given: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            given.sort();
+            assert_eq!(given, listed, "{setting}");
+        }
+        let manifest = include_str!("../../../deploy/kubernetes/tandem.yaml");
+        let lines: Vec<_> = manifest.lines().filter_map(|line| line.trim().strip_prefix("add: [")).collect();
+        assert!(!lines.is_empty());
+        for line in lines {
+            let given = line.trim_end_matches(']').split(", ").map(|name| format!("CAP_{name}"));
+            let mut given: Vec<_> = given.collect();
+            given.sort();
+            assert_eq!(given, listed);
+        }
+    }
+
     /// What only observers need, only they get, and not for longer than they need it.
     #[test]
     fn observers_alone_may_change_the_network() {

@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use model::{Attributes, Resource, Value};
+use model::{Resource, Value};
 use record::layout::{HEADER, MEMFD_NAME};
 use record::{Header, Identity, MonotonicNanos};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
+
+use crate::place::{self, Place};
 
 /// A descriptor of the program's memory is at this number or little above (the program moves it there).
 const LIKELY_DESCRIPTORS: std::ops::RangeInclusive<u32> = 200..=201;
@@ -124,13 +126,13 @@ const SEEN: [&str; 3] = ["process.pid", "process.executable.path", "process.exec
 struct Process {
     pid: u32,
     executable: Option<PathBuf>,
-    host: String,
+    place: Place,
 }
 
 impl Process {
     fn of(pid: u32) -> Self {
         let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
-        Self { pid, executable, host: rustix::system::uname().nodename().to_string_lossy().into_owned() }
+        Self { pid, executable, place: Place::of(pid) }
     }
 }
 
@@ -144,7 +146,7 @@ struct Runtime<'a> {
 /// `text` has a variable of its environment in each line. Without a name there the service is unknown, by the conventions,
 /// or called as its executable.
 fn describe(process: &Process, runtime: &Runtime<'_>, text: &str, unknown: bool) -> Resource {
-    let mut attributes = Attributes::new();
+    let mut attributes = place::attributes(&process.place, text);
     let mut put = |key: &str, value: Value| drop(attributes.insert(key.to_owned(), value));
     put("process.pid", Value::Int(process.pid.into()));
     if let Some(version) = runtime.go {
@@ -152,7 +154,6 @@ fn describe(process: &Process, runtime: &Runtime<'_>, text: &str, unknown: bool)
         put("process.runtime.version", Value::String(version.to_owned()));
         put("telemetry.sdk.language", Value::String("go".to_owned()));
     }
-    put("host.name", Value::String(process.host.clone()));
     put("telemetry.sdk.name", Value::String("tandem".to_owned()));
     put("telemetry.sdk.version", Value::String(runtime.tandem.to_owned()));
     let mut name = "unknown_service".to_owned();
@@ -180,7 +181,7 @@ fn describe(process: &Process, runtime: &Runtime<'_>, text: &str, unknown: bool)
 }
 
 /// `key=value,key=value`, percent-encoded; pairs without a key are left out.
-fn pairs(list: &str) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(list: &str) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| percent_encoding::percent_decode_str(text.trim()).decode_utf8_lossy().into_owned();
     list.split(',')
         .filter_map(|pair| pair.split_once('='))
@@ -197,7 +198,7 @@ mod tests {
     fn described(text: &str, executable: Option<&str>) -> Resource {
         let writer = Writer::create(Options::default()).expect("create");
         let memory = Memory::open(writer.descriptor_of_file()).expect("open");
-        let process = Process { pid: 7, executable: executable.map(PathBuf::from), host: "here".to_owned() };
+        let process = Process { pid: 7, executable: executable.map(PathBuf::from), place: Place::default() };
         let header = memory.header();
         let runtime = Runtime { go: Some(&header.go_version), tandem: &header.tandem_version };
         describe(&process, &runtime, text, true)

@@ -153,7 +153,7 @@ struct tandem_header {
 	unsigned long long control_offset; /* offset of the control page */
 	unsigned long long descriptors_offset; /* offset of the descriptor table */
 	unsigned long long keys_offset; /* offset of the table of registered keys */
-	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…` and the limits of spans as the environment has them, one a line */
+	unsigned long long resource_offset; /* offset of the resource text: `OTEL_SERVICE_NAME=…`, `OTEL_RESOURCE_ATTRIBUTES=…`, what says in which pod and cloud the program runs, and the limits of spans, as the environment has them, one a line */
 	unsigned long long entries_offset; /* offset of the in-flight table */
 	unsigned long long series_offset; /* offset of the counts: processor_count tables of series_count series */
 	unsigned long long rings_offset; /* offset of the ring headers, one a processor, then of the rings, page aligned */

@@ -8,6 +8,7 @@
 
 mod agent;
 mod collector;
+mod containers;
 mod context;
 mod crash;
 mod delivery;
