@@ -60,12 +60,12 @@ fn main() {
     let off = Settings::parse("fold: {enabled: false}\nservice_graph: {enabled: false}\n").expect("settings");
     for (what, shape) in shapes {
         let records: Vec<Vec<u8>> = (0..SPANS).map(|number| shape(&operations, number as u64).build()).collect();
-        let mut times = [[Duration::MAX; ROUNDS]; 2];
+        let mut times = [Vec::new(), Vec::new()];
         for turn in 0..ROUNDS {
             for which in [turn % 2, 1 - turn % 2] {
                 let (graph, fold) =
                     if which == 0 { (off.service_graph.clone(), off.fold.clone()) } else { Default::default() };
-                times[which][turn] = round(&writer, &records, &graph, &fold);
+                times[which].push(round(&writer, &records, &graph, &fold));
             }
         }
         let nanoseconds = times.map(|mut rounds| {

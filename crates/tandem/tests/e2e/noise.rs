@@ -80,8 +80,11 @@ fn thousands_of_short_spans_become_numbers() {
     let (spans, samples) = observe("", &[]);
     let report = of(&spans, "report").next().expect("the request");
     let number = |name: &str, what: &str| -> u64 {
-        let starts = |key: &str| key.strip_prefix("tandem.folded.").and_then(|key| key.strip_suffix(what));
-        let found = report.attributes.iter().find(|(key, _)| starts(key).is_some_and(|key| key.starts_with(name)));
+        let is_it = |key: &str| {
+            let named = key.strip_prefix("tandem.folded.").and_then(|rest| rest.strip_suffix(what));
+            named.is_some_and(|named| named.starts_with(name))
+        };
+        let found = report.attributes.iter().find(|(key, _)| is_it(key));
         found.unwrap_or_else(|| panic!("no {name}{what} in {report:?}")).1.to_string().parse().expect("a number")
     };
     let known = by_id(&spans);
