@@ -25,7 +25,7 @@ use std::hash::BuildHasher;
 
 use crate::completeness;
 use crate::fold::{self, Fold, Folded, Folds, Left, Short};
-use crate::graph::Ends;
+use crate::graph::{Ends, Graph};
 use crate::kernel::SpanSystemCalls;
 use crate::limits::{Budget, Limits};
 use crate::measure::{self, Besides, Measure, SeriesIndex};
@@ -111,7 +111,10 @@ struct Keys {
     known: KeyTable,
     /// Keys whose values the service graph wants, beside the dimensions.
     wanted: Vec<u16>,
+    /// Of them, those that it wants of servers, too.
+    chosen: Vec<u16>,
     wanted_names: Arc<[String]>,
+    chosen_names: Vec<String>,
     /// Keys that we gave to arguments, from the program's own last one on.
     of_arguments: HashMap<String, u16>,
 }
@@ -157,7 +160,9 @@ impl Assembler {
                     tables,
                     known: KeyTable::default(),
                     wanted: Vec::new(),
+                    chosen: Vec::new(),
                     wanted_names: Arc::default(),
+                    chosen_names: Vec::new(),
                     of_arguments: HashMap::new(),
                 },
                 operations: Operations::default(),
@@ -336,7 +341,7 @@ impl Assembler {
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
         if keys.wanted_names.is_empty() {
-            keys.want(measure.graph.wanted());
+            keys.want(&measure.graph);
         }
         let Working { name, series_key, event, renamed } = working;
         let record = operation.named(record, bytes, renamed)?;
@@ -629,16 +634,31 @@ impl Keys {
         self.known.insert(id, &name);
         if self.wanted_names.contains(&name) {
             self.wanted.push(id);
+            self.chosen.extend(self.chosen_names.contains(&name).then_some(id));
         }
         Some(())
     }
 
-    /// Looks out for attributes of these names.
+    /// Whether the service graph wants an attribute of spans of this kind.
+    #[inline]
+    fn is_wanted(&self, key: u16, kind: u8) -> bool {
+        match kind {
+            INTERNAL => false,
+            CLIENT | PRODUCER => self.wanted.contains(&key),
+            _ => self.chosen.contains(&key),
+        }
+    }
+
+    /// Looks out for attributes that the service graph wants.
     #[cold]
-    fn want(&mut self, names: Arc<[String]>) {
+    fn want(&mut self, graph: &Graph) {
+        let names = graph.wanted();
         let are_no_dimensions = KEYS.iter().filter(|key| key.id >= FIRST_NON_METRIC_KEY);
-        let wanted = are_no_dimensions.filter(|key| names.iter().any(|name| name == key.name));
-        self.wanted.extend(wanted.map(|key| key.id));
+        for key in are_no_dimensions.filter(|key| names.iter().any(|name| name == key.name)) {
+            self.wanted.push(key.id);
+            self.chosen.extend(graph.is_chosen(key.name).then_some(key.id));
+        }
+        self.chosen_names = names.iter().filter(|name| graph.is_chosen(name)).cloned().collect();
         self.wanted_names = names;
     }
 }
@@ -695,7 +715,6 @@ impl<'a> Noted<'a> {
             dropped: [0; 3],
         };
         let template = &operation.template;
-        let is_end = operation.kind != INTERNAL;
         let wall = end.0 - record.start().0;
         let mut fault = |cause| *faults.entry(cause).or_default() += 1;
         let mut is_inside = false; // of an event or a link
@@ -710,7 +729,7 @@ impl<'a> Noted<'a> {
                     let place = if key == RETRANSMITS { &mut noted.retransmits } else { &mut noted.page_faults };
                     *place = count.max(0).cast_unsigned();
                 }
-                if is_end && !is_inside && keys.wanted.contains(&key) && noted.wanted_count < WANTED_LIMIT {
+                if !is_inside && keys.is_wanted(key, operation.kind) && noted.wanted_count < WANTED_LIMIT {
                     noted.wanted[noted.wanted_count] = (key, value);
                     noted.wanted_count += 1;
                 }
@@ -811,6 +830,7 @@ impl<'a> Noted<'a> {
 /// Kinds of spans: those that are no end of a request, and those that ask.
 const INTERNAL: u8 = 1;
 const CLIENT: u8 = 3;
+const PRODUCER: u8 = 4;
 /// A status.
 const ERROR: u8 = 2;
 

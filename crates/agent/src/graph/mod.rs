@@ -216,11 +216,13 @@ impl Graph {
     /// As it is configured, with so many edges at most.
     pub fn new(settings: &ServiceGraph, limit: usize) -> Self {
         let peer_attributes = settings.peer_attributes();
-        let mut wanted =
-            [&peer_attributes[..], &settings.dimensions, &["db.namespace", "db.name", "db.system"].map(str::to_owned)]
-                .concat();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let databases = ["db.namespace", "db.name", "db.system"].map(str::to_owned);
+        let mut wanted: Vec<String> = Vec::new();
+        for name in settings.dimensions.iter().chain(&peer_attributes).chain(&databases) {
+            if !wanted.contains(name) {
+                wanted.push(name.clone());
+            }
+        }
         Self {
             is_on: settings.is_on(),
             comes_late: false,
@@ -261,6 +263,11 @@ impl Graph {
     /// Keys of attributes that roles are told apart by.
     pub fn wanted(&self) -> Arc<[String]> {
         Arc::clone(&self.wanted)
+    }
+
+    /// Whether one of them is wanted of those who answer, too. What names a peer is not: there it is whatever the caller says.
+    pub fn is_chosen(&self, key: &str) -> bool {
+        self.chosen.iter().any(|chosen| chosen == key)
     }
 
     /// Finds or makes the role of such spans.
