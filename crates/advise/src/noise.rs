@@ -334,7 +334,7 @@ mod tests {
             say("duration", 340 * 5 * MICROSECOND as i64);
         }
         let found = advise(&bed.facts);
-        assert_eq!(found[0].evidence[0], "4000 spans in 10 traces, up to 400 in one: 99 % of the service's spans");
+        assert_eq!(found[0].evidence[0], "4000 spans in 10 traces, up to 400 in one: 100 % of the service's spans");
         assert_eq!(
             found[0].evidence[2],
             "3400 of them, 85 %, were folded: they are numbers on their parents, and still cost the program its time"
