@@ -278,14 +278,24 @@ fn every_request_is_a_whole_trace_and_is_counted() {
     anatomies_add_up(&spans);
 }
 
-/// Each exemplar names a span of the metric's own service and kind, with the duration that it says.
+/// Each exemplar names a span of the metric's own service and kind (of the service graph: of the end that it is about), with the
+/// duration that it says.
 fn exemplars_are_spans(exemplars: &[Exemplar], spans: &[Span]) {
     let known = by_id(spans);
     for exemplar in exemplars {
         let ids = (model::TraceId::parse(&exemplar.trace_id), model::SpanId::parse(&exemplar.span_id));
         let (Some(trace), Some(span)) = ids else { panic!("no ids in {exemplar:?}") };
         let span = known.get(&(trace, span)).unwrap_or_else(|| panic!("no such span: {exemplar:?}"));
-        assert!(exemplar.sample.label("service_name").ends_with(service(span)), "{exemplar:?}");
+        let name = &exemplar.sample.name;
+        let is_of_graph = name.strip_prefix("traces_service_graph_request_");
+        let end = match is_of_graph {
+            Some(end) if end.starts_with("client") || exemplar.sample.label("connection_type") == "database" => {
+                "client"
+            }
+            Some(_) => "server",
+            None => "service_name",
+        };
+        assert!(exemplar.sample.label(end).ends_with(service(span)), "{exemplar:?}");
         assert!((span.duration_ns as f64 / 1e9 - exemplar.value).abs() < 1e-8, "{exemplar:?}: {}", span.duration_ns);
         let bound: f64 = exemplar.sample.label("le").parse().unwrap_or(f64::INFINITY);
         assert!(exemplar.value <= bound, "{exemplar:?}");
