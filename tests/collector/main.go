@@ -1,5 +1,5 @@
 // Collector is an OpenTelemetry Collector for tests: OTLP in by gRPC and by HTTP, batched, and out again as lines of
-// OTLP's JSON in a file. All but the last is made of the Collector's published modules.
+// OTLP's JSON in a file, and the service graph's connector. All but the lines is made of the Collector's published modules.
 //
 //	collector CONFIGURATION
 package main
@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/servicegraphconnector"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
+	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
@@ -48,6 +50,9 @@ func factories() (factories otelcol.Factories, err error) {
 		return factories, err
 	}
 	if factories.Processors, err = otelcol.MakeFactoryMap[processor.Factory](batchprocessor.NewFactory()); err != nil {
+		return factories, err
+	}
+	if factories.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](servicegraphconnector.NewFactory()); err != nil {
 		return factories, err
 	}
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](newLines())

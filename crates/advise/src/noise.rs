@@ -1,8 +1,8 @@
 //! Join points that cost more than they tell: many short spans a trace, all of them alike, of which none failed or has anything below it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::{Kind as SpanKind, Source, Span, SpanId, StatusCode, TraceId, format_duration};
+use model::{FOLDED_PREFIX, Kind as SpanKind, Source, Span, SpanId, StatusCode, TraceId, Value, format_duration};
 
 use crate::facts::Facts;
 use crate::stacks;
@@ -26,6 +26,8 @@ struct Operation {
     time: u64,
     durations: Vec<u64>,
     errors: u64,
+    /// Of the spans, those that the agent has made numbers on their parents.
+    folded: u64,
     parents: u64,
     /// Traces that have it, as examples and by number.
     traces: u64,
@@ -68,6 +70,8 @@ pub(crate) fn advise(facts: &Facts) -> Vec<Advice> {
 
 fn look_at<'a>(spans: &'a [Span], operations: &mut BTreeMap<Key, Operation>, whole: &mut BTreeMap<&'a str, u64>) {
     let parents: HashSet<SpanId> = spans.iter().filter_map(|span| span.parent_span_id).collect();
+    // The first of a name under a parent were delivered: those that were folded are theirs.
+    let mut folded = folded(spans);
     let mut around: BTreeMap<Key, HashSet<SpanId>> = BTreeMap::new();
     for span in spans {
         *whole.entry(&span.service).or_default() += 1;
@@ -79,18 +83,22 @@ fn look_at<'a>(spans: &'a [Span], operations: &mut BTreeMap<Key, Operation>, who
         if let Some(parent) = span.parent_span_id {
             around.entry(key.clone()).or_default().insert(parent);
         }
+        let folded = span.parent_span_id.and_then(|parent| folded.remove(&(parent, span.name.as_str())));
+        let (count, time) = folded.unwrap_or_default();
+        *whole.entry(&span.service).or_default() += count;
         let operation = operations.entry(key).or_default();
-        operation.spans += 1;
-        operation.time += span.duration_ns;
+        operation.spans += 1 + count;
+        operation.folded += count;
+        operation.time += span.duration_ns + time;
         operation.durations.push(span.duration_ns);
         operation.errors += u64::from(span.status.code == StatusCode::Error);
         operation.parents += u64::from(parents.contains(&span.span_id));
         operation.names.insert(span.name.clone());
         match &mut operation.last {
-            Some((trace, count)) if *trace == span.trace_id => *count += 1,
+            Some((trace, known)) if *trace == span.trace_id => *known += 1 + count,
             last => {
                 operation.traces += 1;
-                *last = Some((span.trace_id, 1));
+                *last = Some((span.trace_id, 1 + count));
             }
         }
         operation.most = operation.most.max(operation.last.map_or(0, |(_, count)| count));
@@ -102,6 +110,27 @@ fn look_at<'a>(spans: &'a [Span], operations: &mut BTreeMap<Key, Operation>, who
             operation.around += time;
         }
     }
+}
+
+/// How many spans the agent has folded, and their time, by their parent and their name.
+fn folded(spans: &[Span]) -> HashMap<(SpanId, &str), (u64, u64)> {
+    let mut folded: HashMap<_, (u64, u64)> = HashMap::new();
+    for span in spans {
+        for (key, value) in &span.attributes {
+            let Value::Int(number) = value else { continue };
+            let Some((name, what)) = key.strip_prefix(FOLDED_PREFIX).and_then(|rest| rest.rsplit_once('.')) else {
+                continue;
+            };
+            let number = u64::try_from(*number).unwrap_or(0);
+            let known = folded.entry((span.span_id, name)).or_default();
+            match what {
+                "count" => known.0 += number,
+                "duration" => known.1 += number,
+                _ => {}
+            }
+        }
+    }
+    folded
 }
 
 fn is_noise(operation: &Operation) -> bool {
@@ -156,7 +185,16 @@ fn of_operation(facts: &Facts, key: &Key, operation: &Operation, of_service: u64
                 format_duration(durations[durations.len() / 2]),
                 percent(ratio(operation.time, operation.around))
             ),
-            format!("without them: {} fewer spans to make, send and keep", percent(share)),
+            if operation.folded == 0 {
+                format!("without them: {} fewer spans to make, send and keep", percent(share))
+            } else {
+                let folded = ratio(operation.folded, operation.spans);
+                format!(
+                    "{} of them, {}, were folded: they are numbers on their parents, and still cost the program its time",
+                    operation.folded,
+                    percent(folded)
+                )
+            },
         ],
         traces: operation.examples.clone(),
         share,
@@ -282,6 +320,25 @@ mod tests {
         );
         bed.facts.programs[0].operations[0].on = false;
         assert_eq!(advise(&bed.facts), [], "it is off");
+    }
+
+    #[test]
+    fn what_was_folded_counts() {
+        let mut bed = bed(60, 5 * MICROSECOND);
+        for trace in &mut bed.facts.traces {
+            let request = trace.iter_mut().find(|span| span.parent_span_id.is_none()).expect("a request");
+            let mut say = |what: &str, number| {
+                request.attributes.insert(format!("tandem.folded.get.{what}"), Value::Int(number));
+            };
+            say("count", 340);
+            say("duration", 340 * 5 * MICROSECOND as i64);
+        }
+        let found = advise(&bed.facts);
+        assert_eq!(found[0].evidence[0], "4000 spans in 10 traces, up to 400 in one: 100 % of the service's spans");
+        assert_eq!(
+            found[0].evidence[2],
+            "3400 of them, 85 %, were folded: they are numbers on their parents, and still cost the program its time"
+        );
     }
 
     #[test]

@@ -10,24 +10,34 @@ use deliver::Batch;
 use deliver::metrics::{Exemplar, RedKey};
 use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
 use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
-use foldhash::fast::RandomState;
-use model::{Resource, Source};
+use foldhash::fast::{FixedState, RandomState};
+use model::{FOLDED_PREFIX, Resource, Source};
 use record::layout::{
-    self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS,
-    RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS, RECORD_FLAG_REMOTE_PARENT,
-};
-use record::{
-    AnyValue, HeaderFacts, Item, Items, Key, MonotonicNanos, RecordError, SeriesDelta, SpanRecord, Tables, Value,
+    self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD,
+    RECORD_FLAG_CUT, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS, RECORD_FLAG_REMOTE_PARENT, item,
 };
 
+use record::{
+    AnyValue, HeaderFacts, Item, Items, Key, MonotonicNanos, RecordBuilder, RecordError, SeriesDelta, SpanRecord,
+    Tables, Value,
+};
+use std::hash::BuildHasher;
+
 use crate::completeness;
+use crate::fold::{self, Fold, Folded, Folds, Left, Short};
+use crate::graph::{Ends, Graph};
 use crate::kernel::SpanSystemCalls;
 use crate::limits::{Budget, Limits};
-use crate::measure::{self, Measure, SeriesIndex};
+use crate::measure::{self, Besides, Measure, SeriesIndex};
 use crate::template::Template;
 
 /// Attributes of one span that its name and its metrics can depend on; more than there are such keys.
 const NOTED_LIMIT: usize = 24;
+/// Attributes of one span that the service graph tells spans apart by, and spans that it is linked to.
+const WANTED_LIMIT: usize = 8;
+const LINKS_LIMIT: usize = 16;
+/// Spans that wait for their children at once.
+const HELD_LIMIT: usize = 1024;
 /// Different sets of dimensions that one program may have.
 const DIMENSIONS_LIMIT: usize = 4096;
 
@@ -58,6 +68,8 @@ pub struct Assembled {
     pub root: bool,
     /// Its program ended first.
     pub unfinished: bool,
+    /// It is only a number on its parent.
+    pub folded: bool,
 }
 
 /// Makes the spans of one program.
@@ -65,10 +77,14 @@ pub struct Assembled {
 pub struct Assembler {
     names: Names,
     builder: BatchBuilder,
+    resource: Arc<Resource>,
     service: Arc<str>,
     series: HashMap<Vec<u8>, SeriesIndex, RandomState>,
     faults: Faults,
     limits: Limits,
+    folds: Folds,
+    /// Records of spans whose children may still come, and how often all rings have been read since.
+    held: Vec<(Vec<u8>, Ending, u32)>,
     /// Parts of the anatomy that can be measured, a bit each.
     parts: u32,
     system_calls: Option<Box<dyn SpanSystemCalls>>,
@@ -93,6 +109,12 @@ struct Names {
 struct Keys {
     tables: Tables,
     known: KeyTable,
+    /// Keys whose values the service graph wants, beside the dimensions.
+    wanted: Vec<u16>,
+    /// Of them, those that it wants of servers, too.
+    chosen: Vec<u16>,
+    wanted_names: Arc<[String]>,
+    chosen_names: Vec<String>,
     /// Keys that we gave to arguments, from the program's own last one on.
     of_arguments: HashMap<String, u16>,
 }
@@ -134,15 +156,26 @@ impl Assembler {
     pub fn new(tables: Tables, resource: Arc<Resource>, tandem_version: &str) -> Self {
         Self {
             names: Names {
-                keys: Keys { tables, known: KeyTable::default(), of_arguments: HashMap::new() },
+                keys: Keys {
+                    tables,
+                    known: KeyTable::default(),
+                    wanted: Vec::new(),
+                    chosen: Vec::new(),
+                    wanted_names: Arc::default(),
+                    chosen_names: Vec::new(),
+                    of_arguments: HashMap::new(),
+                },
                 operations: Operations::default(),
                 tandem_version: tandem_version.to_owned(),
             },
             service: Arc::from(resource.service()),
-            builder: BatchBuilder::new(resource),
+            builder: BatchBuilder::new(Arc::clone(&resource)),
+            resource,
             series: HashMap::default(),
             faults: Faults::new(),
             limits: Limits::default(),
+            folds: Folds::default(),
+            held: Vec::new(),
             parts: !0,
             system_calls: None,
             source: Source::Woven,
@@ -156,6 +189,13 @@ impl Assembler {
     #[must_use]
     pub fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Folds what is noise.
+    #[must_use]
+    pub fn folding(mut self, settings: &Fold) -> Self {
+        self.folds = Folds::new(settings);
         self
     }
 
@@ -198,6 +238,75 @@ impl Assembler {
         clock: ClockOffset,
         measure: &mut Measure,
     ) -> Option<Assembled> {
+        if let Ok(record) = SpanRecord::parse(bytes)
+            && self.folds.must_wait(record.span_id())
+            && self.held.len() < HELD_LIMIT
+        {
+            self.held.push((bytes.to_vec(), ending, 0));
+            let unfinished = record.end().is_none();
+            let root = record.parent_span_id() == [0; 8];
+            return Some(Assembled { span_id: record.span_id(), root, unfinished, folded: false });
+        }
+        self.span(bytes, ending, clock, measure, None)
+    }
+
+    /// All rings have been read once more: what waited for that goes on.
+    pub fn pass(&mut self, clock: ClockOffset, measure: &mut Measure) {
+        self.folds.pass();
+        self.held.iter_mut().for_each(|(.., passes)| *passes += 1);
+        let held: Vec<_> = self.held.extract_if(.., |(.., passes)| *passes >= fold::PASSES).collect();
+        self.go_on(held, false, clock, measure);
+    }
+
+    /// What waited goes on at once.
+    pub fn hurry(&mut self, clock: ClockOffset, measure: &mut Measure) {
+        let held = std::mem::take(&mut self.held);
+        self.go_on(held, false, clock, measure);
+    }
+
+    /// The same, and what was folded below spans that were not seen to end: they will not.
+    pub fn end_folding(&mut self, clock: ClockOffset, measure: &mut Measure) {
+        let held = std::mem::take(&mut self.held);
+        self.go_on(held, true, clock, measure);
+    }
+
+    fn go_on(&mut self, held: Vec<(Vec<u8>, Ending, u32)>, is_end: bool, clock: ClockOffset, measure: &mut Measure) {
+        for (bytes, ending, _) in held {
+            self.span(&bytes, ending, clock, measure, None);
+        }
+        for left in self.folds.left(is_end) {
+            self.write_left(&left, clock, measure);
+        }
+    }
+
+    /// A span for what was folded where the parent cannot say it.
+    fn write_left(&mut self, left: &Left, clock: ClockOffset, measure: &mut Measure) {
+        let folded = &left.folded;
+        let id = FixedState::default().hash_one((left.parent, folded.operation, &folded.name, folded.span)).max(1);
+        let record = RecordBuilder::span(left.trace_id, id.to_ne_bytes(), folded.operation)
+            .parent(left.parent)
+            .trace_flags(1)
+            .times(folded.span.0, folded.span.1)
+            .item(0, item::NAME, folded.name.as_bytes());
+        self.span(&record.build(), Ending::Recorded, clock, measure, Some(folded));
+    }
+
+    /// A record becomes a span. `stands_for`: the span stands for others, which have been measured.
+    fn span(
+        &mut self,
+        bytes: &[u8],
+        ending: Ending,
+        clock: ClockOffset,
+        measure: &mut Measure,
+        stands_for: Option<&Folded>,
+    ) -> Option<Assembled> {
+        let moved = SpanRecord::parse(bytes).ok().and_then(|record| self.folds.instead_of(record.parent_span_id()));
+        let moved = moved.map(|parent| {
+            let mut moved = bytes.to_vec();
+            moved[PARENT..PARENT + parent.len()].copy_from_slice(&parent);
+            moved
+        });
+        let bytes = moved.as_deref().unwrap_or(bytes);
         let record = match SpanRecord::parse(bytes) {
             Ok(record) => record,
             Err(RecordError::Size) => return self.fault("record_size"),
@@ -215,25 +324,33 @@ impl Assembler {
         let Self {
             names: Names { keys, operations, .. },
             builder,
+            resource,
             service,
             series,
             faults,
             limits,
+            folds,
             parts,
             system_calls,
             source,
             measures,
             requests,
             working,
+            ..
         } = self;
         let operation = operations.get(record.descriptor())?; // just learnt
         let end = end.max(record.start());
+        if keys.wanted_names.is_empty() {
+            keys.want(&measure.graph);
+        }
         let Working { name, series_key, event, renamed } = working;
         let record = operation.named(record, bytes, renamed)?;
-        builder.add(operation.scope, |out| {
+        let below = folds.end(record.span_id());
+        let mut folded = false;
+        builder.add_if(operation.scope, |out| {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let mut budget = limits.budget();
-            let mut noted = Noted::gather(&record, end, &operation.template, keys, faults, &mut budget, &mut encoder);
+            let mut noted = Noted::gather(&record, end, operation, keys, faults, &mut budget, &mut encoder);
             noted.parts.keep(*parts);
             let calls = system_calls.as_ref().map_or(Vec::new(), |kept| kept.take(record.span_id()));
             for call in &calls {
@@ -243,6 +360,14 @@ impl Assembler {
                     encoder.item(&Item::AnyAttribute(Key::Text(key.as_bytes()), value), &keys.known);
                 }
             }
+            for below in below.iter().flatten().chain(stands_for) {
+                for (what, value) in [("count", below.count), ("duration", below.time_ns)] {
+                    let key = format!("{FOLDED_PREFIX}{}.{what}", below.name);
+                    let value = AnyValue::One(Value::Int(value.try_into().unwrap_or(i64::MAX)));
+                    encoder.item(&Item::AnyAttribute(Key::Text(key.as_bytes()), value), &keys.known);
+                }
+            }
+            let monotonic_end = end;
             let start = noted.start.unwrap_or_else(|| clock.unix(record.start()));
             let end = noted.end.unwrap_or_else(|| clock.unix(end)).max(start);
             let wall = end.0 - start.0;
@@ -251,20 +376,31 @@ impl Assembler {
                 true => write_text(name, own_name),
                 false => operation.template.render(name, |key| noted.value(key)),
             };
-            if !unfinished {
+            if !unfinished && stands_for.is_none() {
                 // One that has a parent in its program is a part of another, as gRPC served by net/http.
                 let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
                 *requests += u64::from(operation.request && is_outermost);
             }
-            if !unfinished && *measures {
+            if !unfinished && *measures && stands_for.is_none() {
                 let name = if rendered { name.as_str() } else { &operation.id };
                 let kind = operation.kind;
-                let index = find_series(series, series_key, &record, own_name, &noted, measure, || {
-                    red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known)
+                let index = find_series(series, series_key, &record, own_name, &noted, |series, series_key| {
+                    let key = red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known);
+                    let attributes = named(noted.wanted().iter(), &keys.known);
+                    let besides = Besides { attributes: &attributes, resource: Some(resource) };
+                    remember(series, series_key, key, &besides, measure)
                 });
                 let exemplar =
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
+                if measure.graph.is_shown_records() {
+                    measure.ends(index, || Ends {
+                        span: exemplar,
+                        parent: record.parent_span_id(),
+                        is_inside: !record.has(RECORD_FLAG_REMOTE_PARENT),
+                        links: &noted.links[..noted.link_count],
+                    });
+                }
                 measure.anatomy(index, &noted.parts);
                 measure.kernel_counts(index, noted.retransmits, noted.page_faults, &calls);
             }
@@ -276,6 +412,31 @@ impl Assembler {
                 None if rendered => name.as_str(),
                 None => &operation.id,
             };
+            if folds.is_short(wall)
+                && record.parent_span_id() != [0; 8]
+                && !record.has(RECORD_FLAG_REMOTE_PARENT)
+                && stands_for.is_none()
+            {
+                let is_call = operation.kind == CLIENT && noted.value(DATABASE).is_some();
+                let is_trivial = below.is_none()
+                    && (operation.kind == INTERNAL || is_call)
+                    && record.status() != ERROR
+                    && !noted.has_more
+                    && !unfinished
+                    && !record.has(RECORD_FLAG_CUT);
+                folded = folds.add(&Short {
+                    trace_id: record.trace_id(),
+                    span_id: record.span_id(),
+                    parent: record.parent_span_id(),
+                    operation: record.descriptor(),
+                    name,
+                    span: (record.start().0, monotonic_end.0),
+                    is_trivial,
+                });
+                if folded {
+                    return false;
+                }
+            }
             let facts = SpanFacts {
                 name,
                 kind: operation.kind,
@@ -289,8 +450,9 @@ impl Assembler {
                 parts: &noted.parts,
             };
             encoder.finish(&record, &facts);
+            true
         });
-        Some(Assembled { span_id: record.span_id(), root: record.parent_span_id() == [0; 8], unfinished })
+        Some(Assembled { span_id: record.span_id(), root: record.parent_span_id() == [0; 8], unfinished, folded })
     }
 
     /// Takes what spans without a record have left.
@@ -332,7 +494,8 @@ impl Assembler {
                     // Series 0: what found no place in the program's table.
                     _ => measure::overflow(&red_key(&self.service, "", 0, 0, [].iter(), keys)),
                 };
-                remember(&mut self.series, series_key, key, measure)
+                let besides = Besides { resource: Some(&self.resource), ..Besides::default() };
+                remember(&mut self.series, series_key, key, &besides, measure)
             }
         };
         let operation = self.names.operations.get(delta.descriptor);
@@ -467,8 +630,36 @@ impl Keys {
 
     #[cold]
     fn look_up(&mut self, id: u16) -> Option<()> {
-        self.known.insert(id, &self.tables.key(id)?);
+        let name = self.tables.key(id)?;
+        self.known.insert(id, &name);
+        if self.wanted_names.contains(&name) {
+            self.wanted.push(id);
+            self.chosen.extend(self.chosen_names.contains(&name).then_some(id));
+        }
         Some(())
+    }
+
+    /// Whether the service graph wants an attribute of spans of this kind.
+    #[inline]
+    fn is_wanted(&self, key: u16, kind: u8) -> bool {
+        match kind {
+            INTERNAL => false,
+            CLIENT | PRODUCER => self.wanted.contains(&key),
+            _ => self.chosen.contains(&key),
+        }
+    }
+
+    /// Looks out for attributes that the service graph wants.
+    #[cold]
+    fn want(&mut self, graph: &Graph) {
+        let names = graph.wanted();
+        let are_no_dimensions = KEYS.iter().filter(|key| key.id >= FIRST_NON_METRIC_KEY);
+        for key in are_no_dimensions.filter(|key| names.iter().any(|name| name == key.name)) {
+            self.wanted.push(key.id);
+            self.chosen.extend(graph.is_chosen(key.name).then_some(key.id));
+        }
+        self.chosen_names = names.iter().filter(|name| graph.is_chosen(name)).cloned().collect();
+        self.wanted_names = names;
     }
 }
 
@@ -476,6 +667,12 @@ impl Keys {
 struct Noted<'a> {
     values: [(u16, Value<'a>); NOTED_LIMIT],
     count: usize,
+    wanted: [(u16, Value<'a>); WANTED_LIMIT],
+    wanted_count: usize,
+    links: [([u8; 16], [u8; 8]); LINKS_LIMIT],
+    link_count: usize,
+    /// It has events or links.
+    has_more: bool,
     name: Option<&'a [u8]>,
     status_message: &'a [u8],
     tracestate: &'a [u8],
@@ -493,7 +690,7 @@ impl<'a> Noted<'a> {
     fn gather(
         record: &SpanRecord<'a>,
         end: MonotonicNanos,
-        template: &Template,
+        operation: &Operation,
         keys: &mut Keys,
         faults: &mut Faults,
         budget: &mut Budget,
@@ -502,6 +699,11 @@ impl<'a> Noted<'a> {
         let mut noted = Self {
             values: [(0, Value::Bool(false)); NOTED_LIMIT],
             count: 0,
+            wanted: [(0, Value::Bool(false)); WANTED_LIMIT],
+            wanted_count: 0,
+            links: [([0; 16], [0; 8]); LINKS_LIMIT],
+            link_count: 0,
+            has_more: false,
             name: None,
             status_message: &[],
             tracestate: &[],
@@ -512,6 +714,7 @@ impl<'a> Noted<'a> {
             end: None,
             dropped: [0; 3],
         };
+        let template = &operation.template;
         let wall = end.0 - record.start().0;
         let mut fault = |cause| *faults.entry(cause).or_default() += 1;
         let mut is_inside = false; // of an event or a link
@@ -526,6 +729,10 @@ impl<'a> Noted<'a> {
                     let place = if key == RETRANSMITS { &mut noted.retransmits } else { &mut noted.page_faults };
                     *place = count.max(0).cast_unsigned();
                 }
+                if !is_inside && keys.is_wanted(key, operation.kind) && noted.wanted_count < WANTED_LIMIT {
+                    noted.wanted[noted.wanted_count] = (key, value);
+                    noted.wanted_count += 1;
+                }
                 if let Some(value) = budget.admit_attribute(value) {
                     encoder.attribute(key, value, &keys.known);
                 }
@@ -539,12 +746,17 @@ impl<'a> Noted<'a> {
                 Item::Tracestate(tracestate) => noted.tracestate = tracestate,
                 Item::Part(part, nanoseconds) => noted.parts.set(part, nanoseconds.min(wall)),
                 Item::Event(key, _) => {
+                    noted.has_more = true;
                     keys.learn(key);
                     is_inside = true;
                 }
-                Item::NamedEvent(..) | Item::OpenLink { .. } => is_inside = true,
+                Item::NamedEvent(..) => (is_inside, noted.has_more) = (true, true),
+                Item::OpenLink { trace_id, span_id, .. } => {
+                    noted.link(trace_id, span_id);
+                    is_inside = true;
+                }
                 Item::EventEnd => is_inside = false,
-                Item::Link(..) => {}
+                Item::Link(trace_id, span_id) => noted.link(trace_id, span_id),
                 Item::AnyAttribute(Key::Number(key), _) if !keys.learn(key) => fault("unknown_key"),
                 Item::AnyAttribute(..) => {}
                 Item::Start(time) => noted.start = Some(UnixNanos(time)),
@@ -597,10 +809,34 @@ impl<'a> Noted<'a> {
         self.values[..self.count].iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value)
     }
 
+    /// What the service graph wants beside the dimensions.
+    fn wanted(&self) -> &[(u16, Value<'a>)] {
+        &self.wanted[..self.wanted_count]
+    }
+
+    fn link(&mut self, trace_id: [u8; 16], span_id: [u8; 8]) {
+        self.has_more = true;
+        if let Some(place) = self.links.get_mut(self.link_count) {
+            *place = (trace_id, span_id);
+            self.link_count += 1;
+        }
+    }
+
     fn dimensions(&self) -> impl Iterator<Item = &(u16, Value<'a>)> {
         self.values[..self.count].iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
     }
 }
+
+/// Kinds of spans: those that are no end of a request, and those that ask.
+const INTERNAL: u8 = 1;
+const CLIENT: u8 = 3;
+const PRODUCER: u8 = 4;
+/// A status.
+const ERROR: u8 = 2;
+
+/// Where a record has its parent.
+const PARENT: usize = RECORD.at("parent_span_id");
+const DATABASE: u16 = layout::key("db.system.name");
 
 const RETRANSMITS: u16 = layout::key("tandem.tcp.retransmits");
 const PAGE_FAULTS: u16 = layout::key("tandem.page_faults");
@@ -644,17 +880,20 @@ fn find_series(
     record: &SpanRecord<'_>,
     own_name: &[u8],
     noted: &Noted<'_>,
-    measure: &mut Measure,
-    key: impl FnOnce() -> RedKey,
+    make: impl FnOnce(&mut HashMap<Vec<u8>, SeriesIndex, RandomState>, &[u8]) -> SeriesIndex,
 ) -> SeriesIndex {
     series_key.clear();
     series_key.extend_from_slice(&record.descriptor().to_le_bytes());
     series_key.push(record.status());
     noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
     append(series_key, 0, &Value::String(own_name));
+    // While there is room: these have any number of values.
+    if !noted.wanted().is_empty() && series.len() < DIMENSIONS_LIMIT / 2 {
+        noted.wanted().iter().for_each(|(key, value)| append(series_key, *key, value));
+    }
     match series.get(series_key.as_slice()) {
         Some(index) => *index,
-        None => remember(series, series_key, key(), measure),
+        None => make(series, series_key),
     }
 }
 
@@ -686,15 +925,9 @@ fn append(series_key: &mut Vec<u8>, key: u16, value: &Value<'_>) {
     }
 }
 
-fn red_key<'a>(
-    service: &Arc<str>,
-    name: &str,
-    kind: u8,
-    status: u8,
-    dimensions: impl Iterator<Item = &'a (u16, Value<'a>)>,
-    keys: &KeyTable,
-) -> RedKey {
-    let dimensions: BTreeMap<String, model::Value> = dimensions
+/// Attributes by their names.
+fn named<'a>(values: impl Iterator<Item = &'a (u16, Value<'a>)>, keys: &KeyTable) -> Vec<(String, model::Value)> {
+    values
         .filter_map(|(key, value)| {
             let value = match *value {
                 Value::String(bytes) => model::Value::String(String::from_utf8_lossy(bytes).into_owned()),
@@ -704,7 +937,18 @@ fn red_key<'a>(
             };
             Some((keys.name(*key)?.to_owned(), value))
         })
-        .collect();
+        .collect()
+}
+
+fn red_key<'a>(
+    service: &Arc<str>,
+    name: &str,
+    kind: u8,
+    status: u8,
+    dimensions: impl Iterator<Item = &'a (u16, Value<'a>)>,
+    keys: &KeyTable,
+) -> RedKey {
+    let dimensions: BTreeMap<String, model::Value> = named(dimensions, keys).into_iter().collect();
     let mut key = RedKey {
         service: Arc::clone(service),
         span_name: name.to_owned(),
@@ -722,12 +966,13 @@ fn remember(
     series: &mut HashMap<Vec<u8>, SeriesIndex, RandomState>,
     series_key: &[u8],
     key: RedKey,
+    besides: &Besides<'_>,
     measure: &mut Measure,
 ) -> SeriesIndex {
     if series.len() >= DIMENSIONS_LIMIT {
-        return measure.series(measure::overflow(&key));
+        return measure.overflow(&key, besides);
     }
-    let index = measure.series(key);
+    let index = measure.series(key, besides);
     series.insert(series_key.to_vec(), index);
     index
 }

@@ -13,6 +13,8 @@ pub mod clock;
 mod completeness;
 pub mod correlate;
 pub mod discover;
+pub mod fold;
+pub mod graph;
 mod instruments;
 pub mod kernel;
 pub mod limits;
@@ -35,6 +37,8 @@ pub mod template;
 
 pub use completeness::{Completeness, Requests};
 pub use discover::Selection;
+pub use fold::Fold;
+pub use graph::ServiceGraph;
 pub use kernel::{AccountMap, KernelHalf, SpanSystemCalls, SystemCalls};
 pub use observed::{Losses, ObserveError, ObservedProcess, Observer, Observing, OpenObserver};
 pub use pipeline::{Agent, AgentError, Config, Outcome};

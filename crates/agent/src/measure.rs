@@ -8,9 +8,11 @@ use deliver::conventions;
 use deliver::metrics::{Exemplar, Metric, RedKey, RedSeries};
 use deliver::otlp::encode::{Parts, UnixNanos};
 use foldhash::fast::RandomState;
+use model::{Resource, Value};
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 
 use crate::anatomy::{Anatomies, OperationIndex};
+use crate::graph::{About, Ends, Graph, RoleIndex, ServiceGraph};
 use crate::kernel::SystemCalls;
 
 /// Series that are kept of all services together, or the limit of one metric, if that is more.
@@ -25,16 +27,31 @@ const OTHER_SERVICES: &str = "_OTHER";
 
 /// A series' place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeriesIndex(usize);
+pub struct SeriesIndex {
+    place: u32,
+    /// What its spans are in the service graph.
+    role: RoleIndex,
+}
+
+/// What is known of a series' spans beside its key, for the service graph.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Besides<'a> {
+    /// Attributes that [`Graph::wanted`] names and that are no dimensions.
+    pub attributes: &'a [(String, Value)],
+    /// What they come from.
+    pub resource: Option<&'a Resource>,
+}
 
 /// All series of all programs. Cumulative since the agent started.
 #[derive(Debug)]
 pub struct Measure {
-    index: HashMap<String, SeriesIndex, RandomState>,
+    index: HashMap<String, u32, RandomState>,
     series: Vec<RedSeries>,
     /// The operation that each series belongs to.
     operations: Vec<OperationIndex>,
     anatomies: Anatomies,
+    /// Who calls whom.
+    pub graph: Graph,
     /// Series by service and metric.
     counts: HashMap<(Arc<str>, &'static str), usize>,
     limit: usize,
@@ -44,18 +61,19 @@ pub struct Measure {
 
 impl Default for Measure {
     fn default() -> Self {
-        Self::new(DEFAULT_CARDINALITY_LIMIT)
+        Self::new(DEFAULT_CARDINALITY_LIMIT, &ServiceGraph::default())
     }
 }
 
 impl Measure {
     /// Keeps so many series of a metric of one service; what comes after goes into one that says so.
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, graph: &ServiceGraph) -> Self {
         Self {
             index: HashMap::default(),
             series: Vec::new(),
             operations: Vec::new(),
             anatomies: Anatomies::new(limit),
+            graph: Graph::new(graph, limit),
             counts: HashMap::new(),
             limit,
             overflows: 0,
@@ -63,7 +81,31 @@ impl Measure {
     }
 
     /// Finds or makes a series.
-    pub fn series(&mut self, key: RedKey) -> SeriesIndex {
+    pub fn series(&mut self, key: RedKey, besides: &Besides<'_>) -> SeriesIndex {
+        let role = self.role(&key, besides);
+        SeriesIndex { place: self.place(key), role }
+    }
+
+    /// The series of whatever is one too many.
+    pub fn overflow(&mut self, key: &RedKey, besides: &Besides<'_>) -> SeriesIndex {
+        let role = self.role(key, besides);
+        SeriesIndex { place: self.place(overflow(key)), role }
+    }
+
+    /// What such spans are in the service graph.
+    pub fn role(&mut self, key: &RedKey, besides: &Besides<'_>) -> RoleIndex {
+        self.graph.role(&About {
+            service: &key.service,
+            name: &key.span_name,
+            kind: key.kind,
+            failed: key.status == 2,
+            dimensions: &key.dimensions,
+            more: besides.attributes,
+            resource: besides.resource,
+        })
+    }
+
+    fn place(&mut self, key: RedKey) -> u32 {
         if let Some(found) = self.find(&key) {
             return found;
         }
@@ -91,7 +133,7 @@ impl Measure {
     /// Adds one span.
     #[inline]
     pub fn span(&mut self, index: SeriesIndex, span: Exemplar) {
-        let series = &mut self.series[index.0];
+        let series = &mut self.series[index.place as usize];
         let bucket = bucket(span.duration_ns);
         // Saturating: counts that a program has made up must not stop the agent.
         series.buckets[bucket] = series.buckets[bucket].saturating_add(1);
@@ -102,17 +144,25 @@ impl Measure {
         series.exemplars[bucket] = Some(span);
     }
 
+    /// Shows one span to the service graph.
+    #[inline]
+    pub fn ends<'a>(&mut self, index: SeriesIndex, ends: impl FnOnce() -> Ends<'a>) {
+        if !index.role.is_none() {
+            self.graph.span(index.role, &ends());
+        }
+    }
+
     /// Adds what the anatomy of one span says.
     #[inline]
     pub fn anatomy(&mut self, index: SeriesIndex, parts: &Parts) {
-        self.anatomies.span(self.operations[index.0], parts);
+        self.anatomies.span(self.operations[index.place as usize], parts);
     }
 
     /// Adds what the kernel counted of one span.
     #[inline]
     pub fn kernel_counts(&mut self, index: SeriesIndex, retransmits: u64, page_faults: u64, calls: &[SystemCalls]) {
         if retransmits | page_faults != 0 || !calls.is_empty() {
-            self.anatomies.counts(self.operations[index.0], retransmits, page_faults, calls);
+            self.anatomies.counts(self.operations[index.place as usize], retransmits, page_faults, calls);
         }
     }
 
@@ -123,7 +173,8 @@ impl Measure {
 
     /// Adds spans that only left their counts.
     pub fn counts(&mut self, index: SeriesIndex, buckets: &[u64; BUCKET_COUNT], sum_ns: u64) {
-        let series = &mut self.series[index.0];
+        self.graph.counts(index.role, buckets, sum_ns);
+        let series = &mut self.series[index.place as usize];
         for (bucket, more) in series.buckets.iter_mut().zip(buckets) {
             *bucket = bucket.saturating_add(*more);
         }
@@ -135,12 +186,12 @@ impl Measure {
         self.series.clone()
     }
 
-    fn find(&self, key: &RedKey) -> Option<SeriesIndex> {
+    fn find(&self, key: &RedKey) -> Option<u32> {
         self.index.get(&identity(key)).copied()
     }
 
-    fn insert(&mut self, key: RedKey) -> SeriesIndex {
-        let index = SeriesIndex(self.series.len());
+    fn insert(&mut self, key: RedKey) -> u32 {
+        let index = self.series.len() as u32; // bounded by far less
         self.index.insert(identity(&key), index);
         self.operations.push(self.anatomies.operation(&key));
         self.series.push(RedSeries {

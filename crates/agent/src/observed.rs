@@ -241,7 +241,9 @@ impl Worker {
         self.shared.changed.notify_all();
         if observed {
             let version = env!("CARGO_PKG_VERSION");
-            let assembler = Assembler::new(self.observer.tables(), Arc::clone(&process.resource), version).from(source);
+            let assembler = Assembler::new(self.observer.tables(), Arc::clone(&process.resource), version)
+                .from(source)
+                .folding(&self.shared.fold);
             let assembler = if self.shared.measures_late() { assembler.unmeasured() } else { assembler };
             self.programs.insert(pid, Program { assembler, waiting_since: None });
         }
@@ -254,10 +256,11 @@ impl Worker {
         self.observer.unwatch(pid);
         self.take();
         self.count();
-        if let Some(mut program) = self.programs.remove(&pid)
-            && let Some(batch) = program.assembler.take()
-        {
-            self.shared.offer(&Arc::new(batch));
+        if let Some(mut program) = self.programs.remove(&pid) {
+            program.assembler.end_folding(self.clock.offset(), &mut self.shared.state().measure);
+            if let Some(batch) = program.assembler.take() {
+                self.shared.offer(&Arc::new(batch));
+            }
         }
         let mut state = self.shared.state();
         if self.observer.sees_requests() {
@@ -333,6 +336,11 @@ impl Worker {
             statistics.completeness.told(*pid, program.assembler.take_requests());
             for (cause, count) in program.assembler.take_faults() {
                 statistics.fault(cause, count);
+            }
+        }
+        for pid in &self.taken {
+            if let Some(program) = self.programs.get_mut(pid) {
+                program.assembler.hurry(offset, measure); // records come in the order in which spans have ended
             }
         }
     }

@@ -24,6 +24,8 @@ use crate::KernelHalf;
 use crate::attributes::{self, Rules};
 use crate::clock::{self, Clock};
 use crate::correlate::{self, Correlator};
+use crate::fold::Fold;
+use crate::graph::ServiceGraph;
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
@@ -79,6 +81,10 @@ pub struct Config {
     pub observing: Option<Observing>,
     /// Series that a metric of one service can have; `None`: 2000.
     pub cardinality_limit: Option<usize>,
+    /// What is folded.
+    pub fold: Fold,
+    /// Metrics of who calls whom.
+    pub service_graph: ServiceGraph,
     /// Others will send spans, too ([`Agent::receiver`]): spans of the same operation are put together.
     pub correlates: bool,
 }
@@ -119,6 +125,7 @@ pub(crate) struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
     latest: Option<Arc<Latest>>,
     measures_late: bool,
+    pub(crate) fold: Fold,
     start: Clock,
     started: MonotonicNanos,
 }
@@ -181,13 +188,18 @@ impl Agent {
         let correlator =
             config.correlates.then(|| Correlator::before(&mut sinks, correlate::WITH_SENDERS)).transpose()?;
         let limit = config.cardinality_limit.unwrap_or(DEFAULT_CARDINALITY_LIMIT);
+        let mut measure = Measure::new(limit, &config.service_graph);
+        if correlator.is_some() {
+            measure.graph.comes_late();
+        }
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { measure: Measure::new(limit), ..State::default() }),
+            state: Mutex::new(State { measure, ..State::default() }),
             changed: Condvar::new(),
             wake,
             sinks,
             latest,
             measures_late: correlator.is_some(),
+            fold: config.fold,
             start: Clock::default(),
             started: clock::now(),
         });
@@ -219,6 +231,7 @@ impl Agent {
             let red = state.measure.snapshot();
             let mut metrics = state.instruments.clone();
             metrics.extend(state.measure.anatomies(start, now));
+            metrics.extend(state.measure.graph.metrics(start, now));
             let mut own = state.statistics.metrics(&reports);
             drop(state);
             own.extend(sinks.iter().flat_map(|sink| sink.metrics()));
@@ -238,6 +251,7 @@ impl Agent {
         if let Some(correlator) = &self.correlator {
             correlator.flush(Instant::now());
         }
+        look(&self.shared).measure.graph.settle();
     }
 
     /// Waits until no program is left, at most so long. `true`: none is left.
@@ -422,10 +436,14 @@ impl Pipeline {
         let mut fullest = 0;
         let mut state = self.shared.state();
         let State { measure, statistics, .. } = &mut *state;
+        measure.graph.tick(Instant::now());
         let mut tools = Tools { clock: &self.clock, measure, statistics };
         for session in self.sessions.values_mut() {
             session.beat(now);
             fullest = fullest.max(session.drain(&mut tools));
+            if hurry {
+                session.hurry(&mut tools);
+            }
             if counts {
                 session.take_counts(&mut tools);
             }
@@ -438,6 +456,7 @@ impl Pipeline {
             state.statistics.profile = profiler.counts();
         }
         if hurry {
+            state.measure.graph.tick(Instant::now()); // what has come since
             let offset = self.clock.offset();
             state.ended.retain(|(since, _)| since.elapsed() < ENDED_TIME);
             let ended = state.ended.iter().flat_map(|(_, last)| last).cloned();
@@ -552,7 +571,7 @@ impl Pipeline {
         let opened = process
             .map_or_else(|| process::watch(pid), |process| Ok(Some(process)))
             .map_err(|error| OpenError::System("watch its process", error))
-            .and_then(|pidfd| Session::open(pid, pidfd, memory.as_fd()));
+            .and_then(|pidfd| Session::open(pid, pidfd, memory.as_fd(), &self.shared.fold));
         let session = match opened {
             Ok(session) => session,
             Err(OpenError::Busy) => return None,
@@ -668,7 +687,14 @@ impl Pipeline {
         tokens.into_iter().for_each(|token| self.greet(token));
         self.wait(Duration::ZERO); // those that have ended
         self.round(true);
-        for session in std::mem::take(&mut self.sessions).into_values() {
+        for mut session in std::mem::take(&mut self.sessions).into_values() {
+            let mut state = self.shared.state();
+            let State { measure, statistics, .. } = &mut *state;
+            session.end_folding(&mut Tools { clock: &self.clock, measure, statistics });
+            if let Some(batch) = session.due(true) {
+                self.shared.offer(&batch);
+            }
+            drop(state);
             session.beat(MonotonicNanos(0));
             self.unwatch(&session);
         }

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use crate::attributes::settings::{self as attributes, RuleSettings};
+use crate::fold::Fold;
+use crate::graph::ServiceGraph;
 use crate::receive::settings::Receive;
 use crate::sample::Sampling;
 
@@ -30,6 +32,12 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(with = "Vec<RuleSettings>")]
     pub attributes: Vec<Spanned<RuleSettings>>,
+    /// Noise: short spans that are alike.
+    #[serde(default)]
+    pub fold: Fold,
+    /// Who calls whom: metrics of pairs of services.
+    #[serde(default)]
+    pub service_graph: ServiceGraph,
     /// Which traces are kept.
     pub sampling: Option<Sampling>,
 }

@@ -20,6 +20,8 @@ pub struct Statistics {
     pub roots: u64,
     /// Of them, spans whose program ended first.
     pub unfinished: u64,
+    /// Spans that are only numbers on their parents.
+    pub folded: u64,
     /// Spans that left only their count (not sampled, or the ring was full).
     pub counted: u64,
     /// Spans that found their ring full.
@@ -86,6 +88,7 @@ impl Statistics {
         self.spans += 1;
         self.roots += u64::from(span.root);
         self.unfinished += u64::from(span.unfinished);
+        self.folded += u64::from(span.folded);
     }
 
     /// Counts what a program has added to its own counters. Numbers that go down are its own affair.
@@ -190,6 +193,12 @@ impl Statistics {
             ),
             one("tandem_spans_total", "Spans taken from programs.", OwnKind::Counter, self.spans),
             one("tandem_spans_unfinished_total", "Spans whose program ended first.", OwnKind::Counter, self.unfinished),
+            one(
+                "tandem_spans_folded_total",
+                "Spans that are only numbers on their parents, being short and alike.",
+                OwnKind::Counter,
+                self.folded,
+            ),
             one("tandem_spans_counted_total", "Spans that left only their count.", OwnKind::Counter, self.counted),
             by(
                 "tandem_spans_dropped_total",

@@ -17,7 +17,9 @@ use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::{LogRecord, Resource, Source, Span};
 use proptest::prelude::*;
 use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, HEADER_HAS_ACCOUNTS};
-use record::layout::{FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
+use record::layout::{
+    FIRST_PART_COUNT, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS, RECORD_FLAG_REMOTE_PARENT,
+};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer, now};
 use record::{Descriptor, HeaderFacts, Memory, MonotonicNanos, Tables};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
@@ -110,6 +112,8 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         attributes: agent::attributes::Rules::default(),
         shows_received: false,
         cardinality_limit: None,
+        fold: Default::default(),
+        service_graph: Default::default(),
         correlates: false,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
@@ -422,6 +426,8 @@ fn one_agent_a_socket() {
         attributes: agent::attributes::Rules::default(),
         shows_received: false,
         cardinality_limit: None,
+        fold: Default::default(),
+        service_graph: Default::default(),
         correlates: false,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
@@ -536,6 +542,78 @@ proptest! {
         }
         prop_assert!(taken == 3 || assembler.take_faults().values().sum::<u64>() > 0);
     }
+}
+
+/// What of one parent's children is delivered, and what the parent says of the others.
+#[test]
+fn short_spans_that_are_alike_are_folded() {
+    const SHORT: u64 = 5_000;
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let request = server(&mut writer);
+    let step = writer.descriptor("main.step", "main", 1, "main.step").expect("a descriptor");
+    let query = writer.descriptor("sql", "tandem/database/sql", 3, "{db.operation.name}|db").expect("a descriptor");
+    let call = writer.descriptor("call", "tandem/net/http", 3, "call").expect("a descriptor");
+    let memory = Memory::open(writer.descriptor_of_file()).expect("open");
+    let settings = agent::Settings::parse("fold: {more_than: 10}\n").expect("a good one").fold;
+    let mut assembler = Assembler::new(memory.tables(), Arc::new(Resource::default()), "0").folding(&settings);
+    let mut measure = Measure::default();
+    let number = std::cell::Cell::new(0u64);
+    let ids = || {
+        number.set(number.get() + 1);
+        number.get().to_le_bytes()
+    };
+    let (parent, other) = ([0xf1; 8], [0xf2; 8]);
+    let span = |id, operation, parent, time| {
+        RecordBuilder::span([1; 16], id, operation).parent(parent).times(1000, 1000 + time)
+    };
+    let mut records: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..100 {
+        records.push(span(ids(), step, parent, SHORT).build());
+        records.push(span(ids(), query, parent, SHORT).text(8, "GET").text(7, "redis").build());
+        // None of these is folded: long ones, failed ones, those with events, calls that others may answer, roots.
+        records.push(span(ids(), step, parent, 1_000_000).build());
+        records.push(span(ids(), step, parent, SHORT).status(2).build());
+        records
+            .push(span(ids(), step, parent, SHORT).item(59, record::layout::item::EVENT, &1u64.to_le_bytes()).build());
+        records.push(span(ids(), call, parent, SHORT).build());
+        records.push(span(ids(), step, [0; 8], SHORT).build());
+        records.push(span(ids(), step, parent, SHORT).flags(RECORD_FLAG_REMOTE_PARENT).build());
+        // Nor those with a child; it ends first.
+        let with_child = ids();
+        records.push(span(ids(), step, with_child, SHORT / 2).build());
+        records.push(span(with_child, step, parent, SHORT).build());
+    }
+    records.push(span(parent, request, [0; 8], 9_000_000).build());
+    let last = ids();
+    records.push(span(last, step, other, SHORT).build());
+    for _ in 0..20 {
+        records.push(span(ids(), step, other, SHORT).build());
+    }
+    let folded = number.get().to_le_bytes();
+    records.push(span(ids(), step, folded, 2_000_000).build()); // a child of the last one, which comes late
+    let taken: Vec<_> = records
+        .iter()
+        .map(|record| assembler.record(record, Ending::Recorded, ClockOffset(0), &mut measure).expect("a span"))
+        .collect();
+    assembler.end_folding(ClockOffset(0), &mut measure);
+    assert_eq!(taken.iter().filter(|span| span.folded).count(), 90 + 90 + 11);
+    let batch = assembler.take().expect("a batch");
+    let spans = deliver::otlp::decode::spans(&batch.bytes).expect("readable");
+    assert_eq!((spans.len(), batch.records as usize), (records.len() - 191 + 1, records.len() - 191 + 1));
+    let value = |span: &Span, key: &str| span.attributes.get(key).map(ToString::to_string);
+    let of = |id: [u8; 8]| spans.iter().find(|span| span.span_id.0 == id).expect("it is there");
+    let words = ["main.step.count", "main.step.duration", "GET.count", "GET.duration"];
+    let said = words.map(|word| value(of(parent), &format!("tandem.folded.{word}")));
+    assert_eq!(said, ["90", "450000", "90", "450000"].map(|number| Some(number.to_owned())));
+    let orphan = spans.iter().find(|span| span.duration_ns == 2_000_000).expect("the late child");
+    assert_eq!(orphan.parent_span_id.map(|parent| parent.0), Some(other));
+    // The other parent never ended: a span stands for what was folded.
+    let stands = spans.iter().find(|span| value(span, "tandem.folded.main.step.count").as_deref() == Some("11"));
+    let stands = stands.expect("one stands for them");
+    assert_eq!((stands.name.as_str(), stands.parent_span_id.map(|parent| parent.0)), ("main.step", Some(other)));
+    // All of them were measured, and only they.
+    let series = measure.snapshot();
+    assert_eq!(series.iter().map(deliver::metrics::RedSeries::count).sum::<u64>(), records.len() as u64);
 }
 
 /// A program's own limits hold for its spans, and not for its metrics.

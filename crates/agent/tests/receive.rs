@@ -75,6 +75,8 @@ fn rig() -> Rig {
         sinks: vec![Arc::clone(&spans) as _, Arc::clone(&logs) as _, Arc::clone(&metrics) as _],
         attributes: agent::attributes::Rules::default(),
         shows_received: true,
+        fold: Default::default(),
+        service_graph: Default::default(),
         correlates: false,
         kernel: None,
         profiling: None,

@@ -79,6 +79,8 @@ pub enum Origin {
     Service(Arc<str>),
     /// One process.
     Process(Arc<Resource>),
+    /// The agent itself: what no one service can say.
+    Agent,
 }
 
 /// A metric of one origin.

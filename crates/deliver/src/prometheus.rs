@@ -276,11 +276,12 @@ impl Out {
                 for point in &metric.points {
                     let labels =
                         origin_labels(&metric.origin) + &scope_labels(metric) + &attribute_labels(&point.attributes);
+                    let labels = labels.trim_start_matches(',');
                     match &point.value {
-                        InstrumentValue::Int(value) => self.sample(&name, &labels, value),
-                        InstrumentValue::Float(value) => self.sample(&name, &labels, value),
+                        InstrumentValue::Int(value) => self.sample(&name, labels, value),
+                        InstrumentValue::Float(value) => self.sample(&name, labels, value),
                         InstrumentValue::Histogram { bounds, counts, sum } => {
-                            self.histogram(&name, &labels, bounds, counts, *sum, &point.exemplars);
+                            self.histogram(&name, labels, bounds, counts, *sum, &point.exemplars);
                         }
                     }
                 }
@@ -335,6 +336,7 @@ fn plain_name(name: &str) -> String {
 fn origin_labels(origin: &Origin) -> String {
     match origin {
         Origin::Service(service) => format!("service_name=\"{}\"", escape(service)),
+        Origin::Agent => String::new(),
         Origin::Process(resource) => {
             let value = |key: &str| resource.attributes.get(key).map(ToString::to_string);
             let (name, value) = match (value("process.pid"), value("service.instance.id")) {

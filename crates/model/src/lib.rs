@@ -260,6 +260,8 @@ pub struct Anatomy {
 
 /// Attribute name of a part: `tandem.anatomy.run_queue`.
 pub const ANATOMY_PREFIX: &str = "tandem.anatomy.";
+/// Before the names of spans that were folded, in the attributes of their parent: `tandem.folded.SELECT.count`, `….duration`.
+pub const FOLDED_PREFIX: &str = "tandem.folded.";
 /// Attribute that says where a span comes from ([`Source`]); absent for woven ones.
 pub const SOURCE_ATTRIBUTE: &str = "tandem.source";
 /// Attribute (true) of a span whose program ended before it did.

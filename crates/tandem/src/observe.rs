@@ -195,7 +195,7 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive, attributes, sampling } = self.settings(scope)?;
+        let Settings { receive, attributes, fold, service_graph, sampling } = self.settings(scope)?;
         let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
         // Before there are threads: each would keep what loading needs.
@@ -239,6 +239,8 @@ impl Destinations {
             profiling,
             observing,
             cardinality_limit,
+            fold,
+            service_graph,
             correlates,
         })?;
         let metrics = || {

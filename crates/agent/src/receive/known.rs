@@ -8,7 +8,8 @@ use deliver::otlp::walk::{self, AnyValue, Attribute, Malformed, RESOURCE_ATTRIBU
 use foldhash::fast::RandomState;
 use model::{Resource, StatusCode, Value};
 
-use crate::measure::{self, Measure, SeriesIndex};
+use crate::graph::RoleIndex;
+use crate::measure::{self, Besides, Measure, SeriesIndex};
 
 /// Resources that are remembered, and the largest of them, bytes.
 const RESOURCES: usize = 4096;
@@ -36,6 +37,8 @@ pub struct Known {
     services: HashMap<Arc<str>, u32, RandomState>,
     numbers: u32,
     series: HashMap<Box<[u8]>, SeriesIndex, RandomState>,
+    /// Of spans that have been measured already.
+    roles: HashMap<Box<[u8]>, RoleIndex, RandomState>,
 }
 
 impl Known {
@@ -71,12 +74,29 @@ impl Known {
         if let Some(&index) = self.series.get(key) {
             return index;
         }
-        let index = measure.series(red_key(sender, span));
+        let attributes = wanted_of(span, &measure.graph.wanted());
+        let besides = Besides { attributes: &attributes, resource: Some(&sender.resource) };
+        let index = measure.series(red_key(sender, span), &besides);
         if self.series.len() >= SERIES {
             self.series.clear();
         }
         self.series.insert(key.into(), index);
         index
+    }
+
+    /// What a span is in the service graph that somebody else has measured.
+    pub fn role(&mut self, key: &[u8], sender: &Sender, span: &[u8], measure: &mut Measure) -> RoleIndex {
+        if let Some(&role) = self.roles.get(key) {
+            return role;
+        }
+        let attributes = wanted_of(span, &measure.graph.wanted());
+        let besides = Besides { attributes: &attributes, resource: Some(&sender.resource) };
+        let role = measure.role(&red_key(sender, span), &besides);
+        if self.roles.len() >= SERIES {
+            self.roles.clear();
+        }
+        self.roles.insert(key.into(), role);
+        role
     }
 }
 
@@ -144,10 +164,10 @@ fn is_of(key: &[u8], kind: i32) -> bool {
     }
 }
 
-/// Writes an attribute into a key, where it may be a dimension.
+/// Writes an attribute into a key, where it may be a dimension or the service graph wants it.
 #[inline]
-pub fn note(key: &mut Vec<u8>, attribute: Attribute<'_>) {
-    if may_be_dimension(attribute.key) {
+pub fn note(key: &mut Vec<u8>, attribute: Attribute<'_>, wanted: &[String]) {
+    if may_be_dimension(attribute.key) || wanted.iter().any(|wanted| wanted.as_bytes() == attribute.key) {
         append(key, attribute.key);
         append(key, attribute.value);
     }
@@ -159,6 +179,18 @@ pub fn finish(key: &mut Vec<u8>, sender: &Sender, span: &SpanFields<'_>) {
     append(key, span.name);
     key.extend_from_slice(&sender.number.to_le_bytes());
     key.extend_from_slice(&[kind(span.kind), status(span.status)]);
+}
+
+/// What the service graph wants of a span.
+fn wanted_of(span: &[u8], wanted: &[String]) -> Vec<(String, Value)> {
+    let attributes = walk::attributes(span, SPAN_ATTRIBUTES).flatten();
+    let wanted = attributes.filter(|attribute| wanted.iter().any(|wanted| wanted.as_bytes() == attribute.key));
+    wanted
+        .filter_map(|attribute| {
+            let value = dimension(AnyValue::read(attribute.value).ok()?)?;
+            Some((walk::text(attribute.key).into_owned(), value))
+        })
+        .collect()
 }
 
 /// Text and its length, cut where it is long: two that are alike so far are one series.

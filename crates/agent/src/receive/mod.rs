@@ -160,11 +160,10 @@ impl Received {
         let regrouped = regroup(group.message, |span| {
             let mut is_marked = false;
             let before = measured.keys.len();
-            let keys = &mut measured.keys;
             let fields = SpanFields::read_with(span, |key_value| {
                 if let Some(attribute) = Attribute::read(key_value)? {
                     is_marked |= attribute.key == SOURCE_ATTRIBUTE.as_bytes();
-                    known::note(keys, attribute);
+                    measured.note(attribute);
                 }
                 Ok(())
             })?;

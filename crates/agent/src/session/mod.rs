@@ -20,6 +20,7 @@ use record::{
 
 use crate::assemble::{Assembler, Ending};
 use crate::clock::{self, Clock};
+use crate::fold::Fold;
 use crate::instruments;
 use crate::limits::Limits;
 use crate::logs::LogAssembler;
@@ -73,7 +74,12 @@ pub(crate) struct Tools<'a> {
 
 impl Session {
     /// Begins to read a program's memory. Without a pidfd the program has ended already.
-    pub(crate) fn open(pid: u32, pidfd: Option<OwnedFd>, memory: BorrowedFd<'_>) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        pid: u32,
+        pidfd: Option<OwnedFd>,
+        memory: BorrowedFd<'_>,
+        fold: &Fold,
+    ) -> Result<Self, OpenError> {
         let memory = Memory::open(memory)?;
         let text = memory.resource();
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
@@ -90,6 +96,7 @@ impl Session {
             logs: LogAssembler::new(memory.tables(), Arc::clone(&resource), &memory.header().tandem_version),
             assembler: Assembler::new(memory.tables(), resource, &memory.header().tandem_version)
                 .within(Limits::parse(&text))
+                .folding(fold)
                 .told(&memory.header().facts),
             recent: Recent::default(),
             counted: ProgramCounters::default(),
@@ -165,10 +172,12 @@ impl Session {
         let (mut fullest, mut taken) = (0, 0);
         let offset = tools.clock.offset();
         let count = self.rings.len();
+        let mut all_read = true;
         for turn in 0..count {
             let index = (self.next_ring + turn) % count;
             if taken > limit {
                 self.next_ring = index;
+                all_read = false;
                 break;
             }
             let ring = &mut self.rings[index];
@@ -189,6 +198,9 @@ impl Session {
             if let Some(garbage) = drained.garbage {
                 tools.statistics.fault(garbage.name(), 1);
             }
+        }
+        if all_read {
+            self.assembler.pass(offset, tools.measure);
         }
         self.tell_requests(tools);
         for (cause, count) in self.assembler.take_faults().into_iter().chain(self.logs.take_faults()) {
@@ -236,9 +248,20 @@ impl Session {
                 tools.statistics.count(span);
             }
         });
+        self.assembler.end_folding(offset, tools.measure);
         for (cause, count) in self.assembler.take_faults() {
             tools.statistics.fault(cause, count);
         }
+    }
+
+    /// Somebody wants to see all that has come.
+    pub(crate) fn hurry(&mut self, tools: &mut Tools<'_>) {
+        self.assembler.hurry(tools.clock.offset(), tools.measure);
+    }
+
+    /// The agent ends before the program does: what was folded so far goes on.
+    pub(crate) fn end_folding(&mut self, tools: &mut Tools<'_>) {
+        self.assembler.end_folding(tools.clock.offset(), tools.measure);
     }
 
     /// The metrics that the program keeps itself.

@@ -110,6 +110,26 @@ impl BatchBuilder {
         self.records += 1;
     }
 
+    /// The same, where what was appended may turn out not to be wanted: then `write` says so.
+    #[inline]
+    pub fn add_if(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let mut before = 0;
+        let mut is_wanted = false;
+        self.add(scope, |spans| {
+            before = spans.len();
+            is_wanted = write(spans);
+        });
+        if !is_wanted {
+            let Scope { spans, room, .. } = &mut self.scopes[scope.0];
+            self.bytes -= spans.len() - before;
+            self.records -= 1;
+            spans.truncate(before);
+            if before == *room {
+                drop(Buffer(std::mem::take(spans))); // there is nothing in this scope yet
+            }
+        }
+    }
+
     /// Bytes of what waits.
     pub fn size(&self) -> usize {
         self.bytes

@@ -30,6 +30,7 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
         .into_iter()
         .map(|(service, series)| resource_metrics(snapshot, service, red(snapshot, &series)))
         .collect();
+    let mut own: Vec<_> = snapshot.own.iter().map(|metric| own_metric(snapshot, metric)).collect();
     for metric in &snapshot.metrics {
         let converted = convention(metric);
         match &metric.origin {
@@ -45,9 +46,9 @@ pub fn request(snapshot: &Snapshot) -> ExportMetricsServiceRequest {
                 let resource = proto::Resource { attributes, ..Default::default() };
                 add(&mut resource_metrics, resource, metric, converted);
             }
+            Origin::Agent => own.push(converted),
         }
     }
-    let own = snapshot.own.iter().map(|metric| own_metric(snapshot, metric)).collect();
     resource_metrics.push(self::resource_metrics(snapshot, "tandem-agent", own));
     ExportMetricsServiceRequest { resource_metrics }
 }

@@ -333,6 +333,14 @@ impl<'a> SpanFields<'a> {
     }
 }
 
+/// The spans that a span is linked to, each by its trace and itself.
+pub fn links(span: &[u8]) -> impl Iterator<Item = Result<(TraceId, SpanId), Malformed>> {
+    messages(span, 13).map(|link| {
+        let link = link?;
+        Ok((trace_id(bytes_field(link, 1)?)?, span_id(bytes_field(link, 2)?)?.unwrap_or_default()))
+    })
+}
+
 /// Which trace a span belongs to, without reading the rest where the id stands first, as nearly all writers put it.
 #[inline]
 pub fn trace_id_of(span: &[u8]) -> Result<TraceId, Malformed> {

@@ -17,16 +17,25 @@ use crate::support::skip;
 const MODULE: &str = "tests/collector";
 
 /// A running Collector.
-struct Collector {
+pub(crate) struct Collector {
     process: Running,
     grpc: u16,
-    http: u16,
+    pub(crate) http: u16,
     output: PathBuf,
 }
 
 impl Collector {
     /// `None`: it cannot be built here, which has been written down.
     fn start(rig: &Rig, test: &str) -> Option<Self> {
+        Self::with(rig, test, false)
+    }
+
+    /// One that makes a service graph, too, of the spans that it receives.
+    pub(crate) fn with_graph(rig: &Rig, test: &str) -> Option<Self> {
+        Self::with(rig, test, true)
+    }
+
+    fn with(rig: &Rig, test: &str, graph: bool) -> Option<Self> {
         let download = run(go(&repository().join(MODULE)).args(["mod", "download"]), BUILD_LIMIT);
         if download.code != 0 {
             let reason = download.stderr.lines().last().unwrap_or("go mod download failed").to_owned();
@@ -41,7 +50,8 @@ impl Collector {
             let [grpc, http] = held.each_ref().map(|listener| listener.local_addr().expect("an address").port());
             drop(held);
             let configuration = rig.path().join("collector.yaml");
-            std::fs::write(&configuration, configure(grpc, http, &output)).expect("the configuration is written");
+            std::fs::write(&configuration, configure(grpc, http, &output, graph))
+                .expect("the configuration is written");
             let mut process = Running::start(rig::program(&program).arg(&configuration));
             let ready = process.stderr_line(|line| match line {
                 line if line.contains("Everything is ready") => Some(true),
@@ -55,8 +65,14 @@ impl Collector {
         panic!("no port stays free");
     }
 
+    /// The lines that it has written so far.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.output).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// Ends it, and returns the lines that it has written.
-    fn finish(self) -> Vec<Value> {
+    pub(crate) fn finish(self) -> Vec<Value> {
         let finished = self.process.stop();
         assert_eq!(finished.code, 0, "{finished}");
         let text = std::fs::read_to_string(&self.output).expect("the Collector's output");
@@ -64,18 +80,28 @@ impl Collector {
     }
 }
 
-fn configure(grpc: u16, http: u16, output: &Path) -> String {
+fn configure(grpc: u16, http: u16, output: &Path, graph: bool) -> String {
     let pipeline = json!({"receivers": ["otlp"], "processors": ["batch"], "exporters": ["lines"]});
     let protocols = json!({
         "grpc": {"endpoint": format!("127.0.0.1:{grpc}")}, "http": {"endpoint": format!("127.0.0.1:{http}")},
     });
-    json!({
+    let mut configuration = json!({
         "receivers": {"otlp": {"protocols": protocols}},
         "processors": {"batch": {}},
         "exporters": {"lines": {"path": output}},
         "service": {"pipelines": {"traces": pipeline, "metrics": pipeline, "logs": pipeline}},
-    })
-    .to_string()
+    });
+    if graph {
+        // Databases and peers by the names that Tandem has for them; the batches of two services may be seconds apart.
+        configuration["connectors"] = json!({"service_graph": {
+            "store": {"ttl": "8s", "max_items": 1_000_000}, "store_expiration_loop": "200ms", "metrics_flush_interval": "500ms",
+            "database_name_attributes": ["db.namespace", "db.system.name"], "virtual_node_peer_attributes": ["server.address"],
+        }});
+        let pipelines = &mut configuration["service"]["pipelines"];
+        pipelines["traces"]["exporters"] = json!(["lines", "service_graph"]);
+        pipelines["metrics/graph"] = json!({"receivers": ["service_graph"], "exporters": ["lines"]});
+    }
+    configuration.to_string()
 }
 
 /// Scenario: a program with servers, clients, errors and panics; once by gRPC, once by HTTP, once compressed, once as JSON.
@@ -124,6 +150,23 @@ fn a_collector_receives_what_tandem_shows() {
         exemplars_are_shown(&lines, &shown);
         rig.assert_nothing_left();
     }
+}
+
+/// The newest numbers of a counter of the service graph that this scope has: by its attributes.
+pub(crate) fn graph(lines: &[Value], scope: &str, name: &str) -> BTreeMap<String, u64> {
+    let resources = lines.iter().flat_map(|line| line["resourceMetrics"].as_array().into_iter().flatten());
+    let scopes = resources.flat_map(|resource| resource["scopeMetrics"].as_array().into_iter().flatten());
+    let metrics = scopes
+        .filter(|found| found["scope"]["name"] == scope)
+        .flat_map(|scope| scope["metrics"].as_array().into_iter().flatten());
+    let mut newest = BTreeMap::new();
+    for metric in metrics.filter(|metric| metric["name"] == name) {
+        for point in metric["sum"]["dataPoints"].as_array().into_iter().flatten() {
+            let number = point["asInt"].as_str().and_then(|number| number.parse().ok()).expect("a number");
+            newest.insert(json!(attributes(&point["attributes"])).to_string(), number);
+        }
+    }
+    newest
 }
 
 /// Names of metrics, and whether a process has them, or a service.

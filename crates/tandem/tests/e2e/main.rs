@@ -18,6 +18,7 @@ mod garbage;
 mod go_versions;
 mod golang;
 mod interoperation;
+mod noise;
 mod opentelemetry;
 mod operations;
 mod packs;

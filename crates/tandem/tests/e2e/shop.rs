@@ -10,6 +10,7 @@ use model::{Kind, Span};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::collector::{Collector, graph};
 use crate::golang::{go, plain, tree, woven};
 use crate::prometheus::{self, Exemplar, Sample};
 use crate::rig::{BUILD_LIMIT, Finished, LIMIT, Rig, Running, eventually, kept, repository, run, tandem};
@@ -277,14 +278,24 @@ fn every_request_is_a_whole_trace_and_is_counted() {
     anatomies_add_up(&spans);
 }
 
-/// Each exemplar names a span of the metric's own service and kind, with the duration that it says.
+/// Each exemplar names a span of the metric's own service and kind (of the service graph: of the end that it is about), with the
+/// duration that it says.
 fn exemplars_are_spans(exemplars: &[Exemplar], spans: &[Span]) {
     let known = by_id(spans);
     for exemplar in exemplars {
         let ids = (model::TraceId::parse(&exemplar.trace_id), model::SpanId::parse(&exemplar.span_id));
         let (Some(trace), Some(span)) = ids else { panic!("no ids in {exemplar:?}") };
         let span = known.get(&(trace, span)).unwrap_or_else(|| panic!("no such span: {exemplar:?}"));
-        assert!(exemplar.sample.label("service_name").ends_with(service(span)), "{exemplar:?}");
+        let name = &exemplar.sample.name;
+        let is_of_graph = name.strip_prefix("traces_service_graph_request_");
+        let end = match is_of_graph {
+            Some(end) if end.starts_with("client") || exemplar.sample.label("connection_type") == "database" => {
+                "client"
+            }
+            Some(_) => "server",
+            None => "service_name",
+        };
+        assert!(exemplar.sample.label(end).ends_with(service(span)), "{exemplar:?}");
         assert!((span.duration_ns as f64 / 1e9 - exemplar.value).abs() < 1e-8, "{exemplar:?}: {}", span.duration_ns);
         let bound: f64 = exemplar.sample.label("le").parse().unwrap_or(f64::INFINITY);
         assert!(exemplar.value <= bound, "{exemplar:?}");
@@ -405,6 +416,95 @@ fn anatomies_add_up(spans: &[Span]) {
     assert!(measured > spans.len() / 2, "{measured} of {} spans have an anatomy", spans.len());
 }
 
+/// Who calls whom, by the metrics: requests of all that are (or are not) failed.
+fn edges(samples: &[Sample], metric: &str) -> BTreeMap<(String, String), u64> {
+    let mut edges = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.name == format!("traces_service_graph_{metric}")) {
+        let name = |label| sample.label(label).trim_start_matches("unknown_service:").to_owned();
+        *edges.entry((name("client"), name("server"))).or_default() += sample.value as u64;
+    }
+    edges
+}
+
+/// The service graph has as many requests as the customers made, and as the services made of them: what a service asks is what its
+/// clients' spans say, counted whether sampled or not. Of a request that has just ended one of its two spans may be on its way.
+fn the_graph_is_what_was_counted(shop: &Shop, counted: &Kinds) {
+    let mut wrong = Vec::new();
+    let right = eventually(LIMIT, || {
+        wrong = wrong_edges(&prometheus::scrape(&shop.metrics), counted);
+        wrong.is_empty().then_some(())
+    });
+    assert!(right.is_some(), "{wrong:#?}");
+}
+
+fn wrong_edges(samples: &[Sample], counted: &Kinds) -> Vec<String> {
+    let sum = |fits: &dyn Fn(&str, u16) -> bool| -> u64 {
+        counted.iter().filter(|((route, status), _)| fits(route, *status)).map(|(_, count)| count).sum()
+    };
+    let [edges, failed] = ["request_total", "request_failed_total"].map(|metric| edges(samples, metric));
+    let among = |edges: &BTreeMap<(String, String), u64>, client: &str, servers: &dyn Fn(&str) -> bool| -> u64 {
+        edges.iter().filter(|((from, to), _)| from == client && servers(to)).map(|(_, count)| count).sum()
+    };
+    let asked = |service: &str, label: &str| -> u64 {
+        let all = samples.iter().filter(|sample| sample.name == "traces_span_metrics_calls_total");
+        let own = all.filter(|sample| {
+            let (name, kind) = (sample.label("service_name"), sample.label("span_kind"));
+            name.ends_with(service) && kind == "SPAN_KIND_CLIENT" && !sample.label(label).is_empty()
+        });
+        own.map(|sample| sample.value as u64).sum()
+    };
+    let is = |wanted: &'static str| move |server: &str| server == wanted;
+    let is_database = |server: &str| !SERVICES.contains(&server);
+    let calls = sum(&|route, _| route == "POST /checkout" || route == "GET /orders/:id");
+    let refused = sum(&|_, status| matches!(status, 402 | 409));
+    let both = [
+        ("gateway asks orders", among(&edges, "gateway", &is("orders")), calls),
+        ("gateway asks inventory", among(&edges, "gateway", &is("inventory")), asked("gateway", "http_request_method")),
+        ("gateway asks nobody else", among(&edges, "gateway", &is_database), 0),
+        (
+            "orders asks both",
+            { among(&edges, "orders", &is("worker")) + among(&edges, "orders", &is("inventory")) },
+            asked("orders", "http_request_method"),
+        ),
+        ("worker asks orders", among(&edges, "worker", &is("orders")), asked("worker", "rpc_method")),
+        ("orders' database", among(&edges, "orders", &is_database), asked("orders", "db_system_name")),
+        ("inventory's database", among(&edges, "inventory", &is_database), asked("inventory", "db_system_name")),
+        ("gateway is refused by orders", among(&failed, "gateway", &is("orders")), refused),
+    ];
+    let wrong = both.into_iter().filter(|(_, edge, expected)| edge != expected);
+    wrong.map(|(what, edge, expected)| format!("{what}: {edge} instead of {expected}; {edges:?}")).collect()
+}
+
+/// Scenario: the shop's spans and metrics go on to a Collector with the connector for service graphs. Guarantee: both count the same
+/// requests between the same services and databases, and from outside, and the same of them failed.
+#[test]
+fn a_collector_makes_the_same_graph_of_the_spans() {
+    let test = "shop a_collector_makes_the_same_graph_of_the_spans";
+    if crate::support::is_without_go(test) {
+        return;
+    }
+    let rig = Rig::new();
+    let Some(collector) = Collector::with_graph(&rig, test) else { return };
+    let shop = Shop::open(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{}", collector.http)),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ]);
+    let counted = shop.load(300);
+    shop.assert_metrics_equal(&counted);
+    the_graph_is_what_was_counted(&shop, &counted);
+    shop.close();
+    for name in ["traces_service_graph_request_total", "traces_service_graph_request_failed_total"] {
+        let mut both = [BTreeMap::new(), BTreeMap::new()];
+        let same = eventually(LIMIT, || {
+            let lines = collector.lines();
+            both = ["tandem/agent", "traces_service_graph"].map(|scope| graph(&lines, scope, name));
+            (both[0] == both[1] && !both[0].is_empty()).then_some(())
+        });
+        assert!(same.is_some(), "{name}, Tandem and the Collector: {both:#?}");
+    }
+    collector.finish();
+}
+
 /// Scenario: a tenth of the traces sampled. Guarantees: the counts are exact, and what is kept is kept whole.
 #[test]
 fn a_tenth_sampled_is_counted_exactly() {
@@ -414,6 +514,7 @@ fn a_tenth_sampled_is_counted_exactly() {
     let shop = Shop::open(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")]);
     let counted = shop.load(400);
     shop.assert_metrics_equal(&counted);
+    the_graph_is_what_was_counted(&shop, &counted);
     let (rig, _) = shop.close();
     let spans = rig.spans();
     let (kept, all) = (span_kinds(&spans).values().sum::<u64>(), counted.values().sum::<u64>());

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: whether a service is woven, plain and observed from outside, instrumented with an SDK of its own that sends to the
 //! agent, or two of these at once, and whatever its caller is, each request makes one trace with one root and exactly one
-//! span an operation, each under its caller, and counts once in the metrics. `tests/mixed` is the service. Needs Go, its modules,
+//! span an operation, each under its caller, and counts once in the metrics and in the service graph. `tests/mixed` is the service. Needs Go, its modules,
 //! and the privileges for probes.
 
 #[path = "../support/mod.rs"]
@@ -155,7 +155,7 @@ fn every_mix_of_services_makes_one_trace_a_request() {
     fronts.into_iter().chain(backs).for_each(Service::end);
     let deadline = Instant::now() + PATIENCE;
     let mut measured = String::new();
-    while Instant::now() < deadline && !is_measured(&measured) {
+    while Instant::now() < deadline && !(is_measured(&measured) && wrong_edges(&measured).is_empty()) {
         measured = get(&metrics, "/metrics");
         thread::sleep(Duration::from_millis(50));
     }
@@ -187,6 +187,29 @@ fn every_mix_of_services_makes_one_trace_a_request() {
     let missing: Vec<_> = all.iter().filter(|(mix, _)| seen.get(*mix) != Some(&REQUESTS)).collect();
     assert!(wrong.is_empty() && seen == all, "{}\nnot all of: {missing:#?}\n{seen:#?}", examples.join("\n"));
     assert!(is_measured(&measured), "{measured}");
+    assert_eq!(wrong_edges(&measured), [""; 0], "{measured}");
+}
+
+/// What of the service graph is not as it should be: each front has asked each back so often, and a database as often as it was asked.
+fn wrong_edges(metrics: &str) -> Vec<String> {
+    let requests = |client: &str, server: &str| -> usize {
+        let lines = metrics.lines().filter(|line| {
+            let has = |name: &str, value: &str| line.contains(&format!("{name}=\"{value}\""));
+            line.starts_with("traces_service_graph_request_total{") && has("client", client) && has("server", server)
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+    };
+    let mut wrong = Vec::new();
+    for front in &WAYS {
+        for back in &WAYS {
+            let [client, server] = [format!("front-{}", front.name), format!("back-{}", back.name)];
+            let count = requests(&client, &server);
+            if count != REQUESTS {
+                wrong.push(format!("{client} has asked {server} {count} times"));
+            }
+        }
+    }
+    wrong
 }
 
 /// Each service has answered each request once.
