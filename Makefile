@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: ## every test that fits CI, with a summary of passed, failed and skipped
 test-packs: ## every pack against its real servers, at the lowest and highest version of its library (ONLY=redis: what has it in its name)
 	@scripts/setup.sh packs
 	@SUITES=scripts/suites-packs.sh PACKS=$(ONLY) scripts/test.sh
+
+test-fleet: ## three agents, two Collectors, Jaeger: one Collector ends, another comes, nothing is lost (builds Jaeger: minutes)
+	@scripts/setup.sh test
+	@cargo test --package tandem --test e2e fleet:: -- --ignored --nocapture
 
 test-go-versions: ## woven programs with every Go from 1.21 to 1.27, which the go command fetches
 	@cargo build --quiet --package tandem-weave --examples

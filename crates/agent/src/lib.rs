@@ -9,6 +9,7 @@
 mod anatomy;
 pub mod assemble;
 pub mod attributes;
+pub mod balance;
 pub mod clock;
 mod completeness;
 pub mod correlate;

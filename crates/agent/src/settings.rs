@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use crate::attributes::settings::{self as attributes, RuleSettings};
+use crate::balance::BalanceSettings;
 use crate::fold::Fold;
 use crate::graph::ServiceGraph;
 use crate::receive::settings::Receive;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub service_graph: ServiceGraph,
     /// Which traces are kept.
     pub sampling: Option<Sampling>,
+    /// Spans to several receivers of one name.
+    pub balance: Option<BalanceSettings>,
 }
 
 impl Settings {
@@ -64,6 +67,7 @@ impl Settings {
         if let Some(sampling) = &settings.sampling {
             sampling.policies()?;
         }
+        settings.balance.as_ref().map(BalanceSettings::balance).transpose()?;
         Ok(settings)
     }
 }
@@ -264,6 +268,10 @@ other:
         let name = file.display();
         assert!(said("\nsamplin: 1\n").starts_with(&format!("{name}:2: samplin: unknown field `samplin`")));
         assert!(said("- 1\n").starts_with(&format!("{name}:1: ")));
+        assert!(
+            said("balance:\n  resolve: 0s\n")
+                .starts_with(&format!("{name}:2: balance.resolve: write 100ms to 60m, not 0ns"))
+        );
         assert!(said("a: [\n").starts_with(&format!("{name}:")));
         fs::write(&file, "# nothing yet\n").expect("it can be written");
         Settings::read(&file).expect("nothing is wrong");

@@ -3,6 +3,7 @@
 //! Spans and log records come as [`Batch`]es of OTLP bytes and go to [`Sink`]s, of which each is for one signal. A sink takes a batch or refuses it at once; whatever
 //! is slow (a network, a disk) happens behind it, on a thread of its own.
 
+pub mod balance;
 pub mod batch;
 pub mod conventions;
 pub mod json;

@@ -106,6 +106,7 @@ async fn what_is_taken_is_said_to_be() {
     {
         for gzip in [false, true] {
             let endpoint = Endpoint {
+                only: None,
                 uri: format!("http://{}{path}", server.addresses()[0]).parse().expect("an address"),
                 protocol,
                 headers: HeaderMap::new(),
@@ -263,6 +264,7 @@ async fn only_who_has_a_certificate_is_heard() {
     for (protocol, path) in [(Protocol::Grpc, EXPORT), (Protocol::HttpProtobuf, "/v1/traces")] {
         for (client, is_heard) in [(Some(sender.clone()), true), (Some(stranger.clone()), false), (None, false)] {
             let endpoint = Endpoint {
+                only: None,
                 uri: format!("https://localhost:{port}{path}").parse().expect("an address"),
                 protocol,
                 headers: HeaderMap::new(),

@@ -3,6 +3,7 @@
 //! `make soak` is [`chaos`] for an hour. The receivers are hyper for HTTP and tonic for gRPC; certificates are made by `openssl`. Whatever was offered has arrived at
 //! least once, or is counted under a cause, or waits on disk: the three add up in every test.
 
+mod balance;
 mod receiver;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,7 @@ use agent::receive::settings as receiving;
 use agent::{Agent, Config, Observing, Sampler, Sampling, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
+use deliver::balance::{Balance, KeepIn};
 use deliver::json::JsonLines;
 use deliver::otlp::config::{Endpoint, ExportConfig};
 use deliver::otlp::export::MetricsExporter;
@@ -195,9 +196,11 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive, attributes, fold, service_graph, sampling } = self.settings(scope)?;
+        let Settings { receive, attributes, fold, service_graph, sampling, balance } = self.settings(scope)?;
         let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
+        let balance = balance.map(|settings| settings.balance()).transpose();
+        let balance = balance.map_err(|problem| anyhow::anyhow!(problem.text))?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
         let without = self.no_kernel || scope == Scope::Observed;
@@ -215,7 +218,7 @@ impl Destinations {
         let export = ExportConfig::from_environment();
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         let json = self.json.or(export.console.then(|| PathBuf::from("-")));
-        let mut sinks = sinks(&store, json.as_deref(), &export, listening.is_some(), self.profile.is_some())?;
+        let mut sinks = sinks(&store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
         let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling)).transpose()?;
         let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
@@ -282,6 +285,7 @@ fn sinks(
     store: &Path,
     json: Option<&Path>,
     export: &ExportConfig,
+    balance: Option<Balance>,
     receives: bool,
     profiles: bool,
 ) -> anyhow::Result<Vec<Arc<dyn Sink>>> {
@@ -292,9 +296,19 @@ fn sinks(
         sinks.push(Arc::new(json_lines(file)?));
     }
     let keep = |signal, endpoint: &Endpoint| keep(store, export.queue_bytes, signal, endpoint);
-    if let Some(endpoint) = export.traces.clone() {
-        let keep = keep(Signal::Traces, &endpoint);
-        sinks.push(Arc::new(otlp::export::spans(endpoint, keep)?));
+    match (export.traces.clone(), balance) {
+        (Some(endpoint), Some(balance)) => {
+            let keep = (export.queue_bytes > 0).then(|| KeepIn { root: queue(store), quota: export.queue_bytes });
+            sinks.push(Arc::new(deliver::balance::spans(endpoint, balance, keep)?));
+        }
+        (Some(endpoint), None) => {
+            let keep = keep(Signal::Traces, &endpoint);
+            sinks.push(Arc::new(otlp::export::spans(endpoint, keep)?));
+        }
+        (None, Some(_)) => eprintln!(
+            "tandem: warning: balance: spans are sent nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)"
+        ),
+        (None, None) => {}
     }
     // Those that the agent makes are sent at an interval; those that pass through it as they come.
     if let Some(endpoint) = export.metrics.clone().filter(|_| receives) {
@@ -385,14 +399,18 @@ fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server>
     }
 }
 
-/// Where what cannot be sent yet waits: `$TANDEM_QUEUE`, else a folder in that of the store. Without a place it waits in memory.
+/// Folder of what cannot be sent yet: `$TANDEM_QUEUE`, else one in that of the store.
+fn queue(store: &Path) -> PathBuf {
+    let chosen = std::env::var_os("TANDEM_QUEUE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    chosen.unwrap_or_else(|| store.join("queue"))
+}
+
+/// Where it waits for one endpoint. Without a place it waits in memory.
 fn keep(store: &Path, quota: u64, signal: Signal, endpoint: &Endpoint) -> Option<Keep> {
     if quota == 0 {
         return None;
     }
-    let chosen = std::env::var_os("TANDEM_QUEUE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let root = chosen.unwrap_or_else(|| store.join("queue"));
-    match otlp::export::folder(&root, signal, &endpoint.uri) {
+    match otlp::export::folder(&queue(store), signal, &endpoint.uri) {
         Ok(folder) => Some(Keep { folder, quota }),
         Err(why) => {
             eprintln!("tandem: warning: {why}; what cannot be sent at once waits in memory only");

@@ -3,8 +3,9 @@
 //! gRPC is HTTP/2 with five bytes before the message and the status in the trailers; the messages are bytes already, so
 //! both ways share one client.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client as HyperClient, Error as ConnectionError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -53,22 +55,59 @@ pub enum ClientError {
     Start(#[from] io::Error),
 }
 
+/// Who knows the addresses of a name.
+#[derive(Clone)]
+enum Names {
+    System(GaiResolver),
+    /// Whatever the name, this is the address.
+    Only(SocketAddr),
+}
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::System(system) => system.poll_ready(context),
+            Self::Only(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        match self {
+            Self::System(system) => {
+                let found = system.call(name);
+                Box::pin(async { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
+            }
+            Self::Only(address) => Box::pin(ready(Ok(vec![*address].into_iter()))),
+        }
+    }
+}
+
 /// How a connection is made: straight, or through a tunnel that a proxy makes.
 #[derive(Clone)]
 enum Way {
-    Straight(HttpConnector),
+    Straight(HttpConnector<Names>),
     Through(Tunnel<HttpConnector>),
 }
 
 impl Way {
     fn to(endpoint: &Endpoint) -> Self {
+        let Some((proxy, shown)) = &endpoint.proxy else {
+            let names = endpoint.only.map_or_else(|| Names::System(GaiResolver::new()), Names::Only);
+            let mut connector = HttpConnector::new_with_resolver(names);
+            connector.enforce_http(false); // TLS comes after it
+            return Self::Straight(connector);
+        };
         let mut connector = HttpConnector::new();
-        connector.enforce_http(false); // TLS comes after it
-        match &endpoint.proxy {
-            None => Self::Straight(connector),
-            Some((proxy, None)) => Self::Through(Tunnel::new(proxy.clone(), connector)),
-            Some((proxy, Some(shown))) => Self::Through(Tunnel::new(proxy.clone(), connector).with_auth(shown.clone())),
-        }
+        connector.enforce_http(false);
+        let tunnel = Tunnel::new(proxy.clone(), connector);
+        Self::Through(match shown {
+            None => tunnel,
+            Some(shown) => tunnel.with_auth(shown.clone()),
+        })
     }
 }
 
@@ -188,8 +227,9 @@ impl Client {
 
     fn authority(&self) -> String {
         let uri = &self.endpoint.uri;
+        let only = self.endpoint.only.map(|address| format!(" ({})", address.ip())).unwrap_or_default();
         format!(
-            "{}://{}",
+            "{}://{}{only}",
             uri.scheme_str().unwrap_or("http"),
             uri.authority().map_or("", |authority| authority.as_str())
         )

@@ -3,7 +3,7 @@
 //! No endpoint, no traffic: without `OTEL_EXPORTER_OTLP_ENDPOINT` (or the one of a signal) nothing leaves the machine.
 //! A value that cannot be used is named in a warning and ignored, as the specification asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub enum Protocol {
 pub struct Endpoint {
     /// The whole address that is posted to.
     pub uri: Uri,
+    /// Only this one of the addresses that the name in it has.
+    pub only: Option<SocketAddr>,
     /// How.
     pub protocol: Protocol,
     /// Headers to send along.
@@ -222,7 +224,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let certificate = file("CERTIFICATE");
         let client = file("CLIENT_CERTIFICATE").zip(file("CLIENT_KEY"));
         let proxy = self.proxy(&uri);
-        Some(Endpoint { uri, protocol, headers, timeout, gzip, certificate, client, proxy })
+        Some(Endpoint { uri, only: None, protocol, headers, timeout, gzip, certificate, client, proxy })
     }
 
     /// The proxy that the environment has for an address; never for this machine's own.

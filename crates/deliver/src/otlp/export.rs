@@ -29,7 +29,7 @@ use crate::{Batch, Signal};
 const REQUEST_BYTES: usize = 2 << 20;
 
 /// Sends batches.
-struct Exporter {
+pub(crate) struct Exporter {
     signal: Signal,
     /// There until this is dropped.
     runtime: Option<Runtime>,
@@ -42,6 +42,19 @@ impl Drop for Exporter {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+impl Exporter {
+    /// Connects when there is something to send.
+    pub(crate) fn new(signal: Signal, endpoint: Endpoint) -> Result<Self, ClientError> {
+        Ok(Self { signal, runtime: Some(runtime()?), client: Client::new(signal, endpoint)? })
+    }
+
+    /// Whether somebody answers there: asked with a request that has nothing in it.
+    pub(crate) fn answers(&self) -> bool {
+        let Some(runtime) = &self.runtime else { return false };
+        !matches!(runtime.block_on(self.client.send(Bytes::new())), Answer::Later { after: None, .. })
     }
 }
 
@@ -71,13 +84,17 @@ fn exporter(
     endpoint: Endpoint,
     keep: Option<Keep>,
 ) -> Result<RetryQueue, ClientError> {
-    let exporter = Exporter { signal, runtime: Some(runtime()?), client: Client::new(signal, endpoint)? };
-    Ok(RetryQueue::start(name, signal, keep, exporter)?)
+    Ok(RetryQueue::start(name, signal, keep, Exporter::new(signal, endpoint)?)?)
 }
 
 /// The folder below `root` in which a signal waits for an endpoint. Whatever else is known of the endpoint (headers, certificates)
 /// may change while it does.
 pub fn folder(root: &Path, signal: Signal, uri: &Uri) -> Result<Folder, FolderError> {
+    Folder::open(root, &folder_name(signal, uri))
+}
+
+/// What the folder is called; of one of several addresses of the endpoint, this and [`folder::OF`](crate::retry::folder::OF) and the address.
+pub(crate) fn folder_name(signal: Signal, uri: &Uri) -> String {
     let hash = uri
         .to_string()
         .bytes()
@@ -89,7 +106,7 @@ pub fn folder(root: &Path, signal: Signal, uri: &Uri) -> Result<Folder, FolderEr
         .map(|one| if one.is_ascii_alphanumeric() { one } else { '-' })
         .take(40)
         .collect();
-    Folder::open(root, &format!("{}-{host}-{hash:016x}", signal.noun().replace(' ', "-")))
+    format!("{}-{host}-{hash:016x}", signal.noun().replace(' ', "-"))
 }
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -200,7 +217,7 @@ impl MetricsExporter {
                 let message = Bytes::from(request.encode_to_vec());
                 // What was not sent now is in the next one. So it is not tried for long.
                 match runtime.block_on(within_hurry(&client, message)) {
-                    Answer::Accepted { .. } => deltas.arrived(),
+                    Answer::Accepted { .. } | Answer::Moved => deltas.arrived(),
                     Answer::Later { problem, .. } | Answer::TooLarge { problem } | Answer::Refused { problem, .. } => {
                         if !std::mem::replace(&mut warned, true) {
                             tracing::warn!("metrics: {problem}");

@@ -2,7 +2,7 @@
 //!
 //! [`encode`] and [`builder`] make the bytes of spans on the hot path, [`logs`] those of log records, [`profiles`] those of profiles; [`decode`] reads them where people look;
 //! [`config`] → [`client`] → [`export`] carry them away ([`answer`] reads what receivers say), as [`json`] where that is asked for, metrics as [`temporality`] says. [`server`] takes
-//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place, [`regroup`] makes batches of it, [`rewrite`] changes some records of one.
+//! what others send, [`check`] knows by [`schema`] whether it is sound, [`walk`] reads it in place, [`regroup`] makes batches of it, [`rewrite`] changes some records of one, [`split`] takes one apart.
 
 pub mod answer;
 pub mod builder;
@@ -20,5 +20,6 @@ pub mod regroup;
 pub mod rewrite;
 pub mod schema;
 pub mod server;
+pub mod split;
 pub mod temporality;
 pub mod walk;

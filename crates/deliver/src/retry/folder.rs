@@ -1,5 +1,7 @@
 //! Where a queue lies: `ROOT/NAME/SLOT/`, with a file `lock` and segments in it.
 //!
+//! What waits for one of several addresses of an endpoint lies in `ROOT/NAME@ADDRESS/SLOT/`.
+//!
 //! A slot has one owner at a time, who holds the lock. Agents that send to the same address at the same time have slots of
 //! their own; who opens a queue takes over what nobody owns any more.
 
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// Agents of one address at a time.
 const SLOTS: u32 = 64;
 const SUFFIX: &str = ".segment";
+/// Stands between a queue's name and the address of a part of it, which has a folder of its own.
+pub const OF: char = '@';
 
 /// Why a queue has no folder.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Takes the first free slot, and what lies in others that are free.
+    /// Takes the first free slot, and what lies in others that are free; also of those that are called `NAME@…`.
     pub fn open(root: &Path, name: &str) -> Result<Self, FolderError> {
         let all = root.join(name);
         let unusable = |source| FolderError::Unusable { folder: all.clone(), source };
@@ -53,7 +57,16 @@ impl Folder {
                 None => break,
             }
         }
-        own.ok_or(FolderError::Taken(all))
+        let own = own.ok_or_else(|| FolderError::Taken(all.clone()))?;
+        for part in parts(root, name).map_err(unusable)? {
+            for slot in slots(&part) {
+                if let Some(_lock) = lock(&slot, false).map_err(unusable)? {
+                    own.adopt(&slot).map_err(unusable)?;
+                }
+            }
+            remove_empty(&part);
+        }
+        Ok(own)
     }
 
     /// Where it is.
@@ -89,6 +102,36 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The folders of one queue's parts.
+fn parts(root: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix(OF)).is_some() {
+            parts.push(entry.path());
+        }
+    }
+    Ok(parts)
+}
+
+fn slots(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..SLOTS).map(|slot| folder.join(slot.to_string())).take_while(|slot| slot.exists())
+}
+
+/// Removes a queue's folder where nobody owns any of its slots, and nothing is left in them.
+pub fn remove_empty(folder: &Path) {
+    // The last first: who opens the queue meanwhile finds the others.
+    let mut all: Vec<_> = slots(folder).collect();
+    while let Some(slot) = all.pop() {
+        let Ok(Some(_lock)) = lock(&slot, false) else { return };
+        if !segments(&slot).is_ok_and(|segments| segments.is_empty()) {
+            return;
+        }
+        let _ = fs::remove_file(slot.join("lock")).and_then(|()| fs::remove_dir(&slot));
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 fn segments(slot: &Path) -> io::Result<Vec<u64>> {

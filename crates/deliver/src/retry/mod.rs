@@ -38,7 +38,7 @@ use disk::Disk;
 use folder::Folder;
 use keeper::Keeper;
 use sender::Sender;
-use state::{State, Waiting};
+use state::State;
 
 /// Bytes that may wait in memory and are not on disk.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -115,6 +115,8 @@ pub enum Answer {
         /// The same.
         problem: String,
     },
+    /// Another queue has it now, and counts what becomes of it.
+    Moved,
 }
 
 /// Carries requests to a receiver; may take its time.
@@ -189,6 +191,30 @@ impl RetryQueue {
         queue.threads.push(thread::Builder::new().name(format!("tandem-{name}")).spawn(move || sender.run())?);
         Ok(queue)
     }
+
+    /// Takes what another queue has kept until now, however much waits here already. Returns when it is as safe here as it
+    /// was there: on disk where there is one, or delivered. `false`: it has stopped, and the other one keeps it.
+    pub fn take_over(&self, parcel: Parcel) -> bool {
+        let shared = &self.shared;
+        let mut state = shared.state();
+        if state.stopped {
+            return false;
+        }
+        // As old as what is written at once.
+        let since = Instant::now().checked_sub(state::MOMENT).unwrap_or_else(Instant::now);
+        let sequence = state.push(parcel, since);
+        shared.changed.notify_all();
+        while shared.has_disk && state.is_in_memory_only(sequence) && state.trouble.is_none() && !state.stopped {
+            state = shared.wait(state, Some(Duration::from_millis(50)));
+        }
+        true
+    }
+
+    /// Ends the pause after a failure.
+    pub fn try_now(&self) {
+        self.shared.state().try_now = true;
+        self.shared.changed.notify_all();
+    }
 }
 
 impl Sink for RetryQueue {
@@ -219,12 +245,7 @@ impl Sink for RetryQueue {
             state.lose(cause, batch.records.into());
             return Err(refused);
         }
-        state.unwritten_bytes += size;
-        state.memory_bytes += size;
-        state.sequence += 1;
-        let sequence = state.sequence;
-        let parcel = Parcel { message: batch.bytes.clone(), records: batch.records };
-        state.memory.push_back(Waiting { sequence, parcel, since: Instant::now(), place: None });
+        state.push(Parcel { message: batch.bytes.clone(), records: batch.records }, Instant::now());
         drop(state);
         self.shared.changed.notify_all();
         Ok(())

@@ -163,6 +163,11 @@ impl<T: Transport> Sender<T> {
                 Some(Answer::Refused { cause, problem }) => {
                     self.lost(records, records, cause, problem);
                 }
+                Some(Answer::Moved) => {
+                    if let Some(flight) = &mut self.shared.state().flight {
+                        flight.records = flight.records.saturating_sub(records);
+                    }
+                }
                 Some(Answer::TooLarge { problem }) => {
                     let bytes: usize = part.iter().map(|parcel| parcel.message.len()).sum();
                     let halves = match &part[..] {
@@ -259,7 +264,7 @@ impl<T: Transport> Sender<T> {
                     state.gave_up = true;
                     shared.changed.notify_all();
                 }
-                if left.is_zero() && !state.gave_up {
+                if std::mem::take(&mut state.try_now) || left.is_zero() && !state.gave_up {
                     break;
                 }
                 let limit = if left.is_zero() { None } else { Some(left) };

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) unwritten_bytes: usize,
     pub(super) flight: Option<Flight>,
     pub(super) sequence: u64,
+    /// The sender is to end its pause.
+    pub(super) try_now: bool,
     /// All of memory is to be written, however young.
     pub(super) write_all: bool,
     /// The sender has given up until there is no hurry any more.
@@ -100,11 +102,26 @@ impl State {
             unwritten_bytes: 0,
             flight: None,
             sequence: 0,
+            try_now: false,
             write_all: false,
             gave_up: false,
             trouble: None,
             stopped: false,
         }
+    }
+
+    /// Puts something at the end; its number.
+    pub(super) fn push(&mut self, parcel: Parcel, since: Instant) -> u64 {
+        self.unwritten_bytes += parcel.message.len();
+        self.memory_bytes += parcel.message.len();
+        self.sequence += 1;
+        self.memory.push_back(Waiting { sequence: self.sequence, parcel, since, place: None });
+        self.sequence
+    }
+
+    /// What has this number waits, and is not on disk.
+    pub(super) fn is_in_memory_only(&self, sequence: u64) -> bool {
+        self.unwritten().any(|waiting| waiting.sequence == sequence)
     }
 
     pub(super) fn lose(&mut self, cause: &'static str, records: u64) {

@@ -77,16 +77,36 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true).and_then(|()| socket.set_reuseport(true))?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 fn socket(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).and_then(|()| socket.set_reuseport(true)).expect("an option");
-    socket.bind(address).expect("a port");
-    socket
+    bound(address).expect("a port")
 }
 
 impl Receiver {
     pub fn reserve(grpc: bool) -> Self {
-        let held = socket(([127, 0, 0, 1], 0).into());
+        Self::holding(grpc, socket(([127, 0, 0, 1], 0).into()))
+    }
+
+    /// So many, each at another address of this machine, all at the same port.
+    pub fn reserve_all(grpc: bool, count: u8) -> Vec<Self> {
+        for _ in 0..100 {
+            let first = Self::reserve(grpc);
+            let port = first.address.port();
+            let others: Result<Vec<_>, _> = (2..=count).map(|last| bound(([127, 0, 0, last], port).into())).collect();
+            if let Ok(others) = others {
+                return [first].into_iter().chain(others.into_iter().map(|held| Self::holding(grpc, held))).collect();
+            }
+        }
+        panic!("no port is free everywhere");
+    }
+
+    fn holding(grpc: bool, held: TcpSocket) -> Self {
         let inner = Inner {
             behaviour: Mutex::new(Behaviour::Well),
             numbers: Mutex::default(),
@@ -96,6 +116,10 @@ impl Receiver {
         };
         let address = held.local_addr().expect("an address");
         Self { grpc, address, inner: Arc::new(inner), running: Mutex::default(), _held: held }
+    }
+
+    pub fn socket_address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn address(&self) -> String {

@@ -13,6 +13,7 @@ mod context;
 mod crash;
 mod delivery;
 mod ends;
+mod fleet;
 mod functions;
 mod garbage;
 mod go_versions;
