@@ -71,7 +71,7 @@ type Shop struct {
 // get there, those that were started are stopped again.
 func Start(ctx context.Context, options Options) (*Shop, error) {
 	services := options.services()
-	sockets, err := listen(services, options.Addrs)
+	sockets, err := listen(ctx, services, options.Addrs)
 	defer closeAll(sockets)
 	if err != nil {
 		return nil, err
@@ -134,11 +134,14 @@ type socket struct {
 }
 
 // listen listens for all services, which are handed the sockets: between a port
-// that was found free and the service, no other program can come.
-func listen(services []string, addrs map[string]string) (map[string]socket, error) {
+// that was found free and the service, no other program can come. Plain TCP, since that is what a
+// what a service in another language would listen with; Go's default is Multipath TCP.
+func listen(ctx context.Context, services []string, addrs map[string]string) (map[string]socket, error) {
 	sockets := make(map[string]socket, len(services))
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
 	for _, service := range services {
-		listener, err := net.Listen("tcp", addrs[service])
+		listener, err := config.Listen(ctx, "tcp", addrs[service])
 		if err != nil {
 			return sockets, fmt.Errorf("address of %s: %w", service, err)
 		}
