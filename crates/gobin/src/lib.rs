@@ -26,4 +26,6 @@ pub use line_table::{Frame, LineTable, Segment};
 pub use manifest::{Manifest, ManifestError};
 pub use offsets::table::compare as compare_versions;
 pub use offsets::{OffsetSource, Offsets, Wanted, wanted};
-pub use sites::{Condition, End, EndRule, FlagTest, Obstacle, Site, SiteError, SiteKind, Sites, beginning, sites};
+pub use sites::{
+    Condition, End, EndRule, FlagTest, Obstacle, Site, SiteError, SiteKind, Sites, beginning, behind_call, sites,
+};

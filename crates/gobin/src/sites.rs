@@ -323,6 +323,12 @@ pub fn beginning(binary: &Binary, function: &Function) -> Result<(Site, Conditio
     begin(binary, function, &Code::of(binary, function)?)
 }
 
+/// Finds the first cheap instruction behind the one call that a function makes of another one. The registers that results come
+/// in, which are those of arguments, are as they were left by that.
+pub fn behind_call(binary: &Binary, caller: &Function, called: &Function) -> Result<Site, SiteError> {
+    ends::behind_call(binary, caller, called)
+}
+
 /// The first cheap instruction that is passed by every call, once, with arguments in place.
 fn begin(binary: &Binary, function: &Function, code: &Code) -> Result<(Site, Condition), SiteError> {
     let site = |index: usize, kind| site(binary, function, code, index, kind);

@@ -74,6 +74,15 @@ pub(crate) fn go_through(program: &OwnedFd, pid: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Attaches a loaded program to its tracepoint, until what is returned is closed.
+#[expect(unsafe_code, reason = "libbpf's wrapper wants the object, which is gone")]
+pub(crate) fn attach_tracepoint(program: &OwnedFd) -> std::io::Result<OwnedFd> {
+    // SAFETY: an open descriptor, and no options.
+    opened(unsafe {
+        libbpf_sys::bpf_link_create(program.as_raw_fd(), 0, libbpf_sys::BPF_TRACE_RAW_TP, std::ptr::null())
+    })
+}
+
 #[expect(unsafe_code, reason = "libbpf's wrapper does not know a task's descriptors")]
 fn link_create(program: &OwnedFd, options: &libbpf_sys::bpf_link_create_opts) -> i32 {
     // SAFETY: an open descriptor, and options that outlive the call, as does what they point to.

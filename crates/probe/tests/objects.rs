@@ -75,7 +75,7 @@ fn the_kernel_takes_every_program() {
         drop(load_with_or_skip(test, load));
     }
     drop(load_with_or_skip(test, || Profiler::load(Rate::DEFAULT)));
-    drop(load_with_or_skip(test, || probe::Sockets::load(probe::Bytes::DEFAULT)));
+    drop(load_with_or_skip(test, || probe::Sockets::load(probe::Bytes::DEFAULT, Headers::Insert)));
     drop(load_with_or_skip(test, || Uprobes::load(Headers::Insert)));
 }
 

@@ -9,15 +9,21 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use probe::uprobe::Headers;
 use probe::{Bytes, SegmentReader, Sockets};
 use protocol::{Fate, Seen};
 
 use support::load_with_or_skip;
 
 fn load(test: &str) -> Option<SegmentReader> {
-    let sockets = load_with_or_skip(test, || Sockets::load(Bytes::DEFAULT))?;
+    load_with(test, Headers::AsTheyAre)
+}
+
+fn load_with(test: &str, headers: Headers) -> Option<SegmentReader> {
+    let sockets = load_with_or_skip(test, || Sockets::load(Bytes::DEFAULT, headers))?;
     Some(sockets.into_reader().expect("a reader"))
 }
 
@@ -27,7 +33,7 @@ fn wait(reader: &SegmentReader, mut wanted: impl FnMut(&[Seen]) -> bool) -> Vec<
     while !wanted(&all) {
         assert!(begun.elapsed() < Duration::from_secs(20), "{all:#?}");
         all.extend(reader.take());
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     all
 }
@@ -39,7 +45,7 @@ fn wait(reader: &SegmentReader, mut wanted: impl FnMut(&[Seen]) -> bool) -> Vec<
 fn both_ends_of_a_connection_are_seen() {
     let Some(reader) = load("probe both_ends_of_a_connection_are_seen") else { return };
     let own = std::process::id();
-    reader.sockets().watch(own).expect("room");
+    reader.sockets().watch(own, false).expect("room");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut client = TcpStream::connect(address).expect("a connection");
@@ -93,7 +99,7 @@ fn older_connections_are_found() {
     let mut ready = [0; 6];
     child.stdout.as_mut().expect("piped").read_exact(&mut ready).expect("said");
     let pid = child.id();
-    reader.sockets().watch(pid).expect("room");
+    reader.sockets().watch(pid, false).expect("room");
     let mut say = |text: &[u8]| {
         child.stdin.as_mut().expect("piped").write_all(text).expect("written");
         let mut heard = vec![0; text.len()];
@@ -132,7 +138,7 @@ fn strangers_are_not_seen() {
 #[test]
 fn what_cannot_wait_is_recognised_in_the_kernel() {
     let Some(reader) = load("probe what_cannot_wait_is_recognised_in_the_kernel") else { return };
-    reader.sockets().watch(std::process::id()).expect("room");
+    reader.sockets().watch(std::process::id(), false).expect("room");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[7; 30_000]].concat();
@@ -150,4 +156,102 @@ fn what_cannot_wait_is_recognised_in_the_kernel() {
     };
     let all = wait(&reader, |all| copied(all, true) >= 30_000 && copied(all, false) >= 30_000);
     assert!(all.iter().all(|one| one.bytes.first() != Some(&0x16)), "TLS was seen");
+}
+
+/// One connection: who connects, and who has accepted.
+fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+    client.set_nodelay(true).expect("an option");
+    let (server, _) = listener.accept().expect("a connection");
+    server.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
+    (client, server)
+}
+
+/// Sends, in pieces, and what arrives: another thread reads it, since who reads a request serves it.
+fn sent(client: &mut TcpStream, server: &mut TcpStream, pieces: &[&str]) -> String {
+    let mut all = String::new();
+    for piece in pieces {
+        client.write_all(piece.as_bytes()).expect("written");
+        let read = || {
+            let (mut bytes, mut read) = (vec![0; 8192], 0);
+            while read < piece.len() {
+                read += server.read(&mut bytes[read..]).expect("read");
+            }
+            bytes.truncate(read);
+            bytes
+        };
+        let bytes = thread::scope(|scope| scope.spawn(read).join().expect("it reads"));
+        all.push_str(std::str::from_utf8(&bytes).expect("text"));
+    }
+    all
+}
+
+/// Has this thread read a request.
+fn read_request(client: &mut TcpStream, server: &mut TcpStream, request: &str) {
+    client.write_all(request.as_bytes()).expect("written");
+    server.read_exact(&mut vec![0; request.len()]).expect("read");
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn request(rest: &str) -> String {
+    format!("GET /a HTTP/1.1\r\nHost: shop\r\n{rest}\r\n")
+}
+
+/// Scenario: a thread of this process reads a request that names its trace, asks others before it answers, in every way, and
+/// asks again afterwards; then it reads two requests at once. Guarantees: only what it asks for one request, and what surely is a request's
+/// head that names no trace, gets a header, of the request's trace; all else arrives as it was sent.
+#[test]
+fn what_a_thread_asks_names_the_trace_of_what_it_serves() {
+    let test = "probe what_a_thread_asks_names_the_trace_of_what_it_serves";
+    if let Err(error) = probe::features::require_uprobes() {
+        return support::skip(test, &error.to_string());
+    }
+    let Some(reader) = load_with(test, Headers::Insert) else { return };
+    reader.sockets().watch(std::process::id(), true).expect("room");
+    let (mut asked, mut serving) = connected();
+    let [(mut client, mut server), (mut other, mut other_server)] = [connected(), connected()];
+    let named = request(&format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n"));
+    read_request(&mut asked, &mut serving, &named);
+
+    let plain = request("Accept: text/plain\r\n");
+    let arrived = sent(&mut client, &mut server, &[&plain]);
+    let (line, rest) = plain.split_once("\r\n").expect("lines");
+    let header = arrived.strip_prefix(line).and_then(|rest| rest.strip_prefix("\r\ntraceparent: 00-"));
+    let header = header.and_then(|header| header.strip_suffix(&format!("-01\r\n{rest}")));
+    let (trace, span) = header.and_then(|header| header.split_once('-')).unwrap_or_else(|| panic!("{arrived}"));
+    assert_eq!((trace, span.len()), (TRACE, 16), "{arrived}");
+    let _ = reader.take();
+    let given = reader.given();
+    let [given] = given[..] else { panic!("{given:?}") };
+    assert_eq!(given.span_id.map(|byte| format!("{byte:02x}")).concat(), span);
+    assert!(given.served.is_some() && given.parent_id != [0; 8] && given.flags == 1, "{given:?}");
+
+    let named = request("TraceParent: 00-11111111111111111111111111111111-2222222222222222-00\r\n");
+    assert_eq!(sent(&mut client, &mut server, &[&named]), named);
+    // A body may look like a request.
+    let looks = request("");
+    let post = format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n", looks.len());
+    let arrived = sent(&mut client, &mut server, &[&post, &looks]);
+    assert!(arrived.contains("traceparent: ") && arrived.ends_with(&format!("\r\n\r\n{looks}")), "{arrived}");
+    assert!(sent(&mut client, &mut server, &[&request("")]).contains("traceparent: "));
+    let chunked = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let arrived = sent(&mut client, &mut server, &[chunked, &looks]);
+    assert!(arrived.contains("traceparent: ") && arrived.ends_with(&format!("\r\n\r\n{looks}")), "{arrived}");
+    // From here on nobody knows where a request begins.
+    assert_eq!(sent(&mut client, &mut server, &[&looks]), looks);
+    for strange in ["\x16\x03\x01 a handshake", "GET is a word that a line may begin with\r\n\r\n"] {
+        let (mut client, mut server) = connected();
+        assert_eq!(sent(&mut client, &mut server, &[strange, &looks]), format!("{strange}{looks}"));
+    }
+
+    serving.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("written");
+    assert_eq!(sent(&mut other, &mut other_server, &[&looks]), looks, "it serves nothing");
+    let (mut second, mut also_serving) = connected();
+    let (mut third, mut third_server) = connected();
+    read_request(&mut second, &mut also_serving, &looks);
+    assert!(sent(&mut other, &mut other_server, &[&looks]).contains("traceparent: "));
+    read_request(&mut third, &mut third_server, &looks);
+    assert_eq!(sent(&mut other, &mut other_server, &[&looks]), looks, "for which of two?");
 }

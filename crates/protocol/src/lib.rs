@@ -30,5 +30,5 @@ mod text;
 
 pub use connection::{Connection, Fate};
 pub use exchange::{Exchange, Operation, Parent, Role, Side, Value};
-pub use seen::{Seen, Transport};
+pub use seen::{Given, Seen, Transport};
 pub use stream::{Direction, Segment};

@@ -44,6 +44,21 @@ pub struct Seen {
     pub bytes: Vec<u8>,
 }
 
+/// A request that an observed process sends was given a `traceparent` on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The request that its thread serves: the socket's cookie, and the number of the first byte. `None`: it serves none.
+    pub served: Option<(u64, u32)>,
+    /// The trace of both.
+    pub trace_id: [u8; 16],
+    /// The span that the request that is served has from now on.
+    pub parent_id: [u8; 8],
+    /// The span of the request that is sent: what the header says.
+    pub span_id: [u8; 8],
+    /// W3C trace flags.
+    pub flags: u8,
+}
+
 impl Seen {
     /// It as part of its direction.
     pub fn segment(&self) -> Segment<'_> {

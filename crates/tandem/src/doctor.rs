@@ -280,7 +280,7 @@ fn scheduler_probe() -> State {
 }
 
 fn sockets() -> State {
-    match probe::Sockets::load(probe::Bytes::DEFAULT) {
+    match probe::Sockets::load(probe::Bytes::DEFAULT, probe::uprobe::Headers::Insert) {
         Ok(_) => State::Available("loads and attaches".into()),
         Err(error) => State::Missing { why: error.to_string(), remedy: error.remedy() },
     }

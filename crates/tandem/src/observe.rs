@@ -208,7 +208,7 @@ impl Destinations {
         let profiling = self.profile.map(kernel::profiler);
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
         let uprobes = (!self.observed.is_empty()).then(|| uprobes::load(self.headers));
-        let sockets = (!self.observed.is_empty()).then(sockets::load);
+        let sockets = (!self.observed.is_empty()).then(|| sockets::load(self.headers));
         privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
         let traces_command = match &self.store {
             Some(folder) => format!("tandem traces --store {}", folder.display()),

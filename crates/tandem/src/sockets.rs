@@ -1,14 +1,15 @@
 //! Plugs the sockets' probe (`probe::Sockets`) into the agent: observes programs of any language by what they say.
 
 use agent::{Askers, Known, Losses, ObservedProcess, OpenObserver, Segments, SocketObserver};
+use probe::uprobe::Headers;
 use probe::{Bytes, SegmentReader, Sockets};
-use protocol::{Fate, Seen};
+use protocol::{Fate, Given, Seen};
 
 use crate::kernel::explain;
 
 /// Loads what sees sockets. Without it, why not is said of each process. No thread is started.
-pub fn load() -> Result<Sockets, String> {
-    Sockets::load(Bytes::DEFAULT).map_err(|error| explain(&error))
+pub fn load(headers: Headers) -> Result<Sockets, String> {
+    Sockets::load(Bytes::DEFAULT, headers).map_err(|error| explain(&error))
 }
 
 /// Sets it to work. `elsewhere` knows what other observers see of a process, `askers` what they say of it.
@@ -26,9 +27,9 @@ pub fn observer(
 struct Source(Result<SegmentReader, String>);
 
 impl Segments for Source {
-    fn watch(&mut self, pid: u32) -> Result<(), String> {
+    fn watch(&mut self, pid: u32, serves_by_thread: bool) -> Result<(), String> {
         let reader = self.0.as_ref().map_err(Clone::clone)?;
-        reader.sockets().watch(pid).map_err(|error| explain(&error))
+        reader.sockets().watch(pid, serves_by_thread).map_err(|error| explain(&error))
     }
 
     fn unwatch(&mut self, pid: u32) {
@@ -39,6 +40,10 @@ impl Segments for Source {
 
     fn take(&mut self) -> Vec<Seen> {
         self.0.as_ref().map(SegmentReader::take).unwrap_or_default()
+    }
+
+    fn given(&mut self) -> Vec<Given> {
+        self.0.as_ref().map(SegmentReader::given).unwrap_or_default()
     }
 
     fn order(&mut self, cookie: u64, fate: Fate) {
@@ -53,6 +58,7 @@ impl Segments for Source {
             ("socket_buffer_full", statistics.ring_full),
             ("socket_no_memory", statistics.map_full),
             ("socket_packet_unread", statistics.unread),
+            ("socket_header_not_inserted", statistics.not_inserted),
         ]
         .into()
     }

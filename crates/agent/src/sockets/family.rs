@@ -5,7 +5,7 @@
 //!   connection and position say exactly which request it is.
 //! * `remote`: the request says it (W3C trace context).
 //! * `explicit`, `goroutine`, `ancestor`, `woven`: probes on the client's functions have said for whom it is ([`askers`](super::askers)).
-//! * `thread`: what a client asked was asked for the request that the same thread answered next, and that was there already.
+//! * `thread`: the request was given a `traceparent` on its way, for the one that the same thread had read; or what a client asked was asked for the request that the same thread answered next, and that was there already.
 //! * `only`: it was asked while its process had only one request to answer.
 //!
 //! Where none of these holds, the span is a root: nothing is guessed.
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
-use protocol::{Exchange, Operation, Parent, Role};
+use protocol::{Exchange, Given, Operation, Parent, Role};
 
 use super::askers::{Answer, Askers};
 
@@ -66,6 +66,10 @@ struct Member {
     process: u32,
     span_id: [u8; 8],
     trace_id: Option<[u8; 16]>,
+    /// The trace that it has where it has no parent: others have been told of it.
+    told_trace: Option<[u8; 16]>,
+    /// The request that its thread served, as the header that it was given says.
+    within: Option<Parent>,
     /// When it was added.
     added: u64,
     held: Option<Box<(Ends, Exchange)>>,
@@ -97,6 +101,10 @@ pub(super) struct Family {
     /// Of which operations of a process is said for whom they are.
     asking: HashMap<u32, HashSet<(Operation, Role)>>,
     askers: Askers,
+    /// Requests of clients that were given a `traceparent`, by the span that it names, and those for which that was done, by socket
+    /// and position.
+    given: HashMap<[u8; 8], Given>,
+    served: HashMap<(u64, u32), Given>,
 }
 
 #[derive(Debug, Default)]
@@ -158,10 +166,42 @@ impl Family {
         }
     }
 
+    /// A request was given a `traceparent`: its span and that of the request for which it is sent are what that says.
+    pub(super) fn give(&mut self, given: Given) {
+        if self.given.len().max(self.served.len()) >= HELD_LIMIT {
+            self.given.clear();
+            self.served.clear();
+        }
+        self.given.insert(given.span_id, given);
+        if let Some(served) = given.served {
+            self.served.insert(served, given);
+        }
+    }
+
     /// An exchange has ended.
-    pub(super) fn add(&mut self, process: u32, ends: Ends, exchange: Exchange) {
+    pub(super) fn add(&mut self, process: u32, cookie: u64, ends: Ends, mut exchange: Exchange) {
         let number = self.next;
         self.next += 1;
+        let mut span_id = self.ids.span();
+        let (mut told_trace, mut within) = (None, None);
+        match exchange.role {
+            Role::Server => {
+                if let Some(given) = self.served.remove(&(cookie, exchange.position)) {
+                    (span_id, told_trace) = (given.parent_id, Some(given.trace_id));
+                }
+            }
+            Role::Client => {
+                let given = exchange.parent.and_then(|parent| self.given.remove(&parent.span_id));
+                if let Some(given) = given {
+                    (span_id, told_trace, exchange.parent) = (given.span_id, Some(given.trace_id), None);
+                    within = given.served.map(|_| Parent {
+                        trace_id: given.trace_id,
+                        span_id: given.parent_id,
+                        flags: given.flags,
+                    });
+                }
+            }
+        }
         match exchange.role {
             Role::Client => {
                 self.asked.insert((ends, exchange.position), number);
@@ -177,8 +217,10 @@ impl Family {
         }
         let member = Member {
             process,
-            span_id: self.ids.span(),
+            span_id,
             trace_id: None,
+            told_trace,
+            within,
             added: exchange.ended,
             held: Some(Box::new((ends, exchange))),
         };
@@ -271,6 +313,8 @@ impl Family {
             }
             Role::Client => match exchange.parent {
                 Some(parent) => Finding::Told(parent),
+                None if let Some(parent) = member.within => Finding::Within(parent, "thread"),
+                None if member.told_trace.is_some() => Finding::Root,
                 None if self.is_said(member.process, exchange) => {
                     let late = now.saturating_sub(member.added) > BRIEFLY;
                     match self.askers.find((ends.local, ends.remote), exchange.position, exchange.begun) {
@@ -325,9 +369,9 @@ impl Family {
                 Some(Member { trace_id: Some(trace), span_id, .. }) => {
                     (*trace, *span_id, how == "connection", Some(how))
                 }
-                _ => (self.ids.trace(), [0; 8], false, None),
+                _ => (self.root(number), [0; 8], false, None),
             },
-            Finding::Root | Finding::Wait => (self.ids.trace(), [0; 8], false, None),
+            Finding::Root | Finding::Wait => (self.root(number), [0; 8], false, None),
         };
         let Some(member) = self.members.get_mut(&number) else { return };
         member.trace_id = Some(trace_id);
@@ -335,6 +379,12 @@ impl Family {
         let (ends, exchange) = *held;
         let (process, span_id) = (member.process, member.span_id);
         self.ready.push(Span { process, ends, exchange, trace_id, span_id, parent_id, remote, found });
+    }
+
+    /// The trace of one without a parent.
+    fn root(&mut self, number: Number) -> [u8; 16] {
+        let told = self.members.get(&number).and_then(|member| member.told_trace);
+        told.unwrap_or_else(|| self.ids.trace())
     }
 
     fn forget(&mut self, now: u64) {
@@ -396,11 +446,11 @@ mod tests {
         let mut family = Family::default();
         family.meet(ends(5, 80));
         family.meet(ends(80, 5));
-        family.add(SERVER, ends(80, 5), exchange(Role::Server, 20, 30, 7, 99));
+        family.add(SERVER, 0, ends(80, 5), exchange(Role::Server, 20, 30, 7, 99));
         assert!(settled(&mut family, 31, &[(CLIENT, 10)]).is_empty());
-        family.add(CLIENT, ends(5, 80), exchange(Role::Client, 19, 31, 4, 99));
+        family.add(CLIENT, 0, ends(5, 80), exchange(Role::Client, 19, 31, 4, 99));
         assert!(settled(&mut family, 32, &[(CLIENT, 10)]).is_empty());
-        family.add(CLIENT, ends(90, 6), exchange(Role::Server, 10, 40, 4, 1));
+        family.add(CLIENT, 0, ends(90, 6), exchange(Role::Server, 10, 40, 4, 1));
         let spans = settled(&mut family, 41, &[]);
         let [inner, asked, outer] =
             [30, 31, 40].map(|end| spans.iter().find(|span| span.exchange.ended == end).expect("it"));
@@ -416,8 +466,8 @@ mod tests {
     fn threads_tell_requests_apart() {
         let mut family = Family::default();
         for (thread, port) in [(1, 5), (2, 6)] {
-            family.add(CLIENT, ends(port, 80), exchange(Role::Client, 20, 30, thread, 1));
-            family.add(CLIENT, ends(90, port), exchange(Role::Server, 10, 40, thread, 1));
+            family.add(CLIENT, 0, ends(port, 80), exchange(Role::Client, 20, 30, thread, 1));
+            family.add(CLIENT, 0, ends(90, port), exchange(Role::Server, 10, 40, thread, 1));
         }
         let spans = settled(&mut family, 41, &[]);
         for thread in [1, 2] {
@@ -430,9 +480,9 @@ mod tests {
             );
         }
         let mut family = Family::default();
-        family.add(CLIENT, ends(5, 80), exchange(Role::Client, 20, 30, 1, 1));
+        family.add(CLIENT, 0, ends(5, 80), exchange(Role::Client, 20, 30, 1, 1));
         for port in [5, 6] {
-            family.add(CLIENT, ends(90, port), exchange(Role::Server, 10, 40, 1, 1));
+            family.add(CLIENT, 0, ends(90, port), exchange(Role::Server, 10, 40, 1, 1));
         }
         let spans = settled(&mut family, 41, &[]);
         assert!(spans.len() == 3 && spans.iter().all(|span| span.parent_id == [0; 8]));
@@ -445,9 +495,9 @@ mod tests {
         let mut family = Family::default();
         family.meet(ends(5, 80));
         let parent = Parent { trace_id: [3; 16], span_id: [4; 8], flags: 1 };
-        family.add(SERVER, ends(80, 5), Exchange { parent: Some(parent), ..exchange(Role::Server, 20, 30, 0, 1) });
-        family.add(SERVER, ends(80, 5), exchange(Role::Server, 20, 31, 0, 2));
-        family.add(CLIENT, ends(7, 80), exchange(Role::Client, 20, 32, 0, 3));
+        family.add(SERVER, 0, ends(80, 5), Exchange { parent: Some(parent), ..exchange(Role::Server, 20, 30, 0, 1) });
+        family.add(SERVER, 0, ends(80, 5), exchange(Role::Server, 20, 31, 0, 2));
+        family.add(CLIENT, 0, ends(7, 80), exchange(Role::Client, 20, 32, 0, 3));
         assert!(settled(&mut family, 40, &[(CLIENT, 1)]).is_empty());
         let spans = settled(&mut family, 40 + BRIEFLY, &[(CLIENT, 1)]);
         assert_eq!(

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use protocol::dns::Datagrams;
-use protocol::{Connection, Exchange, Fate, Operation, Role, Seen, Transport, Value};
+use protocol::{Connection, Exchange, Fate, Given, Operation, Role, Seen, Transport, Value};
 
 use crate::clock;
 use crate::observed::{Losses, ObserveError, ObservedProcess, Observer};
@@ -27,14 +27,18 @@ const LOOK_EVERY: u64 = 200_000_000;
 
 /// Where segments come from. Used by one thread.
 pub trait Segments {
-    /// Begins to look at the sockets of a process; what goes wrong is said in a line.
-    fn watch(&mut self, pid: u32) -> Result<(), String>;
+    /// Begins to look at the sockets of a process; what goes wrong is said in a line. Whether its threads serve a request at a
+    /// time, so that what they ask others may get a `traceparent`.
+    fn watch(&mut self, pid: u32, serves_by_thread: bool) -> Result<(), String>;
 
     /// Ends it.
     fn unwatch(&mut self, pid: u32);
 
     /// All segments since the last time, in the order in which they were seen.
     fn take(&mut self) -> Vec<Seen>;
+
+    /// Requests that were given a `traceparent`: all of which [`Self::take`] has told.
+    fn given(&mut self) -> Vec<Given>;
 
     /// Says what is to become of a socket.
     fn order(&mut self, cookie: u64, fate: Fate);
@@ -168,7 +172,7 @@ impl SocketObserver {
             fate = Fate::Quiet;
         }
         self.keep(seen.cookie, fate);
-        self.add(seen.process, ends, exchanges);
+        self.add(seen.process, seen.cookie, ends, exchanges);
         if over {
             self.forget(seen.cookie);
         }
@@ -186,7 +190,7 @@ impl SocketObserver {
         }
     }
 
-    fn add(&mut self, process: u32, ends: Ends, exchanges: Vec<Exchange>) {
+    fn add(&mut self, process: u32, cookie: u64, ends: Ends, exchanges: Vec<Exchange>) {
         let owned = self.owned.get(&process);
         for exchange in exchanges {
             if exchange.role == Role::Server && matches!(exchange.operation, Operation::Http | Operation::Grpc) {
@@ -196,7 +200,7 @@ impl SocketObserver {
                 continue;
             }
             if owned.is_some_and(|owned| !owned.contains(&(exchange.operation, exchange.role))) {
-                self.family.add(process, ends, exchange);
+                self.family.add(process, cookie, ends, exchange);
             }
         }
     }
@@ -226,14 +230,14 @@ impl SocketObserver {
                 SocketState::Over => 0,
             };
             if !exchanges.is_empty() {
-                found.push((socket.process, socket.ends, exchanges));
+                found.push((socket.process, *cookie, socket.ends, exchanges));
             }
             if now.saturating_sub(last) > SILENCE {
                 silent.push(*cookie);
             }
         }
-        for (process, ends, exchanges) in found {
-            self.add(process, ends, exchanges);
+        for (process, cookie, ends, exchanges) in found {
+            self.add(process, cookie, ends, exchanges);
         }
         for cookie in silent {
             self.forget(cookie);
@@ -279,7 +283,8 @@ impl Observer for SocketObserver {
     fn watch(&mut self, process: &ObservedProcess) -> Result<Vec<String>, ObserveError> {
         let Known { told, asked } = (self.elsewhere)(process);
         let owns = |join_point: &str| process.owns(join_point) || told.contains(&join_point);
-        self.segments.watch(process.pid).map_err(ObserveError::Failed)?;
+        // A goroutine goes from thread to thread.
+        self.segments.watch(process.pid, process.go.is_none()).map_err(ObserveError::Failed)?;
         self.owned.insert(process.pid, records::owned(owns));
         self.family.asks(process.pid, records::owned(|join_point| asked.contains(&join_point)));
         Ok(Vec::new())
@@ -297,7 +302,7 @@ impl Observer for SocketObserver {
                 connection.close(now, &mut exchanges);
             }
             let ends = socket.ends;
-            self.add(pid, ends, exchanges);
+            self.add(pid, cookie, ends, exchanges);
             self.forget(cookie);
         }
         self.owned.remove(&pid);
@@ -307,6 +312,9 @@ impl Observer for SocketObserver {
     fn take(&mut self, each: &mut dyn FnMut(u32, &[u8])) -> usize {
         let seen = self.segments.take();
         let fullest = usize::from(!seen.is_empty());
+        for given in self.segments.given() {
+            self.family.give(given);
+        }
         for seen in seen {
             self.seen(&seen);
         }

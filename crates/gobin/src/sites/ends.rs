@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::code::{Callee, Code, Kind};
+use super::code::{Callee, Code, Kind, keeps_arguments};
 use super::{Condition, End, FlagTest, Obstacle, Site, SiteError, SiteKind, beginning, site};
 use crate::binary::{Binary, Function};
 
@@ -181,6 +181,28 @@ pub fn behind_calls(binary: &Binary, function: &Function) -> Result<Vec<End>, Si
         0 => Err(SiteError::NotCalled { function: function.name.clone() }),
         1..=MOST_CALLS => Ok(ends.into_values().collect()),
         calls => Err(SiteError::ManyCalls { function: function.name.clone(), calls }),
+    }
+}
+
+/// Behind the one call that a function makes of another one, with its results in their registers.
+pub fn behind_call(binary: &Binary, caller: &Function, called: &Function) -> Result<Site, SiteError> {
+    let code = Code::of(binary, caller)?;
+    let is_call = |index: &usize| matches!(code.at(*index).kind, Kind::Call { target, .. } if target == called.address);
+    let calls: Vec<usize> = (0..code.instructions().len()).filter(is_call).collect();
+    let &[call] = &calls[..] else {
+        let function = called.name.clone();
+        return Err(match calls.len() {
+            0 => SiteError::NotCalled { function },
+            calls => SiteError::ManyCalls { function, calls },
+        });
+    };
+    let obstacle = |obstacle| uncovered(called, caller, code.at(call).address, obstacle);
+    match after_call(&code, call) {
+        After::Site(index, kind) if (call + 1..index).all(|between| keeps_arguments(&code.decoded(between))) => {
+            site(binary, caller, &code, index, kind)
+        }
+        After::Obstacle(what) => Err(obstacle(what)),
+        After::Site(..) | After::Return | After::Nothing => Err(obstacle(Obstacle::Beginning)),
     }
 }
 

@@ -141,7 +141,7 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 	u64 target[2] = {};
 
 	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(work, open->context);
+	forget(work, open);
 	event->numbers[TANDEM_GRPC_CODE] = code;
 	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
 	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));
@@ -307,6 +307,7 @@ int on_grpc_send(void *context)
 			  user_word(transport[1] + work.binary->calling_transport_connection + 8)))
 		return 0;
 	set_peer(open, &key.ends);
+	open->subject = work.registers->ax;
 	caller.own = open->own;
 	caller.time = bpf_ktime_get_ns();
 	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
@@ -329,7 +330,7 @@ int on_grpc_send(void *context)
 
 /*
  * Invoke has returned: rax, rbx: error
- * NewStream has returned: rax, rbx: ClientStream; rcx, rdi: error
+ * NewStream has returned, or newClientStream to invoke: rax, rbx: ClientStream; rcx, rdi: error
  */
 SEC("uprobe.multi.s")
 int on_grpc_called(void *context)
@@ -354,28 +355,41 @@ int on_grpc_called(void *context)
 	error = work.registers->bx;
 	barrier_var(table);
 	barrier_var(error);
-	if (work.variant == TANDEM_VARIANT_GRPC_STREAM) {
+	if (work.variant != TANDEM_VARIANT_GRPC_UNARY) {
 		table = work.registers->cx;
 		error = work.registers->di;
 	}
+	if (work.variant == TANDEM_VARIANT_GRPC_NOT_MADE && !table)
+		return 0; /* it goes on */
 	code = read_error(&work, table, error, message);
 	end_call(&work, &open, code, message);
 	return 0;
 }
 
-/* (*clientStream).finish(rax: *clientStream; rbx, rcx: error): a stream is over, on whatever goroutine */
+/*
+ * (*clientStream).finish(rax: *clientStream; rbx, rcx: error): a stream is over, on whatever goroutine; or a unary call
+ * in a program without interceptors, on its own
+ */
 SEC("uprobe.multi.s")
 int on_grpc_finish(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open *found, open;
-	u64 message[2] = {};
+	u64 message[2] = {}, goroutine;
 	u32 code;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_STREAM_MADE))
 		return 0;
+	goroutine = work.key.goroutine;
 	work.key.goroutine = work.registers->ax;
 	found = bpf_map_lookup_elem(&open_spans, &work.key);
+	if (!found && work.binary->unary_finishes) {
+		work.key.goroutine = goroutine;
+		work.key.kind = TANDEM_SPAN_GRPC_CLIENT;
+		found = bpf_map_lookup_elem(&open_spans, &work.key);
+		if (found && found->subject != work.registers->ax)
+			return 0;
+	}
 	if (!found || !take_draft(&work))
 		return 0;
 	open = *found;

@@ -5,13 +5,13 @@
 #define TANDEM_HEADERS_H
 
 #include "operation.h"
+#include "traceparent.h"
 
 /* Of a map with headers: groups of eight that are looked at. */
 #define GROUP_COUNT 16
 /* The same of a map of Go 1.23 and older, whose buckets go on elsewhere. */
 #define BUCKET_COUNT 4
 
-#define HEADER_SIZE 55 /* 00-<32 digits>-<16 digits>-<2 digits> */
 #define GROUP_SLOTS 8
 #define KEY_SIZE 16
 #define ELEMENT_SIZE 24
@@ -80,28 +80,6 @@ static long search_next(u64 index, void *data)
 
 	search->value = search_group(search, search->groups + index * GROUP_SIZE, &overflow);
 	return search->value != 0;
-}
-
-static __always_inline int digit_of(u8 c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-static __always_inline bool parse_bytes(u8 *out, const u8 *digits, u32 count)
-{
-	int bad = 0;
-
-	for (u32 index = 0; index < count; index++) {
-		int high = digit_of(digits[2 * index]), low = digit_of(digits[2 * index + 1]);
-
-		bad |= high | low;
-		out[index] = high << 4 | (low & 15);
-	}
-	return bad >= 0;
 }
 
 /* A W3C traceparent, of any version. */

@@ -6,6 +6,7 @@
 #define TANDEM_INSERTING_H
 
 #include "operation.h"
+#include "traceparent.h"
 
 /* Headers that are to be inserted, by the cookie of the socket on which the request will be sent. */
 struct {
@@ -75,38 +76,13 @@ int on_marked_connect(struct bpf_sock_ops *operation)
 	return 1;
 }
 
-#define INSERTED_SIZE 70 /* traceparent: 00-<32 digits>-<16 digits>-01\r\n */
 #define LINE_LIMIT 4096
-#define WORD_OF(byte) (0x0101010101010101ULL * (byte))
 
-static __always_inline void put_digits(u8 *into, const u8 *bytes, int count)
-{
-	for (int index = 0; index < count; index++) {
-		u8 high = bytes[index] >> 4, low = bytes[index] & 15;
-
-		into[2 * index] = high + (high < 10 ? '0' : 'a' - 10);
-		into[2 * index + 1] = low + (low < 10 ? '0' : 'a' - 10);
-	}
-}
-
-/* It begins as a request does, whose line ends somewhere: TLS and HTTP/2 do not. */
-static __always_inline bool is_request(u32 first)
-{
-	switch (first) {
-	case 0x20544547: /* GET  */
-	case 0x54534f50: /* POST */
-	case 0x20545550: /* PUT  */
-	case 0x44414548: /* HEAD */
-	case 0x454c4544: /* DELE */
-	case 0x43544150: /* PATC */
-	case 0x4954504f: /* OPTI */
-		return true;
-	}
-	return false;
-}
-
-/* Where the line behind the request's ends, and the header can be inserted; 0: it is not there. */
-static __always_inline u32 end_of_line(struct sk_msg_md *message)
+/*
+ * Where the line behind the request's ends, and the header can be inserted; 0: it is not there. Verified on its own:
+ * else what follows would be, for each place.
+ */
+__noinline u32 end_of_line(struct sk_msg_md *message)
 {
 	u8 *data = (u8 *)(long)message->data, *end = (u8 *)(long)message->data_end;
 
@@ -167,6 +143,7 @@ static __always_inline bool add_field(struct tandem_frames *frames, u32 end_of_b
 	put_digits(field + 67, &identity->trace_flags, 1);
 	if (bpf_msg_push_data(message, end_of_block, FIELD_SIZE, 0))
 		return false;
+	make_whole(message); /* else it is sent in pieces */
 	if (!bpf_msg_pull_data(message, end_of_block, end_of_block + FIELD_SIZE, 0)) {
 		data = (u8 *)(long)message->data;
 		end = (u8 *)(long)message->data_end;
@@ -269,9 +246,11 @@ int on_marked_message(struct sk_msg_md *message)
 	struct tandem_marked_socket *socket;
 	struct tandem_uprobe_statistics *counts;
 	struct tandem_identity *identity;
-	u8 text[INSERTED_SIZE] = "traceparent: 00-", *data, *end;
+	u8 text[INSERTED_SIZE];
 	u32 zero = 0, at;
+	bool inserted;
 	u64 cookie;
+	int verdict;
 
 	socket = message->sk ? bpf_sk_storage_get(&marked_sockets, message->sk, 0, 0) : 0;
 	if (!socket)
@@ -292,31 +271,19 @@ int on_marked_message(struct sk_msg_md *message)
 	identity = bpf_map_lookup_elem(&pending_headers, &cookie);
 	if (!identity)
 		return SK_PASS;
-	put_digits(text + 16, identity->trace_id, 16);
-	text[48] = '-';
-	put_digits(text + 49, identity->span_id, 8);
-	text[65] = '-';
-	put_digits(text + 66, &identity->trace_flags, 1);
-	text[68] = '\r';
-	text[69] = '\n';
+	write_header(text, identity->trace_id, identity->span_id, identity->trace_flags);
 	bpf_map_delete_elem(&pending_headers, &cookie);
 	at = end_of_line(message);
-	if (!at || bpf_msg_push_data(message, at, INSERTED_SIZE, 0)) {
+	if (!at) {
 		counts->not_inserted++;
 		return SK_PASS;
 	}
-	if (!bpf_msg_pull_data(message, at, at + INSERTED_SIZE, 0)) {
-		data = (u8 *)(long)message->data;
-		end = (u8 *)(long)message->data_end;
-		if (data + INSERTED_SIZE <= end) {
-			__builtin_memcpy(data, text, INSERTED_SIZE);
-			counts->inserted++;
-			return SK_PASS;
-		}
-	}
-	/* There is room, but it cannot be written: it must not be sent either. */
-	counts->not_inserted++;
-	return bpf_msg_pop_data(message, at, INSERTED_SIZE, 0) ? SK_DROP : SK_PASS;
+	verdict = put_header(message, at, text, &inserted);
+	if (inserted)
+		counts->inserted++;
+	else
+		counts->not_inserted++;
+	return verdict;
 }
 
 #endif

@@ -30,10 +30,10 @@ struct {
 } open_spans SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, TANDEM_OPEN_COUNT);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_CONTEXT_COUNT);
 	__type(key, struct tandem_context_key);
-	__type(value, struct tandem_identity);
+	__type(value, struct tandem_context_span);
 } span_contexts SEC(".maps");
 
 /* Texts of open spans that may be gone when those end. */
@@ -293,14 +293,17 @@ static __noinline int settle(struct tandem_identity *identity)
 static __always_inline struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
 {
 	struct tandem_context_key key = {.context = context, .process = work->key.process};
-	struct tandem_identity *found;
+	struct tandem_context_span *found;
+	u64 origin[2];
 
 	/* What Go's own contexts begin with is the interface that they were derived from: type, then address. */
 	for (int depth = 0; depth < CONTEXT_DEPTH && key.context; depth++) {
+		if (read_user(origin, sizeof(origin), (void *)key.context))
+			return 0;
 		found = bpf_map_lookup_elem(&span_contexts, &key);
-		if (found)
-			return found;
-		key.context = user_word(key.context + 8);
+		if (found && found->origin[0] == origin[0] && found->origin[1] == origin[1])
+			return &found->own;
+		key.context = origin[1];
 	}
 	return 0;
 }
@@ -376,9 +379,11 @@ static __always_inline bool keep_open(struct tandem_work *work, const struct tan
 	work->counts->begun++;
 	if (open->context) {
 		struct tandem_context_key context = {.context = open->context, .process = work->key.process};
+		struct tandem_context_span span = {.own = open->own};
 
-		/* Where that finds no room, children are found by their goroutine. */
-		bpf_map_update_elem(&span_contexts, &context, &open->own, BPF_ANY);
+		/* Without it, children are found by their goroutine. */
+		if (!read_user(span.origin, sizeof(span.origin), (void *)open->context))
+			bpf_map_update_elem(&span_contexts, &context, &span, BPF_ANY);
 	}
 	return true;
 }
@@ -459,14 +464,18 @@ static __always_inline void hand_over(struct tandem_work *work)
 		work->counts->handed_over++;
 }
 
-/* The span is no longer open. */
-static __always_inline void forget(struct tandem_work *work, u64 context)
+/* The span is no longer open. Whoever has its context later is still its child. */
+static __always_inline void forget(struct tandem_work *work, const struct tandem_open *open)
 {
-	struct tandem_context_key key = {.context = context, .process = work->key.process};
+	struct tandem_context_key key = {.context = open->context, .process = work->key.process};
+	struct tandem_context_span *span;
 
 	bpf_map_delete_elem(&open_spans, &work->key);
-	if (context)
-		bpf_map_delete_elem(&span_contexts, &key);
+	if (!open->context)
+		return;
+	span = bpf_map_lookup_elem(&span_contexts, &key);
+	if (span && *(u64 *)span->own.span_id == *(u64 *)open->own.span_id)
+		span->own = open->own; /* its trace may have been settled */
 }
 
 #endif

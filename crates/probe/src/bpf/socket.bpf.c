@@ -7,8 +7,8 @@
  * else costs one look, and no table of addresses has to be kept right.
  *
  * Packets are seen at the border of the control group, behind the TCP stack on their way out and before it on their way
- * in: they may come twice, late or in another order, which is for the reader to put right. Nothing is ever changed or
- * held back.
+ * in: they may come twice, late or in another order, which is for the reader to put right. Nothing is held back, and
+ * nothing changed but by relaying.h, where that was asked for.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
@@ -117,6 +117,8 @@ int on_descriptor(struct bpf_iter__task_file *context)
 		state->process = process;
 	return 0;
 }
+
+#include "relaying.h"
 
 /* Reads addresses and ports; where the payload begins, or 0. */
 static __always_inline u32 read_headers(struct __sk_buff *skb, struct tandem_segment *segment, bool out)
@@ -238,7 +240,7 @@ static __always_inline void recognise(struct __sk_buff *skb, u32 at, struct tand
 
 static __always_inline void look(struct __sk_buff *skb, enum tandem_direction direction)
 {
-	const struct tandem_observed *observed;
+	struct tandem_observed *observed;
 	struct tandem_observed_socket *socket;
 	struct tandem_segment segment = no_segment;
 	struct bpf_sock *sk = skb->sk;
@@ -291,12 +293,20 @@ static __always_inline void look(struct __sk_buff *skb, enum tandem_direction di
 				return;
 			socket->last = direction + 1;
 			socket->left[direction] = observed->limit;
+			if (relays && observed->relays && segment.protocol == IPPROTO_TCP) {
+				if (direction == TANDEM_IN)
+					note_request(skb, at, &segment, observed, socket);
+				else if (!is_interim(skb, at))
+					note_answer(socket);
+			}
 		}
 		segment.copied = segment.length < socket->left[direction] ? segment.length : socket->left[direction];
 		if (segment.copied > TANDEM_SEGMENT_LIMIT)
 			segment.copied = TANDEM_SEGMENT_LIMIT;
 		socket->left[direction] -= segment.copied;
 	}
+	if (relays && segment.flags && (direction == TANDEM_OUT || segment.flags & TANDEM_SEGMENT_RESET))
+		note_answer(socket); /* it will not be */
 	segment.time = bpf_ktime_get_ns();
 	segment.process = socket->process;
 	segment.direction = direction;

@@ -9,6 +9,8 @@
 #define TANDEM_BINARY_COUNT 4096
 /* Spans that are open at once, of all processes. */
 #define TANDEM_OPEN_COUNT 16384
+/* Contexts of spans, open or not; the least recently used go, and children are found by their goroutine. */
+#define TANDEM_CONTEXT_COUNT 10240
 /* Texts of open spans that are kept at once. */
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
@@ -142,6 +144,7 @@ enum tandem_send_variant {
 enum tandem_grpc_variant {
 	TANDEM_VARIANT_GRPC_UNARY = 0,
 	TANDEM_VARIANT_GRPC_STREAM = 1, /* a stream is made, or was */
+	TANDEM_VARIANT_GRPC_NOT_MADE = 2, /* behind the call that makes a unary call's stream: did it fail? */
 };
 /* Variants of the sites of database/sql, a bit each. */
 enum tandem_sql_variant {
@@ -211,6 +214,7 @@ struct tandem_binary {
 	unsigned int written_topic; /* kafka-go.Message.Topic */
 	unsigned int produced_topic; /* sarama.ProducerMessage.Topic */
 	unsigned int record_topic; /* kgo.Record.Topic */
+	unsigned int unary_finishes; /* not 0: a unary call of grpc is over when its stream is */
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
@@ -234,6 +238,13 @@ struct tandem_identity {
 	unsigned char trace_flags;
 	unsigned char unsettled; /* its parent was not known yet, and may be by now */
 	unsigned char reserved[6];
+};
+
+/* The span that a context.Context belongs to, also when that has ended: what was begun for it may go on. */
+struct tandem_context_span {
+	struct tandem_identity own;
+	unsigned long long
+		origin[2]; /* the interface that it was derived from: what else lies there later has another one */
 };
 
 /* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */

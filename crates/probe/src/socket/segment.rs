@@ -2,20 +2,42 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use protocol::{Seen, Transport};
+use protocol::{Given, Seen, Transport};
 
 use crate::kernel::{Plain, value_from};
-use crate::socket_skeleton::types::tandem_segment;
+use crate::socket_skeleton::types::{tandem_given, tandem_segment};
 
-/// `TANDEM_OUT`, `TANDEM_SEGMENT_FIN` and `TANDEM_SEGMENT_RESET` of socket.h.
+/// `TANDEM_OUT`, and `TANDEM_SEGMENT_*` of socket.h.
 const OUT: u8 = 0;
 const FIN: u8 = 1;
 const RESET: u8 = 2;
+const GIVEN: u8 = 4;
+
+/// What an event tells of.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    Segment(Seen),
+    Given(Given),
+}
 
 /// `None`: it makes no sense.
-pub(super) fn parse(bytes: &[u8]) -> Option<Seen> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Told> {
     let (head, payload) = bytes.split_at_checked(size_of::<tandem_segment>())?;
     let raw: tandem_segment = value_from(head);
+    if raw.flags & GIVEN != 0 {
+        return given(&raw, payload).map(Told::Given);
+    }
+    segment(&raw, payload).map(Told::Segment)
+}
+
+fn given(raw: &tandem_segment, payload: &[u8]) -> Option<Given> {
+    let given: tandem_given = value_from(payload.get(..size_of::<tandem_given>())?);
+    let tandem_given { trace_id, parent_id, span_id, trace_flags, .. } = given;
+    let served = (raw.cookie != 0).then_some((raw.cookie, raw.sequence));
+    (span_id != [0; 8]).then_some(Given { served, trace_id, parent_id, span_id, flags: trace_flags })
+}
+
+fn segment(raw: &tandem_segment, payload: &[u8]) -> Option<Seen> {
     let copied = (raw.copied as usize).min(payload.len()).min(raw.length as usize);
     let address = |bytes: [u8; 16], port| {
         let ip = match raw.version {
@@ -49,6 +71,9 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Seen> {
 #[expect(unsafe_code, reason = "generated from C structures that have no padding")]
 // SAFETY: integers only, padded by a field of its own (socket.h).
 unsafe impl Plain for tandem_segment {}
+#[expect(unsafe_code, reason = "generated from C structures that have no padding")]
+// SAFETY: bytes only (socket.h).
+unsafe impl Plain for tandem_given {}
 
 #[cfg(test)]
 mod tests {
@@ -65,9 +90,11 @@ mod tests {
         put(&mut bytes, std::mem::offset_of!(tandem_segment, length), &100u32.to_ne_bytes());
         put(&mut bytes, std::mem::offset_of!(tandem_segment, copied), &100u32.to_ne_bytes());
         put(&mut bytes, std::mem::offset_of!(tandem_segment, local), &[127, 0, 0, 1]);
-        let segment = parse(&bytes).expect("a segment");
+        let Some(Told::Segment(segment)) = parse(&bytes) else { panic!("a segment") };
         assert_eq!((segment.bytes.len(), segment.length, segment.out), (3, 100, true));
         assert_eq!(segment.local.to_string(), "127.0.0.1:0");
         assert_eq!(parse(&bytes[..8]), None);
+        put(&mut bytes, std::mem::offset_of!(tandem_segment, flags), &[GIVEN]);
+        assert_eq!(parse(&bytes), None, "it does not say what was given");
     }
 }

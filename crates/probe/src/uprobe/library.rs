@@ -80,7 +80,32 @@ pub(crate) enum Place {
     /// There, and another program at its returns, where its results are in their registers: at no cheap instruction can one
     /// be sure of that.
     Whole(Program),
+    /// The same, but for programs in which nothing comes between the function and what it calls: there that tells the end.
+    Through(&'static Through),
 }
+
+/// A function that only passes on what another one returns, unless something was put between them.
+#[derive(Debug)]
+pub(crate) struct Through {
+    /// At its returns, where something may be between them.
+    pub(crate) end: Program,
+    /// What that is by: with one of these in the name of a function, it may be there.
+    pub(crate) between: &'static [&'static str],
+    /// Else: the function that does the work calls another one, and is done where that fails; what comes then ends elsewhere.
+    pub(crate) caller: &'static str,
+    pub(crate) called: &'static str,
+    pub(crate) variant: u8,
+    /// Says so to the programs.
+    pub(crate) put: fn(&mut tandem_binary),
+}
+
+impl PartialEq for Through {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Through {}
 
 /// What a probe is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +237,17 @@ const CONNECTION_ENDS: u8 = 3;
 
 const UNARY: u8 = 0;
 const STREAM: u8 = 1;
+const NOT_MADE: u8 = 2;
+
+/// Unary calls: interceptors may do with an error as they like, and make a call twice.
+static UNARY_CALLS: Through = Through {
+    end: Program::GrpcCalled,
+    between: &["WithUnaryInterceptor", "WithChainUnaryInterceptor"],
+    caller: "google.golang.org/grpc.invoke",
+    called: "google.golang.org/grpc.newClientStream",
+    variant: NOT_MADE,
+    put: |binary| binary.unary_finishes = 1,
+};
 
 const EXEC: u8 = 1;
 const STATEMENT: u8 = 2;
@@ -361,13 +397,15 @@ pub static LIBRARIES: [Library; 10] = [
         on_sockets: false,
         markers: &["google.golang.org/grpc.(*ClientConn).Invoke", "google.golang.org/grpc.(*ClientConn).NewStream"],
         probes: &[
-            whole(
-                Program::GrpcCall,
-                Program::GrpcCalled,
-                &["google.golang.org/grpc.(*ClientConn).Invoke"],
-                UNARY,
-                Need::IfThere("unary calls have no spans"),
-            ),
+            Probe {
+                place: Place::Through(&UNARY_CALLS),
+                ..begin(
+                    Program::GrpcCall,
+                    &["google.golang.org/grpc.(*ClientConn).Invoke"],
+                    UNARY,
+                    Need::IfThere("unary calls have no spans"),
+                )
+            },
             whole(
                 Program::GrpcCall,
                 Program::GrpcCalled,

@@ -3,7 +3,7 @@
 
 use gobin::{Binary, EndRule, Offsets, sites};
 
-use super::library::{FieldPlace, LIBRARIES, Library, Need, Place, Probe, Program, RUNTIME_FIELDS};
+use super::library::{FieldPlace, LIBRARIES, Library, Need, Place, Probe, Program, RUNTIME_FIELDS, Through};
 use super::skeleton::types::{tandem_binary, tandem_map_form};
 
 /// An offset that is not known (`bpf/uprobe.h`).
@@ -12,6 +12,8 @@ const UNKNOWN: u32 = u32::MAX;
 const STRUCTURE_SPACE: u32 = 512;
 /// The first Go whose maps are groups, not buckets.
 const FIRST_GROUPS: (u32, u32) = (1, 24);
+/// The first Go whose names of inlined closures say whose they are.
+const FIRST_FULL_NAMES: (u32, u32) = (1, 22);
 /// Go versions whose calling convention and tables are known.
 const OLDEST_GO: (u32, u32) = (1, 18);
 const NEWEST_GO: (u32, u32) = (1, 27);
@@ -205,7 +207,7 @@ fn part(
             continue;
         }
         let known = probe.fields.iter().try_for_each(|field| put(field, offsets, &mut part.facts));
-        match (known.and_then(|()| place(binary, probe, style)), probe.need) {
+        match (known.and_then(|()| place(binary, probe, style, &mut part.facts)), probe.need) {
             (Ok(placements), _) => part.placements.extend(placements),
             (Err(why), Need::All) => return Err(why),
             (Err(why), Need::IfThere(what)) => part.left_out.push(Refusal { library: library.name, what, why }),
@@ -228,21 +230,48 @@ fn put(field: &FieldPlace, offsets: &Offsets, facts: &mut tandem_binary) -> Resu
     Err(format!("where {structure}.{} lies is not known: {why}", field.field))
 }
 
-fn place(binary: &Binary, probe: &Probe, style: Style) -> Result<Vec<Placement>, String> {
+fn place(binary: &Binary, probe: &Probe, style: Style, facts: &mut tandem_binary) -> Result<Vec<Placement>, String> {
     let function = probe.functions.iter().find_map(|name| binary.function(name));
     let function = function.ok_or_else(|| format!("the program has no {}", probe.functions.join(" or ")))?;
     let at = |program, file_offset, condition| Placement { program, file_offset, variant: probe.variant, condition };
+    let mut direct = None;
+    let end = match probe.place {
+        Place::Begin => None,
+        Place::Whole(end) => Some(end),
+        Place::Through(through) => {
+            direct = failure(binary, through).filter(|_| style == Style::Cheap);
+            direct.is_none().then_some(through.end)
+        }
+    };
     // Where the beginning is cheap no rule matters.
-    let rule = if matches!(probe.place, Place::Whole(_)) { EndRule::Return } else { EndRule::StandIn("runtime.main") };
+    let rule = if end.is_some() { EndRule::Return } else { EndRule::StandIn("runtime.main") };
     let found = sites(binary, &function, rule).map_err(|error| error.to_string())?;
     let mut placements = match style {
         Style::Cheap => vec![at(probe.program, found.begin.file_offset, found.begin_when.code())],
         Style::Naive => vec![at(probe.program, function.file_offset, gobin::Condition::Always.code())],
     };
-    if let Place::Whole(end) = probe.place {
+    if let Some((through, file_offset)) = direct {
+        (through.put)(facts);
+        let condition = gobin::Condition::Always.code();
+        placements.push(Placement { program: through.end, file_offset, variant: through.variant, condition });
+    }
+    if let Some(end) = end {
         placements.extend(found.ends.iter().map(|found| at(end, found.site.file_offset, found.when.code())));
     }
     Ok(placements)
+}
+
+/// Where it shows that the function that does the work has failed early; `None`: it is not known, or something may be between.
+fn failure<'a>(binary: &Binary, through: &'a Through) -> Option<(&'a Through, u64)> {
+    // Before, closures of inlined functions did not have those in their names.
+    language(binary.go_version()).filter(|&version| version >= FIRST_FULL_NAMES)?;
+    let is_between = |function: gobin::Function| through.between.iter().any(|name| function.name.contains(name));
+    if binary.functions().any(is_between) {
+        return None;
+    }
+    let (caller, called) = (binary.function(through.caller)?, binary.function(through.called)?);
+    let site = gobin::behind_call(binary, &caller, &called).ok()?;
+    Some((through, site.file_offset))
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ fn http_of_python() {
     assert_eq!(summaries(&spans, Kind::Client), ["client GET"]);
     let trace: Vec<_> = spans.iter().filter(|span| span.trace_id.to_string().starts_with("4bf92f35")).collect();
     let found: Vec<_> = trace.iter().map(|span| attribute(span, "tandem.parent.source")).collect();
-    assert_eq!(found, ["remote", "only", "connection"]);
+    assert_eq!(found, ["remote", "thread", "connection"]);
     assert_eq!(trace[0].parent_span_id.map(|id| id.to_string()).as_deref(), Some("00f067aa0ba902b7"));
     assert!(trace.windows(2).all(|pair| pair[1].parent_span_id == Some(pair[0].span_id)), "{trace:#?}");
     assert_eq!(attribute(trace[1], "url.full"), format!("http://127.0.0.1:{inner_port}/inner"));

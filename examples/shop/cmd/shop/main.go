@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,19 +34,25 @@ func main() {
 func run(ctx context.Context) (code int, err error) {
 	flags := service.NewFlags("shop")
 	addrs := map[string]*string{}
-	for _, name := range launch.Services {
+	for _, name := range slices.Concat(launch.Services, launch.Unwoven) {
 		addrs[name] = flags.Env("addr-"+name, launch.AddrVariable(name), "127.0.0.1:0",
 			"address of the "+name+" service, port 0 for any that is free")
 	}
 	binDir := flags.String("bin-dir", "", "folder of the services (default: where shop itself lies)")
 	dataDir := flags.String("data-dir", "", "folder of databases and invoices (default: a temporary one)")
 	logDir := flags.String("log-dir", "", "write a log for each service there (default: all to standard error)")
+	withUnwoven := flags.Bool("with-unwoven", false, "also start pricing and tax, which ./cmd/... does not build (needs python3)")
 	asJSON := flags.Bool("json", false, "print the addresses as one line of JSON")
 	_ = flags.Parse(os.Args[1:]) // It exits on errors.
 
 	options := launch.Options{BinDir: *binDir, DataDir: *dataDir, LogDir: *logDir, Addrs: map[string]string{}}
 	for name, addr := range addrs {
 		options.Addrs[name] = *addr
+	}
+	if *withUnwoven {
+		if options.Python, err = exec.LookPath("python3"); err != nil {
+			fmt.Fprintln(os.Stderr, "shop: without pricing and tax:", err)
+		}
 	}
 	cleanUp, err := fillIn(&options)
 	if err != nil {
@@ -91,7 +99,7 @@ func announce(shop *launch.Shop, dataDir string, asJSON bool) {
 		})
 		return
 	}
-	for _, name := range launch.Services {
+	for _, name := range slices.Sorted(maps.Keys(shop.Addrs)) {
 		fmt.Printf("%-10s %s\n", name, shop.Addrs[name])
 	}
 	fmt.Printf("try        curl http://%s/products\n", shop.Addrs["gateway"])

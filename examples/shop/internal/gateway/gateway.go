@@ -11,18 +11,22 @@ import (
 
 	"example.com/shop/internal/inventoryapi"
 	pb "example.com/shop/internal/ordersv1"
+	"example.com/shop/internal/pricingapi"
 )
 
 type gateway struct {
 	inventory *inventoryapi.Client
 	orders    pb.OrdersClient
+	pricing   *pricingapi.Client // Nil: the shop has no such service.
 	carts     *carts
 }
 
 // NewHandler returns the API. What it keeps in memory is tended until the
-// context ends.
-func NewHandler(ctx context.Context, inventory *inventoryapi.Client, orders pb.OrdersClient) http.Handler {
-	g := &gateway{inventory: inventory, orders: orders, carts: newCarts()}
+// context ends. Pricing may be nil: then products have no price with tax.
+func NewHandler(
+	ctx context.Context, inventory *inventoryapi.Client, orders pb.OrdersClient, pricing *pricingapi.Client,
+) http.Handler {
+	g := &gateway{inventory: inventory, orders: orders, pricing: pricing, carts: newCarts()}
 	go g.carts.expire(ctx)
 	keepMuch()
 

@@ -9,10 +9,12 @@ import (
 	"example.com/shop/internal/inventoryapi"
 )
 
-// productPage is a product, with what else customers bought when that was asked for.
+// productPage is a product, with its price with tax where that is known, and with what
+// else customers bought when that was asked for.
 type productPage struct {
 	inventoryapi.Item
-	Related []inventoryapi.Item `json:"related,omitempty"`
+	GrossCents int64               `json:"gross_cents,omitempty"`
+	Related    []inventoryapi.Item `json:"related,omitempty"`
 }
 
 func (g *gateway) listProducts(c *gin.Context) {
@@ -36,6 +38,14 @@ func (g *gateway) getProduct(c *gin.Context) {
 	if page.Item, err = g.inventory.Item(ctx, id); err != nil {
 		fail(c, err)
 		return
+	}
+	if g.pricing != nil {
+		price, err := g.pricing.Price(ctx, id, page.PriceCents)
+		if err != nil {
+			fail(c, err)
+			return
+		}
+		page.GrossCents = price.GrossCents
 	}
 	if related > 0 {
 		if page.Related, err = g.inventory.Related(ctx, id, related); err != nil {

@@ -45,8 +45,8 @@ type Client struct {
 }
 
 // NewClient returns a client of the inventory service at host:port.
-func NewClient(addr string) *Client {
-	return &Client{web: web.NewClient(addr)}
+func NewClient(addr string, wraps ...web.Wrap) *Client {
+	return &Client{web: web.NewClient(addr, wraps...)}
 }
 
 // Items lists all items.

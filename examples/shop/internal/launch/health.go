@@ -20,7 +20,7 @@ const healthInterval = 20 * time.Millisecond
 func (s *Shop) awaitHealth(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, service := range Services {
+	for _, service := range s.services {
 		check := checkHTTP
 		if service == "orders" {
 			check = checkGRPC

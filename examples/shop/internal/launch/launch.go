@@ -12,11 +12,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"example.com/shop/unwoven/tax"
 )
 
 // Services lists the shop's services in the order in which they start. They stop
 // in the reverse order, so that each can finish its work with those it calls.
 var Services = []string{"inventory", "orders", "worker", "gateway"}
+
+// Unwoven lists the services that a build of ./cmd/... does not make: pricing, which is
+// built on its own, and tax, a program in Python.
+var Unwoven = []string{"tax", "pricing"}
 
 // startTimeout bounds how long the services may take to become healthy.
 const startTimeout = 30 * time.Second
@@ -32,11 +38,31 @@ type Options struct {
 	LogDir string
 	// Addrs are host:port by service; port 0 means any that is free.
 	Addrs map[string]string
+	// Python runs the services in Python; when empty, there are none, nor those that
+	// need them.
+	Python string
+}
+
+// services lists those of the options, in the order in which they start.
+func (o Options) services() []string {
+	if o.Python == "" {
+		return Services
+	}
+	return slices.Concat(Unwoven, Services)
+}
+
+// command is what starts a service.
+func (o Options) command(service string) []string {
+	if service == "tax" {
+		return []string{o.Python, "-c", tax.Source}
+	}
+	return []string{filepath.Join(o.BinDir, service)}
 }
 
 // Shop is the running services.
 type Shop struct {
 	Addrs     map[string]string
+	services  []string
 	processes []*process
 	exited    chan *process
 }
@@ -44,12 +70,13 @@ type Shop struct {
 // Start starts all services and waits until they are healthy. When one does not
 // get there, those that were started are stopped again.
 func Start(ctx context.Context, options Options) (*Shop, error) {
-	sockets, err := listen(options.Addrs)
+	services := options.services()
+	sockets, err := listen(ctx, services, options.Addrs)
 	defer closeAll(sockets)
 	if err != nil {
 		return nil, err
 	}
-	shop := &Shop{Addrs: map[string]string{}, exited: make(chan *process, len(Services))}
+	shop := &Shop{Addrs: map[string]string{}, services: services, exited: make(chan *process, len(services))}
 	for service, socket := range sockets {
 		shop.Addrs[service] = socket.addr
 	}
@@ -65,12 +92,12 @@ func (s *Shop) start(ctx context.Context, options Options, sockets map[string]so
 	for service, addr := range s.Addrs {
 		env = append(env, AddrVariable(service)+"="+addr)
 	}
-	for _, service := range Services {
+	for _, service := range s.services {
 		log, err := openLog(options.LogDir, service)
 		if err != nil {
 			return err
 		}
-		p, err := startProcess(service, filepath.Join(options.BinDir, service), env, sockets[service].file, log)
+		p, err := startProcess(service, options.command(service), env, sockets[service].file, log)
 		if err != nil {
 			return err
 		}
@@ -107,11 +134,14 @@ type socket struct {
 }
 
 // listen listens for all services, which are handed the sockets: between a port
-// that was found free and the service, no other program can come.
-func listen(addrs map[string]string) (map[string]socket, error) {
-	sockets := make(map[string]socket, len(Services))
-	for _, service := range Services {
-		listener, err := net.Listen("tcp", addrs[service])
+// that was found free and the service, no other program can come. Plain TCP, since that is what a
+// what a service in another language would listen with; Go's default is Multipath TCP.
+func listen(ctx context.Context, services []string, addrs map[string]string) (map[string]socket, error) {
+	sockets := make(map[string]socket, len(services))
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	for _, service := range services {
+		listener, err := config.Listen(ctx, "tcp", addrs[service])
 		if err != nil {
 			return sockets, fmt.Errorf("address of %s: %w", service, err)
 		}

@@ -27,10 +27,10 @@ type process struct {
 	err     error
 }
 
-// startProcess starts a service with its listening socket. It takes over the log,
-// which may be nil.
-func startProcess(name, path string, env []string, listener, log *os.File) (*process, error) {
-	cmd := exec.Command(path)
+// startProcess starts a service, by a command, with its listening socket. It takes over
+// the log, which may be nil.
+func startProcess(name string, command []string, env []string, listener, log *os.File) (*process, error) {
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.ExtraFiles = []*os.File{listener} // The first of them is descriptor 3.
 	cmd.Env = append(slices.Clip(env), service.ListenVariable+"=3")
 	cmd.Stderr = os.Stderr
@@ -43,7 +43,7 @@ func startProcess(name, path string, env []string, listener, log *os.File) (*pro
 	cmd.SysProcAttr = ownGroup()
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w (build the services with: go build -o bin ./cmd/...)", err)
+			err = fmt.Errorf("%w (build the services with: go build -o bin ./cmd/... ./unwoven/...)", err)
 		}
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

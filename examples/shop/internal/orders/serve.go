@@ -16,12 +16,12 @@ import (
 
 // Serve answers gRPC on the address until the context ends, then lets the calls
 // under way finish.
-func Serve(ctx context.Context, addr string, orders pb.OrdersServer) error {
+func Serve(ctx context.Context, addr string, orders pb.OrdersServer, options ...grpc.ServerOption) error {
 	listener, err := service.Listen(addr)
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	pb.RegisterOrdersServer(server, orders)
 	healthpb.RegisterHealthServer(server, health.NewServer())
 

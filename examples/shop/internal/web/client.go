@@ -26,13 +26,20 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("status %d: %s", e.Status, e.Message)
 }
 
+// Wrap puts something around what sends requests.
+type Wrap func(http.RoundTripper) http.RoundTripper
+
 // NewClient returns a client of the service at host:port.
-func NewClient(addr string) *Client {
+func NewClient(addr string, wraps ...Wrap) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64 // All requests go to one host; the default keeps 2.
+	var wrapped http.RoundTripper = transport
+	for _, wrap := range wraps {
+		wrapped = wrap(wrapped)
+	}
 	return &Client{
 		base: "http://" + addr,
-		http: &http.Client{Transport: transport, Timeout: 10 * time.Second},
+		http: &http.Client{Transport: wrapped, Timeout: 10 * time.Second},
 	}
 }
 

@@ -19,8 +19,8 @@ type Client struct {
 }
 
 // NewClient returns a client of the worker service at host:port.
-func NewClient(addr string) *Client {
-	return &Client{web: web.NewClient(addr)}
+func NewClient(addr string, wraps ...web.Wrap) *Client {
+	return &Client{web: web.NewClient(addr, wraps...)}
 }
 
 // Submit hands the job over; the worker has only queued it when this returns.

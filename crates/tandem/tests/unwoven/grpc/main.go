@@ -139,13 +139,7 @@ func echo(_ any, stream grpc.ServerStream) error {
 // front makes, for each of its requests, calls by one connection.
 func front(back string) string {
 	connection, refused := dial(back), dial(unused())
-	again := func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-		if err := invoke(ctx, method, in, out, cc, options...); err != nil {
-			return err
-		}
-		return invoke(ctx, method, in, out, cc, options...)
-	}
-	intercepted, err := grpc.Dial(back, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(again))
+	intercepted, err := grpc.Dial(back, append(interceptors, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	check(err)
 	var fresh *grpc.ClientConn
 	var first sync.Once
