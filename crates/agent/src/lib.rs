@@ -25,6 +25,7 @@ pub mod profile;
 pub mod programs;
 pub mod receive;
 pub mod sample;
+pub mod regulate;
 mod session;
 pub mod settings;
 pub mod sockets;

@@ -1,0 +1,2 @@
+//! The agent within its budget.
+pub mod controller;
