@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use crate::MonotonicNanos;
 use crate::header::Geometry;
 use crate::layout::{
-    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT, RULE_COUNTED,
-    RULE_USED,
+    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT,
+    RULE_COUNTED, RULE_USED,
 };
 use crate::memory::Mapping;
 

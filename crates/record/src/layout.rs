@@ -298,7 +298,12 @@ pub const CONTROL: Struct = Struct {
         f("quiet_count", Type::U32, 28, "entries of `quiet` that were ever used"),
         f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
         f("quiet", Type::Bytes(QUIET_COUNT * QUIET.size), 320, "calls that are not sampled: QUIET_COUNT entries"),
-        f("rules", Type::U64s(RULE_COUNT), 1984, "what the agent says of single operations: RULE_COUNT entries, a word each"),
+        f(
+            "rules",
+            Type::U64s(RULE_COUNT),
+            1984,
+            "what the agent says of single operations: RULE_COUNT entries, a word each",
+        ),
         f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
         f("account_count", Type::U32, 2056, "highest account index given out"),
@@ -334,7 +339,12 @@ pub const RULE: Struct = Struct {
     doc: "what is recorded of an operation's spans; the agent writes and the program reads it as one word, 0: the entry is free",
     fields: &[
         f("descriptor", Type::U32, 0, "id of the operation; 0: all that no other entry names"),
-        f("threshold", Type::U16, 4, "reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this"),
+        f(
+            "threshold",
+            Type::U16,
+            4,
+            "reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this",
+        ),
         f("flags", Type::U16, 6, "RULE_* bits"),
     ],
 };

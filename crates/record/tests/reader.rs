@@ -11,7 +11,7 @@ use record::{
     FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, LogItem, LogRecord, Memory, MonotonicNanos,
     OpenError, Setting, SpanRecord, SwitchError, Value, rename_attributes,
 };
-use record::{PATTERN_LIMIT, QuietError};
+use record::{PATTERN_LIMIT, QuietError, Rule};
 
 /// The smallest ring that a reader accepts.
 const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
