@@ -32,6 +32,8 @@ pub struct SeriesIndex(usize);
 pub struct Measure {
     index: HashMap<String, SeriesIndex, RandomState>,
     series: Vec<RedSeries>,
+    /// Of each series, the spans that left only a count, where there were any.
+    unrecorded: Vec<Option<Box<[u64; BUCKET_COUNT]>>>,
     /// The operation that each series belongs to.
     operations: Vec<OperationIndex>,
     anatomies: Anatomies,
@@ -54,6 +56,7 @@ impl Measure {
         Self {
             index: HashMap::default(),
             series: Vec::new(),
+            unrecorded: Vec::new(),
             operations: Vec::new(),
             anatomies: Anatomies::new(limit),
             counts: HashMap::new(),
@@ -123,11 +126,20 @@ impl Measure {
 
     /// Adds spans that only left their counts.
     pub fn counts(&mut self, index: SeriesIndex, buckets: &[u64; BUCKET_COUNT], sum_ns: u64) {
+        let unrecorded = self.unrecorded[index.0].get_or_insert_with(|| Box::new([0; BUCKET_COUNT]));
+        for (bucket, more) in unrecorded.iter_mut().zip(buckets) {
+            *bucket = bucket.saturating_add(*more);
+        }
         let series = &mut self.series[index.0];
         for (bucket, more) in series.buckets.iter_mut().zip(buckets) {
             *bucket = bucket.saturating_add(*more);
         }
         series.sum_ns = series.sum_ns.saturating_add(sum_ns);
+    }
+
+    /// All series, in the order in which they came, and of each the spans that left only a count.
+    pub fn all(&self) -> (&[RedSeries], &[Option<Box<[u64; BUCKET_COUNT]>>]) {
+        (&self.series, &self.unrecorded)
     }
 
     /// A copy of all series.
@@ -142,6 +154,7 @@ impl Measure {
     fn insert(&mut self, key: RedKey) -> SeriesIndex {
         let index = SeriesIndex(self.series.len());
         self.index.insert(identity(&key), index);
+        self.unrecorded.push(None);
         self.operations.push(self.anatomies.operation(&key));
         self.series.push(RedSeries {
             key: Arc::new(key),

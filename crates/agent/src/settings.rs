@@ -14,6 +14,8 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::attributes::settings::{self as attributes, RuleSettings};
 use crate::receive::settings::Receive;
+use crate::regulate;
+use crate::regulate::settings::{BudgetSettings, ObjectiveSettings};
 use crate::sample::Sampling;
 
 /// Longer files are no configuration, bytes.
@@ -32,6 +34,12 @@ pub struct Settings {
     pub attributes: Vec<Spanned<RuleSettings>>,
     /// Which traces are kept.
     pub sampling: Option<Sampling>,
+    /// What observing may cost.
+    pub budget: Option<BudgetSettings>,
+    /// What requests are to be like: watched, and where they are not so, more is looked at.
+    #[serde(default)]
+    #[schemars(with = "Vec<ObjectiveSettings>")]
+    pub objectives: Vec<Spanned<ObjectiveSettings>>,
 }
 
 impl Settings {
@@ -56,6 +64,8 @@ impl Settings {
         if let Some(sampling) = &settings.sampling {
             sampling.policies()?;
         }
+        settings.budget.as_ref().map(BudgetSettings::budget).transpose()?;
+        regulate::settings::objectives(&settings.objectives)?;
         Ok(settings)
     }
 }

@@ -111,6 +111,7 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         shows_received: false,
         cardinality_limit: None,
         correlates: false,
+        regulating: None,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
@@ -423,6 +424,7 @@ fn one_agent_a_socket() {
         shows_received: false,
         cardinality_limit: None,
         correlates: false,
+        regulating: None,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");

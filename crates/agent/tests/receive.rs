@@ -76,6 +76,7 @@ fn rig() -> Rig {
         attributes: agent::attributes::Rules::default(),
         shows_received: true,
         correlates: false,
+        regulating: None,
         kernel: None,
         profiling: None,
         observing: None,

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use agent::attributes::settings::rules;
 use agent::receive::settings as receiving;
-use agent::{Agent, Config, Observing, Sampler, Sampling, Selection, Settings, SettingsError};
+use agent::regulate::settings::wanted;
+use agent::{Agent, Config, Observing, Regulating, Sampler, Sampling, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::json::JsonLines;
@@ -137,6 +138,11 @@ pub struct Observer {
 impl Destinations {
     /// Gives away what the agent may not do. To be called before anything of it is started.
     pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
+        // A file that is wrong is told when it is read in earnest.
+        let settings = self.settings(scope).unwrap_or_default();
+        if !self.no_kernel && (settings.budget.is_some() || !settings.objectives.is_empty()) {
+            kernel::measure_run_times();
+        }
         privileges::confine(self.extra(scope)).context("cannot give privileges away")
     }
 
@@ -195,7 +201,14 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive, attributes, sampling } = self.settings(scope)?;
+        let Settings { receive, attributes, sampling, budget, objectives } = self.settings(scope)?;
+        let regulating = wanted(budget.as_ref(), &objectives).map_err(|problem| anyhow::anyhow!(problem.text))?;
+        let regulating = regulating.map(|(budget, objectives)| Regulating {
+            budget,
+            objectives,
+            profile_rate: self.profile.map(Rate::per_second),
+            say: Box::new(|line| eprintln!("tandem: {line}")),
+        });
         let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
         // Before there are threads: each would keep what loading needs.
@@ -240,6 +253,7 @@ impl Destinations {
             observing,
             cardinality_limit,
             correlates,
+            regulating,
         })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);

@@ -418,7 +418,9 @@ mod tests {
             let share = share(controller.level(Kind::HeadSampling));
             let detail = 1.0 - level(Kind::KernelDetail);
             let thousands = work / 1000.0;
-            self.fixed + self.profile * profile + thousands * (self.detail * detail + share * (self.noisy * noisy + self.spans))
+            self.fixed
+                + self.profile * profile
+                + thousands * (self.detail * detail + share * (self.noisy * noisy + self.spans))
         }
 
         fn look(&mut self, controller: &Controller, work: f64, second: u64) -> Look {

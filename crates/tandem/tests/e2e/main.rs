@@ -29,6 +29,7 @@ mod promises;
 mod propagation;
 mod receive;
 mod refusals;
+mod regulate;
 mod rig;
 mod safety;
 mod sampling;

@@ -12,8 +12,18 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 9] =
-    ["./steps", "./garbage", "./functions", "./ends", "./operations", "./outcomes", "./pool", "./brief", "./share"];
+const PACKAGES: [&str; 10] = [
+    "./steps",
+    "./garbage",
+    "./functions",
+    "./ends",
+    "./operations",
+    "./outcomes",
+    "./pool",
+    "./brief",
+    "./share",
+    "./load",
+];
 
 /// The woven program of that name.
 pub fn program(name: &str) -> PathBuf {
