@@ -2,7 +2,7 @@
 //!
 //! Asked at the agents' own sockets, so it needs no port. Exit codes: 1 when no agent answers.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,8 +37,14 @@ impl Budget {
                 || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
             let (mut answers, mut failure) = (Vec::new(), None);
             let chosen = self.socket.or_else(from_environment);
+            let is_chosen = chosen.is_some();
             for socket in chosen.map_or_else(sockets, |socket| vec![socket]) {
-                match agent::ask(&socket).with_context(|| format!("cannot ask the agent at {}", socket.display())) {
+                let asked = agent::ask(&socket);
+                // Those that were killed leave their sockets.
+                if !is_chosen && asked.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+                    continue;
+                }
+                match asked.with_context(|| format!("cannot ask the agent at {}", socket.display())) {
                     Ok(answer) => answers.push((socket, serde_json::from_str(&answer)?)),
                     Err(error) => failure = Some(error),
                 }

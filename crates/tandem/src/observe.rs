@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use agent::attributes::settings::rules;
 use agent::receive::settings as receiving;
+use agent::regulate::objectives::Wanted;
 use agent::regulate::settings::wanted;
 use agent::{Agent, Config, Observing, Regulating, Sampler, Sampling, Selection, Settings, SettingsError};
 use anyhow::Context;
@@ -205,6 +206,7 @@ impl Destinations {
         let regulating = wanted(budget.as_ref(), &objectives).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let regulating = regulating.map(|(budget, objectives)| Regulating {
             budget,
+            wanted: Arc::new(Wanted::new(&objectives)),
             objectives,
             profile_rate: self.profile.map(Rate::per_second),
             say: Box::new(|line| eprintln!("tandem: {line}")),
@@ -229,7 +231,9 @@ impl Destinations {
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         let json = self.json.or(export.console.then(|| PathBuf::from("-")));
         let mut sinks = sinks(&store, json.as_deref(), &export, listening.is_some(), self.profile.is_some())?;
-        let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling)).transpose()?;
+        let objectives = regulating.as_ref().filter(|regulating| !regulating.objectives.is_empty());
+        let objectives = objectives.map(|regulating| Arc::clone(&regulating.wanted));
+        let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling, objectives)).transpose()?;
         let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.map(|kernel| kernel::watcher(kernel, shared));
@@ -325,9 +329,13 @@ fn sinks(
 }
 
 /// Puts a sampler before those sinks that are of traces.
-fn sampler_before(sinks: &mut Vec<Arc<dyn Sink>>, sampling: &Sampling) -> anyhow::Result<Arc<Sampler>> {
+fn sampler_before(
+    sinks: &mut Vec<Arc<dyn Sink>>,
+    sampling: &Sampling,
+    objectives: Option<Arc<Wanted>>,
+) -> anyhow::Result<Arc<Sampler>> {
     let of_traces = sinks.extract_if(.., |sink| sink.signal() == Signal::Traces).collect();
-    let sampler = Arc::new(Sampler::start(sampling, of_traces)?);
+    let sampler = Arc::new(Sampler::start_with(sampling, objectives, of_traces)?);
     sinks.push(Arc::clone(&sampler) as Arc<dyn Sink>);
     Ok(sampler)
 }

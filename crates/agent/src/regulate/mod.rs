@@ -11,6 +11,7 @@ mod report;
 pub mod settings;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deliver::metrics::OwnMetric;
@@ -20,7 +21,7 @@ use record::layout::RULE_COUNT;
 use crate::measure::Measure;
 use controller::{Cause, Controller, Cost, Kind, LEAST_SAMPLING, Look, STEPS_A_HALF, Step, share};
 use cost::{Costs, Meter, ProgramWork};
-use objectives::Watched;
+use objectives::{Wanted, Watched};
 use report::Report;
 use settings::{Budget, Objective};
 
@@ -47,6 +48,8 @@ pub struct Regulating {
     pub budget: Budget,
     /// What requests are to be like.
     pub objectives: Vec<Objective>,
+    /// What they want kept, as the sampler sees it.
+    pub wanted: Arc<Wanted>,
     /// Samples of stacks a second, where there are any.
     pub profile_rate: Option<u32>,
     /// Says what is done, a line each.
@@ -93,12 +96,13 @@ pub(crate) struct Regulator {
     requests: f64,
     /// Join points that are only counted, in the order in which they came to that.
     counted: Vec<String>,
+    wanted: Arc<Wanted>,
     report: Report,
 }
 
 impl Regulator {
     pub(crate) fn new(regulating: Regulating) -> Self {
-        let Regulating { budget, objectives, profile_rate, say } = regulating;
+        let Regulating { budget, objectives, wanted, profile_rate, say } = regulating;
         let meter = Meter::start();
         Self {
             budget,
@@ -111,6 +115,7 @@ impl Regulator {
             rates: HashMap::new(),
             requests: 0.0,
             counted: Vec::new(),
+            wanted,
         }
     }
 
@@ -222,12 +227,13 @@ impl Regulator {
 
     fn watch_objectives(&mut self, now: Duration, costs: &Costs, measure: &Measure) {
         let (all, unrecorded) = measure.all();
-        for watched in &mut self.objectives {
+        for (index, watched) in self.objectives.iter_mut().enumerate() {
             let pattern = watched.objective.service.clone();
             let fits = |service: &str| pattern.as_ref().is_none_or(|pattern| objectives::matches(pattern, service));
             watched.standing.overhead = costs.added(fits);
             let before = watched.standing.missed;
             watched.look(now, all, unrecorded);
+            self.wanted.set(index, watched.wants_more());
             if watched.standing.missed != before {
                 let line = report::objective_line(watched);
                 (self.say)(&line);
@@ -313,8 +319,8 @@ impl Regulator {
                 let limit = costs.get(index).copied().flatten().map_or(0.0, |cost| cost.limit);
                 format!("{} is {mean:.2}, below the budget of {limit}", self.names()[index])
             }
-            Cause::Wanted if step.to > step.from => "all objectives are met, or it is no longer there".to_owned(),
-            Cause::Wanted => "it is no longer there".to_owned(),
+            Cause::Wanted if step.to > step.from => "all objectives are met".to_owned(),
+            Cause::Wanted => "there is no more of it".to_owned(),
         };
         let line = format!("budget: {change}: {why}");
         (self.say)(&line);
@@ -365,13 +371,14 @@ fn now_unix() -> Duration {
 mod tests {
     use super::*;
     use crate::assemble::{OperationWork, SpansDone};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     fn regulator(budget: Budget, objectives: Vec<Objective>) -> (Regulator, Arc<Mutex<Vec<String>>>) {
         let said = Arc::<Mutex<Vec<String>>>::default();
         let lines = Arc::clone(&said);
         let say = Box::new(move |line: &str| lines.lock().expect("nobody panics").push(line.to_owned()));
-        (Regulator::new(Regulating { budget, objectives, profile_rate: Some(40), say }), said)
+        let wanted = Arc::new(Wanted::new(&objectives));
+        (Regulator::new(Regulating { budget, objectives, wanted, profile_rate: Some(40), say }), said)
     }
 
     fn operation(number: u32, id: &str, kind: u8, recorded: u64, outermost: u64) -> OperationWork {

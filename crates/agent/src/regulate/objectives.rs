@@ -2,6 +2,7 @@
 //! it is met. The durations are those of [`measure`](crate::measure), so they are exact whatever is sampled.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deliver::metrics::RedSeries;
@@ -203,6 +204,47 @@ impl Watched {
     }
 }
 
+/// Which traces objectives want kept, for whoever decides on traces.
+#[derive(Debug)]
+pub struct Wanted(Vec<(Objective, AtomicBool)>);
+
+impl Wanted {
+    /// By these objectives, none of which is missed yet.
+    pub fn new(objectives: &[Objective]) -> Self {
+        Self(objectives.iter().map(|objective| (objective.clone(), AtomicBool::new(false))).collect())
+    }
+
+    /// Whether the objective of that place is missed by its requests.
+    pub(crate) fn set(&self, index: usize, is_missed: bool) {
+        if let Some((_, missed)) = self.0.get(index) {
+            missed.store(is_missed, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the trace of such a span is wanted: its objective is missed, or keeps the slow ones and it is slow.
+    pub fn wants<'a>(
+        &self,
+        kind: i32,
+        service: &str,
+        name: &str,
+        route: impl Fn() -> &'a str,
+        duration_ns: u64,
+    ) -> bool {
+        self.0.iter().any(|(objective, missed)| {
+            let is_slow = objective.slow_kept.is_some() && objective.p99.is_some_and(|time| duration_ns > time);
+            (is_slow || missed.load(Ordering::Relaxed))
+                && objective.service.as_ref().is_none_or(|pattern| matches(pattern, service))
+                && match &objective.route {
+                    None => [SERVER, CONSUMER].iter().any(|&of| kind == i32::from(of)),
+                    Some(pattern) => {
+                        ![CLIENT, PRODUCER].iter().any(|&of| kind == i32::from(of))
+                            && (matches(pattern, name) || matches(pattern, route()))
+                    }
+                }
+        })
+    }
+}
+
 /// Compares with a pattern in which `*` is any text.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
@@ -311,6 +353,21 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn traces_are_wanted_for_their_objective() {
+        let kept = Objective { slow_kept: Some(1.0), service: Some("bank".to_owned()), ..objective(Some("*/{id}")) };
+        let wanted = Wanted::new(&[objective(None), kept]);
+        let wants = |kind: u8, service, name, route: &'static str, time| {
+            wanted.wants(kind.into(), service, name, || route, time)
+        };
+        let slow = BUCKET_BOUNDS[8] + 1;
+        assert!(!wants(SERVER, "shop", "GET /", "/", slow));
+        assert!(wants(SERVER, "bank", "GET", "/a/{id}", slow) && !wants(SERVER, "bank", "GET", "/a/{id}", slow - 1));
+        assert!(!wants(CLIENT, "bank", "GET", "/a/{id}", slow) && !wants(SERVER, "bank", "GET", "/", slow));
+        wanted.set(0, true);
+        assert!(wants(SERVER, "shop", "GET /", "/", 1) && !wants(CLIENT, "shop", "GET /", "/", 1));
     }
 
     #[test]

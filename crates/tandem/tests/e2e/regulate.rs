@@ -142,7 +142,7 @@ objectives:
     });
     seen.expect("noisy join points go first, then traces");
     let budget = loaded.budget();
-    assert_eq!(budget["levels"][0]["now"], "only counted: tandem/programs/load.piece", "{budget:#}");
+    assert_eq!(budget["levels"][0]["now"], "only counted: func/main.piece", "{budget:#}");
     let objective = |name: &str| {
         let objectives = budget["objectives"].as_array().expect("a list").iter();
         objectives.clone().find(|objective| objective["name"] == name).expect("it is watched").clone()
@@ -167,7 +167,7 @@ objectives:
     assert_eq!(value("tandem_objective_missed", "objective", "impossible"), 1.0);
     let said = loaded.finish();
     assert!(
-        said[0].starts_with("budget: spans of tandem/programs/load.piece are only counted: agent_cpu_percent is "),
+        said[0].starts_with("budget: spans of func/main.piece are only counted: agent_cpu_percent is "),
         "{said:#?}"
     );
     assert!(said[1].starts_with("budget: head sampling from 100.0 % to "), "{said:#?}");
