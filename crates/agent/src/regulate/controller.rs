@@ -107,6 +107,9 @@ const FEW: usize = 3;
 /// No steps back sooner after any step than this, and after steps that were mistakes.
 const FIRST_HOLD: Duration = Duration::from_secs(10);
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// After so much time without a step, and with so much of the work that there was when something was shed, effects of steps are believed less.
+const FORGET: Duration = Duration::from_secs(60);
+const EASED: f64 = 0.75;
 /// A step back after which something must be shed so soon, without more work, was a mistake.
 const MISTAKE: Duration = Duration::from_secs(60);
 const MORE_WORK: f64 = 1.15;
@@ -115,6 +118,8 @@ const AIM: f64 = 0.93;
 /// By how many of its standard errors a mean must lie above a limit, and below it.
 const ABOVE: f64 = 3.0;
 const BELOW: f64 = 2.0;
+/// How much of that difference a new pair of looks makes.
+const NOISE_NEWEST: f64 = 0.05;
 /// Looks differ by at least so much of their mean, whatever the last ones say.
 const LEAST_NOISE: f64 = 0.05;
 /// At most so many steps of head sampling at once.
@@ -126,9 +131,12 @@ const LATE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 struct Effect {
     of_work: Vec<f64>,
+    /// How far that may be from the truth.
+    error: Vec<f64>,
 }
 
 /// A mean, how far from the truth it may be, and of how many looks it is.
+#[derive(Clone, Copy, Debug)]
 struct Mean {
     mean: f64,
     error: f64,
@@ -139,7 +147,7 @@ struct Mean {
 struct Before {
     kind: Kind,
     level: u32,
-    costs: Vec<Option<f64>>,
+    costs: Vec<Option<Mean>>,
     work: f64,
 }
 
@@ -157,6 +165,12 @@ pub struct Controller {
     hold: Duration,
     /// The last step back: when, and the work at that time.
     back: Option<(Duration, f64)>,
+    /// When effects were last believed less.
+    forgot: Option<Duration>,
+    /// By how much neighbouring looks differ, the square of their share, by cost.
+    noise: Vec<f64>,
+    /// The work when something was last shed.
+    shed_at: f64,
     exhausted: bool,
 }
 
@@ -170,6 +184,9 @@ impl Default for Controller {
             effects: Default::default(),
             hold: FIRST_HOLD,
             back: None,
+            forgot: None,
+            noise: Vec::new(),
+            shed_at: 0.0,
             exhausted: false,
         }
     }
@@ -199,6 +216,7 @@ impl Controller {
             self.looks.remove(0);
         }
         self.looks.push(look);
+        self.note_noise();
         self.learn();
         self.exhausted = false;
         let step = self.shed(&highest, now).or_else(|| self.bring_back(&lowest, now))?;
@@ -228,10 +246,11 @@ impl Controller {
                 self.hold = (self.hold / 2).max(FIRST_HOLD);
             }
         }
+        self.shed_at = self.work();
         let from = self.level(kind);
         let steps = if kind == Kind::HeadSampling { steps_down(mean, limit) } else { 1 };
         let to = (from + steps).min(highest[kind as usize]);
-        let costs = (0..self.latest().costs.len()).map(|index| self.mean(index)).collect();
+        let costs = (0..self.latest().costs.len()).map(|index| self.mean_of(index, WINDOW)).collect();
         self.before = (kind != Kind::HeadSampling).then(|| Before { kind, level: to, costs, work: self.work() });
         Some(Step { kind, from, to, cause: Cause::Over(index, mean) })
     }
@@ -241,13 +260,35 @@ impl Controller {
         if !held || self.looks.len() < CALM {
             return None;
         }
-        let kind = Kind::ALL.into_iter().rev().find(|&kind| self.level(kind) > lowest[kind as usize])?;
-        let from = self.level(kind);
-        let levels = if kind == Kind::HeadSampling { lowest[kind as usize]..from } else { from - 1..from };
-        let to = levels.into_iter().find(|&to| self.fits(kind, from, to))?;
+        // What is worth more comes first; where there is no room for that there may be for something less, if that is certain.
+        let shed = Kind::ALL.into_iter().rev().filter(|&kind| self.level(kind) > lowest[kind as usize]);
+        let found = shed.enumerate().find_map(|(place, kind)| {
+            let from = self.level(kind);
+            let mut levels = if kind == Kind::HeadSampling { lowest[kind as usize]..from } else { from - 1..from };
+            levels.find(|&to| self.fits(kind, from, to, place > 0)).map(|to| (kind, from, to))
+        });
+        let Some((kind, from, to)) = found else {
+            self.forget(now);
+            return None;
+        };
         let (index, mean) = self.tightest()?;
         self.back = Some((now, self.work()));
         Some(Step { kind, from, to, cause: Cause::Room(index, mean) })
+    }
+
+    /// What noise may have made too much of a step's effect must not keep it away for good: now and then less of it is believed.
+    fn forget(&mut self, now: Duration) {
+        let since = self.stepped.max(self.forgot).unwrap_or_default();
+        if now.saturating_sub(since) < FORGET || !self.is_eased() {
+            return;
+        }
+        self.forgot = Some(now);
+        for effect in self.effects.iter_mut().flatten() {
+            for (of_work, error) in effect.of_work.iter_mut().zip(&mut effect.error) {
+                let less = (*of_work / 2.0).max(*of_work - ABOVE * *error);
+                (*of_work, *error) = (less, (*error - (*of_work - less) / ABOVE).max(0.0));
+            }
+        }
     }
 
     /// The cost that is most above its limit, its mean, and the limit.
@@ -266,8 +307,8 @@ impl Controller {
         over.max_by(|one, other| (one.1 / one.2).total_cmp(&(other.1 / other.2)))
     }
 
-    /// Whether all costs would stay below their limits at that level.
-    fn fits(&self, kind: Kind, from: u32, to: u32) -> bool {
+    /// Whether all costs would stay below their limits at that level; for certain: whatever noise has made of what is known of that step.
+    fn fits(&self, kind: Kind, from: u32, to: u32, certainly: bool) -> bool {
         let work = self.work();
         self.latest().costs.iter().enumerate().all(|(index, cost)| {
             let (Some(cost), Some(Mean { mean, error, .. })) = (cost, self.mean_of(index, WINDOW)) else { return true };
@@ -277,7 +318,14 @@ impl Controller {
                 mean * (share(to) / share(from) - 1.0)
             } else {
                 let effect = self.effects[kind as usize].get(to as usize);
-                effect.and_then(|effect| effect.of_work.get(index)).map_or(0.0, |effect| effect * work)
+                let of = |values: fn(&Effect) -> &Vec<f64>| Some(*values(effect?).get(index)?);
+                let error = of(|effect| &effect.error).unwrap_or(if certainly { f64::INFINITY } else { 0.0 });
+                let errors = match (certainly, self.is_eased()) {
+                    (true, _) => ABOVE,
+                    (false, false) => BELOW,
+                    (false, true) => 0.0,
+                };
+                (of(|effect| &effect.of_work).unwrap_or(0.0) + errors * error) * work
             };
             mean + BELOW * error + more <= cost.limit * AIM
         })
@@ -290,6 +338,18 @@ impl Controller {
         tightest.map(|(index, mean, _)| (index, mean))
     }
 
+    /// Notes by how much neighbouring looks differ, in all the time: the few since a step say little of it.
+    fn note_noise(&mut self) {
+        let [.., before, now] = &self.looks[..] else { return };
+        self.noise.resize(now.costs.len(), 0.0);
+        for (noise, costs) in self.noise.iter_mut().zip(now.costs.iter().zip(&before.costs)) {
+            let (Some(now), Some(before)) = costs else { continue };
+            let mean = (now.measured + before.measured) / 2.0;
+            let square = if mean > 0.0 { ((now.measured - before.measured) / mean).powi(2) / 2.0 } else { 0.0 };
+            *noise += NOISE_NEWEST * (square.min(1.0) - *noise);
+        }
+    }
+
     /// Notes what the last step has brought, once that is seen clearly enough.
     fn learn(&mut self) {
         if self.looks.len() < FEW {
@@ -297,11 +357,16 @@ impl Controller {
         }
         let Some(before) = self.before.take() else { return };
         let work = self.work();
-        let of_work = before.costs.iter().enumerate().map(|(index, before_it)| {
-            let (Some(cost), Some(after)) = (before_it, self.mean(index)) else { return 0.0 };
-            (cost / before.work.max(1.0) - after / work.max(1.0)).max(0.0)
-        });
-        let effect = Effect { of_work: of_work.collect() };
+        let mut effect = Effect::default();
+        for (index, before_it) in before.costs.iter().enumerate() {
+            let (is, error) = before_it.zip(self.mean_of(index, WINDOW)).map_or((0.0, 0.0), |(then, now)| {
+                let (then_work, now_work) = (before.work.max(1.0), work.max(1.0));
+                let is = then.mean / then_work - now.mean / now_work;
+                (is.max(0.0), (then.error / then_work).hypot(now.error / now_work))
+            });
+            effect.of_work.push(is);
+            effect.error.push(error);
+        }
         let effects = &mut self.effects[before.kind as usize];
         let below = before.level as usize - 1; // the level that it would come back to
         if effects.len() <= below {
@@ -345,8 +410,14 @@ impl Controller {
         }
         let looks = f64::from(newest);
         let mean = sum / looks;
-        let deviation = (squares / f64::from(pairs.max(1))).sqrt().max(mean * LEAST_NOISE);
+        let usual = self.noise.get(index).copied().unwrap_or(0.0).sqrt().max(LEAST_NOISE);
+        let deviation = (squares / f64::from(pairs.max(1))).sqrt().max(mean * usual);
         (newest > 0).then(|| Mean { mean, error: deviation / looks.sqrt(), looks: newest })
+    }
+
+    /// There is clearly less to do than when something was last shed.
+    fn is_eased(&self) -> bool {
+        self.work() < EASED * self.shed_at
     }
 
     fn work(&self) -> f64 {

@@ -138,7 +138,8 @@ objectives:
     let seen = eventually(LIMIT, || {
         let levels = loaded.levels();
         thread::sleep(Duration::from_millis(500));
-        (levels["join_points"] == 1 && levels["head_sampling"] > 0).then_some(())
+        let level = |kind: &str| levels.get(kind).copied().unwrap_or_default();
+        (level("join_points") == 1 && level("head_sampling") > 0).then_some(())
     });
     seen.expect("noisy join points go first, then traces");
     let budget = loaded.budget();
