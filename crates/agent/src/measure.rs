@@ -27,13 +27,16 @@ const OTHER_SERVICES: &str = "_OTHER";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesIndex(usize);
 
+/// Of a series, by duration, the spans that left only a count; `None`: there were none.
+pub type Unrecorded = Option<Box<[u64; BUCKET_COUNT]>>;
+
 /// All series of all programs. Cumulative since the agent started.
 #[derive(Debug)]
 pub struct Measure {
     index: HashMap<String, SeriesIndex, RandomState>,
     series: Vec<RedSeries>,
     /// Of each series, the spans that left only a count, where there were any.
-    unrecorded: Vec<Option<Box<[u64; BUCKET_COUNT]>>>,
+    unrecorded: Vec<Unrecorded>,
     /// The operation that each series belongs to.
     operations: Vec<OperationIndex>,
     anatomies: Anatomies,
@@ -138,7 +141,7 @@ impl Measure {
     }
 
     /// All series, in the order in which they came, and of each the spans that left only a count.
-    pub fn all(&self) -> (&[RedSeries], &[Option<Box<[u64; BUCKET_COUNT]>>]) {
+    pub fn all(&self) -> (&[RedSeries], &[Unrecorded]) {
         (&self.series, &self.unrecorded)
     }
 

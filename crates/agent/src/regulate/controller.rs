@@ -2,9 +2,10 @@
 //!
 //! Detail is shed in the order of [`Kind`] and comes back in the reverse one. It sheds when the mean of the looks since the last step lies
 //! above a limit by more than their noise allows, and brings back when what that would cost fits below all limits with room to spare; between
-//! the two nothing happens. How much less will do is assumed to be as little as can be (all cost follows the detail), how much more
-//! will fit, too: so both ways end in the band between, without crossing it. What a step brought is learnt, and that step must fit before it is
-//! taken back. A step back that was a mistake makes the next ones wait twice as long.
+//! the two nothing happens. Of head sampling as much is shed as would do if all the cost followed it, and as little comes back as
+//! fits in that case: so both ways end in the band between, without crossing it. What a step of the other kinds brought is learnt, with how
+//! sure that is, and must fit before the step is taken back; while it does not, something that is worth less may come, if that certainly fits.
+//! A step back that was a mistake makes the next ones wait twice as long.
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use model::Value;
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 
 use super::settings::Objective;
+use crate::measure::Unrecorded;
 
 /// A window moves by so much of itself.
 const PIECES: u32 = 60;
@@ -154,7 +155,7 @@ impl Watched {
     }
 
     /// Looks at all series: those that there are, in the order in which they came, and what of each left no record.
-    pub fn look(&mut self, now: Duration, all: &[RedSeries], unrecorded: &[Option<Box<[u64; BUCKET_COUNT]>>]) {
+    pub fn look(&mut self, now: Duration, all: &[RedSeries], unrecorded: &[Unrecorded]) {
         let new = (self.seen..all.len()).filter(|&index| self.counts(&all[index]));
         let new: Vec<usize> = new.collect();
         self.series.extend(new);
