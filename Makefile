@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-budget test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ probe-sites: ## docs/probe-sites.md against programs of every Go since 1.18 and 
 test-advise: ## the closed loop on the shop: blind spot, advice, change, gone (minutes)
 	@scripts/setup.sh test
 	@cargo test --package tandem --test advise -- --ignored --nocapture
+
+test-budget: ## an agent within its budget while load triples (minutes, on a machine that does nothing else)
+	@scripts/setup.sh test
+	@cargo test --package tandem --test e2e regulate:: -- --include-ignored --nocapture --test-threads 1
 
 test-clangs: ## the kernel half's programs as two versions of clang compile them, each taken by the kernel and tested
 	@scripts/setup.sh clangs

@@ -40,6 +40,7 @@ type Span struct {
 	lock       uint32 // guards a captured span's record
 	ownEntry   bool   // the entry lies on the heap
 	unheard    bool   // sampled, but the ring was full and nobody reads: only counted
+	counted    bool   // only counted, as the agent wants it; its id is the parent's, whose children its own become
 	keys       uint32 // a bit for each metric key that the record has
 	seed       uint64 // the first half of its trace id, should it begin a trace
 	connection uint32 // named by Uses: its descriptor, and 1

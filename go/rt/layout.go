@@ -34,6 +34,11 @@ const (
 	descriptorApi          = 0x1
 	controlSampling        = 0x1
 	controlPaused          = 0x2
+	controlRules           = 0x4
+	ruleCount              = 0x8
+	ruleUsed               = 0x1
+	ruleCounted            = 0x2
+	ruleAll                = 0x4
 	recordSpan             = 0x1
 	recordPadding          = 0x2
 	recordFlagRemoteParent = 0x1
@@ -503,15 +508,15 @@ type controlLayout struct {
 	_                 [32]byte
 	disabled          [32]uint64 // bit by descriptor id: join point switched off
 	quiet             [1664]byte // calls that are not sampled: QUIET_COUNT entries
-	_                 [64]byte
-	descriptorCount   uint32 // descriptors registered; raised after the entry is complete
-	keyCount          uint32 // keys registered; raised after the entry is complete
-	accountCount      uint32 // highest account index given out
-	functionCount     uint32 // functions registered; raised after their text is complete
-	lostEntries       uint64 // spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded
-	cutAttributes     uint64 // attribute values cut or left out for want of room
-	lostNames         uint64 // descriptors, keys and functions that did not fit their tables
-	functionTextSize  uint32 // bytes of function texts; raised after they are complete
+	rules             [8]uint64  // what the agent says of single operations: RULE_COUNT entries, a word each
+	descriptorCount   uint32     // descriptors registered; raised after the entry is complete
+	keyCount          uint32     // keys registered; raised after the entry is complete
+	accountCount      uint32     // highest account index given out
+	functionCount     uint32     // functions registered; raised after their text is complete
+	lostEntries       uint64     // spans that found the in-flight table full: not crash-safe, and those beyond as many again not recorded
+	cutAttributes     uint64     // attribute values cut or left out for want of room
+	lostNames         uint64     // descriptors, keys and functions that did not fit their tables
+	functionTextSize  uint32     // bytes of function texts; raised after they are complete
 	_                 [4]byte
 	cutLogs           uint64 // log records of which something was cut or left out for want of room
 	instrumentCount   uint32 // instruments that were ever used; raised after they are complete
@@ -530,6 +535,7 @@ var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.activeCount)-24]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.quietCount)-28]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.disabled)-64]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.quiet)-320]
+var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.rules)-1984]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.descriptorCount)-2048]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.keyCount)-2052]
 var _ = [1]struct{}{}[unsafe.Offsetof(controlLayout{}.accountCount)-2056]
@@ -774,6 +780,19 @@ var _ = [1]struct{}{}[unsafe.Sizeof(quietLayout{})-104]
 var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.descriptor)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.size)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.pattern)-8]
+
+// ruleLayout: what is recorded of an operation's spans; the agent writes and the program reads it as one word, 0: the entry is free.
+type ruleLayout struct {
+	descriptor uint32 // id of the operation; 0: all that no other entry names
+	threshold  uint16 // reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this
+	flags      uint16 // RULE_* bits
+}
+
+// The build fails here when Go lays ruleLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(ruleLayout{})-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.descriptor)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.threshold)-4]
+var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.flags)-6]
 
 // helloLayout: program to agent, with its memfd; the peer is known by SO_PEERCRED.
 type helloLayout struct {

@@ -54,6 +54,7 @@ func TakeRecords(spans func(Record) bool, logs func(LogRecord)) (taken Taken) {
 		taken.Agent = true
 	} else {
 		defer disownRings()
+		forgetRules()
 	}
 	if readerSeen == nil {
 		readerSeen = make([][2]uint64, len(processors)+1)

@@ -85,6 +85,105 @@ func TestAgentSamples(t *testing.T) {
 	drain(t)
 }
 
+// What the agent says of single operations: spans within others are only counted, and what is below them becomes their
+// parents'; of new traces a share is recorded; a rule that names the operation beats the one for all.
+func TestRules(t *testing.T) {
+	rule := func(op *Op, threshold uint16, flags uint64) uint64 {
+		id := uint64(0)
+		if op != nil {
+			id = uint64(op.id)
+		}
+		return id | uint64(threshold)<<32 | (flags|ruleUsed)<<48
+	}
+	set := func(rules ...uint64) {
+		for index := range control.rules {
+			atomic.StoreUint64(&control.rules[index], 0)
+		}
+		for index, rule := range rules {
+			atomic.StoreUint64(&control.rules[index], rule)
+		}
+		atomic.StoreUint32(&control.flags, 0)
+		if len(rules) > 0 {
+			atomic.StoreUint32(&control.flags, controlRules)
+		}
+	}
+	defer set()
+	sample(t, "parentbased_always_on", "")
+	drain(t)
+
+	opClient := NewOp("test.client", "tandem/test", KindClient, "client")
+	set(rule(nil, 0, 0), rule(opClient, 0, ruleCounted))
+	root := Start(opServer, nil)
+	noisy := Start(opClient, nil)
+	inner := Start(opInternal, nil)
+	if root.SpanID() != noisy.SpanID() || noisy.Recording() || !noisy.Sampled() || !inner.Recording() {
+		t.Error("a span that is only counted")
+	}
+	if inner.parentID != root.number() {
+		t.Error("what is below it is not the parent's")
+	}
+	inner.End()
+	noisy.End()
+	root.End()
+	alone := Start(opClient, nil)
+	if !alone.Recording() {
+		t.Error("a root is recorded whatever is said of spans within others")
+	}
+	alone.End()
+	if allocations := testing.AllocsPerRun(100, func() {
+		root := Start(opServer, nil)
+		Start(opClient, nil).End()
+		root.End()
+	}); allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+
+	share := func(op *Op) float64 {
+		kept := 0
+		const traces = 4000
+		for count := 0; count < traces; count++ {
+			root := Start(op, nil)
+			if root.Sampled() {
+				kept++
+			}
+			if (root.Tracestate() == "ot=th:c") != (root.Sampled() && op == opServer) {
+				t.Fatalf("tracestate %q of %v", root.Tracestate(), root.Sampled())
+			}
+			root.End()
+		}
+		return float64(kept) / traces
+	}
+	set(rule(opServer, 0xc000, 0), rule(nil, 0xffff, 0), rule(opInternal, 0, 0))
+	if got := share(opServer); math.Abs(got-0.25) > 0.05 {
+		t.Errorf("%v instead of a quarter", got)
+	}
+	if got := share(opInternal); got != 1 {
+		t.Errorf("%v of an operation that is to be recorded as before", got)
+	}
+	remote := StartRemote(opServer, goodTraceparent, "")
+	if !remote.Sampled() {
+		t.Error("the remote parent's decision is not honoured")
+	}
+	remote.End()
+
+	sample(t, "parentbased_always_off", "")
+	set(rule(opServer, 0, ruleAll), rule(opInternal, 0, 0))
+	for op, want := range map[*Op]bool{opServer: true, opInternal: false} {
+		if root := Start(op, nil); root.Sampled() != want {
+			t.Errorf("sampled %v", !want)
+		} else {
+			root.End()
+		}
+	}
+	forgetRules()
+	if root := Start(opServer, nil); root.Sampled() {
+		t.Error("rules of an agent that is gone")
+	} else {
+		root.End()
+	}
+	drain(t)
+}
+
 // Operations can be switched off one by one and all together.
 func TestSwitchedOff(t *testing.T) {
 	defer atomic.StoreUint32(&control.flags, 0)

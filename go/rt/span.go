@@ -32,6 +32,7 @@ func StartServed(op *Op, explicit *Span, path string) *Span {
 		span.giveBack()
 		return nil
 	}
+	span.heed(op)
 	span.leaveOut(op, path)
 	span.prepare(op)
 	span.enter(at)
@@ -60,6 +61,7 @@ func StartDetached(op *Op, explicit *Span) *Span {
 		span.giveBack()
 		return nil
 	}
+	span.heed(op)
 	span.prepare(op)
 	span.home = 0
 	span.begin(link)
@@ -97,6 +99,7 @@ func StartIncoming(op *Op, in *Incoming) *Span {
 	} else {
 		span.newTrace()
 	}
+	span.heed(op)
 	span.leaveOut(op, in.Path)
 	if in.baggage != "" {
 		span.baggage = cleanBaggage(in.baggage)
@@ -137,6 +140,8 @@ func (s *Span) prepare(op *Op) {
 	if s.parentID == 0 {
 		// A trace's first span takes its id from the trace's: as random, as unique, and 5 ns cheaper.
 		id = *(*uint64)(unsafe.Pointer(&s.trace)) * 0x9e3779b97f4a7c15
+	} else if s.counted {
+		id = s.parentID
 	}
 	for id == 0 {
 		id = rand()
@@ -156,7 +161,8 @@ func (s *Span) prepare(op *Op) {
 	record.descriptor, record.account = op.id, 0
 	record.kind, record.traceFlags, record.status, record.flags = recordSpan, s.traceFlags, statusUnset, 0
 	record.start = uint64(nanotime()) // before the look at the account: see finish
-	if !s.kept() || s.unheard {
+	if !s.kept() || s.unheard || s.counted {
+		s.counted = false
 		return
 	}
 	s.state = stateLive | stateSampled

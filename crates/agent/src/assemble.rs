@@ -3,6 +3,7 @@
 //! One assembler a program. It believes nothing: a record that makes no sense is counted by cause and left out, an
 //! attribute whose key nobody registered is counted and left out.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ pub struct Assembler {
     held: Vec<(Vec<u8>, Ending, u32)>,
     /// Parts of the anatomy that can be measured, a bit each.
     parts: u32,
+    /// Parts that spans which began before a moment do not have.
+    absent: (u32, MonotonicNanos),
     system_calls: Option<Box<dyn SpanSystemCalls>>,
     /// Where its spans come from that nobody made by hand.
     source: Source,
@@ -140,6 +143,36 @@ struct Operation {
     request: bool,
     /// Keys of a function's arguments, by position.
     argument_keys: Vec<u16>,
+    /// Its spans since somebody last asked.
+    work: Cell<SpansDone>,
+}
+
+/// Spans of an operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpansDone {
+    /// That left a record.
+    pub recorded: u64,
+    /// Of these, those that begin a trace.
+    pub roots: u64,
+    /// Of the recorded, those without a parent in their program.
+    pub outermost: u64,
+    /// That left only a count.
+    pub counted: u64,
+}
+
+/// Spans of an operation of one program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationWork {
+    /// Its number in records.
+    pub number: u32,
+    /// The join point's id.
+    pub id: String,
+    /// Kind of its spans, as in OTLP.
+    pub kind: u8,
+    /// Its spans are made by hand.
+    pub api: bool,
+    /// How many.
+    pub spans: SpansDone,
 }
 
 /// Working space, kept so that a span allocates nothing.
@@ -177,6 +210,7 @@ impl Assembler {
             folds: Folds::default(),
             held: Vec::new(),
             parts: !0,
+            absent: (0, MonotonicNanos(0)),
             system_calls: None,
             source: Source::Woven,
             measures: true,
@@ -331,6 +365,7 @@ impl Assembler {
             limits,
             folds,
             parts,
+            absent,
             system_calls,
             source,
             measures,
@@ -351,7 +386,8 @@ impl Assembler {
             let mut encoder = SpanEncoder::begin(out, event, &record, clock);
             let mut budget = limits.budget();
             let mut noted = Noted::gather(&record, end, operation, keys, faults, &mut budget, &mut encoder);
-            noted.parts.keep(*parts);
+            let (absent, before) = *absent;
+            noted.parts.keep(if record.start() < before { *parts & !absent } else { *parts });
             let calls = system_calls.as_ref().map_or(Vec::new(), |kept| kept.take(record.span_id()));
             for call in &calls {
                 for (what, value) in [("count", i64::from(call.count)), ("duration", call.time.cast_signed())] {
@@ -376,9 +412,16 @@ impl Assembler {
                 true => write_text(name, own_name),
                 false => operation.template.render(name, |key| noted.value(key)),
             };
+            let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
+            if stands_for.is_none() {
+                operation.did(|spans| {
+                    spans.recorded += 1;
+                    spans.roots += u64::from(record.parent_span_id() == [0; 8]);
+                    spans.outermost += u64::from(is_outermost);
+                });
+            }
             if !unfinished && stands_for.is_none() {
                 // One that has a parent in its program is a part of another, as gRPC served by net/http.
-                let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
                 *requests += u64::from(operation.request && is_outermost);
             }
             if !unfinished && *measures && stands_for.is_none() {
@@ -499,6 +542,10 @@ impl Assembler {
             }
         };
         let operation = self.names.operations.get(delta.descriptor);
+        if let Some(operation) = operation {
+            let more = delta.buckets.iter().fold(0u64, |sum, &more| sum.saturating_add(more));
+            operation.did(|spans| spans.counted = spans.counted.saturating_add(more));
+        }
         if operation.is_some_and(|operation| operation.request) {
             self.requests = delta.buckets.iter().fold(self.requests, |sum, &more| sum.saturating_add(more));
         }
@@ -518,6 +565,29 @@ impl Assembler {
     /// Requests that the program has answered since the last call.
     pub(crate) fn take_requests(&mut self) -> u64 {
         std::mem::take(&mut self.requests)
+    }
+
+    /// What operations have done since the last call.
+    pub(crate) fn take_work(&mut self) -> Vec<OperationWork> {
+        let registered = self.names.operations.registered.iter().enumerate();
+        let registered = registered.filter_map(|(number, operation)| Some((number as u32, operation.as_ref()?)));
+        let functions = self.names.operations.functions.iter().map(|(number, operation)| (*number, operation));
+        let done = registered.chain(functions).filter_map(|(number, operation)| {
+            let spans = operation.work.take();
+            (spans != SpansDone::default()).then(|| OperationWork {
+                number,
+                id: operation.id.clone(),
+                kind: operation.kind,
+                api: operation.api,
+                spans,
+            })
+        });
+        done.collect()
+    }
+
+    /// Leaves parts out of spans that began before a moment, a bit each, by their index in `record::layout::PARTS`.
+    pub(crate) fn leave_out_before(&mut self, parts: u32, moment: MonotonicNanos) {
+        self.absent = (parts, moment);
     }
 
     /// What was wrong since the last call.
@@ -556,6 +626,7 @@ impl Names {
             api: descriptor.api,
             request: !descriptor.api && completeness::is_request(&descriptor.id),
             argument_keys: descriptor.arguments.iter().map(|name| self.keys.of_argument(name)).collect(),
+            work: Cell::default(),
             id: descriptor.id,
         };
         self.operations.add(id, operation);
@@ -583,6 +654,13 @@ impl Operations {
 }
 
 impl Operation {
+    #[inline]
+    fn did(&self, more: impl FnOnce(&mut SpansDone)) {
+        let mut spans = self.work.get();
+        more(&mut spans);
+        self.work.set(spans);
+    }
+
     /// The record with the names of its arguments, where it can have any.
     fn named<'a>(&self, record: SpanRecord<'a>, bytes: &[u8], renamed: &'a mut Vec<u8>) -> Option<SpanRecord<'a>> {
         if self.argument_keys.is_empty() {

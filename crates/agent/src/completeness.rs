@@ -15,7 +15,10 @@ const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// Join points whose spans are requests that a process answers: what the kernel can see on its sockets.
 pub(crate) fn is_request(join_point: &str) -> bool {
-    matches!(join_point, "net/http.server" | "fasthttp.server" | "grpc.server")
+    matches!(
+        join_point,
+        "net/http.server" | "fasthttp.server" | "grpc.server" | "socket.http.server" | "socket.grpc.server"
+    )
 }
 
 /// Requests that a service has answered.

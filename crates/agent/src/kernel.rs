@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use record::HeaderFacts;
 
@@ -43,4 +44,19 @@ pub trait KernelHalf: Send {
 
     /// Ends it; the process is gone or nobody wants it any more.
     fn unwatch(&mut self, pid: u32);
+
+    /// Whether there is a detail mode that can be switched.
+    fn has_detail(&self) -> bool {
+        false
+    }
+
+    /// Switches the detail mode. Says which parts of the anatomy nobody tells from others while it is off, a bit each.
+    fn set_detail(&mut self, _on: bool) -> u32 {
+        0
+    }
+
+    /// The CPU time of its programs so far; `None`: nobody measures it.
+    fn run_time(&self) -> Option<Duration> {
+        None
+    }
 }

@@ -4,7 +4,7 @@
 //! become spans; [`logs`]: log records) → [`measure`] (rates, errors, durations, and the times by part of [`anatomy`]) → [`pipeline`] (the loop that does it all) → sinks of
 //! `deliver`. [`limits`] is what a span may hold; [`kernel`] is where the kernel half plugs in; [`profile`] makes profiles of its samples and of those that `parked` takes of goroutines, whose addresses `symbols` looks up; [`programs`] finds programs for those who only want to switch
 //! something in them. [`observed`] is where observers of programs that were not woven plug in, for whom [`discover`] finds the processes; [`sockets`] is one of them. [`receive`] takes what others send as OTLP, [`correlate`] makes one stream of all,
-//! [`attributes`] changes attributes, [`sample`] keeps some traces and drops others: stages before the sinks. [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`. `place` knows where a process runs.
+//! [`attributes`] changes attributes, [`sample`] keeps some traces and drops others: stages before the sinks. [`regulate`] keeps all of it within a budget. [`Completeness`] compares the two halves' counts. [`settings`] is `agent.yaml`. `place` knows where a process runs.
 
 mod anatomy;
 pub mod assemble;
@@ -28,6 +28,7 @@ mod place;
 pub mod profile;
 pub mod programs;
 pub mod receive;
+pub mod regulate;
 pub mod sample;
 mod session;
 pub mod settings;
@@ -45,8 +46,9 @@ pub use observed::{Losses, ObserveError, ObservedProcess, Observer, Observing, O
 pub use pipeline::{Agent, AgentError, Config, Outcome};
 pub use profile::{ProfileCounts, Profiling, Sample, Samples};
 pub use programs::{Choice, Program, ProgramsError};
+pub use regulate::Regulating;
 pub use sample::{Sampler, Sampling};
-pub use session::handshake::ListenError;
+pub use session::handshake::{ListenError, ask};
 pub use settings::{Settings, SettingsError};
 pub use sockets::{Asker, Askers, Known, Segments, SocketObserver};
 pub use statistics::{FunctionCalls, Statistics};

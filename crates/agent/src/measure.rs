@@ -42,11 +42,16 @@ pub struct Besides<'a> {
     pub resource: Option<&'a Resource>,
 }
 
+/// Of a series, by duration, the spans that left only a count; `None`: there were none.
+pub type Unrecorded = Option<Box<[u64; BUCKET_COUNT]>>;
+
 /// All series of all programs. Cumulative since the agent started.
 #[derive(Debug)]
 pub struct Measure {
     index: HashMap<String, u32, RandomState>,
     series: Vec<RedSeries>,
+    /// Of each series, the spans that left only a count, where there were any.
+    unrecorded: Vec<Unrecorded>,
     /// The operation that each series belongs to.
     operations: Vec<OperationIndex>,
     anatomies: Anatomies,
@@ -71,6 +76,7 @@ impl Measure {
         Self {
             index: HashMap::default(),
             series: Vec::new(),
+            unrecorded: Vec::new(),
             operations: Vec::new(),
             anatomies: Anatomies::new(limit),
             graph: Graph::new(graph, limit),
@@ -173,12 +179,21 @@ impl Measure {
 
     /// Adds spans that only left their counts.
     pub fn counts(&mut self, index: SeriesIndex, buckets: &[u64; BUCKET_COUNT], sum_ns: u64) {
+        let unrecorded = self.unrecorded[index.place as usize].get_or_insert_with(|| Box::new([0; BUCKET_COUNT]));
+        for (bucket, more) in unrecorded.iter_mut().zip(buckets) {
+            *bucket = bucket.saturating_add(*more);
+        }
         self.graph.counts(index.role, buckets, sum_ns);
         let series = &mut self.series[index.place as usize];
         for (bucket, more) in series.buckets.iter_mut().zip(buckets) {
             *bucket = bucket.saturating_add(*more);
         }
         series.sum_ns = series.sum_ns.saturating_add(sum_ns);
+    }
+
+    /// All series, in the order in which they came, and of each the spans that left only a count.
+    pub fn all(&self) -> (&[RedSeries], &[Unrecorded]) {
+        (&self.series, &self.unrecorded)
     }
 
     /// A copy of all series.
@@ -193,6 +208,7 @@ impl Measure {
     fn insert(&mut self, key: RedKey) -> u32 {
         let index = self.series.len() as u32; // bounded by far less
         self.index.insert(identity(&key), index);
+        self.unrecorded.push(None);
         self.operations.push(self.anatomies.operation(&key));
         self.series.push(RedSeries {
             key: Arc::new(key),

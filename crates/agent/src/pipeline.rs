@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deliver::conventions;
-use deliver::metrics::{Metric, Snapshot, joined};
+use deliver::metrics::{Metric, OwnMetric, Snapshot, joined};
 use deliver::otlp::server::Receiver;
 use deliver::sink::{have_room, offer_to, with_those_behind};
 use deliver::{Batch, Signal, Sink, SinkReport};
@@ -21,6 +21,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 
 use crate::KernelHalf;
+use crate::assemble::OperationWork;
 use crate::attributes::{self, Rules};
 use crate::clock::{self, Clock};
 use crate::correlate::{self, Correlator};
@@ -30,6 +31,8 @@ use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
 use crate::receive::{Latest, Meter, Received};
+use crate::regulate::cost::ProgramWork;
+use crate::regulate::{Order, Regulating, Regulator, Seen};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -87,6 +90,8 @@ pub struct Config {
     pub service_graph: ServiceGraph,
     /// Others will send spans, too ([`Agent::receiver`]): spans of the same operation are put together.
     pub correlates: bool,
+    /// What observing may cost and requests are to be like, where somebody has said so.
+    pub regulating: Option<Regulating>,
 }
 
 /// Why an agent did not start.
@@ -134,6 +139,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) measure: Measure,
     pub(crate) statistics: Statistics,
+    /// How the agent keeps within its budget.
+    budget: Vec<OwnMetric>,
     /// What programs counted themselves, when somebody last asked for metrics.
     instruments: Vec<Metric>,
     /// The last of them from programs that have ended since, until everybody had time to ask.
@@ -211,6 +218,7 @@ impl Agent {
         let observers = config.observing.map(|observing| Observers::start(observing, &shared)).transpose()?;
         let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, profiler, Arc::clone(&shared))?;
         pipeline.observers = observers;
+        pipeline.regulator = config.regulating.map(Regulator::new);
         let thread = thread::Builder::new().name("tandem-agent".to_owned()).spawn(move || pipeline.run())?;
         Ok(Self { shared, correlator, thread: Some(thread) })
     }
@@ -233,6 +241,7 @@ impl Agent {
             metrics.extend(state.measure.anatomies(start, now));
             metrics.extend(state.measure.graph.metrics(start, now));
             let mut own = state.statistics.metrics(&reports);
+            own.extend(state.budget.iter().cloned());
             drop(state);
             own.extend(sinks.iter().flat_map(|sink| sink.metrics()));
             metrics.extend(conventions::metrics(&red, start, now));
@@ -330,6 +339,10 @@ struct Pipeline {
     kernel: Option<Box<dyn KernelHalf>>,
     profiler: Option<Profiler>,
     observers: Option<Observers>,
+    regulator: Option<Regulator>,
+    regulate_due: Instant,
+    /// Parts of the anatomy that spans which began before a moment do not have, since the detail mode was off.
+    absent: (u32, MonotonicNanos),
     shared: Arc<Shared>,
     clock: Clock,
     next_token: u64,
@@ -360,6 +373,9 @@ impl Pipeline {
             kernel,
             profiler,
             observers: None,
+            regulator: None,
+            regulate_due: now + COUNTS_EVERY,
+            absent: (0, MonotonicNanos(0)),
             shared,
             clock: Clock::default(),
             next_token: FIRST_TOKEN,
@@ -390,6 +406,10 @@ impl Pipeline {
                 self.scan_due = Instant::now() + SCAN_EVERY;
             }
             let fullest = self.round(hurry);
+            if self.regulator.is_some() && self.regulate_due <= Instant::now() {
+                self.regulate_due = Instant::now() + COUNTS_EVERY;
+                self.regulate();
+            }
             // A ring that passed an eighth would have been full in eight times this pause, had nobody looked.
             pause = if fullest > 0 { (pause / 2).max(BUSY) } else { (pause * 2).min(IDLE) };
         }
@@ -399,6 +419,8 @@ impl Pipeline {
     fn pause(&self, pause: Duration) -> Duration {
         if !self.sessions.is_empty() || !self.connections.is_empty() {
             pause
+        } else if self.regulator.is_some() {
+            pause.max(COUNTS_EVERY)
         } else if self.scan {
             self.scan_due.saturating_duration_since(Instant::now())
         } else {
@@ -471,6 +493,47 @@ impl Pipeline {
         fullest
     }
 
+    /// Looks at what all of this costs, and does something about it.
+    fn regulate(&mut self) {
+        let Some(regulator) = &mut self.regulator else { return };
+        let mut state = self.shared.state();
+        let State { measure, statistics, .. } = &mut *state;
+        for session in self.sessions.values_mut() {
+            session.take_counts(&mut Tools { clock: &self.clock, measure, statistics });
+        }
+        let done: Vec<Vec<OperationWork>> = self.sessions.values_mut().map(Session::take_work).collect();
+        let work: Vec<ProgramWork<'_>> = self
+            .sessions
+            .values()
+            .zip(done)
+            .map(|(session, operations)| ProgramWork { pid: session.pid(), service: session.service(), operations })
+            .collect();
+        let seen = Seen {
+            now: Duration::from_nanos(clock::now().0.saturating_sub(self.shared.started.0)),
+            kernel: self.kernel.as_ref().and_then(|kernel| kernel.run_time()),
+            profiler: self.profiler.as_ref().and_then(|profiler| profiler.counts().run_time),
+            has_detail: self.kernel.as_ref().is_some_and(|kernel| kernel.has_detail()),
+            work: &work,
+        };
+        let order = regulator.look(&seen, measure);
+        drop(work);
+        state.budget = regulator.metrics();
+        drop(state);
+        match order {
+            Some(Order::ProfileRate(rate)) => self.profiler.iter().for_each(|profiler| profiler.set_rate(rate)),
+            Some(Order::KernelDetail(on)) => {
+                let parts = self.kernel.as_mut().map_or(0, |kernel| kernel.set_detail(on));
+                self.absent = (parts, if on { clock::now() } else { MonotonicNanos(u64::MAX) });
+            }
+            None => {}
+        }
+        for session in self.sessions.values_mut() {
+            session.leave_out_before(self.absent.0, self.absent.1);
+            let rules = regulator.rules(session.service(), session.operations());
+            session.tell_rules(rules);
+        }
+    }
+
     fn accept(&mut self) {
         while let Some(socket) = self.listener.accept() {
             let user = handshake::peer_user(socket.as_fd());
@@ -492,6 +555,14 @@ impl Pipeline {
         let Some(connection) = self.connections.get(&token) else { return };
         match handshake::receive(connection.socket.as_fd()) {
             Greeting::Waiting => {}
+            Greeting::Question => {
+                let Some(connection) = self.connections.remove(&token) else { return };
+                if is_guest(connection.user) {
+                    return self.fault("foreign_question");
+                }
+                let text = self.regulator.as_ref().map_or_else(|| "null".to_owned(), Regulator::text);
+                handshake::answer(connection.socket.as_fd(), &text);
+            }
             Greeting::Over(cause) => {
                 self.connections.remove(&token);
                 self.fault(cause);
@@ -695,6 +766,7 @@ impl Pipeline {
                 self.shared.offer(&batch);
             }
             drop(state);
+            session.tell_rules(Vec::new());
             session.beat(MonotonicNanos(0));
             self.unwatch(&session);
         }

@@ -63,6 +63,14 @@ pub trait Samples {
 
     /// How many were lost so far, since nobody took them in time or their stack could not be read.
     fn lost(&mut self) -> u64;
+
+    /// Looks so often a second from now on; `None`: not at all for a while. Says the time between two samples, ns.
+    fn set_rate(&mut self, per_second: Option<u32>) -> u64;
+
+    /// The CPU time of the kernel's programs for it so far; `None`: nobody measures it.
+    fn run_time(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// How a profiler is set up.
@@ -82,6 +90,8 @@ pub struct ProfileCounts {
     pub in_span: u64,
     /// Samples that were lost in the kernel.
     pub lost: u64,
+    /// The CPU time of the kernel's programs; `None`: nobody measures it.
+    pub run_time: Option<Duration>,
 }
 
 /// A program to profile.
@@ -96,6 +106,7 @@ pub(crate) struct Profiled {
 enum Command {
     Watch(Box<Profiled>),
     End(u32),
+    Rate(Option<u32>),
 }
 
 /// The thread. Dropped, it takes what is left and ends.
@@ -116,6 +127,7 @@ impl Profiler {
             let mut worker = Worker {
                 source: open(),
                 period,
+                is_off: false,
                 sinks,
                 counts: theirs,
                 clock: Clock::default(),
@@ -133,6 +145,11 @@ impl Profiler {
 
     pub(crate) fn end(&self, pid: u32) {
         self.tell(Command::End(pid));
+    }
+
+    /// Looks so often a second from now on; `None`: not at all for a while.
+    pub(crate) fn set_rate(&self, per_second: Option<u32>) {
+        self.tell(Command::Rate(per_second));
     }
 
     pub(crate) fn counts(&self) -> ProfileCounts {
@@ -165,6 +182,7 @@ impl Drop for Profiler {
 struct Worker {
     source: Box<dyn Samples>,
     period: u64,
+    is_off: bool,
     sinks: Vec<Arc<dyn Sink>>,
     counts: Arc<Mutex<ProfileCounts>>,
     clock: Clock,
@@ -203,6 +221,7 @@ impl Worker {
             match command {
                 Ok(Command::Watch(program)) => self.watch(*program),
                 Ok(Command::End(pid)) => self.end(pid),
+                Ok(Command::Rate(rate)) => self.set_rate(rate),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -222,6 +241,16 @@ impl Worker {
         self.source.watch(pid, &facts);
     }
 
+    /// What a batch says of the time between two samples is true of all its samples.
+    fn set_rate(&mut self, rate: Option<u32>) {
+        let period = self.period;
+        let batches: Vec<Batch> =
+            self.programs.values_mut().filter_map(|program| program.builder.take(period)).collect();
+        batches.into_iter().for_each(|batch| self.offer(Some(batch)));
+        self.is_off = rate.is_none();
+        self.period = self.source.set_rate(rate);
+    }
+
     fn end(&mut self, pid: u32) {
         if let Some(mut program) = self.programs.remove(&pid) {
             self.source.unwatch(pid);
@@ -233,7 +262,7 @@ impl Worker {
         self.clock.refresh();
         let mut counted = ProfileCounts::default();
         let mut samples = self.source.take();
-        for program in self.programs.values_mut() {
+        for program in self.programs.values_mut().filter(|_| !self.is_off) {
             samples.extend(program.look());
         }
         for sample in samples {
@@ -256,6 +285,7 @@ impl Worker {
             counts.samples += counted.samples;
             counts.in_span += counted.in_span;
             counts.lost = self.source.lost();
+            counts.run_time = self.source.run_time();
         }
         let due = |program: &Program| {
             program.builder.records() >= BATCH_SAMPLES

@@ -17,6 +17,8 @@ use crate::balance::BalanceSettings;
 use crate::fold::Fold;
 use crate::graph::ServiceGraph;
 use crate::receive::settings::Receive;
+use crate::regulate;
+use crate::regulate::settings::{BudgetSettings, ObjectiveSettings};
 use crate::sample::Sampling;
 
 /// Longer files are no configuration, bytes.
@@ -43,6 +45,12 @@ pub struct Settings {
     pub sampling: Option<Sampling>,
     /// Spans to several receivers of one name.
     pub balance: Option<BalanceSettings>,
+    /// What observing may cost.
+    pub budget: Option<BudgetSettings>,
+    /// What requests are to be like: watched, and where they are not so, more is looked at.
+    #[serde(default)]
+    #[schemars(with = "Vec<ObjectiveSettings>")]
+    pub objectives: Vec<Spanned<ObjectiveSettings>>,
 }
 
 impl Settings {
@@ -68,6 +76,8 @@ impl Settings {
             sampling.policies()?;
         }
         settings.balance.as_ref().map(BalanceSettings::balance).transpose()?;
+        settings.budget.as_ref().map(BudgetSettings::budget).transpose()?;
+        regulate::settings::objectives(&settings.objectives)?;
         Ok(settings)
     }
 }

@@ -115,6 +115,7 @@ fn rig_of(kernel: Option<Box<dyn KernelHalf>>, observing: Option<Observing>) -> 
         fold: Default::default(),
         service_graph: Default::default(),
         correlates: false,
+        regulating: None,
     };
     Rig { agent: Agent::start(config).expect("start"), keep, logs, socket, _folder: folder }
 }
@@ -429,6 +430,7 @@ fn one_agent_a_socket() {
         fold: Default::default(),
         service_graph: Default::default(),
         correlates: false,
+        regulating: None,
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");

@@ -78,6 +78,7 @@ fn rig() -> Rig {
         fold: Default::default(),
         service_graph: Default::default(),
         correlates: false,
+        regulating: None,
         kernel: None,
         profiling: None,
         observing: None,

@@ -1,8 +1,11 @@
 //! The sampling stage: what each policy keeps, the Collector's words, and that no span is lost or doubled.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+use agent::regulate::objectives::Wanted;
+use agent::regulate::settings::wanted;
 use agent::sample::policy::{Policies, Verdict, Weight};
 use agent::sample::threshold::Told;
 use agent::sample::trace::{Trace, TraceSpan};
@@ -539,6 +542,22 @@ fn traces_wait_and_late_spans_follow() {
     let counts = stage.counts();
     assert_eq!((counts.kept.as_slice(), counts.unwanted, counts.late), (&[0, 1][..], 1, [1, 1]));
     assert_eq!((counts.kept_spans, counts.dropped_spans), (3, 2));
+}
+
+/// What an objective wants is kept behind all policies, and says so: slow requests of its service, as long as nothing is missed.
+#[test]
+fn objectives_keep_traces() {
+    let text = "objectives:\n  - {service: shop, p99: 100ms, slow_kept: 100%}\n";
+    let settings = read(text).unwrap_or_else(|error| panic!("{error}"));
+    let (_, objectives) = wanted(None, &settings.objectives).expect("nothing is wrong").expect("an objective");
+    let mut stage = Stage::with(&sampling(ERRORS), Some(Arc::new(Wanted::new(&objectives)))).expect("a stage");
+    let served = |trace, took| Span { kind: 2, ..span(trace, 1, 0, 0, took) };
+    stage.take_in(&request("shop", "http", vec![served(1, 101), served(2, 100)]), 2, Duration::ZERO);
+    stage.take_in(&request("bank", "http", vec![served(3, 101), served(4, 501)]), 2, Duration::ZERO);
+    stage.decide_due(Duration::from_secs(10), 100);
+    let mut kept: Vec<_> = out(&mut stage).into_iter().map(|(.., span)| (span.trace_id[0], reason(&span))).collect();
+    kept.sort();
+    assert_eq!(kept, [(1, Some("objective".to_owned())), (4, Some("slow".to_owned()))]);
 }
 
 /// A span that makes the decision certain ends the wait; unless a policy could still drop the trace.

@@ -177,6 +177,8 @@ pub enum OwnKind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// The same; the numbers are thousandths.
+    Thousandths,
 }
 
 /// One of the agent's own metrics.

@@ -292,12 +292,16 @@ impl Out {
     fn own(&mut self, own: &OwnMetric) {
         let kind = match own.kind {
             OwnKind::Counter => "counter",
-            OwnKind::Gauge => "gauge",
+            OwnKind::Gauge | OwnKind::Thousandths => "gauge",
         };
         self.head(own.name, own.help, kind);
         for (value, number) in &own.points {
             let labels = own.label.map(|label| format!("{label}=\"{}\"", escape(value))).unwrap_or_default();
-            self.sample(own.name, &labels, number);
+            if own.kind == OwnKind::Thousandths {
+                self.sample(own.name, &labels, *number as f64 / 1000.0);
+            } else {
+                self.sample(own.name, &labels, number);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// The beginning of the kernel's `struct perf_event_attr`, in its first published size.
 #[repr(C)]
@@ -59,6 +59,16 @@ fn event(processor: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: it is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+}
+
+/// Has it count, or not, for a while.
+#[expect(unsafe_code, reason = "a system call that nobody wraps")]
+pub(crate) fn switch(event: &OwnedFd, on: bool) -> io::Result<()> {
+    const ENABLE: libc::c_ulong = 0x2400;
+    const DISABLE: libc::c_ulong = 0x2401;
+    // SAFETY: the descriptor is a performance event's, and neither request has an argument.
+    let outcome = unsafe { libc::ioctl(event.as_raw_fd(), if on { ENABLE } else { DISABLE }, 0) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -415,7 +415,7 @@ fn require_all(wanted: &[FeatureId]) -> Result<(), ProbeError> {
 const NETWORK_UNREAD: usize = layout::part("network_unread");
 const MINOR_FAULT: usize = layout::part("minor_fault");
 /// Parts that only the detail mode tells from others, a bit each.
-const DETAIL_PARTS: u32 = 1 << NETWORK_UNREAD | 1 << MINOR_FAULT;
+pub(crate) const DETAIL_PARTS: u32 = 1 << NETWORK_UNREAD | 1 << MINOR_FAULT;
 
 /// What the detail mode looks at besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

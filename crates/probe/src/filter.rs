@@ -13,11 +13,12 @@ const TANDEM_FILTER_COUNT: usize = 4096;
 pub(crate) struct Filter {
     map: MapHandle,
     processes: HashSet<u32>,
+    is_paused: bool,
 }
 
 impl Filter {
     pub(crate) fn of(map: MapHandle) -> Self {
-        Self { map, processes: HashSet::new() }
+        Self { map, processes: HashSet::new(), is_paused: false }
     }
 
     pub(crate) fn add(&mut self, pid: u32) -> Result<(), libbpf_rs::Error> {
@@ -31,9 +32,16 @@ impl Filter {
         let _ = self.write();
     }
 
+    /// For now, or no longer, nobody is worth a look.
+    pub(crate) fn pause(&mut self, is_paused: bool) -> Result<(), libbpf_rs::Error> {
+        self.is_paused = is_paused;
+        self.write()
+    }
+
     fn write(&self) -> Result<(), libbpf_rs::Error> {
         let mut bytes = [0u8; TANDEM_FILTER_COUNT];
-        self.processes.iter().for_each(|&pid| bytes[pid as usize % TANDEM_FILTER_COUNT] = 1);
+        let looked_at = self.processes.iter().filter(|_| !self.is_paused);
+        looked_at.for_each(|&pid| bytes[pid as usize % TANDEM_FILTER_COUNT] = 1);
         self.map.update(&0u32.to_ne_bytes(), &bytes, MapFlags::ANY)
     }
 }

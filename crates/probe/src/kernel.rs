@@ -6,12 +6,14 @@
 //! process that maps it included. Its slots are cumulative and are never cleared.
 
 use std::collections::HashMap;
+use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::slice;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, PrintLevel, libbpf_sys};
@@ -23,6 +25,7 @@ use crate::error::ProbeError;
 use crate::faults;
 use crate::features::{self, Details, FeatureId};
 use crate::filter::Filter;
+use crate::programs::Programs;
 use crate::skeleton::AnatomySkelBuilder;
 use crate::skeleton::types::{tandem_caller, tandem_statistics, tandem_syscalls, tandem_watched};
 use crate::syscalls;
@@ -97,6 +100,9 @@ pub struct Kernel {
     probe: Link,
     /// All other programs; dropped with the rest.
     _others: Vec<Link>,
+    /// What of the detail mode can be switched off for a while.
+    detail: Option<Switched>,
+    programs: Programs,
     /// The looks at connections, where this kernel has what they need.
     rounds: Option<Rounds>,
     processes: MapHandle,
@@ -157,21 +163,26 @@ impl Kernel {
         let loaded = open.load().map_err(|error| ("loading it", error))?;
         let mut others = Vec::new();
         let programs = &loaded.progs;
+        let mut all = vec![programs.on_switch.as_fd()];
+        let mut points = Vec::new();
         for (wanted, programs) in [
             (detail.sockets, [&programs.on_data, &programs.on_receive]),
             (detail.faults, [&programs.on_fault, &programs.on_kernel_fault]),
             (detail.calls, [&programs.on_call, &programs.on_call_end]),
         ] {
-            for program in programs.into_iter().filter(|_| wanted) {
-                others.push(program.attach().map_err(|error| ("attaching the detail mode", error))?);
-            }
+            points.extend(programs.into_iter().filter(|_| wanted).map(AsFd::as_fd));
         }
+        all.extend(&points);
+        let mut switched = Switched::attach(points).map_err(|error| ("attaching the detail mode", error.into()))?;
         if detail.faults {
             let failed = |error| ("attaching the detail mode to page faults", error);
+            all.push(programs.on_fault_end.as_fd());
             for event in faults::events().map_err(|error| failed(error.into()))? {
+                switched.events.push(event.try_clone().map_err(|error| failed(error.into()))?);
                 others.push(loaded.progs.on_fault_end.attach_perf_event(event.into_raw_fd()).map_err(failed)?);
             }
         }
+        let programs = Programs::of(all).map_err(|error| ("keeping its programs", error.into()))?;
         let mut rounds = None;
         if connections {
             let failed = |error| ("attaching what looks at connections", error);
@@ -188,6 +199,8 @@ impl Kernel {
             stock: OnceLock::new(),
             watched: HashMap::new(),
             lacking,
+            detail: (detail != Details::default()).then_some(switched),
+            programs,
             _others: others,
             rounds,
             pollers: handle(&loaded.maps.pollers)?,
@@ -289,6 +302,24 @@ impl Kernel {
         self.probe.info().map(|info| info.prog_id).map_err(ProbeError::Statistics)
     }
 
+    /// Whether it was loaded with the detail mode.
+    pub fn has_detail(&self) -> bool {
+        self.detail.is_some()
+    }
+
+    /// Switches the detail mode off for a while, and on again: nothing of it runs meanwhile. Says which parts of the anatomy nobody tells
+    /// from others meanwhile, a bit each; spans that were under way have only some of them.
+    pub fn set_detail(&mut self, on: bool) -> Result<u32, ProbeError> {
+        let Some(detail) = &mut self.detail else { return Ok(0) };
+        detail.switch(on).map_err(|error| ProbeError::Statistics(error.into()))?;
+        Ok(features::DETAIL_PARTS & !self.lacking)
+    }
+
+    /// The CPU time of its programs so far, while somebody has the kernel measure it ([`RunTimes`](crate::RunTimes)).
+    pub fn run_time(&self) -> Duration {
+        self.programs.run_time()
+    }
+
     /// What the probe has done so far, summed over the processors.
     pub fn statistics(&self) -> Result<Statistics, ProbeError> {
         let per_processor = self
@@ -307,6 +338,45 @@ impl Kernel {
         }
         Ok(sum)
     }
+}
+
+/// Programs at points of the kernel, which come and go, and events whose programs stay.
+#[derive(Debug)]
+struct Switched {
+    programs: Vec<OwnedFd>,
+    /// Closed, a program is at its point no more.
+    points: Vec<OwnedFd>,
+    events: Vec<OwnedFd>,
+}
+
+impl Switched {
+    fn attach<'a>(programs: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
+        let programs = programs.into_iter().map(|program| program.try_clone_to_owned()).collect::<io::Result<_>>()?;
+        let mut switched = Self { programs, points: Vec::new(), events: Vec::new() };
+        switched.switch(true)?;
+        Ok(switched)
+    }
+
+    fn switch(&mut self, on: bool) -> io::Result<()> {
+        self.points.clear();
+        if on {
+            self.points =
+                self.programs.iter().map(|program| at_its_point(program.as_fd())).collect::<io::Result<_>>()?;
+        }
+        self.events.iter().try_for_each(|event| faults::switch(event, on))
+    }
+}
+
+/// Attaches a program to the tracepoint that it was loaded for.
+#[expect(unsafe_code, reason = "the call takes a null pointer and gives a bare descriptor")]
+fn at_its_point(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: without a name the kernel takes the tracepoint that the program names itself.
+    let descriptor = unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd()) };
+    if descriptor < 0 {
+        return Err(io::Error::from_raw_os_error(-descriptor));
+    }
+    // SAFETY: it is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// How many account maps lie ready.
@@ -363,7 +433,7 @@ impl Stock {
     /// One of them, and its index.
     fn take(&self) -> Result<(u32, MapHandle), libbpf_rs::Error> {
         let _ = self.orders.send(Order::More);
-        self.ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread does not run").into()))
+        self.ready.recv().unwrap_or_else(|_| Err(io::Error::other("its thread does not run").into()))
     }
 
     fn give_back(&self, index: u32) {
@@ -372,7 +442,7 @@ impl Stock {
 }
 
 fn add_account_map(accounts_of: &MapHandle, index: Option<u32>) -> Result<(u32, MapHandle), libbpf_rs::Error> {
-    let index = index.ok_or_else(|| libbpf_rs::Error::from(std::io::Error::other("too many processes are watched")))?;
+    let index = index.ok_or_else(|| libbpf_rs::Error::from(io::Error::other("too many processes are watched")))?;
     let accounts = new_account_map()?;
     accounts_of.update(&index.to_ne_bytes(), &accounts.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)?;
     Ok((index, accounts))

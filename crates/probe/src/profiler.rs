@@ -4,13 +4,14 @@
 //! tick of a clock of its own, and leaves processes that nobody asked for after one look. What it hands over lies in a ring
 //! buffer of fixed size until somebody reads it; what finds no room is counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
@@ -22,6 +23,7 @@ use crate::filter::Filter;
 use crate::kernel::{Plain, bytes_of, loading, value_from};
 use crate::profile_skeleton::ProfileSkelBuilder;
 use crate::profile_skeleton::types::{tandem_profile_statistics, tandem_profiled, tandem_sample, tandem_sample_kind};
+use crate::programs::Programs;
 
 /// Samples a second of each processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,11 @@ impl Rate {
         self.0
     }
 }
+
+/// Requests to a performance event, from the kernel's user-space interface.
+const ENABLE: libc::c_ulong = 0x2400;
+const DISABLE: libc::c_ulong = 0x2401;
+const SET_PERIOD: libc::c_ulong = 0x4008_2404;
 
 /// What a sample stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +111,12 @@ pub struct Profiler {
     filter: RefCell<Filter>,
     samples: MapHandle,
     statistics: MapHandle,
-    rate: Rate,
+    period: MapHandle,
+    programs: Programs,
+    /// The clock of each processor.
+    clocks: Vec<OwnedFd>,
+    rate: Cell<Rate>,
+    is_off: Cell<bool>,
 }
 
 impl Profiler {
@@ -122,18 +134,19 @@ impl Profiler {
     fn load_with_log(rate: Rate, bytes: u32) -> Result<Self, (&'static str, libbpf_rs::Error)> {
         let mut storage = MaybeUninit::uninit();
         let mut open = ProfileSkelBuilder::default().open(&mut storage).map_err(|error| ("opening it", error))?;
-        if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
-            constants.period = rate.period();
+        if let Some(data) = open.maps.data_data.as_deref_mut() {
+            data.period = rate.period();
         }
         open.maps.samples.set_max_entries(bytes).map_err(|error| ("sizing its buffer", error))?;
         let loaded = open.load().map_err(|error| ("loading it", error))?;
-        let mut links = Vec::new();
+        let (mut links, mut clocks) = (Vec::new(), Vec::new());
         for processor in processors() {
             let clock = match open_clock(processor, rate) {
                 Ok(clock) => clock,
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue, // it went away meanwhile
                 Err(error) => return Err(("opening a clock", error.into())),
             };
+            clocks.push(clock.try_clone().map_err(|error| ("keeping a clock", error.into()))?);
             let link = loaded.progs.on_clock.attach_perf_event(clock.as_raw_fd());
             links.push(link.map_err(|error| ("attaching it to a clock", error))?);
             let _closed_by_its_link = clock.into_raw_fd();
@@ -146,13 +159,55 @@ impl Profiler {
             filter: RefCell::new(Filter::of(handle(&loaded.maps.bss)?)),
             samples: handle(&loaded.maps.samples)?,
             statistics: handle(&loaded.maps.profile_counts)?,
-            rate,
+            period: handle(&loaded.maps.data)?,
+            programs: Programs::of([loaded.progs.on_clock.as_fd(), loaded.progs.on_block.as_fd()])
+                .map_err(|error| ("keeping its programs", error.into()))?,
+            clocks,
+            rate: Cell::new(rate),
+            is_off: Cell::new(false),
         })
     }
 
     /// How often it looks.
     pub fn rate(&self) -> Rate {
-        self.rate
+        self.rate.get()
+    }
+
+    /// Looks so often from now on; `None`: not at all, until there is a rate again. Those that it looks at stay the same.
+    pub fn set_rate(&self, rate: Option<Rate>) -> Result<(), ProbeError> {
+        let failed = |error: libbpf_rs::Error| ProbeError::Statistics(error);
+        let Some(rate) = rate else {
+            self.filter.borrow_mut().pause(true).map_err(failed)?;
+            self.is_off.set(true);
+            return self.tell_clocks(DISABLE, 0);
+        };
+        // Periods that passed while nobody looked are nobody's: another period begins anew.
+        let period = rate.period() - u32::from(self.rate.replace(rate).period() == rate.period());
+        self.period.update(&0u32.to_ne_bytes(), &period.to_ne_bytes(), MapFlags::ANY).map_err(failed)?;
+        self.tell_clocks(SET_PERIOD, period.into())?;
+        if self.is_off.replace(false) {
+            self.tell_clocks(ENABLE, 0)?;
+        }
+        self.filter.borrow_mut().pause(false).map_err(failed)
+    }
+
+    #[expect(unsafe_code, reason = "a system call that nobody wraps")]
+    fn tell_clocks(&self, request: libc::c_ulong, value: u64) -> Result<(), ProbeError> {
+        for clock in &self.clocks {
+            // SAFETY: the descriptor is a performance event's; the kernel reads at most the eight bytes of the value.
+            if unsafe { libc::ioctl(clock.as_raw_fd(), request, &raw const value) } != 0 {
+                let error = io::Error::last_os_error();
+                if error.raw_os_error() != Some(libc::ENODEV) {
+                    return Err(ProbeError::Statistics(error.into())); // else its processor went away
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The CPU time of its programs so far, while somebody has the kernel measure it ([`RunTimes`](crate::RunTimes)).
+    pub fn run_time(&self) -> Duration {
+        self.programs.run_time()
     }
 
     /// Begins to look at a process, named by its id in the initial pid namespace.

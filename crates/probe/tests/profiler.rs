@@ -227,3 +227,27 @@ fn what_finds_no_room_is_counted() {
     burn(Duration::from_millis(50));
     assert!(!reader.take().is_empty(), "and there is room again");
 }
+
+/// Scenario: the rate is a fourth, none, and as before. Samples stand for the time that passed while it looked, and for no other.
+#[test]
+fn rates_change_while_it_looks() {
+    let Some((reader, _turn)) = watching_or_skip("profiler rates_change_while_it_looks", 4 * RATE / 2, 1 << 20) else {
+        return;
+    };
+    let work = Duration::from_millis(400);
+    let made = Made::new();
+    let rate = |per_second| Rate::new(per_second).expect("a rate");
+    let mut seen = Vec::new();
+    for chosen in [Some(2 * RATE), Some(RATE / 2), None, Some(2 * RATE)] {
+        reader.profiler().set_rate(chosen.map(rate)).expect("it can be changed");
+        reader.take();
+        made.run(|| burn(work));
+        let samples = of_this_thread(reader.take(), SampleKind::Cpu);
+        let time: u64 = samples.iter().map(|sample| sample.weight).sum();
+        seen.push((samples.len(), Duration::from_nanos(time)));
+    }
+    let [(many, _), (few, _), (none, _), (again, _)] = seen[..] else { panic!("four looks") };
+    assert!(none == 0 && few > 0 && many > 2 * few && again > 2 * few, "{seen:?}");
+    let time_fits = |time: Duration| time > work * 6 / 10 && time < work * 15 / 10;
+    assert!(seen.iter().all(|(count, time)| *count == 0 || time_fits(*time)), "{seen:?}");
+}

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 
 use crate::MonotonicNanos;
 use crate::header::Geometry;
-use crate::layout::{CONTROL, CONTROL_PAUSED, CONTROL_SAMPLING, DESCRIPTOR_COUNT};
+use crate::layout::{
+    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT,
+    RULE_COUNTED, RULE_USED,
+};
 use crate::memory::Mapping;
 
 /// Counters that the program keeps about itself.
@@ -19,6 +22,29 @@ pub struct ProgramCounters {
     pub lost_names: u64,
     /// Log records of which something was cut or left out for want of room.
     pub cut_logs: u64,
+}
+
+/// What is recorded of the spans of an operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The operation; `None`: all that no other rule names.
+    pub operation: Option<u32>,
+    /// New roots are recorded when the high 16 of their trace id's low 56 bits are not below this, and the program's own sampler agrees.
+    pub threshold: u16,
+    /// Spans with a parent in the program are only counted; their children become the parent's.
+    pub counted: bool,
+    /// New roots are all recorded, whatever the program's own sampler says.
+    pub all: bool,
+}
+
+impl Rule {
+    fn word(self) -> u64 {
+        let flags = [(self.counted, RULE_COUNTED), (self.all, RULE_ALL)];
+        let flags = flags.iter().filter(|(is, _)| *is).fold(RULE_USED, |flags, (_, flag)| flags | flag);
+        const THRESHOLD: usize = RULE.at("threshold") * 8;
+        const FLAGS: usize = RULE.at("flags") * 8;
+        u64::from(self.operation.unwrap_or(0)) | u64::from(self.threshold) << THRESHOLD | u64::from(flags) << FLAGS
+    }
 }
 
 /// Writer of one program's control page.
@@ -69,6 +95,15 @@ impl Control {
         } else {
             word.fetch_and(!bit, Ordering::AcqRel);
         }
+    }
+
+    /// Says what is recorded of single operations, in place of what was said before. At most `RULE_COUNT` rules have room.
+    pub fn set_rules(&self, rules: &[Rule]) {
+        for index in 0..RULE_COUNT {
+            let word = self.mapping.word64(self.page + const { CONTROL.at("rules") } + index * RULE.size);
+            word.store(rules.get(index).map_or(0, |rule| rule.word()), Ordering::Release);
+        }
+        self.set_flag(CONTROL_RULES, !rules.is_empty());
     }
 
     /// What the program counts about itself.

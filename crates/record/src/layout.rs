@@ -298,6 +298,12 @@ pub const CONTROL: Struct = Struct {
         f("quiet_count", Type::U32, 28, "entries of `quiet` that were ever used"),
         f("disabled", Type::U64s(32), 64, "bit by descriptor id: join point switched off"),
         f("quiet", Type::Bytes(QUIET_COUNT * QUIET.size), 320, "calls that are not sampled: QUIET_COUNT entries"),
+        f(
+            "rules",
+            Type::U64s(RULE_COUNT),
+            1984,
+            "what the agent says of single operations: RULE_COUNT entries, a word each",
+        ),
         f("descriptor_count", Type::U32, 2048, "descriptors registered; raised after the entry is complete"),
         f("key_count", Type::U32, 2052, "keys registered; raised after the entry is complete"),
         f("account_count", Type::U32, 2056, "highest account index given out"),
@@ -323,6 +329,32 @@ pub const CONTROL: Struct = Struct {
     ],
 };
 
+/// Entries of `control.rules`: a cache line.
+pub const RULE_COUNT: usize = 8;
+
+/// What the agent says of an operation's spans, so that it stays within its budget. Programs that know nothing of it record as before.
+pub const RULE: Struct = Struct {
+    name: "rule",
+    size: 8,
+    doc: "what is recorded of an operation's spans; the agent writes and the program reads it as one word, 0: the entry is free",
+    fields: &[
+        f("descriptor", Type::U32, 0, "id of the operation; 0: all that no other entry names"),
+        f(
+            "threshold",
+            Type::U16,
+            4,
+            "reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this",
+        ),
+        f("flags", Type::U16, 6, "RULE_* bits"),
+    ],
+};
+/// `rule.flags`: the entry is in use.
+pub const RULE_USED: u16 = 1;
+/// `rule.flags`: spans with a parent in the program are only counted, and their children become the parent's.
+pub const RULE_COUNTED: u16 = 2;
+/// `rule.flags`: new roots are all recorded, whatever the program's own sampler says.
+pub const RULE_ALL: u16 = 4;
+
 /// Entries of [`QUIET`].
 pub const QUIET_COUNT: usize = 16;
 
@@ -342,6 +374,8 @@ pub const QUIET: Struct = Struct {
 pub const CONTROL_SAMPLING: u32 = 1;
 /// `control.flags`: no spans at all for now.
 pub const CONTROL_PAUSED: u32 = 2;
+/// `control.flags`: there are entries in `rules`.
+pub const CONTROL_RULES: u32 = 4;
 
 /// An operation: what a join point's spans have in common.
 pub const DESCRIPTOR: Struct = Struct {
@@ -733,6 +767,7 @@ pub const STRUCTS: &[Struct] = &[
     ACTIVE,
     CALLS,
     QUIET,
+    RULE,
     HELLO,
     WELCOME,
     LOG,
@@ -879,6 +914,11 @@ pub const CONSTANTS: &[Constant] = &[
     c("DESCRIPTOR_API", DESCRIPTOR_API as u64),
     c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
     c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
+    c("CONTROL_RULES", CONTROL_RULES as u64),
+    c("RULE_COUNT", RULE_COUNT as u64),
+    c("RULE_USED", RULE_USED as u64),
+    c("RULE_COUNTED", RULE_COUNTED as u64),
+    c("RULE_ALL", RULE_ALL as u64),
     c("RECORD_SPAN", RECORD_SPAN as u64),
     c("RECORD_PADDING", RECORD_PADDING as u64),
     c("RECORD_FLAG_REMOTE_PARENT", RECORD_FLAG_REMOTE_PARENT as u64),

@@ -11,7 +11,7 @@ use record::{
     FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, LogItem, LogRecord, Memory, MonotonicNanos,
     OpenError, Setting, SpanRecord, SwitchError, Value, rename_attributes,
 };
-use record::{PATTERN_LIMIT, QuietError};
+use record::{PATTERN_LIMIT, QuietError, Rule};
 
 /// The smallest ring that a reader accepts.
 const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
@@ -285,6 +285,15 @@ fn the_control_page_is_written() {
     assert_eq!(writer.control_u64("sampling_threshold").expect("read"), 123);
     assert_eq!(writer.control_u32("flags").expect("read"), 1);
     assert_eq!(writer.control_u64("disabled").expect("read"), 8);
+    let of_one = Rule { operation: Some(5), counted: true, ..Rule::default() };
+    let of_all = Rule { threshold: 0x8000, ..Rule::default() };
+    control.set_rules(&[of_one, of_all]);
+    assert_eq!(writer.control_u32("flags").expect("read"), 5);
+    assert_eq!(writer.control_u64("rules").expect("read"), 0x0003_0000_0000_0005);
+    control.set_rules(&[of_all]);
+    assert_eq!(writer.control_u64("rules").expect("read"), 0x0001_8000_0000_0000);
+    control.set_rules(&[]);
+    assert_eq!(writer.control_u64("rules").expect("read"), 0);
     control.set_disabled(3, false);
     control.set_sampling_threshold(None);
     assert_eq!(writer.control_u64("disabled").expect("read"), 0);

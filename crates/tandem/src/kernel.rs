@@ -1,16 +1,33 @@
 //! Plugs the kernel half (`probe`) into the agent: `tandem run` and `tandem agent` both load it here.
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use agent::{AccountMap, KernelHalf, Profiling, Sample, Samples, SpanSystemCalls, SystemCalls};
 use model::{ProfileKind, SpanId, TraceId};
-use probe::{Profiler, Rate, SampleKind, SampleReader, SharedContexts};
+use probe::{Profiler, Rate, RunTimes, SampleKind, SampleReader, SharedContexts};
 use record::{HeaderFacts, MonotonicNanos};
 
 /// What the detail mode says before it starts.
 const PRICE: &str = "--detail costs watched programs 0.1 to 0.3 µs for each system call and up to 0.1 µs for each read of a \
                      socket, arrival of data and page fault, and all other programs of this machine about 0.05 µs for each; \
                      a saturated server needs some 10 % more CPU time";
+
+/// Whether the kernel measures how long its programs run: since [`measure_run_times`].
+static RUN_TIMES: OnceLock<RunTimes> = OnceLock::new();
+
+/// Has the kernel measure how long its programs run, for a budget. Needs a right that an agent gives away before anything is loaded.
+pub fn measure_run_times() {
+    // Without it only the hooks' own cost is known; `tandem budget` says so.
+    if let Ok(measured) = RunTimes::measure() {
+        let _ = RUN_TIMES.set(measured);
+    }
+}
+
+fn measures_run_times() -> bool {
+    RUN_TIMES.get().is_some()
+}
 
 /// Loads the kernel half. Where it cannot be had, the error is one line that says why and what to do. No thread is started.
 pub fn load(detail: bool) -> Result<probe::Kernel, String> {
@@ -64,6 +81,21 @@ impl KernelHalf for Watcher {
         self.1.iter().for_each(|shared| shared.unwatch(pid));
         self.0.unwatch(pid);
     }
+
+    fn has_detail(&self) -> bool {
+        self.0.has_detail()
+    }
+
+    fn set_detail(&mut self, on: bool) -> u32 {
+        self.0.set_detail(on).unwrap_or_else(|error| {
+            eprintln!("tandem: warning: --detail cannot be switched: {error}");
+            0
+        })
+    }
+
+    fn run_time(&self) -> Option<Duration> {
+        measures_run_times().then(|| self.0.run_time())
+    }
 }
 
 #[derive(Debug)]
@@ -115,6 +147,20 @@ impl Samples for Sampler {
 
     fn take(&mut self) -> Vec<Sample> {
         self.0.as_ref().map(SampleReader::take).unwrap_or_default().into_iter().map(sample).collect()
+    }
+
+    fn set_rate(&mut self, per_second: Option<u32>) -> u64 {
+        let rate = per_second.and_then(Rate::new);
+        let Some(reader) = &self.0 else { return Rate::DEFAULT.period().into() };
+        if let Err(error) = reader.profiler().set_rate(rate) {
+            eprintln!("tandem: warning: the profiler's rate cannot be changed: {error}");
+        }
+        reader.profiler().rate().period().into()
+    }
+
+    fn run_time(&self) -> Option<Duration> {
+        let reader = self.0.as_ref().filter(|_| measures_run_times())?;
+        Some(reader.profiler().run_time())
     }
 
     fn lost(&mut self) -> u64 {

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod advise;
 mod agent;
 mod attach;
+mod budget;
 mod cache;
 mod diagnose;
 mod diff;
@@ -73,6 +74,7 @@ enum Command {
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
+    Budget(budget::Budget),
     Profile(profile::Profile),
     Sampling(sampling::Sampling),
     /// Show the traces in the store on a page, until Ctrl-C.
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Command::Agent(command) => command.run(),
         Command::Advise(command) => command.run(),
         Command::Attach(command) => command.run(),
+        Command::Budget(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use agent::attributes::settings::rules;
 use agent::receive::settings as receiving;
-use agent::{Agent, Config, Observing, Sampler, Sampling, Selection, Settings, SettingsError};
+use agent::regulate::objectives::Wanted;
+use agent::regulate::settings::wanted;
+use agent::{Agent, Config, Observing, Regulating, Sampler, Sampling, Selection, Settings, SettingsError};
 use anyhow::Context;
 use clap::Args;
 use deliver::balance::{Balance, KeepIn};
@@ -138,6 +140,11 @@ pub struct Observer {
 impl Destinations {
     /// Gives away what the agent may not do. To be called before anything of it is started.
     pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
+        // A file that is wrong is told when it is read in earnest.
+        let settings = self.settings(scope).unwrap_or_default();
+        if !self.no_kernel && (settings.budget.is_some() || !settings.objectives.is_empty()) {
+            kernel::measure_run_times();
+        }
         privileges::confine(self.extra(scope)).context("cannot give privileges away")
     }
 
@@ -196,7 +203,16 @@ impl Destinations {
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
-        let Settings { receive, attributes, fold, service_graph, sampling, balance } = self.settings(scope)?;
+        let Settings { receive, attributes, fold, service_graph, sampling, balance, budget, objectives } =
+            self.settings(scope)?;
+        let regulating = wanted(budget.as_ref(), &objectives).map_err(|problem| anyhow::anyhow!(problem.text))?;
+        let regulating = regulating.map(|(budget, objectives)| Regulating {
+            budget,
+            wanted: Arc::new(Wanted::new(&objectives)),
+            objectives,
+            profile_rate: self.profile.map(Rate::per_second),
+            say: Box::new(|line| eprintln!("tandem: {line}")),
+        });
         let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
         let listening = self.listening(receive.as_ref())?;
         let balance = balance.map(|settings| settings.balance()).transpose();
@@ -219,7 +235,9 @@ impl Destinations {
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         let json = self.json.or(export.console.then(|| PathBuf::from("-")));
         let mut sinks = sinks(&store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
-        let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling)).transpose()?;
+        let objectives = regulating.as_ref().filter(|regulating| !regulating.objectives.is_empty());
+        let objectives = objectives.map(|regulating| Arc::clone(&regulating.wanted));
+        let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling, objectives)).transpose()?;
         let shared = shared.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.and_then(|loaded| loaded.map_err(|why| eprintln!("tandem: {why}")).ok());
         let kernel = kernel.map(|kernel| kernel::watcher(kernel, shared));
@@ -245,6 +263,7 @@ impl Destinations {
             fold,
             service_graph,
             correlates,
+            regulating,
         })?;
         let metrics = || {
             let (source, exemplars) = (agent.metrics(), export.exemplars);
@@ -327,9 +346,13 @@ fn sinks(
 }
 
 /// Puts a sampler before those sinks that are of traces.
-fn sampler_before(sinks: &mut Vec<Arc<dyn Sink>>, sampling: &Sampling) -> anyhow::Result<Arc<Sampler>> {
+fn sampler_before(
+    sinks: &mut Vec<Arc<dyn Sink>>,
+    sampling: &Sampling,
+    objectives: Option<Arc<Wanted>>,
+) -> anyhow::Result<Arc<Sampler>> {
     let of_traces = sinks.extract_if(.., |sink| sink.signal() == Signal::Traces).collect();
-    let sampler = Arc::new(Sampler::start(sampling, of_traces)?);
+    let sampler = Arc::new(Sampler::start_with(sampling, objectives, of_traces)?);
     sinks.push(Arc::clone(&sampler) as Arc<dyn Sink>);
     Ok(sampler)
 }

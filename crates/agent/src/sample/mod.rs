@@ -25,6 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::regulate::objectives::Wanted;
 use deliver::metrics::{OwnKind, OwnMetric};
 use deliver::sink::have_room;
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
@@ -116,7 +117,16 @@ impl Shared {
 impl Sampler {
     /// Starts it in front of these sinks.
     pub fn start(settings: &Sampling, behind: Vec<Arc<dyn Sink>>) -> Result<Self, SamplerError> {
-        let stage = Stage::new(settings).map_err(|problem| SamplerError::Settings(problem.text))?;
+        Self::start_with(settings, None, behind)
+    }
+
+    /// The same; what objectives want is kept, too.
+    pub fn start_with(
+        settings: &Sampling,
+        wanted: Option<Arc<Wanted>>,
+        behind: Vec<Arc<dyn Sink>>,
+    ) -> Result<Self, SamplerError> {
+        let stage = Stage::with(settings, wanted).map_err(|problem| SamplerError::Settings(problem.text))?;
         let shared = Arc::new(Shared {
             stage: Mutex::new(stage),
             changed: Condvar::new(),

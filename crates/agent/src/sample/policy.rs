@@ -9,9 +9,10 @@
 //! so many a second leaves it unknown for how many they stand.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use deliver::otlp::walk::AnyValue;
+use deliver::otlp::walk::{self, AnyValue};
 use model::{SpanId, StatusCode};
 use regex::bytes::RegexSet;
 
@@ -19,6 +20,10 @@ use super::history::{Routes, Shapes};
 use super::limit::{Bucket, Second};
 use super::threshold::{self, NEVER, Told};
 use super::trace::{Trace, TraceSpan};
+use crate::regulate::objectives::Wanted;
+
+/// The policy that objectives make.
+const OBJECTIVE: &str = "objective";
 
 /// For how many traces a kept one stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +119,8 @@ pub enum Rule {
         /// The values that fit.
         values: HashSet<Vec<u8>>,
     },
+    /// A request whose objective is missed, or that its objective wants kept for being slow.
+    Objective(Arc<Wanted>),
     /// A span's sampled flag.
     Sampled,
     /// All of them.
@@ -255,6 +262,14 @@ impl Policies {
         Self { all, learn, stop_at_first }
     }
 
+    /// With one behind them that keeps what objectives want.
+    #[must_use]
+    pub fn with_objectives(mut self, wanted: Arc<Wanted>) -> Self {
+        let name = OBJECTIVE.to_owned();
+        self.all.push(Policy { name, kind: OBJECTIVE, rule: Rule::Objective(wanted) });
+        self
+    }
+
     /// All of them.
     pub fn all(&self) -> &[Policy] {
         &self.all
@@ -386,6 +401,7 @@ impl Rule {
                 sure(count >= *least && (*most == 0 || count <= *most))
             }
             Self::State { key, values } => sure(trace.spans.iter().any(|span| has_state(span, key, values))),
+            Self::Objective(wanted) => sure(trace.spans.iter().any(|span| is_wanted(span, wanted))),
             Self::Sampled => sure(trace.spans.iter().any(|span| span.fields.flags & 1 != 0)),
             Self::And(rules) | Self::Drop(rules) => {
                 // Those that learn see the trace even where another one does not fit.
@@ -444,6 +460,7 @@ impl Rule {
             Self::Share(share) => is_in_share(trace, *share).map_or(Outlook::Never, Outlook::Sure),
             Self::Status(codes) => any(&|span| has_status(span, *codes)),
             Self::State { key, values } => any(&|span| has_state(span, key, values)),
+            Self::Objective(wanted) => any(&|span| is_wanted(span, wanted)),
             Self::Sampled => any(&|span| span.fields.flags & 1 != 0),
             Self::Count { least: 0 | 1, most: 0 } => Outlook::Sure(Weight::Same),
             Self::And(rules) | Self::Drop(rules) => {
@@ -477,6 +494,16 @@ fn is_in_share(trace: &Trace<'_>, share: f64) -> Option<Weight> {
     let told = told.min_by_key(|told| told.threshold.unwrap_or(0))?;
     let threshold = told.raised(share);
     (threshold < NEVER && told.randomness(trace.id) >= threshold).then_some(Weight::Threshold(threshold))
+}
+
+fn is_wanted(span: &TraceSpan<'_>, wanted: &Wanted) -> bool {
+    let route = || match walk::attribute(span.bytes, walk::SPAN_ATTRIBUTES, "http.route") {
+        Ok(Some(AnyValue::String(route))) => route,
+        _ => b"",
+    };
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+    let fields = &span.fields;
+    wanted.wants(fields.kind, text(span.service()), text(fields.name), || text(route()), fields.duration_ns())
 }
 
 fn has_status(span: &TraceSpan<'_>, codes: u8) -> bool {

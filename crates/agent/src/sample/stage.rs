@@ -16,6 +16,7 @@ use super::policy::{Policies, Verdict, Weight};
 use super::settings::Sampling;
 use super::threshold::{Told, retold};
 use super::trace::{Trace, TraceSpan};
+use crate::regulate::objectives::Wanted;
 use crate::settings::Problem;
 
 /// Decisions of either kind that are remembered, unless somebody chose another number: 3 MiB.
@@ -100,7 +101,15 @@ pub struct Stage {
 impl Stage {
     /// As it is configured.
     pub fn new(settings: &Sampling) -> Result<Self, Problem> {
-        let policies = settings.policies()?;
+        Self::with(settings, None)
+    }
+
+    /// The same, and what objectives want is kept.
+    pub fn with(settings: &Sampling, wanted: Option<Arc<Wanted>>) -> Result<Self, Problem> {
+        let mut policies = settings.policies()?;
+        if let Some(wanted) = wanted {
+            policies = policies.with_objectives(wanted);
+        }
         let number = |chosen: Option<super::settings::Number>, default: u64| {
             usize::try_from(chosen.map_or(default, |number| number.0)).unwrap_or(usize::MAX)
         };

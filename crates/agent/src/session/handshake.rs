@@ -112,6 +112,8 @@ pub(crate) enum Greeting {
     Waiting,
     /// The program's memory, and what it says of itself.
     Hello(OwnedFd, Hello),
+    /// Somebody asks how the agent keeps within its budget.
+    Question,
     /// The program could not make any, for this reason.
     Without(Errno, Hello),
     /// Nonsense, or the end.
@@ -129,6 +131,9 @@ pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
         Err(Errno::AGAIN | Errno::INTR) => return Greeting::Waiting,
         Err(_) => return Greeting::Over("hello_unreadable"),
     };
+    if message.get(..received.bytes) == Some(QUESTION) {
+        return Greeting::Question;
+    }
     let Some(hello) = message.get(..received.bytes).and_then(Hello::parse) else {
         return Greeting::Over("hello_malformed");
     };
@@ -141,6 +146,35 @@ pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
         None if hello.refused != 0 => Greeting::Without(Errno::from_raw_os_error(hello.refused as i32), hello),
         None => Greeting::Over("hello_without_memory"),
     }
+}
+
+/// What a person's command says at the agent's socket.
+const QUESTION: &[u8] = b"TDQ?budget";
+/// Longest answer, bytes: what a socket takes in one message.
+const LONGEST_ANSWER: usize = 128 << 10;
+
+/// Answers a question; one who does not wait for it is no concern.
+pub(crate) fn answer(connection: BorrowedFd<'_>, text: &str) {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let _ = rustix::net::send(connection, text.as_bytes(), flags);
+}
+
+/// Asks the agent at a socket how it keeps within its budget; the answer is JSON.
+pub fn ask(socket: &Path) -> io::Result<String> {
+    let flags = SocketFlags::CLOEXEC;
+    let connection = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let patience = Some(std::time::Duration::from_secs(10));
+    rustix::net::sockopt::set_socket_timeout(&connection, rustix::net::sockopt::Timeout::Recv, patience)?;
+    rustix::net::connect(&connection, &SocketAddrUnix::new(socket)?)?;
+    rustix::net::send(&connection, QUESTION, SendFlags::NOSIGNAL)?;
+    let mut answer = vec![0; LONGEST_ANSWER];
+    let (received, _) = rustix::net::recv(&connection, &mut answer[..], RecvFlags::empty())?;
+    answer.truncate(received);
+    if answer.is_empty() {
+        let why = "it does not answer: only root and who runs the agent may ask, and it may be an older one";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    String::from_utf8(answer).map_err(io::Error::other)
 }
 
 /// Answers; a program that has gone away meanwhile is no concern.

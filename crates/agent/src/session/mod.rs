@@ -15,10 +15,10 @@ use model::Resource;
 use record::layout::FIRST_FUNCTION;
 use record::{
     Active, Control, FunctionNumber, Identity, LogRecord, Memory, MonotonicNanos, OpenError, ProgramCounters, Ring,
-    SeriesReader, Tables,
+    Rule, SeriesReader, Tables,
 };
 
-use crate::assemble::{Assembler, Ending};
+use crate::assemble::{Assembler, Ending, OperationWork};
 use crate::clock::{self, Clock};
 use crate::fold::Fold;
 use crate::instruments;
@@ -63,6 +63,10 @@ pub(crate) struct Session {
     pub(crate) accounts: Option<AccountMap>,
     /// The kernel half has been told about the process.
     pub(crate) watched: bool,
+    /// What the program was told of single operations.
+    rules: Vec<Rule>,
+    /// The operations that have done something.
+    operations: Vec<(u32, String, u8)>,
 }
 
 /// What a session works with.
@@ -83,6 +87,7 @@ impl Session {
         let memory = Memory::open(memory)?;
         let text = memory.resource();
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
+        memory.control().set_rules(&[]); // those of an agent that was killed
         Ok(Self {
             pid,
             user: process::user(pid),
@@ -104,6 +109,8 @@ impl Session {
             logs_waiting_since: None,
             accounts: None,
             watched: false,
+            rules: Vec::new(),
+            operations: Vec::new(),
             memory,
         })
     }
@@ -151,6 +158,40 @@ impl Session {
     /// Which memory it is.
     pub(crate) fn identity(&self) -> Identity {
         self.memory.identity()
+    }
+
+    /// Its `service.name`.
+    pub(crate) fn service(&self) -> &str {
+        self.resource.service()
+    }
+
+    /// What its operations have done since the last call.
+    pub(crate) fn take_work(&mut self) -> Vec<OperationWork> {
+        let work = self.assembler.take_work();
+        for operation in work.iter().filter(|operation| !operation.api && operation.number < FIRST_FUNCTION) {
+            if !self.operations.iter().any(|(number, ..)| *number == operation.number) {
+                self.operations.push((operation.number, operation.id.clone(), operation.kind));
+            }
+        }
+        work
+    }
+
+    /// The operations that packs have made, as far as they have done something: number, id and kind.
+    pub(crate) fn operations(&self) -> &[(u32, String, u8)] {
+        &self.operations
+    }
+
+    /// Leaves parts of the anatomy out of spans that began before a moment.
+    pub(crate) fn leave_out_before(&mut self, parts: u32, moment: MonotonicNanos) {
+        self.assembler.leave_out_before(parts, moment);
+    }
+
+    /// Says to the program what is recorded of single operations, where that has changed.
+    pub(crate) fn tell_rules(&mut self, rules: Vec<Rule>) {
+        if self.rules != rules {
+            self.control.set_rules(&rules);
+            self.rules = rules;
+        }
     }
 
     /// Asks the program to connect.

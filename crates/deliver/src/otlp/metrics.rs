@@ -227,12 +227,15 @@ fn own_metric(snapshot: &Snapshot, own: &OwnMetric) -> Metric {
             attributes: own.label.map(|label| key_value(label, Value::String(value.clone()))).into_iter().collect(),
             start_time_unix_nano: snapshot.start.0,
             time_unix_nano: snapshot.now.0,
-            value: Some(integer(*number)),
+            value: Some(match own.kind {
+                OwnKind::Thousandths => number_data_point::Value::AsDouble(*number as f64 / 1000.0),
+                _ => integer(*number),
+            }),
             ..Default::default()
         })
         .collect();
     let data = match own.kind {
-        OwnKind::Gauge => metric::Data::Gauge(Gauge { data_points }),
+        OwnKind::Gauge | OwnKind::Thousandths => metric::Data::Gauge(Gauge { data_points }),
         OwnKind::Counter => metric::Data::Sum(Sum {
             data_points,
             aggregation_temporality: AggregationTemporality::Cumulative.into(),

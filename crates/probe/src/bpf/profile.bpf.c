@@ -17,8 +17,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The time between two samples, ns; filled in by the loader. */
-const volatile u32 period = 10000000;
+/* The time between two samples, ns. The loader fills it in, and changes it while the clock ticks. */
+volatile u32 period = 10000000;
 
 /* As in anatomy.bpf.c: not 0 where a process whose id ends so may be profiled. Written by the loader. */
 u8 may_be_profiled[TANDEM_FILTER_COUNT];
@@ -140,16 +140,20 @@ static __always_inline void hand_over(struct tandem_sample *sample, struct tande
 #define SCHEDULER_TICK 10000000 /* at HZ=100, the longest */
 static __always_inline u64 ticked(struct tandem_profile_statistics *counts, struct task_struct *task)
 {
-	u64 now = bpf_ktime_get_ns(), periods, passed, ran;
+	u64 now = bpf_ktime_get_ns(), every = period, periods, passed, ran;
 
-	if (!counts->clock_start) {
+	if (!every)
+		return 0;
+	if (counts->clock_period != every) { /* the first tick, or the first at this rate */
+		counts->clock_period = every;
 		counts->clock_start = now;
-		return period;
+		counts->clock_periods = 0;
+		return every;
 	}
-	periods = (now - counts->clock_start + period / 2) / period;
-	passed = (periods - counts->clock_periods) * period;
+	periods = (now - counts->clock_start + every / 2) / every;
+	passed = (periods - counts->clock_periods) * every;
 	counts->clock_periods = periods;
-	ran = task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime + SCHEDULER_TICK + period;
+	ran = task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime + SCHEDULER_TICK + every;
 	return passed < ran ? passed : ran;
 }
 
@@ -265,7 +269,7 @@ static __always_inline void returns(struct task_struct *task)
 {
 	struct tandem_blocked *blocked;
 	struct tandem_profile_statistics *counts;
-	u64 weight, queued, queued_at, clock;
+	u64 weight, queued, queued_at, clock, every = period;
 	u32 zero = 0;
 
 	if (!task->bpf_storage) /* nobody's that is looked at */
@@ -286,10 +290,10 @@ static __always_inline void returns(struct task_struct *task)
 		queued += clock - queued_at;
 	weight = weight > queued ? weight - queued : 0;
 	weight <<= blocked->shift & 31;
-	if (weight < period) { /* it stands for others like it */
-		if (bpf_get_prandom_u32() % period >= weight)
+	if (weight < every) { /* it stands for others like it */
+		if (bpf_get_prandom_u32() % every >= weight)
 			return;
-		weight = period;
+		weight = every;
 	}
 	blocked->sample.weight = weight;
 	hand_over(&blocked->sample, counts);

@@ -66,6 +66,7 @@ struct tandem_profile_statistics {
 	/* The clock: when it ticked first, CLOCK_MONOTONIC ns, and how many periods ago that was at the last tick. */
 	unsigned long long clock_start;
 	unsigned long long clock_periods;
+	unsigned long long clock_period; /* the period that these are of, ns */
 	/* How many are chosen: */
 	unsigned long long window; /* when the current 100 ms began */
 	unsigned int chosen_in_window;

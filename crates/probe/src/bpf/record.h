@@ -31,6 +31,11 @@
 #define TANDEM_DESCRIPTOR_API 0x1ULL
 #define TANDEM_CONTROL_SAMPLING 0x1ULL
 #define TANDEM_CONTROL_PAUSED 0x2ULL
+#define TANDEM_CONTROL_RULES 0x4ULL
+#define TANDEM_RULE_COUNT 0x8ULL
+#define TANDEM_RULE_USED 0x1ULL
+#define TANDEM_RULE_COUNTED 0x2ULL
+#define TANDEM_RULE_ALL 0x4ULL
 #define TANDEM_RECORD_SPAN 0x1ULL
 #define TANDEM_RECORD_PADDING 0x2ULL
 #define TANDEM_RECORD_FLAG_REMOTE_PARENT 0x1ULL
@@ -243,7 +248,7 @@ struct tandem_control {
 	unsigned char reserved_1[32];
 	unsigned long long disabled[32]; /* bit by descriptor id: join point switched off */
 	unsigned char quiet[1664]; /* calls that are not sampled: QUIET_COUNT entries */
-	unsigned char reserved_2[64];
+	unsigned long long rules[8]; /* what the agent says of single operations: RULE_COUNT entries, a word each */
 	unsigned int descriptor_count; /* descriptors registered; raised after the entry is complete */
 	unsigned int key_count; /* keys registered; raised after the entry is complete */
 	unsigned int account_count; /* highest account index given out */
@@ -252,12 +257,12 @@ struct tandem_control {
 	unsigned long long cut_attributes; /* attribute values cut or left out for want of room */
 	unsigned long long lost_names; /* descriptors, keys and functions that did not fit their tables */
 	unsigned int function_text_size; /* bytes of function texts; raised after they are complete */
-	unsigned char reserved_3[4];
+	unsigned char reserved_2[4];
 	unsigned long long cut_logs; /* log records of which something was cut or left out for want of room */
 	unsigned int instrument_count; /* instruments that were ever used; raised after they are complete */
 	unsigned int bucket_count; /* buckets given out */
 	unsigned long long instruments_read; /* when the program last brought its instruments up to date, CLOCK_MONOTONIC ns; 0: never */
-	unsigned char reserved_4[1976];
+	unsigned char reserved_3[1976];
 };
 _Static_assert(sizeof(struct tandem_control) == 4096, "control");
 _Static_assert(__builtin_offsetof(struct tandem_control, generation) == 0, "control.generation");
@@ -268,6 +273,7 @@ _Static_assert(__builtin_offsetof(struct tandem_control, active_count) == 24, "c
 _Static_assert(__builtin_offsetof(struct tandem_control, quiet_count) == 28, "control.quiet_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, disabled) == 64, "control.disabled");
 _Static_assert(__builtin_offsetof(struct tandem_control, quiet) == 320, "control.quiet");
+_Static_assert(__builtin_offsetof(struct tandem_control, rules) == 1984, "control.rules");
 _Static_assert(__builtin_offsetof(struct tandem_control, descriptor_count) == 2048, "control.descriptor_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, key_count) == 2052, "control.key_count");
 _Static_assert(__builtin_offsetof(struct tandem_control, account_count) == 2056, "control.account_count");
@@ -490,6 +496,17 @@ _Static_assert(sizeof(struct tandem_quiet) == 104, "quiet");
 _Static_assert(__builtin_offsetof(struct tandem_quiet, descriptor) == 0, "quiet.descriptor");
 _Static_assert(__builtin_offsetof(struct tandem_quiet, size) == 4, "quiet.size");
 _Static_assert(__builtin_offsetof(struct tandem_quiet, pattern) == 8, "quiet.pattern");
+
+/* what is recorded of an operation's spans; the agent writes and the program reads it as one word, 0: the entry is free */
+struct tandem_rule {
+	unsigned int descriptor; /* id of the operation; 0: all that no other entry names */
+	unsigned short threshold; /* reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this */
+	unsigned short flags; /* RULE_* bits */
+};
+_Static_assert(sizeof(struct tandem_rule) == 8, "rule");
+_Static_assert(__builtin_offsetof(struct tandem_rule, descriptor) == 0, "rule.descriptor");
+_Static_assert(__builtin_offsetof(struct tandem_rule, threshold) == 4, "rule.threshold");
+_Static_assert(__builtin_offsetof(struct tandem_rule, flags) == 6, "rule.flags");
 
 /* program to agent, with its memfd; the peer is known by SO_PEERCRED */
 struct tandem_hello {

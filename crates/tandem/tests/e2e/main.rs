@@ -32,6 +32,7 @@ mod promises;
 mod propagation;
 mod receive;
 mod refusals;
+mod regulate;
 mod rig;
 mod safety;
 mod sampling;

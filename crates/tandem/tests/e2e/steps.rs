@@ -12,7 +12,7 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "./steps",
     "./garbage",
     "./functions",
@@ -23,6 +23,7 @@ const PACKAGES: [&str; 10] = [
     "./brief",
     "./share",
     "./noise",
+    "./load",
 ];
 
 /// The woven program of that name.

@@ -1,0 +1,474 @@
+//! The agent within its budget (docs/budget.md): what observing costs is measured ([`cost`]) once a second, objectives are watched
+//! ([`objectives`]), the [`controller`] decides on a step, and here it is taken, written down and shown ([`report`]).
+//!
+//! What programs are told, they are told by the rules of their control page: which operations are only counted, which share of new traces is
+//! recorded. Rates, errors and durations stay exact, whatever is shed.
+
+pub mod controller;
+pub mod cost;
+pub mod objectives;
+mod report;
+pub mod settings;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use deliver::metrics::OwnMetric;
+use record::Rule;
+use record::layout::RULE_COUNT;
+
+use crate::measure::Measure;
+use controller::{Cause, Controller, Cost, Kind, LEAST_SAMPLING, Look, STEPS_A_HALF, Step, share};
+use cost::{Costs, Meter, ProgramWork};
+use objectives::{Wanted, Watched};
+use report::Report;
+use settings::{Budget, Objective};
+
+/// Levels of the profiler's rate: all of it, a half, a quarter, none.
+const RATES: u32 = 3;
+/// Join points that are only counted at once. A program has room for some more rules.
+const MOST_JOIN_POINTS: u32 = 4;
+/// A join point is noisy that makes so many spans for each request, and so many a second.
+const NOISY_A_REQUEST: f64 = 3.0;
+const NOISY_A_SECOND: f64 = 20.0;
+/// Of its spans, so many may begin a trace.
+const NOISY_ROOTS: f64 = 0.1;
+/// How much of the last look counts among those before.
+const NEWEST: f64 = 0.3;
+/// Of requests that miss their objective eight times as many are recorded as of others.
+const MORE: u32 = 3 * STEPS_A_HALF;
+
+const SERVER: u8 = 2;
+const CONSUMER: u8 = 5;
+
+/// How an agent is regulated.
+pub struct Regulating {
+    /// What it may cost.
+    pub budget: Budget,
+    /// What requests are to be like.
+    pub objectives: Vec<Objective>,
+    /// What they want kept, as the sampler sees it.
+    pub wanted: Arc<Wanted>,
+    /// Samples of stacks a second, where there are any.
+    pub profile_rate: Option<u32>,
+    /// Says what is done, a line each.
+    pub say: Box<dyn Fn(&str) + Send>,
+}
+
+/// What a step asks of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// So many samples a second.
+    ProfileRate(Option<u32>),
+    /// The detail mode on or off.
+    KernelDetail(bool),
+}
+
+/// What was measured and done by others.
+pub(crate) struct Seen<'a> {
+    /// Since the agent started.
+    pub(crate) now: Duration,
+    pub(crate) kernel: Option<Duration>,
+    pub(crate) profiler: Option<Duration>,
+    pub(crate) has_detail: bool,
+    pub(crate) work: &'a [ProgramWork<'a>],
+}
+
+/// Spans a second of a join point, on average.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    recorded: f64,
+    roots: f64,
+    calls: f64,
+}
+
+pub(crate) struct Regulator {
+    budget: Budget,
+    profile_rate: Option<u32>,
+    say: Box<dyn Fn(&str) + Send>,
+    meter: Meter,
+    controller: Controller,
+    objectives: Vec<Watched>,
+    /// By the join point's id.
+    rates: HashMap<String, Rate>,
+    /// Requests a second.
+    requests: f64,
+    /// Join points that are only counted, in the order in which they came to that.
+    counted: Vec<String>,
+    wanted: Arc<Wanted>,
+    report: Report,
+}
+
+impl Regulator {
+    pub(crate) fn new(regulating: Regulating) -> Self {
+        let Regulating { budget, objectives, wanted, profile_rate, say } = regulating;
+        let meter = Meter::start();
+        Self {
+            budget,
+            profile_rate,
+            say,
+            report: Report::new(meter.clock_read()),
+            meter,
+            controller: Controller::default(),
+            objectives: objectives.into_iter().map(Watched::new).collect(),
+            rates: HashMap::new(),
+            requests: 0.0,
+            counted: Vec::new(),
+            wanted,
+        }
+    }
+
+    /// Once a second: looks, and says what is to be done.
+    pub(crate) fn look(&mut self, seen: &Seen<'_>, measure: &Measure) -> Option<Order> {
+        let costs = self.meter.look(seen.now, seen.kernel, seen.profiler, seen.work)?;
+        self.note_rates(seen.work);
+        self.watch_objectives(seen.now, &costs, measure);
+        let look = self.controller_look(seen, &costs);
+        let limits = look.costs.clone();
+        let step = self.controller.look(look);
+        let order = step.and_then(|step| self.take(step, &limits));
+        let was_exhausted = self.report.exhausted;
+        self.report.exhausted = self.controller.is_exhausted();
+        if self.report.exhausted && !was_exhausted {
+            (self.say)("budget: it is exceeded, and there is nothing more to shed");
+        }
+        self.report.show(
+            costs,
+            self.names().into_iter().zip(limits).collect(),
+            self.levels(seen.has_detail),
+            &self.objectives,
+        );
+        order
+    }
+
+    /// What a program is to be told: of each of its operations that is recorded otherwise than they all are.
+    pub(crate) fn rules(&self, service: &str, operations: &[(u32, String, u8)]) -> Vec<Rule> {
+        let level = self.controller.level(Kind::HeadSampling);
+        let mut rules = Vec::new();
+        for (number, id, kind) in operations {
+            let counted = self.counted.contains(id);
+            let level = self.level_of(service, *kind, level);
+            let all = level == 0 && self.wants_more(service, *kind);
+            if counted || all || threshold(level) != threshold(self.controller.level(Kind::HeadSampling)) {
+                rules.push(Rule { operation: Some(*number), threshold: threshold(level), counted, all });
+            }
+        }
+        rules.truncate(RULE_COUNT - 1);
+        if level > 0 {
+            rules.push(Rule { threshold: threshold(level), ..Rule::default() });
+        }
+        rules
+    }
+
+    /// The level of head sampling for an operation: lower where an objective is missed, or asks for slow traces.
+    fn level_of(&self, service: &str, kind: u8, level: u32) -> u32 {
+        if !matches!(kind, SERVER | CONSUMER) {
+            return level;
+        }
+        let about = self.objectives.iter().filter(|watched| watched.is_about(service));
+        about.fold(level, |lowest, watched| {
+            let missed = if watched.wants_more() { level.saturating_sub(MORE) } else { level };
+            let kept =
+                watched.objective.slow_kept.map_or(level, |kept| (-kept.log2() * f64::from(STEPS_A_HALF)) as u32);
+            lowest.min(missed).min(kept)
+        })
+    }
+
+    fn wants_more(&self, service: &str, kind: u8) -> bool {
+        let mut about = self.objectives.iter().filter(|watched| watched.is_about(service));
+        matches!(kind, SERVER | CONSUMER) && about.any(Watched::wants_more)
+    }
+
+    /// What the agent says of itself.
+    pub(crate) fn metrics(&self) -> Vec<OwnMetric> {
+        self.report.metrics()
+    }
+
+    /// The same for people, JSON.
+    pub(crate) fn text(&self) -> String {
+        self.report.text()
+    }
+
+    fn note_rates(&mut self, work: &[ProgramWork<'_>]) {
+        let mut new: HashMap<&str, Rate> = HashMap::new();
+        let mut requests = 0.0;
+        for operation in work.iter().flat_map(|work| &work.operations) {
+            requests += operation.spans.outermost as f64;
+            if operation.api || matches!(operation.kind, SERVER | CONSUMER) {
+                continue;
+            }
+            let rate = new.entry(&operation.id).or_default();
+            rate.recorded += operation.spans.recorded as f64;
+            rate.roots += operation.spans.roots as f64;
+            rate.calls += (operation.spans.recorded + operation.spans.counted) as f64;
+        }
+        let mix = |old: &mut f64, new: f64| *old += NEWEST * (new - *old);
+        mix(&mut self.requests, requests);
+        for (id, rate) in &mut self.rates {
+            let new = new.remove(id.as_str()).unwrap_or_default();
+            mix(&mut rate.recorded, new.recorded);
+            mix(&mut rate.roots, new.roots);
+            mix(&mut rate.calls, new.calls);
+        }
+        let counted = &self.counted;
+        self.rates.retain(|id, rate| rate.calls >= 0.01 || counted.contains(id));
+        self.rates.extend(new.into_iter().map(|(id, rate)| (id.to_owned(), rate)));
+    }
+
+    /// The join point that makes the most spans of those that are noisy and still recorded.
+    fn noisiest(&self) -> Option<&str> {
+        let noisy = self.rates.iter().filter(|(id, rate)| {
+            let is_noisy = rate.recorded >= NOISY_A_SECOND && rate.recorded >= NOISY_A_REQUEST * self.requests;
+            is_noisy && rate.roots <= NOISY_ROOTS * rate.recorded && !self.counted.contains(id)
+        });
+        noisy.max_by(|one, other| one.1.recorded.total_cmp(&other.1.recorded)).map(|(id, _)| id.as_str())
+    }
+
+    fn watch_objectives(&mut self, now: Duration, costs: &Costs, measure: &Measure) {
+        let (all, unrecorded) = measure.all();
+        for (index, watched) in self.objectives.iter_mut().enumerate() {
+            let pattern = watched.objective.service.clone();
+            let fits = |service: &str| pattern.as_ref().is_none_or(|pattern| objectives::matches(pattern, service));
+            watched.standing.overhead = costs.added(fits);
+            let before = watched.standing.missed;
+            watched.look(now, all, unrecorded);
+            self.wanted.set(index, watched.wants_more());
+            if watched.standing.missed != before {
+                let line = report::objective_line(watched);
+                (self.say)(&line);
+                self.report.note(now_unix(), line);
+            }
+        }
+    }
+
+    /// The costs that have a limit, by name.
+    fn names(&self) -> Vec<String> {
+        let fixed = ["agent_cpu_percent", "agent_memory_mib", "programs_cpu_percent"].map(str::to_owned);
+        let dear = self.objectives.iter().filter(|watched| watched.objective.overhead.is_some());
+        let dear = dear.map(|watched| format!("overhead_percent of {}", watched.objective.name));
+        fixed.into_iter().chain(dear).collect()
+    }
+
+    fn controller_look(&self, seen: &Seen<'_>, costs: &Costs) -> Look {
+        let cost = |measured: Option<f64>, limit: Option<f64>, follows| {
+            measured.zip(limit).map(|(measured, limit)| Cost { measured, limit, follows })
+        };
+        let mut all = vec![
+            cost(Some(100.0 * costs.agent), self.budget.agent_cpu, true),
+            cost(Some(costs.memory), self.budget.agent_memory, false),
+            cost(costs.added(|_| true), self.budget.programs_cpu, true),
+        ];
+        let dear = self.objectives.iter().filter(|watched| watched.objective.overhead.is_some());
+        all.extend(dear.map(|watched| cost(watched.standing.overhead, watched.objective.overhead, true)));
+        let join_points = self.counted.len() as u32 + u32::from(self.noisiest().is_some());
+        // Where all that is asked for is so, half the samples do.
+        let is_fine = !self.objectives.is_empty() && !self.objectives.iter().any(|watched| watched.standing.missed);
+        let has_profiler = self.profile_rate.is_some();
+        Look {
+            now: seen.now,
+            costs: all,
+            work: costs.operations,
+            highest: [
+                if has_profiler { RATES } else { 0 },
+                u32::from(seen.has_detail),
+                join_points.min(MOST_JOIN_POINTS),
+                LEAST_SAMPLING,
+            ],
+            lowest: [u32::from(has_profiler && is_fine), 0, 0, 0],
+        }
+    }
+
+    fn rate_at(&self, level: u32) -> Option<u32> {
+        self.profile_rate.filter(|_| level < RATES).map(|rate| (rate >> level).max(1))
+    }
+
+    fn take(&mut self, step: Step, costs: &[Option<Cost>]) -> Option<Order> {
+        let before = self.describe(step.kind, step.from);
+        let (mut what, order) = (
+            String::new(),
+            match step.kind {
+                Kind::ProfileRate => Some(Order::ProfileRate(self.rate_at(step.to))),
+                Kind::KernelDetail => Some(Order::KernelDetail(step.to == 0)),
+                Kind::JoinPoints => None,
+                Kind::HeadSampling => None,
+            },
+        );
+        if step.kind == Kind::JoinPoints {
+            while self.counted.len() > step.to as usize {
+                what = self.counted.pop().unwrap_or_default();
+            }
+            if self.counted.len() < step.to as usize
+                && let Some(noisiest) = self.noisiest().map(str::to_owned)
+            {
+                what = noisiest.clone();
+                self.counted.push(noisiest);
+            }
+        }
+        let change = match step.kind {
+            Kind::JoinPoints if step.to > step.from => format!("spans of {what} are only counted"),
+            Kind::JoinPoints => format!("spans of {what} are recorded again"),
+            kind => format!("{} from {before} to {}", kind.name().replace('_', " "), self.describe(kind, step.to)),
+        };
+        let why = match step.cause {
+            Cause::Over(index, mean) => {
+                let limit = costs.get(index).copied().flatten().map_or(0.0, |cost| cost.limit);
+                format!("{} is {mean:.2}, above the budget of {limit}", self.names()[index])
+            }
+            Cause::Room(index, mean) => {
+                let limit = costs.get(index).copied().flatten().map_or(0.0, |cost| cost.limit);
+                format!("{} is {mean:.2}, below the budget of {limit}", self.names()[index])
+            }
+            Cause::Wanted if step.to > step.from => "all objectives are met".to_owned(),
+            Cause::Wanted => "there is no more of it".to_owned(),
+        };
+        let line = format!("budget: {change}: {why}");
+        (self.say)(&line);
+        self.report.step(step, now_unix(), line);
+        order
+    }
+
+    fn describe(&self, kind: Kind, level: u32) -> String {
+        match kind {
+            Kind::ProfileRate => self.rate_at(level).map_or("off".to_owned(), |rate| format!("{rate} a second")),
+            Kind::KernelDetail => if level == 0 { "on" } else { "off" }.to_owned(),
+            Kind::JoinPoints => format!("{level} only counted"),
+            Kind::HeadSampling => format!("{:.1} %", 100.0 * share(level)),
+        }
+    }
+
+    /// Each kind: its level, and what that means; kinds that there are not are left out.
+    fn levels(&self, has_detail: bool) -> Vec<(Kind, u32, String)> {
+        let is_there = |kind: &Kind| match kind {
+            Kind::ProfileRate => self.profile_rate.is_some(),
+            Kind::KernelDetail => has_detail,
+            Kind::JoinPoints | Kind::HeadSampling => true,
+        };
+        let levels = Kind::ALL.into_iter().filter(is_there).map(|kind| {
+            let level = self.controller.level(kind);
+            let text = match kind {
+                Kind::JoinPoints if level > 0 => format!("only counted: {}", self.counted.join(", ")),
+                Kind::JoinPoints => "all recorded".to_owned(),
+                Kind::HeadSampling => format!("{} of new traces", self.describe(kind, level)),
+                _ => self.describe(kind, level),
+            };
+            (kind, level, text)
+        });
+        levels.collect()
+    }
+}
+
+/// New roots are recorded whose trace id's high 16 random bits are not below this.
+fn threshold(level: u32) -> u16 {
+    ((1.0 - share(level)) * 65536.0).round().min(65535.0) as u16
+}
+
+fn now_unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assemble::{OperationWork, SpansDone};
+    use std::sync::Mutex;
+
+    fn regulator(budget: Budget, objectives: Vec<Objective>) -> (Regulator, Arc<Mutex<Vec<String>>>) {
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&said);
+        let say = Box::new(move |line: &str| lines.lock().expect("nobody panics").push(line.to_owned()));
+        let wanted = Arc::new(Wanted::new(&objectives));
+        (Regulator::new(Regulating { budget, objectives, wanted, profile_rate: Some(40), say }), said)
+    }
+
+    fn operation(number: u32, id: &str, kind: u8, recorded: u64, outermost: u64) -> OperationWork {
+        let spans = SpansDone { recorded, outermost, ..SpansDone::default() };
+        OperationWork { number, id: id.to_owned(), kind, api: false, spans }
+    }
+
+    /// A budget that cannot be held sheds everything in order; what is noisy is only counted, and a program is told so.
+    #[test]
+    fn everything_is_shed_in_order() {
+        let (mut regulator, said) = regulator(Budget { agent_memory: Some(0.001), ..Budget::default() }, Vec::new());
+        let mut orders = Vec::new();
+        for second in 0..600 {
+            let operations = vec![
+                operation(1, "net/http.server", 2, 10, 10),
+                operation(2, "database/sql.query", 3, 500, 0),
+                operation(3, "net/http.client", 3, 20, 0),
+            ];
+            let work = [ProgramWork { pid: std::process::id(), service: "shop", operations }];
+            let now = Duration::from_secs(second);
+            let seen = Seen { now, kernel: None, profiler: None, has_detail: true, work: &work };
+            orders.extend(regulator.look(&seen, &Measure::default()));
+        }
+        assert_eq!(
+            orders,
+            [
+                Order::ProfileRate(Some(20)),
+                Order::ProfileRate(Some(10)),
+                Order::ProfileRate(None),
+                Order::KernelDetail(false)
+            ]
+        );
+        let said = said.lock().expect("nobody panics").clone();
+        assert!(
+            said[0].starts_with("budget: profile rate from 40 a second to 20 a second: agent_memory_mib is "),
+            "{said:?}"
+        );
+        assert!(said[4].starts_with("budget: spans of database/sql.query are only counted: "), "{said:?}");
+        assert!(said[5].starts_with("budget: head sampling from 100.0 % to "), "{said:?}");
+        assert_eq!(said.last().map(String::as_str), Some("budget: it is exceeded, and there is nothing more to shed"));
+        let operations = [(1, "net/http.server".to_owned(), 2), (2, "database/sql.query".to_owned(), 3)];
+        let rules = regulator.rules("shop", &operations);
+        let least = threshold(LEAST_SAMPLING);
+        assert_eq!(
+            rules,
+            [
+                Rule { operation: Some(2), threshold: least, counted: true, all: false },
+                Rule { operation: None, threshold: least, counted: false, all: false }
+            ]
+        );
+        let text: serde_json::Value = serde_json::from_str(&regulator.text()).expect("JSON");
+        assert_eq!(text["exhausted"], true);
+        assert_eq!(text["levels"][2]["now"], "only counted: database/sql.query");
+        assert!(!regulator.metrics().is_empty());
+    }
+
+    /// Where an objective is missed, more is recorded than of others; where slow traces are wanted, all.
+    #[test]
+    fn objectives_say_where_more_is_recorded() {
+        let objective = Objective {
+            name: "shop".to_owned(),
+            service: Some("shop".to_owned()),
+            route: None,
+            p99: Some(1),
+            error_rate: None,
+            slow_kept: None,
+            overhead: None,
+            window: Duration::from_secs(60),
+        };
+        let kept = Objective {
+            name: "bank".to_owned(),
+            service: Some("bank".to_owned()),
+            slow_kept: Some(1.0),
+            ..objective.clone()
+        };
+        let (mut regulator, _) = regulator(Budget::default(), vec![objective, kept]);
+        let server = [(7, "net/http.server".to_owned(), 2)];
+        assert_eq!(regulator.rules("shop", &server), []);
+        regulator.objectives[0].standing.missed = true;
+        regulator.objectives[0].standing.p99_left = Some(-1.0);
+        let all = Rule { operation: Some(7), all: true, ..Rule::default() };
+        assert_eq!(regulator.rules("shop", &server), [all]);
+        let look =
+            Look { now: Duration::ZERO, costs: Vec::new(), work: 0.0, highest: [0, 0, 0, 100], lowest: [0, 0, 0, 32] };
+        regulator.controller.look(look).expect("a step");
+        let of_all = Rule { threshold: threshold(32), ..Rule::default() };
+        let more = Rule { operation: Some(7), threshold: threshold(8), ..Rule::default() };
+        assert_eq!(regulator.rules("shop", &server), [more, of_all]);
+        assert_eq!(regulator.rules("bank", &server), [Rule { operation: Some(7), ..Rule::default() }, of_all]);
+        assert_eq!(regulator.rules("else", &server), [of_all]);
+        assert_eq!((threshold(0), threshold(8)), (0, 0x8000));
+    }
+}
