@@ -79,7 +79,7 @@ END
         mount --rbind /sys "$root/sys"
         mount --bind /dev "$root/dev"
         cd /
-        in_root() { env -i PATH=/usr/local/go/bin HOME=/tmp TMPDIR=/tmp TANDEM_STORE=/tmp/store GOTOOLCHAIN=local GOFLAGS=-p=2 CGO_ENABLED=0 chroot "$root" "$@"; }
+        in_root() { env -i PATH=/usr/local/go/bin HOME=/tmp TMPDIR=/tmp TANDEM_STORE=/tmp/store GOTOOLCHAIN=local GOFLAGS=-p=2 CGO_ENABLED=0 "$(command -v chroot)" "$root" "$@"; }
         in_root /tandem go build -C /src -o /hello .
         in_root /tandem run --no-ui -- /hello
         in_root /tandem traces --json >"$3"
