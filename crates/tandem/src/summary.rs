@@ -31,7 +31,13 @@ pub fn summary(outcome: &Outcome, traces_command: &str, scope: Scope) -> Vec<Str
             vec![format!("{programs}, {} counted, none sampled", plural(statistics.counted, "span"))]
         }
         0 => vec![format!("{programs}, no spans")],
-        _ => vec![format!("{spans}{traces} from {programs}; see them with: {traces_command}")],
+        _ => {
+            let folded = match statistics.folded {
+                0 => String::new(),
+                folded => format!(", {folded} of them folded,"),
+            };
+            vec![format!("{spans}{traces}{folded} from {programs}; see them with: {traces_command}")]
+        }
     };
     if statistics.unfinished > 0 {
         lines.push(format!("{} unfinished when the program ended", plural(statistics.unfinished, "span")));
@@ -196,6 +202,11 @@ mod tests {
         assert_eq!(
             summary(&outcome(good.clone()), "tandem traces", Scope::Program),
             ["12 spans in 1 trace from 2 programs; see them with: tandem traces"]
+        );
+        let noisy = Statistics { spans: 7000, folded: 6900, ..good.clone() };
+        assert_eq!(
+            summary(&outcome(noisy), "tandem traces", Scope::Program),
+            ["7000 spans in 1 trace, 6900 of them folded, from 2 programs; see them with: tandem traces"]
         );
         let mut bad = outcome(Statistics { unfinished: 1, ring_full: 3, ..good });
         let report = SinkReport {
