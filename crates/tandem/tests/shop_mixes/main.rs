@@ -304,7 +304,7 @@ fn every_mix_of_services_has_the_same_traces() {
         let own = Programs::new();
         for (service, way) in SERVICES.into_iter().zip(*mix) {
             own.add(service, way);
-            if way == Way::Observed {
+            if way == Observed {
                 observed.push(own.real(service).display().to_string());
             }
         }
