@@ -488,6 +488,31 @@ mod tests {
         assert!(spans.len() == 3 && spans.iter().all(|span| span.parent_id == [0; 8]));
     }
 
+    /// Scenario: while a thread serves a request, what it asks is given a `traceparent` that names two spans; and one asks for itself.
+    /// Guarantees: the spans are what others were told, in one trace, the request's own parent as it is.
+    #[test]
+    fn what_was_given_holds() {
+        let told = Parent { trace_id: [3; 16], span_id: [4; 8], flags: 1 };
+        let given = |served, span| Given { served, trace_id: [3; 16], parent_id: [5; 8], span_id: [span; 8], flags: 1 };
+        let sent = |span| Some(Parent { trace_id: [3; 16], span_id: [span; 8], flags: 1 });
+        let mut family = Family::default();
+        family.give(given(Some((7, 1)), 6));
+        family.give(Given { parent_id: [0; 8], ..given(None, 8) });
+        let asked = exchange(Role::Client, 20, 30, 1, 1);
+        family.add(CLIENT, 9, ends(5, 80), Exchange { parent: sent(6), ..asked.clone() });
+        family.add(CLIENT, 9, ends(6, 80), Exchange { parent: sent(8), ..asked.clone() });
+        family.add(CLIENT, 9, ends(7, 80), Exchange { parent: sent(9), ..asked });
+        family.add(CLIENT, 7, ends(90, 5), Exchange { parent: Some(told), ..exchange(Role::Server, 10, 40, 1, 1) });
+        let spans = settled(&mut family, 41, &[]);
+        let facts = |span: &Span| (span.span_id, span.parent_id, span.found, span.trace_id);
+        let found: Vec<_> = spans.iter().map(facts).collect();
+        assert_eq!(found[0], ([6; 8], [5; 8], Some("thread"), [3; 16]));
+        assert_eq!(found[1], ([8; 8], [0; 8], None, [3; 16]));
+        assert_eq!((found[2].1, found[2].2), ([9; 8], Some("remote")));
+        assert_eq!(found[3], ([5; 8], [4; 8], Some("remote"), [3; 16]));
+        assert!(family.given.is_empty() && family.served.is_empty());
+    }
+
     /// Scenario: a request names its parent, and its client is observed, too, but told of by somebody else; a client that is
     /// never answered for; a process that ends. Guarantees: nothing waits for ever.
     #[test]
