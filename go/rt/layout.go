@@ -37,8 +37,7 @@ const (
 	controlRules           = 0x4
 	ruleCount              = 0x8
 	ruleUsed               = 0x1
-	ruleCounted            = 0x2
-	ruleAll                = 0x4
+	ruleAll                = 0x2
 	recordSpan             = 0x1
 	recordPadding          = 0x2
 	recordFlagRemoteParent = 0x1
@@ -785,7 +784,8 @@ var _ = [1]struct{}{}[unsafe.Offsetof(quietLayout{}.pattern)-8]
 type ruleLayout struct {
 	descriptor uint32 // id of the operation; 0: all that no other entry names
 	threshold  uint16 // reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this
-	flags      uint16 // RULE_* bits
+	flags      uint8  // RULE_* bits
+	counted    uint8  // in traces whose id's last byte is below this, 255: in all, its spans with a parent in the program are only counted
 }
 
 // The build fails here when Go lays ruleLayout out differently.
@@ -793,6 +793,7 @@ var _ = [1]struct{}{}[unsafe.Sizeof(ruleLayout{})-8]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.descriptor)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.threshold)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.flags)-6]
+var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.counted)-7]
 
 // helloLayout: program to agent, with its memfd; the peer is known by SO_PEERCRED.
 type helloLayout struct {

@@ -47,7 +47,7 @@ func newRule(kept *unsafe.Pointer, threshold uint64) *rule {
 }
 
 // An agent that has to stay within its budget says of operations that less of them is recorded, in one cache line of the control
-// page: of new traces a share, of spans that there are too many of nothing but their counts. Durations and errors stay exact.
+// page: of new traces a share, of spans that there are too many of, in a share of the traces, their counts. Durations and errors stay exact.
 
 // heed does what is said of the span's operation, before it begins.
 //
@@ -72,11 +72,13 @@ func (s *Span) follow(op *Op) {
 			break
 		}
 	}
-	flags := word >> 48
 	if s.parentID != 0 {
-		s.counted = flags&ruleCounted != 0 && s.parent != nil
+		// By another byte than roots are sampled by: what is left of these has all values of it.
+		share := byte(word >> 56)
+		s.counted = share != 0 && s.parent != nil && (share == 0xff || s.trace[15] < share)
 		return
 	}
+	flags := word >> 48 & 0xff
 	kept, threshold := s.traceFlags&sampledFlag != 0, word>>32&0xffff<<40
 	switch {
 	case flags&ruleAll != 0:

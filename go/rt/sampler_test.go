@@ -88,6 +88,7 @@ func TestAgentSamples(t *testing.T) {
 // What the agent says of single operations: spans within others are only counted, and what is below them becomes their
 // parents'; of new traces a share is recorded; a rule that names the operation beats the one for all.
 func TestRules(t *testing.T) {
+	const counted = 0xff << 8
 	rule := func(op *Op, threshold uint16, flags uint64) uint64 {
 		id := uint64(0)
 		if op != nil {
@@ -112,7 +113,7 @@ func TestRules(t *testing.T) {
 	drain(t)
 
 	opClient := NewOp("test.client", "tandem/test", KindClient, "client")
-	set(rule(nil, 0, 0), rule(opClient, 0, ruleCounted))
+	set(rule(nil, 0, 0), rule(opClient, 0, counted))
 	root := Start(opServer, nil)
 	noisy := Start(opClient, nil)
 	inner := Start(opInternal, nil)
@@ -136,6 +137,27 @@ func TestRules(t *testing.T) {
 		root.End()
 	}); allocations != 0 {
 		t.Errorf("%v allocations", allocations)
+	}
+
+	set(rule(opClient, 0, 0x40<<8))
+	recorded := 0
+	for count := 0; count < 4000; count++ {
+		root := Start(opServer, nil)
+		child := Start(opClient, nil)
+		if child.Recording() {
+			recorded++
+		}
+		if trace := child.TraceID(); child.Recording() != (trace[15] >= 0x40) {
+			t.Fatal("another part of the traces")
+		}
+		child.End()
+		root.End()
+		if count%256 == 0 {
+			drain(t)
+		}
+	}
+	if got := float64(recorded) / 4000; math.Abs(got-0.75) > 0.05 {
+		t.Errorf("%v instead of three quarters", got)
 	}
 
 	share := func(op *Op) float64 {

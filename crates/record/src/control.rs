@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::MonotonicNanos;
 use crate::header::Geometry;
 use crate::layout::{
-    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT,
-    RULE_COUNTED, RULE_USED,
+    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT, RULE_USED,
 };
 use crate::memory::Mapping;
 
@@ -31,19 +30,20 @@ pub struct Rule {
     pub operation: Option<u32>,
     /// New roots are recorded when the high 16 of their trace id's low 56 bits are not below this, and the program's own sampler agrees.
     pub threshold: u16,
-    /// Spans with a parent in the program are only counted; their children become the parent's.
-    pub counted: bool,
+    /// In so many of 256 traces, 255: in all, spans with a parent in the program are only counted; their children become the parent's.
+    pub counted: u8,
     /// New roots are all recorded, whatever the program's own sampler says.
     pub all: bool,
 }
 
 impl Rule {
     fn word(self) -> u64 {
-        let flags = [(self.counted, RULE_COUNTED), (self.all, RULE_ALL)];
-        let flags = flags.iter().filter(|(is, _)| *is).fold(RULE_USED, |flags, (_, flag)| flags | flag);
         const THRESHOLD: usize = RULE.at("threshold") * 8;
         const FLAGS: usize = RULE.at("flags") * 8;
-        u64::from(self.operation.unwrap_or(0)) | u64::from(self.threshold) << THRESHOLD | u64::from(flags) << FLAGS
+        const COUNTED: usize = RULE.at("counted") * 8;
+        let flags = if self.all { RULE_USED | RULE_ALL } else { RULE_USED };
+        let of_roots = u64::from(self.threshold) << THRESHOLD | u64::from(flags) << FLAGS;
+        u64::from(self.operation.unwrap_or(0)) | of_roots | u64::from(self.counted) << COUNTED
     }
 }
 

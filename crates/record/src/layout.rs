@@ -345,15 +345,19 @@ pub const RULE: Struct = Struct {
             4,
             "reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this",
         ),
-        f("flags", Type::U16, 6, "RULE_* bits"),
+        f("flags", Type::U8, 6, "RULE_* bits"),
+        f(
+            "counted",
+            Type::U8,
+            7,
+            "in traces whose id's last byte is below this, 255: in all, its spans with a parent in the program are only counted",
+        ),
     ],
 };
 /// `rule.flags`: the entry is in use.
-pub const RULE_USED: u16 = 1;
-/// `rule.flags`: spans with a parent in the program are only counted, and their children become the parent's.
-pub const RULE_COUNTED: u16 = 2;
+pub const RULE_USED: u8 = 1;
 /// `rule.flags`: new roots are all recorded, whatever the program's own sampler says.
-pub const RULE_ALL: u16 = 4;
+pub const RULE_ALL: u8 = 2;
 
 /// Entries of [`QUIET`].
 pub const QUIET_COUNT: usize = 16;
@@ -917,7 +921,6 @@ pub const CONSTANTS: &[Constant] = &[
     c("CONTROL_RULES", CONTROL_RULES as u64),
     c("RULE_COUNT", RULE_COUNT as u64),
     c("RULE_USED", RULE_USED as u64),
-    c("RULE_COUNTED", RULE_COUNTED as u64),
     c("RULE_ALL", RULE_ALL as u64),
     c("RECORD_SPAN", RECORD_SPAN as u64),
     c("RECORD_PADDING", RECORD_PADDING as u64),

@@ -285,11 +285,11 @@ fn the_control_page_is_written() {
     assert_eq!(writer.control_u64("sampling_threshold").expect("read"), 123);
     assert_eq!(writer.control_u32("flags").expect("read"), 1);
     assert_eq!(writer.control_u64("disabled").expect("read"), 8);
-    let of_one = Rule { operation: Some(5), counted: true, ..Rule::default() };
+    let of_one = Rule { operation: Some(5), counted: 128, ..Rule::default() };
     let of_all = Rule { threshold: 0x8000, ..Rule::default() };
     control.set_rules(&[of_one, of_all]);
     assert_eq!(writer.control_u32("flags").expect("read"), 5);
-    assert_eq!(writer.control_u64("rules").expect("read"), 0x0003_0000_0000_0005);
+    assert_eq!(writer.control_u64("rules").expect("read"), 0x8001_0000_0000_0005);
     control.set_rules(&[of_all]);
     assert_eq!(writer.control_u64("rules").expect("read"), 0x0001_8000_0000_0000);
     control.set_rules(&[]);

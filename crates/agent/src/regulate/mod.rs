@@ -29,6 +29,9 @@ use settings::{Budget, Objective};
 const RATES: u32 = 3;
 /// Join points that are only counted at once. A program has room for some more rules.
 const MOST_JOIN_POINTS: u32 = 4;
+/// Each is only counted in ever more traces: so many of 256, 255 being all.
+const COUNTED: [u8; 4] = [128, 192, 224, 255];
+const COUNTED_STEPS: u32 = COUNTED.len() as u32;
 /// A join point is noisy that makes so many spans for each request, and so many a second.
 const NOISY_A_REQUEST: f64 = 3.0;
 const NOISY_A_SECOND: f64 = 20.0;
@@ -147,10 +150,10 @@ impl Regulator {
         let level = self.controller.level(Kind::HeadSampling);
         let mut rules = Vec::new();
         for (number, id, kind) in operations {
-            let counted = self.counted.contains(id);
+            let counted = self.counted_share(id);
             let level = self.level_of(service, *kind, level);
             let all = level == 0 && self.wants_more(service, *kind);
-            if counted || all || threshold(level) != threshold(self.controller.level(Kind::HeadSampling)) {
+            if counted > 0 || all || threshold(level) != threshold(self.controller.level(Kind::HeadSampling)) {
                 rules.push(Rule { operation: Some(*number), threshold: threshold(level), counted, all });
             }
         }
@@ -159,6 +162,13 @@ impl Regulator {
             rules.push(Rule { threshold: threshold(level), ..Rule::default() });
         }
         rules
+    }
+
+    /// In how many of 256 traces a join point is only counted; all but the one that came last are so in all.
+    fn counted_share(&self, id: &str) -> u8 {
+        let Some(place) = self.counted.iter().position(|counted| counted == id) else { return 0 };
+        let level = self.controller.level(Kind::JoinPoints).saturating_sub(place as u32 * COUNTED_STEPS);
+        level.min(COUNTED_STEPS).checked_sub(1).map_or(0, |index| COUNTED[index as usize])
     }
 
     /// The level of head sampling for an operation: lower where an objective is missed, or asks for slow traces.
@@ -261,7 +271,7 @@ impl Regulator {
         ];
         let dear = self.objectives.iter().filter(|watched| watched.objective.overhead.is_some());
         all.extend(dear.map(|watched| cost(watched.standing.overhead, watched.objective.overhead, true)));
-        let join_points = self.counted.len() as u32 + u32::from(self.noisiest().is_some());
+        let join_points = (self.counted.len() as u32 + u32::from(self.noisiest().is_some())).min(MOST_JOIN_POINTS);
         // Where all that is asked for is so, half the samples do.
         let is_fine = !self.objectives.is_empty() && !self.objectives.iter().any(|watched| watched.standing.missed);
         let has_profiler = self.profile_rate.is_some();
@@ -272,7 +282,7 @@ impl Regulator {
             highest: [
                 if has_profiler { RATES } else { 0 },
                 u32::from(seen.has_detail),
-                join_points.min(MOST_JOIN_POINTS),
+                join_points * COUNTED_STEPS,
                 LEAST_SAMPLING,
             ],
             lowest: [u32::from(has_profiler && is_fine), 0, 0, 0],
@@ -295,19 +305,21 @@ impl Regulator {
             },
         );
         if step.kind == Kind::JoinPoints {
-            while self.counted.len() > step.to as usize {
-                what = self.counted.pop().unwrap_or_default();
-            }
-            if self.counted.len() < step.to as usize
+            let wanted = step.to.div_ceil(COUNTED_STEPS) as usize;
+            if self.counted.len() < wanted
                 && let Some(noisiest) = self.noisiest().map(str::to_owned)
             {
-                what = noisiest.clone();
                 self.counted.push(noisiest);
             }
+            what = self.counted.last().cloned().unwrap_or_default();
+            self.counted.truncate(wanted);
         }
         let change = match step.kind {
-            Kind::JoinPoints if step.to > step.from => format!("spans of {what} are only counted"),
-            Kind::JoinPoints => format!("spans of {what} are recorded again"),
+            Kind::JoinPoints => match self.counted_share(&what) {
+                0 => format!("join points: spans of {what} are recorded in all traces"),
+                255 => format!("join points: spans of {what} are only counted"),
+                share => format!("join points: spans of {what} are only counted in {} of traces", percent_of(share)),
+            },
             kind => format!("{} from {before} to {}", kind.name().replace('_', " "), self.describe(kind, step.to)),
         };
         let why = match step.cause {
@@ -332,7 +344,7 @@ impl Regulator {
         match kind {
             Kind::ProfileRate => self.rate_at(level).map_or("off".to_owned(), |rate| format!("{rate} a second")),
             Kind::KernelDetail => if level == 0 { "on" } else { "off" }.to_owned(),
-            Kind::JoinPoints => format!("{level} only counted"),
+            Kind::JoinPoints => format!("{level} steps"),
             Kind::HeadSampling => format!("{:.1} %", 100.0 * share(level)),
         }
     }
@@ -347,7 +359,13 @@ impl Regulator {
         let levels = Kind::ALL.into_iter().filter(is_there).map(|kind| {
             let level = self.controller.level(kind);
             let text = match kind {
-                Kind::JoinPoints if level > 0 => format!("only counted: {}", self.counted.join(", ")),
+                Kind::JoinPoints if level > 0 => {
+                    let counted = self.counted.iter().map(|id| match self.counted_share(id) {
+                        255 => id.clone(),
+                        share => format!("{id} in {} of traces", percent_of(share)),
+                    });
+                    format!("only counted: {}", counted.collect::<Vec<_>>().join(", "))
+                }
                 Kind::JoinPoints => "all recorded".to_owned(),
                 Kind::HeadSampling => format!("{} of new traces", self.describe(kind, level)),
                 _ => self.describe(kind, level),
@@ -361,6 +379,10 @@ impl Regulator {
 /// New roots are recorded whose trace id's high 16 random bits are not below this.
 fn threshold(level: u32) -> u16 {
     ((1.0 - share(level)) * 65536.0).round().min(65535.0) as u16
+}
+
+fn percent_of(share: u8) -> String {
+    format!("{:.0} %", f64::from(share) / 2.56)
 }
 
 fn now_unix() -> Duration {
@@ -416,8 +438,10 @@ mod tests {
             said[0].starts_with("budget: profile rate from 40 a second to 20 a second: agent_memory_mib is "),
             "{said:?}"
         );
-        assert!(said[4].starts_with("budget: spans of database/sql.query are only counted: "), "{said:?}");
-        assert!(said[5].starts_with("budget: head sampling from 100.0 % to "), "{said:?}");
+        let counted = "budget: join points: spans of database/sql.query are only counted";
+        assert!(said[4].starts_with(&format!("{counted} in 50 % of traces: ")), "{said:?}");
+        assert!(said[7].starts_with(&format!("{counted}: ")), "{said:?}");
+        assert!(said[8].starts_with("budget: head sampling from 100.0 % to "), "{said:?}");
         assert_eq!(said.last().map(String::as_str), Some("budget: it is exceeded, and there is nothing more to shed"));
         let operations = [(1, "net/http.server".to_owned(), 2), (2, "database/sql.query".to_owned(), 3)];
         let rules = regulator.rules("shop", &operations);
@@ -425,8 +449,8 @@ mod tests {
         assert_eq!(
             rules,
             [
-                Rule { operation: Some(2), threshold: least, counted: true, all: false },
-                Rule { operation: None, threshold: least, counted: false, all: false }
+                Rule { operation: Some(2), threshold: least, counted: 255, all: false },
+                Rule { operation: None, threshold: least, counted: 0, all: false }
             ]
         );
         let text: serde_json::Value = serde_json::from_str(&regulator.text()).expect("JSON");

@@ -34,8 +34,7 @@
 #define TANDEM_CONTROL_RULES 0x4ULL
 #define TANDEM_RULE_COUNT 0x8ULL
 #define TANDEM_RULE_USED 0x1ULL
-#define TANDEM_RULE_COUNTED 0x2ULL
-#define TANDEM_RULE_ALL 0x4ULL
+#define TANDEM_RULE_ALL 0x2ULL
 #define TANDEM_RECORD_SPAN 0x1ULL
 #define TANDEM_RECORD_PADDING 0x2ULL
 #define TANDEM_RECORD_FLAG_REMOTE_PARENT 0x1ULL
@@ -501,12 +500,14 @@ _Static_assert(__builtin_offsetof(struct tandem_quiet, pattern) == 8, "quiet.pat
 struct tandem_rule {
 	unsigned int descriptor; /* id of the operation; 0: all that no other entry names */
 	unsigned short threshold; /* reject its new roots, too, when the high 16 of their trace id's low 56 bits are below this */
-	unsigned short flags; /* RULE_* bits */
+	unsigned char flags; /* RULE_* bits */
+	unsigned char counted; /* in traces whose id's last byte is below this, 255: in all, its spans with a parent in the program are only counted */
 };
 _Static_assert(sizeof(struct tandem_rule) == 8, "rule");
 _Static_assert(__builtin_offsetof(struct tandem_rule, descriptor) == 0, "rule.descriptor");
 _Static_assert(__builtin_offsetof(struct tandem_rule, threshold) == 4, "rule.threshold");
 _Static_assert(__builtin_offsetof(struct tandem_rule, flags) == 6, "rule.flags");
+_Static_assert(__builtin_offsetof(struct tandem_rule, counted) == 7, "rule.counted");
 
 /* program to agent, with its memfd; the peer is known by SO_PEERCRED */
 struct tandem_hello {
