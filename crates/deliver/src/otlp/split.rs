@@ -99,7 +99,13 @@ mod tests {
     fn parts(request: &ExportTraceServiceRequest) -> Result<Vec<(usize, ExportTraceServiceRequest, u32)>, Malformed> {
         let part_of = |span: &[u8]| Ok(usize::from(walk::trace_id_of(span)?.0[0] % 3));
         let parts = split(Signal::Traces, &Arc::default(), &request.encode_to_vec(), part_of)?;
-        let decoded = |batch: &Batch| ExportTraceServiceRequest::decode(batch.bytes.clone()).expect("a request");
+        // Which scope comes first does not matter.
+        let decoded = |batch: &Batch| {
+            let mut request = ExportTraceServiceRequest::decode(batch.bytes.clone()).expect("a request");
+            let groups = request.resource_spans.iter_mut();
+            groups.for_each(|group| group.scope_spans.sort_by(|one, other| one.schema_url.cmp(&other.schema_url)));
+            request
+        };
         Ok(parts.iter().map(|(part, batch)| (*part, decoded(batch), batch.records)).collect())
     }
 
