@@ -48,7 +48,8 @@ fn ports<const COUNT: usize>(addresses: &[&str]) -> [u16; COUNT] {
         let found = eventually(LIMIT, || {
             let first = TcpListener::bind((addresses[0], 0)).ok()?;
             let port = first.local_addr().ok()?.port();
-            let all: Result<Vec<_>, _> = addresses[1..].iter().map(|address| TcpListener::bind((*address, port))).collect();
+            let all: Result<Vec<_>, _> =
+                addresses[1..].iter().map(|address| TcpListener::bind((*address, port))).collect();
             all.ok().map(|all| (first, all, port))
         });
         found.expect("a free port")
