@@ -64,8 +64,8 @@ fn event(processor: i32) -> io::Result<OwnedFd> {
 /// Has it count, or not, for a while.
 #[expect(unsafe_code, reason = "a system call that nobody wraps")]
 pub(crate) fn switch(event: &OwnedFd, on: bool) -> io::Result<()> {
-    const ENABLE: libc::c_ulong = 0x2400;
-    const DISABLE: libc::c_ulong = 0x2401;
+    const ENABLE: libc::Ioctl = 0x2400;
+    const DISABLE: libc::Ioctl = 0x2401;
     // SAFETY: the descriptor is a performance event's, and neither request has an argument.
     let outcome = unsafe { libc::ioctl(event.as_raw_fd(), if on { ENABLE } else { DISABLE }, 0) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -52,9 +52,9 @@ impl Rate {
 }
 
 /// Requests to a performance event, from the kernel's user-space interface.
-const ENABLE: libc::c_ulong = 0x2400;
-const DISABLE: libc::c_ulong = 0x2401;
-const SET_PERIOD: libc::c_ulong = 0x4008_2404;
+const ENABLE: libc::Ioctl = 0x2400;
+const DISABLE: libc::Ioctl = 0x2401;
+const SET_PERIOD: libc::Ioctl = 0x4008_2404;
 
 /// What a sample stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Profiler {
     }
 
     #[expect(unsafe_code, reason = "a system call that nobody wraps")]
-    fn tell_clocks(&self, request: libc::c_ulong, value: u64) -> Result<(), ProbeError> {
+    fn tell_clocks(&self, request: libc::Ioctl, value: u64) -> Result<(), ProbeError> {
         for clock in &self.clocks {
             // SAFETY: the descriptor is a performance event's; the kernel reads at most the eight bytes of the value.
             if unsafe { libc::ioctl(clock.as_raw_fd(), request, &raw const value) } != 0 {
