@@ -5,22 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-passed=0 failed=0 skipped=0
-
-check() { # NAME COMMAND…
-    local name=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok       $name"
-    else
-        failed=$((failed + 1))
-        echo "FAILED   $name"
-        cat "$work/output"
-    fi
-}
-skip() { skipped=$((skipped + 1)); echo "skipped  $1: $2"; }
-have() { command -v "$1" >/dev/null 2>&1; }
+. scripts/checks.sh
 
 if have systemd-analyze; then
     # The unit's binary must exist; nothing else of it is changed.
@@ -45,9 +30,16 @@ fi
 
 if have go && go -C tests/deploy mod download >"$work/download" 2>&1; then
     check "the manifests are what Kubernetes' API takes" go -C tests/deploy run -p 2 ./manifests "$PWD"/deploy/kubernetes/*.yaml
-    check "a Collector takes its configuration" go -C tests/deploy run -p 2 ./collector validate --config "$PWD/deploy/collector/collector.yaml"
 else
-    skip "manifests and the Collector's configuration" "their modules cannot be had: $(tail -1 "$work/download")"
+    skip "the manifests" "their modules cannot be had: $(tail -1 "$work/download")"
+fi
+if have go && go -C tests/fleet/collector mod download >"$work/download" 2>&1; then
+    for configuration in deploy/collector/collector.yaml deploy/fleet/collector.yaml; do
+        check "a Collector takes $configuration" env DATABASE=database:4317 \
+            go -C tests/fleet/collector run -p 2 . validate --config "$PWD/$configuration"
+    done
+else
+    skip "the Collectors' configurations" "their modules cannot be had: $(tail -1 "$work/download")"
 fi
 
 # It is published as a package of Python's, too.
@@ -62,5 +54,4 @@ else
     skip "the container files" "hadolint cannot be had: $(tail -1 "$work/venv")"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+summary

@@ -16,21 +16,7 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
-passed=0 failed=0 skipped=0
-check() { # NAME COMMAND…
-    local name=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok       $name"
-    else
-        failed=$((failed + 1))
-        echo "FAILED   $name"
-        cat "$work/output"
-    fi
-}
-skip() { skipped=$((skipped + 1)); echo "skipped  $1: $2"; }
-have() { command -v "$1" >/dev/null 2>&1; }
+. scripts/checks.sh
 until_true() { # COMMAND…: waits until it succeeds, for two minutes at most
     for _ in $(seq 1200); do "$@" && return; sleep 0.1; done
     echo "in vain: $*"
@@ -169,5 +155,4 @@ for command in "version" "--help" "version --json"; do # said, not judged: machi
     echo "         tandem $command: $(printf '%s\n' "${times[@]}" | sort -n | sed -n 11p) µs (median of 21)"
 done
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+summary

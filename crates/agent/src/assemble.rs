@@ -13,6 +13,8 @@ use deliver::otlp::builder::{BatchBuilder, ScopeIndex};
 use deliver::otlp::encode::{ClockOffset, KeyTable, Parts, SpanEncoder, SpanFacts, UnixNanos};
 use foldhash::fast::{FixedState, RandomState};
 use model::{FOLDED_PREFIX, Resource, Source};
+use record::layout::kind::{CLIENT, INTERNAL, PRODUCER};
+use record::layout::status::ERROR;
 use record::layout::{
     self, FIRST_ARGUMENT_KEY, FIRST_DYNAMIC_KEY, FIRST_FUNCTION, FIRST_NON_METRIC_KEY, KEYS, PARTS, RECORD,
     RECORD_FLAG_CUT, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS, RECORD_FLAG_REMOTE_PARENT, item,
@@ -904,13 +906,6 @@ impl<'a> Noted<'a> {
         self.values[..self.count].iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
     }
 }
-
-/// Kinds of spans: those that are no end of a request, and those that ask.
-const INTERNAL: u8 = 1;
-const CLIENT: u8 = 3;
-const PRODUCER: u8 = 4;
-/// A status.
-const ERROR: u8 = 2;
 
 /// Where a record has its parent.
 const PARENT: usize = RECORD.at("parent_span_id");

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::sample::settings::Wait;
 use crate::settings::Problem;
+use crate::settings::values::Wait;
 
 /// Spans go to all addresses that the name of the traces' endpoint resolves to, all spans of a trace to the same one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

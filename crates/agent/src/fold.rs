@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::sample::settings::{Number, Wait};
+use crate::settings::values::{Number, Wait};
 
 const MORE_THAN: u64 = 100;
 const SHORTER_THAN: Duration = Duration::from_micros(100);

@@ -3,6 +3,8 @@
 //! Each section's types lie in the module that does what the section says; here is how the file is read, and how its mistakes
 //! are told: file, line, the key's path, and what was expected. `docs/agent.schema.json` is made from the same types.
 
+pub mod values;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -121,7 +123,8 @@ impl fmt::Display for Key<'_> {
 }
 
 /// What is wrong in the file, and where.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
 pub struct Problem {
     /// A sentence fragment for people: what is wrong, and what was expected.
     pub text: String,

@@ -7,16 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Value;
+use record::layout::kind::{CLIENT, CONSUMER, PRODUCER, SERVER};
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 use record::{InstrumentKind, InstrumentValue};
 
 use crate::metrics::{Exemplar, Metric, Origin, Point, RedKey, RedSeries};
 use crate::otlp::encode::UnixNanos;
-
-const SERVER: u8 = 2;
-const CLIENT: u8 = 3;
-const PRODUCER: u8 = 4;
-const CONSUMER: u8 = 5;
 
 /// Bounds (ns) that the conventions advise for HTTP, RPC and messaging.
 const REQUEST_BOUNDS: [u64; 14] = [

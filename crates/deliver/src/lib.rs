@@ -6,6 +6,7 @@
 pub mod balance;
 pub mod batch;
 pub mod conventions;
+mod fnv;
 pub mod json;
 pub mod metrics;
 pub mod otlp;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use pattern::{BadPattern, FunctionPattern};
+pub use pattern::{BadPattern, FunctionPattern, wildcard};
 pub use profile::{Frame, Location, ProfileKind, ProfileSample};
 pub use tree::{Node, Row, Tree};
 pub use units::{format_duration, parse_duration};

@@ -44,7 +44,7 @@ impl FunctionPattern {
 
     /// Whether a name is meant: `(*Cart).Add` by `Cart.*`, too.
     pub fn matches(&self, name: &str) -> bool {
-        wildcard(self.plain.as_bytes(), without_stars_of_receivers(name).as_bytes())
+        wildcard(&self.plain, &without_stars_of_receivers(name))
     }
 
     /// Whether a function is meant by its name within its package, behind the package's name, or behind its import path.
@@ -76,7 +76,8 @@ fn without_stars_of_receivers(text: &str) -> String {
 }
 
 /// Whether `text` is what `pattern` says, `*` being any text. Linear but for one step back to the last star.
-fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+pub fn wildcard(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut place) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while place < text.len() {
@@ -134,19 +135,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn stars_are_any_text() {
+        for (pattern, text, fits) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abcd", false),
+            ("*", "", true),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(wildcard(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
     proptest! {
         /// Cutting any pieces out of a name and putting stars there matches the name.
         #[test]
         fn a_name_with_pieces_cut_out_matches(name in "[a-z.]{0,20}", cuts in prop::collection::vec((0usize..20, 0usize..20), 0..4)) {
-            let mut pattern: Vec<u8> = name.clone().into_bytes();
+            let mut pattern = name.clone();
             for (from, to) in cuts {
                 let (from, to) = (from.min(pattern.len()), to.min(pattern.len()));
                 if from <= to {
-                    pattern.splice(from..to, [b'*']);
+                    pattern.replace_range(from..to, "*");
                 }
             }
-            prop_assert!(wildcard(&pattern, name.as_bytes()));
-            prop_assert!(!wildcard(&[&pattern[..], b"!"].concat(), name.as_bytes()));
+            prop_assert!(wildcard(&pattern, &name));
+            pattern.push('!');
+            prop_assert!(!wildcard(&pattern, &name));
         }
     }
 }

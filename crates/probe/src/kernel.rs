@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock};
@@ -22,7 +22,7 @@ use record::layout::{ACCOUNT, ACCOUNT_COUNT, FIRST_PART_COUNT};
 
 use crate::connections::Rounds;
 use crate::error::ProbeError;
-use crate::faults;
+use crate::events::{self, Command, Event};
 use crate::features::{self, Details, FeatureId};
 use crate::filter::Filter;
 use crate::programs::Programs;
@@ -177,9 +177,9 @@ impl Kernel {
         if detail.faults {
             let failed = |error| ("attaching the detail mode to page faults", error);
             all.push(programs.on_fault_end.as_fd());
-            for event in faults::events().map_err(|error| failed(error.into()))? {
+            for event in events::open(Event::PageFaultsMin, 1).map_err(|error| failed(error.into()))? {
                 switched.events.push(event.try_clone().map_err(|error| failed(error.into()))?);
-                others.push(loaded.progs.on_fault_end.attach_perf_event(event.into_raw_fd()).map_err(failed)?);
+                others.push(events::attach(&loaded.progs.on_fault_end, event).map_err(failed)?);
             }
         }
         let programs = Programs::of(all).map_err(|error| ("keeping its programs", error.into()))?;
@@ -363,7 +363,7 @@ impl Switched {
             self.points =
                 self.programs.iter().map(|program| at_its_point(program.as_fd())).collect::<io::Result<_>>()?;
         }
-        self.events.iter().try_for_each(|event| faults::switch(event, on))
+        events::tell(&self.events, if on { Command::Count } else { Command::Rest })
     }
 }
 

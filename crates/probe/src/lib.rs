@@ -13,7 +13,7 @@
 
 mod connections;
 mod error;
-mod faults;
+mod events;
 pub mod features;
 mod filter;
 mod kernel;

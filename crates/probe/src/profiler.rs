@@ -6,10 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::fs;
-use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilde
 use record::HeaderFacts;
 
 use crate::error::ProbeError;
+use crate::events::{self, Command, Event};
 use crate::features;
 use crate::filter::Filter;
 use crate::kernel::{Plain, bytes_of, loading, value_from};
@@ -50,11 +49,6 @@ impl Rate {
         self.0
     }
 }
-
-/// Requests to a performance event, from the kernel's user-space interface.
-const ENABLE: libc::Ioctl = 0x2400;
-const DISABLE: libc::Ioctl = 0x2401;
-const SET_PERIOD: libc::Ioctl = 0x4008_2404;
 
 /// What a sample stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +116,7 @@ pub struct Profiler {
 impl Profiler {
     /// Loads and attaches it; it looks at nobody yet.
     pub fn load(rate: Rate) -> Result<Self, ProbeError> {
-        Self::load_sized(rate, buffer_size(processors().len()))
+        Self::load_sized(rate, buffer_size(events::processors().map_or(1, |all| all.len())))
     }
 
     /// The same with a buffer of so many bytes: a power of two, at least a page.
@@ -140,16 +134,11 @@ impl Profiler {
         open.maps.samples.set_max_entries(bytes).map_err(|error| ("sizing its buffer", error))?;
         let loaded = open.load().map_err(|error| ("loading it", error))?;
         let (mut links, mut clocks) = (Vec::new(), Vec::new());
-        for processor in processors() {
-            let clock = match open_clock(processor, rate) {
-                Ok(clock) => clock,
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue, // it went away meanwhile
-                Err(error) => return Err(("opening a clock", error.into())),
-            };
+        let opened = events::open(Event::CpuClock, rate.period().into());
+        for clock in opened.map_err(|error| ("opening a clock", error.into()))? {
             clocks.push(clock.try_clone().map_err(|error| ("keeping a clock", error.into()))?);
-            let link = loaded.progs.on_clock.attach_perf_event(clock.as_raw_fd());
+            let link = events::attach(&loaded.progs.on_clock, clock);
             links.push(link.map_err(|error| ("attaching it to a clock", error))?);
-            let _closed_by_its_link = clock.into_raw_fd();
         }
         links.push(loaded.progs.on_block.attach().map_err(|error| ("attaching it to the scheduler", error))?);
         let handle = |map| MapHandle::try_from(map).map_err(|error| ("opening its maps", error));
@@ -179,30 +168,20 @@ impl Profiler {
         let Some(rate) = rate else {
             self.filter.borrow_mut().pause(true).map_err(failed)?;
             self.is_off.set(true);
-            return self.tell_clocks(DISABLE, 0);
+            return self.tell_clocks(Command::Rest);
         };
         // Periods that passed while nobody looked are nobody's: another period begins anew.
         let period = rate.period() - u32::from(self.rate.replace(rate).period() == rate.period());
         self.period.update(&0u32.to_ne_bytes(), &period.to_ne_bytes(), MapFlags::ANY).map_err(failed)?;
-        self.tell_clocks(SET_PERIOD, period.into())?;
+        self.tell_clocks(Command::Period(period.into()))?;
         if self.is_off.replace(false) {
-            self.tell_clocks(ENABLE, 0)?;
+            self.tell_clocks(Command::Count)?;
         }
         self.filter.borrow_mut().pause(false).map_err(failed)
     }
 
-    #[expect(unsafe_code, reason = "a system call that nobody wraps")]
-    fn tell_clocks(&self, request: libc::Ioctl, value: u64) -> Result<(), ProbeError> {
-        for clock in &self.clocks {
-            // SAFETY: the descriptor is a performance event's; the kernel reads at most the eight bytes of the value.
-            if unsafe { libc::ioctl(clock.as_raw_fd(), request, &raw const value) } != 0 {
-                let error = io::Error::last_os_error();
-                if error.raw_os_error() != Some(libc::ENODEV) {
-                    return Err(ProbeError::Statistics(error.into())); // else its processor went away
-                }
-            }
-        }
-        Ok(())
+    fn tell_clocks(&self, command: Command) -> Result<(), ProbeError> {
+        events::tell(&self.clocks, command).map_err(|error| ProbeError::Statistics(error.into()))
     }
 
     /// The CPU time of its programs so far, while somebody has the kernel measure it ([`RunTimes`](crate::RunTimes)).
@@ -308,61 +287,6 @@ fn buffer_size(processors: usize) -> u32 {
     (processors.min(2048) as u32 * 32 * 1024).next_power_of_two().clamp(1 << 20, 64 << 20)
 }
 
-/// Processors that are there: `0-3,8`.
-fn processors() -> Vec<u32> {
-    let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    let parsed = list.trim().split(',').filter_map(|range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?)
-    });
-    let processors: Vec<u32> = parsed.flatten().collect();
-    if processors.is_empty() { vec![0] } else { processors }
-}
-
-/// A clock of one processor that ticks at this rate, whoever runs.
-#[expect(unsafe_code, reason = "a system call that nobody wraps")]
-fn open_clock(processor: u32, rate: Rate) -> io::Result<OwnedFd> {
-    /// The beginning of `struct perf_event_attr`, as long as its first version; from the kernel's user-space interface.
-    #[repr(C)]
-    struct Attributes {
-        kind: u32,
-        size: u32,
-        config: u64,
-        period: u64,
-        sample_type: u64,
-        read_format: u64,
-        flags: u64,
-        wakeup_events: u32,
-        breakpoint_type: u32,
-        configuration: u64,
-    }
-    const SOFTWARE: u32 = 1;
-    const CPU_CLOCK: u64 = 0;
-    const CLOSE_ON_EXEC: u64 = 8;
-    let attributes = Attributes {
-        kind: SOFTWARE,
-        size: size_of::<Attributes>() as u32,
-        config: CPU_CLOCK,
-        period: rate.period().into(),
-        sample_type: 0,
-        read_format: 0,
-        flags: 0,
-        wakeup_events: 0,
-        breakpoint_type: 0,
-        configuration: 0,
-    };
-    let (anybody, no_group) = (-1, -1);
-    // SAFETY: the structure has the size that it says and outlives the call; the kernel only reads it.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, &raw const attributes, anybody, processor, no_group, CLOSE_ON_EXEC)
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
 /// A sample as the kernel wrote it, its stack as far as it goes.
 fn sample_from(bytes: &[u8]) -> Option<Sample> {
     const HEAD: usize = mem::offset_of!(tandem_sample, frames);
@@ -432,7 +356,6 @@ mod tests {
     #[test]
     fn buffers_are_powers_of_two() {
         assert_eq!([buffer_size(1), buffer_size(48), buffer_size(100_000)], [1 << 20, 2 << 20, 64 << 20]);
-        assert!(!processors().is_empty());
         assert_eq!((Rate::new(0), Rate::new(1001)), (None, None));
         assert_eq!(Rate::new(50).map(Rate::period), Some(20_000_000));
     }

@@ -10,9 +10,12 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::environment;
 use crate::observe::{self, Destinations, Propagation, Scope};
 
-/// Where programs look for the agent (`defaultSocket` in go/rt/env.go).
+/// Names the socket by which programs and agents find each other.
+pub const SOCKET: &str = "TANDEM_SOCKET";
+/// Where programs look for the agent otherwise (`defaultSocket` in go/rt/env.go).
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
 
 /// Serve all woven programs of this machine: those that start, and those that run already.
@@ -59,10 +62,10 @@ impl Agent {
         if let Some(group) = self.group {
             self.destinations.share(group)?; // which takes rights that are given away next
         }
-        let destinations = self.destinations.observing(self.observe, &self.propagation);
+        let mut destinations = self.destinations.observing(self.observe, &self.propagation);
         destinations.confine(Scope::Machine)?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let from_environment = || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let from_environment = || environment::path(SOCKET);
         let socket = self.socket.or_else(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
         let observer = destinations.start(socket.clone(), Scope::Machine)?;
         eprintln!("tandem: listening at {}", socket.display());

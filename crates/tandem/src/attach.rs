@@ -63,7 +63,7 @@ impl Attach {
     }
 
     fn attach(self) -> anyhow::Result<ExitCode> {
-        let destinations = self.destinations.observing(self.programs.clone(), &self.propagation);
+        let mut destinations = self.destinations.observing(self.programs.clone(), &self.propagation);
         destinations.confine(Scope::Observed)?;
         let enough = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {

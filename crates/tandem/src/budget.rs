@@ -12,7 +12,8 @@ use clap::Args;
 use model::format_duration;
 use serde_json::Value;
 
-use crate::agent::DEFAULT_SOCKET;
+use crate::agent::{DEFAULT_SOCKET, SOCKET};
+use crate::environment;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean};
 use crate::traces::ago;
 
@@ -33,10 +34,8 @@ pub struct Budget {
 impl Budget {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
-            let from_environment =
-                || std::env::var_os("TANDEM_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
             let (mut answers, mut failure) = (Vec::new(), None);
-            let chosen = self.socket.or_else(from_environment);
+            let chosen = self.socket.or_else(|| environment::path(SOCKET));
             let is_chosen = chosen.is_some();
             for socket in chosen.map_or_else(sockets, |socket| vec![socket]) {
                 let asked = agent::ask(&socket);

@@ -16,7 +16,8 @@ use serde_json::json;
 use weave::cache::Cache;
 use weave::go::{GoEnv, find_go};
 
-use crate::agent::DEFAULT_SOCKET;
+use crate::agent::{DEFAULT_SOCKET, SOCKET};
+use crate::environment;
 use crate::privileges::{self, Capability};
 use crate::uprobes;
 
@@ -311,7 +312,7 @@ fn function_probes() -> State {
 }
 
 fn agent_socket() -> State {
-    let path = std::env::var_os("TANDEM_SOCKET").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from);
+    let path = environment::path(SOCKET).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
     let shown = path.display();
     let missing = |why: String, remedy| State::Missing { why, remedy };
     if fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {

@@ -18,6 +18,7 @@ mod disable;
 mod doctor;
 mod enable;
 mod env;
+mod environment;
 mod explain;
 mod failure;
 mod functions;

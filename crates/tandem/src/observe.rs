@@ -36,6 +36,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use ui::UiError;
 
+use crate::environment;
 use crate::kernel;
 use crate::privileges::{self, Extra};
 use crate::sockets;
@@ -92,6 +93,9 @@ pub struct Destinations {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, conflicts_with = "no_kernel",
           default_missing_value = probe::SHARED_CONTEXTS)]
     share_threads: Option<PathBuf>,
+    /// What `agent.yaml` says, once it has been read.
+    #[arg(skip)]
+    settings: Settings,
     /// Programs that are observed without being woven.
     #[arg(skip)]
     observed: Vec<Selection>,
@@ -139,13 +143,13 @@ pub struct Observer {
 
 impl Destinations {
     /// Gives away what the agent may not do. To be called before anything of it is started.
-    pub fn confine(&self, scope: Scope) -> anyhow::Result<()> {
-        // A file that is wrong is told when it is read in earnest.
-        let settings = self.settings(scope).unwrap_or_default();
+    pub fn confine(&mut self, scope: Scope) -> anyhow::Result<()> {
+        let settings = self.read_settings(scope)?;
         if !self.no_kernel && (settings.budget.is_some() || !settings.objectives.is_empty()) {
             kernel::measure_run_times();
         }
-        privileges::confine(self.extra(scope)).context("cannot give privileges away")
+        self.settings = settings;
+        privileges::confine(self.extra(scope)?).context("cannot give privileges away")
     }
 
     /// Observes these programs, too, without their being woven.
@@ -161,8 +165,8 @@ impl Destinations {
     }
 
     /// What `agent.yaml` says, where there is one.
-    fn settings(&self, scope: Scope) -> Result<Settings, SettingsError> {
-        let from_environment = || std::env::var_os("TANDEM_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    fn read_settings(&self, scope: Scope) -> Result<Settings, SettingsError> {
+        let from_environment = || environment::path("TANDEM_CONFIG");
         let of_machine = || Some(PathBuf::from(SETTINGS)).filter(|path| scope == Scope::Machine && path.exists());
         let file = self.config.clone().or_else(from_environment).or_else(of_machine);
         file.map_or_else(|| Ok(Settings::default()), |file| Settings::read(&file))
@@ -170,11 +174,9 @@ impl Destinations {
 
     /// Where OTLP is taken, and how; the command line beats the file where both name addresses.
     fn listening(&self, receive: Option<&receiving::Receive>) -> anyhow::Result<Option<server::Listening>> {
-        let configured = receive.map(receiving::Receive::listening).transpose();
-        let mut listening = configured.map_err(|problem| anyhow::anyhow!(problem.text))?;
+        let mut listening = receive.map(receiving::Receive::listening).transpose()?;
         if let Some(given) = &self.otlp {
-            let plain = || receiving::Receive::default().listening();
-            let known = listening.map_or_else(plain, Ok).map_err(|problem| anyhow::anyhow!(problem.text))?;
+            let known = listening.map_or_else(|| receiving::Receive::default().listening(), Ok)?;
             listening = Some(server::Listening { addresses: receiving::addresses(given), ..known });
         }
         Ok(listening)
@@ -184,39 +186,36 @@ impl Destinations {
         self.store.clone().unwrap_or_else(store::default_folder)
     }
 
-    fn extra(&self, scope: Scope) -> Extra {
+    fn extra(&self, scope: Scope) -> anyhow::Result<Extra> {
         let page = self.ui.map(|address| address.port());
         let metrics = self.metrics.as_ref().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
-        // A file that is wrong is told when it is read in earnest.
-        let listening =
-            self.settings(scope).ok().and_then(|settings| self.listening(settings.receive.as_ref()).ok()?);
-        let otlp = listening.into_iter().flat_map(|listening| listening.addresses);
+        let otlp =
+            self.listening(self.settings.receive.as_ref())?.into_iter().flat_map(|listening| listening.addresses);
         let otlp = otlp.filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
         let low = |port: u16| (1..1024).contains(&port);
-        Extra {
+        Ok(Extra {
             run: scope == Scope::Program,
             low_port: page.into_iter().chain(metrics).chain(otlp).any(low),
             observes: !self.observed.is_empty(),
-        }
+        })
     }
 
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
-    pub fn start(self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
+    pub fn start(mut self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
         say_warnings();
+        let extra = self.extra(scope)?;
         let Settings { receive, attributes, fold, service_graph, sampling, balance, budget, objectives } =
-            self.settings(scope)?;
-        let regulating = wanted(budget.as_ref(), &objectives).map_err(|problem| anyhow::anyhow!(problem.text))?;
-        let regulating = regulating.map(|(budget, objectives)| Regulating {
+            std::mem::take(&mut self.settings);
+        let regulating = wanted(budget.as_ref(), &objectives)?.map(|(budget, objectives)| Regulating {
             budget,
             wanted: Arc::new(Wanted::new(&objectives)),
             objectives,
             profile_rate: self.profile.map(Rate::per_second),
             say: Box::new(|line| eprintln!("tandem: {line}")),
         });
-        let attributes = rules(&attributes).map_err(|problem| anyhow::anyhow!(problem.text))?;
+        let attributes = rules(&attributes)?;
         let listening = self.listening(receive.as_ref())?;
-        let balance = balance.map(|settings| settings.balance()).transpose();
-        let balance = balance.map_err(|problem| anyhow::anyhow!(problem.text))?;
+        let balance = balance.map(|settings| settings.balance()).transpose()?;
         // Before there are threads: each would keep what loading needs.
         // What is not woven has no accounts that it could keep.
         let without = self.no_kernel || scope == Scope::Observed;
@@ -225,7 +224,7 @@ impl Destinations {
         let shared = self.share_threads.as_deref().map(kernel::shared_contexts);
         let uprobes = (!self.observed.is_empty()).then(|| uprobes::load(self.headers));
         let sockets = (!self.observed.is_empty()).then(|| sockets::load(self.headers));
-        privileges::settle(self.extra(scope)).context("cannot give privileges away")?;
+        privileges::settle(extra).context("cannot give privileges away")?;
         let traces_command = match &self.store {
             Some(folder) => format!("tandem traces --store {}", folder.display()),
             None => "tandem traces".to_owned(),
@@ -424,8 +423,7 @@ fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server>
 
 /// Folder of what cannot be sent yet: `$TANDEM_QUEUE`, else one in that of the store.
 fn queue(store: &Path) -> PathBuf {
-    let chosen = std::env::var_os("TANDEM_QUEUE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    chosen.unwrap_or_else(|| store.join("queue"))
+    environment::path("TANDEM_QUEUE").unwrap_or_else(|| store.join("queue"))
 }
 
 /// Where it waits for one endpoint. Without a place it waits in memory.

@@ -3,12 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use record::layout::kind::SERVER;
 
 use crate::functions::Operating;
 use crate::terminal::clean;
-
-/// Kind of spans that come with something that was asked for, as in OTLP.
-const SERVER: u8 = 2;
 
 /// Switches operations on or off.
 pub fn switch(out: &mut dyn Write, programs: &[Operating], on: bool) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 use tempfile::TempDir;
 
+use crate::agent::SOCKET;
 use crate::observe::{self, Destinations, Observer, Scope};
 use crate::privileges::Launcher;
 
@@ -44,7 +45,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn run(self) -> ExitCode {
+    pub fn run(mut self) -> ExitCode {
         let prepared = Launcher::new().context("cannot start a thread").and_then(|launcher| {
             self.destinations.confine(Scope::Program)?;
             let folder = private_folder().context("cannot make a folder for the agent's socket")?;
@@ -96,7 +97,7 @@ fn attend(observer: &Observer, launcher: Launcher, program: &[OsString], socket:
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
     let handle = signals.handle();
     let mut command = Command::new(&program[0]);
-    command.args(&program[1..]).env("TANDEM_SOCKET", socket);
+    command.args(&program[1..]).env(SOCKET, socket);
     let mut child = launcher.start(command)?;
     let running = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let enough = Arc::new(AtomicBool::new(false));

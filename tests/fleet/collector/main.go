@@ -1,12 +1,12 @@
-// Collector is an OpenTelemetry Collector as a fleet has it: OTLP in and out, with tail sampling between. It is made of
-// published modules; distributions that are made of the same ones take the same configuration.
+// Collector is an OpenTelemetry Collector with the components that the configurations in deploy/ name, made of published modules:
+// distributions that are made of the same ones take the same configurations.
 //
-//	collector CONFIGURATION
+//	collector --config FILE
+//	collector validate --config FILE
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/attributesprocessor"
@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
+	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/batchprocessor"
@@ -28,20 +29,14 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: collector CONFIGURATION")
-		os.Exit(2)
-	}
 	command := otelcol.NewCommand(otelcol.CollectorSettings{
-		BuildInfo: component.BuildInfo{Command: "collector", Description: "the Collector of tandem's fleet", Version: "test"},
+		BuildInfo: component.BuildInfo{Command: "collector", Description: "the Collector of deploy/", Version: "test"},
 		Factories: factories,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
-			URIs:              []string{"file:" + os.Args[1]},
 			DefaultScheme:     "env",
 			ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
 		}},
 	})
-	command.SetArgs([]string{})
 	if err := command.Execute(); err != nil {
 		os.Exit(1)
 	}
@@ -58,7 +53,7 @@ func factories() (factories otelcol.Factories, err error) {
 	if err != nil {
 		return factories, err
 	}
-	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory())
+	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory(), otlphttpexporter.NewFactory())
 	return factories, err
 }
 

@@ -17,6 +17,7 @@ use deliver::metrics::{Exemplar, Metric, Origin, Point};
 use deliver::otlp::encode::UnixNanos;
 use foldhash::fast::RandomState;
 use model::{Resource, Value};
+use record::layout::kind::{CLIENT, CONSUMER, PRODUCER, SERVER};
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 use record::{InstrumentKind, InstrumentValue};
 
@@ -39,12 +40,6 @@ const LONGEST_TEXT: usize = 256;
 /// Who calls a server that has no caller, and a peer that has no name: the Collector's words.
 const USER: &str = "user";
 const NAMELESS: &str = "unknown";
-
-/// Kinds, as OTLP has them.
-const SERVER: u8 = 2;
-const CLIENT: u8 = 3;
-const PRODUCER: u8 = 4;
-const CONSUMER: u8 = 5;
 
 /// A role's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

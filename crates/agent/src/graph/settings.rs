@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::sample::settings::{Number, Wait};
+use crate::settings::values::{Number, Wait};
 
 const TTL: Duration = Duration::from_secs(10);
 const MAX_ITEMS: u64 = 100_000;

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use deliver::metrics::OwnMetric;
 use record::Rule;
 use record::layout::RULE_COUNT;
+use record::layout::kind::{CONSUMER, SERVER};
 
 use crate::measure::Measure;
 use controller::{Cause, Controller, Cost, Kind, LEAST_SAMPLING, Look, STEPS_A_HALF, Step, share};
@@ -41,9 +42,6 @@ const NOISY_ROOTS: f64 = 0.1;
 const NEWEST: f64 = 0.3;
 /// Of requests that miss their objective eight times as many are recorded as of others.
 const MORE: u32 = 3 * STEPS_A_HALF;
-
-const SERVER: u8 = 2;
-const CONSUMER: u8 = 5;
 
 /// How an agent is regulated.
 pub struct Regulating {
@@ -176,7 +174,7 @@ impl Regulator {
         if !matches!(kind, SERVER | CONSUMER) {
             return level;
         }
-        let about = self.objectives.iter().filter(|watched| watched.is_about(service));
+        let about = self.objectives.iter().filter(|watched| watched.objective.is_about(service));
         about.fold(level, |lowest, watched| {
             let missed = if watched.wants_more() { level.saturating_sub(MORE) } else { level };
             let kept =
@@ -186,7 +184,7 @@ impl Regulator {
     }
 
     fn wants_more(&self, service: &str, kind: u8) -> bool {
-        let mut about = self.objectives.iter().filter(|watched| watched.is_about(service));
+        let mut about = self.objectives.iter().filter(|watched| watched.objective.is_about(service));
         matches!(kind, SERVER | CONSUMER) && about.any(Watched::wants_more)
     }
 
@@ -238,9 +236,7 @@ impl Regulator {
     fn watch_objectives(&mut self, now: Duration, costs: &Costs, measure: &Measure) {
         let (all, unrecorded) = measure.all();
         for (index, watched) in self.objectives.iter_mut().enumerate() {
-            let pattern = watched.objective.service.clone();
-            let fits = |service: &str| pattern.as_ref().is_none_or(|pattern| objectives::matches(pattern, service));
-            watched.standing.overhead = costs.added(fits);
+            watched.standing.overhead = costs.added(|service| watched.objective.is_about(service));
             let before = watched.standing.missed;
             watched.look(now, all, unrecorded);
             self.wanted.set(index, watched.wants_more());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use deliver::metrics::RedSeries;
 use model::Value;
+use record::layout::status::ERROR;
 use record::layout::{BUCKET_BOUNDS, BUCKET_COUNT};
 
 use super::settings::Objective;
@@ -14,12 +15,6 @@ use crate::measure::Unrecorded;
 
 /// A window moves by so much of itself.
 const PIECES: u32 = 60;
-/// Kinds as in OTLP: what others ask for. Where a route is named, what it is called counts, but for calls of others.
-const SERVER: u8 = 2;
-const CLIENT: u8 = 3;
-const PRODUCER: u8 = 4;
-const CONSUMER: u8 = 5;
-const FAILED: u8 = 2;
 /// So much must be left again before an objective that was missed is met.
 const RECOVERED: f64 = 0.2;
 
@@ -38,7 +33,7 @@ impl Sums {
     fn add(&mut self, series: &RedSeries, unrecorded: Option<&[u64; BUCKET_COUNT]>) {
         for (sum, more) in self.buckets.iter_mut().zip(series.buckets) {
             *sum = sum.saturating_add(more);
-            self.failed = self.failed.saturating_add(if series.key.status == FAILED { more } else { 0 });
+            self.failed = self.failed.saturating_add(if series.key.status == ERROR { more } else { 0 });
         }
         for (sum, more) in self.unrecorded.iter_mut().zip(unrecorded.into_iter().flatten()) {
             *sum = sum.saturating_add(*more);
@@ -136,22 +131,13 @@ impl Watched {
         Self { objective, standing: Standing::default(), series: Vec::new(), seen: 0, past: VecDeque::new() }
     }
 
-    /// Whether a service is meant.
-    pub fn is_about(&self, service: &str) -> bool {
-        self.objective.service.as_ref().is_none_or(|pattern| matches(pattern, service))
-    }
-
     fn counts(&self, series: &RedSeries) -> bool {
         let key = &series.key;
-        if key.overflow || !self.is_about(&key.service) {
-            return false;
-        }
-        let Some(pattern) = &self.objective.route else { return matches!(key.kind, SERVER | CONSUMER) };
-        let is_route = |(name, value): &(String, Value)| {
-            name == "http.route" && matches!(value, Value::String(route) if matches(pattern, route))
+        let route = || {
+            let route = key.dimensions.iter().find(|(name, _)| name == "http.route");
+            route.and_then(|(_, value)| if let Value::String(route) = value { Some(route.as_str()) } else { None })
         };
-        !matches!(key.kind, CLIENT | PRODUCER)
-            && (matches(pattern, &key.span_name) || key.dimensions.iter().any(is_route))
+        !key.overflow && self.objective.counts(&key.service, key.kind, &key.span_name, route)
     }
 
     /// Looks at all series: those that there are, in the order in which they came, and what of each left no record.
@@ -225,44 +211,24 @@ impl Wanted {
     /// Whether the trace of such a span is wanted: its objective is missed, or keeps the slow ones and it is slow.
     pub fn wants<'a>(
         &self,
-        kind: i32,
+        kind: u8,
         service: &str,
         name: &str,
-        route: impl Fn() -> &'a str,
+        route: impl Fn() -> Option<&'a str>,
         duration_ns: u64,
     ) -> bool {
         self.0.iter().any(|(objective, missed)| {
             let is_slow = objective.slow_kept.is_some() && objective.p99.is_some_and(|time| duration_ns > time);
-            (is_slow || missed.load(Ordering::Relaxed))
-                && objective.service.as_ref().is_none_or(|pattern| matches(pattern, service))
-                && match &objective.route {
-                    None => [SERVER, CONSUMER].iter().any(|&of| kind == i32::from(of)),
-                    Some(pattern) => {
-                        ![CLIENT, PRODUCER].iter().any(|&of| kind == i32::from(of))
-                            && (matches(pattern, name) || matches(pattern, route()))
-                    }
-                }
+            (is_slow || missed.load(Ordering::Relaxed)) && objective.counts(service, kind, name, &route)
         })
     }
-}
-
-/// Compares with a pattern in which `*` is any text.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use deliver::metrics::RedKey;
+    use record::layout::kind::{CLIENT, SERVER};
     use std::sync::Arc;
 
     fn series(service: &str, name: &str, kind: u8, status: u8, counts: &[(usize, u64)]) -> RedSeries {
@@ -299,8 +265,8 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut all = vec![
             series("shop", "GET /", SERVER, 0, &[(3, 1000)]),
-            series("shop", "GET /", CLIENT, FAILED, &[(19, 1000)]),
-            series("bank", "GET /", SERVER, FAILED, &[(19, 1000)]),
+            series("shop", "GET /", CLIENT, ERROR, &[(19, 1000)]),
+            series("bank", "GET /", SERVER, ERROR, &[(19, 1000)]),
         ];
         watched.look(second, &all, &[]);
         assert_eq!(
@@ -309,7 +275,7 @@ mod tests {
             "what was before counts for nothing"
         );
         all[0].buckets[3] += 980;
-        all.push(series("shop", "GET /", SERVER, FAILED, &[(9, 20)]));
+        all.push(series("shop", "GET /", SERVER, ERROR, &[(9, 20)]));
         watched.look(
             2 * second,
             &all,
@@ -342,18 +308,6 @@ mod tests {
         let counts = |name, kind| watched.counts(&series("shop", name, kind, 0, &[]));
         assert!(counts("GET /cart/{id}", SERVER) && counts("GET /cart/{id}", 1));
         assert!(!counts("GET /cart/{id}", CLIENT) && !counts("GET /", SERVER));
-        for (pattern, text, fits) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("a*", "ab", true),
-            ("*b", "ab", true),
-            ("a*c*e", "abcde", true),
-            ("a*c*e", "abcd", false),
-            ("*", "", true),
-            ("ab*ba", "aba", false),
-        ] {
-            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
-        }
     }
 
     #[test]
@@ -361,7 +315,7 @@ mod tests {
         let kept = Objective { slow_kept: Some(1.0), service: Some("bank".to_owned()), ..objective(Some("*/{id}")) };
         let wanted = Wanted::new(&[objective(None), kept]);
         let wants = |kind: u8, service, name, route: &'static str, time| {
-            wanted.wants(kind.into(), service, name, || route, time)
+            wanted.wants(kind, service, name, || Some(route), time)
         };
         let slow = BUCKET_BOUNDS[8] + 1;
         assert!(!wants(SERVER, "shop", "GET /", "/", slow));

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use model::wildcard;
+use record::layout::kind::{CLIENT, CONSUMER, PRODUCER, SERVER};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::sample::settings::{Number, Wait};
 use crate::settings::Problem;
+use crate::settings::values::{Number, Percent, Wait};
 
 /// Objectives that are watched at once.
 const MOST_OBJECTIVES: usize = 100;
@@ -76,29 +77,6 @@ pub struct ObjectiveSettings {
     window: Option<Spanned<Wait>>,
 }
 
-/// A share, as percent: `0.1%`.
-#[derive(Clone, Copy, Debug)]
-pub struct Percent(f64);
-
-impl<'de> Deserialize<'de> for Percent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
-        let number = number.filter(|number: &f64| number.is_finite());
-        number.map(Self).ok_or_else(|| de::Error::custom(format!("{text:?} is no share: write 0.1%, 100%")))
-    }
-}
-
-impl JsonSchema for Percent {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Percent".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A share: `0.1%`, `100%`." })
-    }
-}
-
 /// Limits of what observing costs; `None`: there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Budget {
@@ -153,6 +131,26 @@ pub struct Objective {
     pub overhead: Option<f64>,
     /// The time that is looked at.
     pub window: Duration,
+}
+
+impl Objective {
+    /// Whether a service's requests are meant.
+    pub fn is_about(&self, service: &str) -> bool {
+        self.service.as_ref().is_none_or(|pattern| wildcard(pattern, service))
+    }
+
+    /// Whether a span of a service is such a request: of this kind (OTLP's number), name and route. Where a route is named, what it is
+    /// called counts, but for calls of others; else all that others ask for.
+    pub fn counts<'a>(&self, service: &str, kind: u8, name: &str, route: impl Fn() -> Option<&'a str>) -> bool {
+        self.is_about(service)
+            && match &self.route {
+                None => matches!(kind, SERVER | CONSUMER),
+                Some(pattern) => {
+                    !matches!(kind, CLIENT | PRODUCER)
+                        && (wildcard(pattern, name) || route().is_some_and(|route| wildcard(pattern, route)))
+                }
+            }
+    }
 }
 
 /// The objectives of a file.

@@ -498,12 +498,13 @@ fn is_in_share(trace: &Trace<'_>, share: f64) -> Option<Weight> {
 
 fn is_wanted(span: &TraceSpan<'_>, wanted: &Wanted) -> bool {
     let route = || match walk::attribute(span.bytes, walk::SPAN_ATTRIBUTES, "http.route") {
-        Ok(Some(AnyValue::String(route))) => route,
-        _ => b"",
+        Ok(Some(AnyValue::String(route))) => std::str::from_utf8(route).ok(),
+        _ => None,
     };
     let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     let fields = &span.fields;
-    wanted.wants(fields.kind, text(span.service()), text(fields.name), || text(route()), fields.duration_ns())
+    let kind = u8::try_from(fields.kind).unwrap_or_default();
+    wanted.wants(kind, text(span.service()), text(fields.name), route, fields.duration_ns())
 }
 
 fn has_status(span: &TraceSpan<'_>, codes: u8) -> bool {

@@ -1,21 +1,20 @@
 //! `sampling:` in `agent.yaml`: the words of the Collector's `tail_sampling` processor, as they are written there, and those of
 //! the policies that are ours.
 
-use std::fmt;
 use std::time::Duration;
 
-use model::parse_duration;
 use record::layout::PARTS;
 use regex::bytes::RegexSetBuilder;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::history::{Routes, Shapes};
 use super::limit::{Bucket, Second};
 use super::policy::{Allocated, Part, Policies, Policy, Rule, Values};
 use crate::settings::Problem;
+use crate::settings::values::{Number, Wait};
 
 /// Bytes that compiled expressions of a policy may take.
 const EXPRESSIONS_LIMIT: usize = 4 << 20;
@@ -66,83 +65,6 @@ pub struct DecisionCache {
     /// Traces that were dropped [default: 65536].
     #[serde(default)]
     pub non_sampled_cache_size: Option<Number>,
-}
-
-/// A duration, as Go writes it: `10s`, `1m30s`.
-#[derive(Clone, Copy, Debug)]
-pub struct Wait(pub Duration);
-
-impl<'de> Deserialize<'de> for Wait {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = || de::Error::custom(format!("{text:?} is no duration: write 500ms, 10s, 1m30s"));
-        let (mut rest, mut nanos) = (text.trim(), 0u64);
-        if rest.is_empty() {
-            return Err(wrong());
-        }
-        while !rest.is_empty() {
-            let unit = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
-            let length = rest[unit..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |at| unit + at);
-            nanos = parse_duration(&rest[..length]).and_then(|more| nanos.checked_add(more)).ok_or_else(wrong)?;
-            rest = &rest[length..];
-        }
-        Ok(Self(Duration::from_nanos(nanos)))
-    }
-}
-
-impl JsonSchema for Wait {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A duration: `500ms`, `10s`, `1m30s`." })
-    }
-}
-
-/// A whole number that is not negative; `100_000` is one, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number(pub u64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Digits;
-        impl Visitor<'_> for Digits {
-            type Value = Number;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a whole number that is not negative")
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Number, E> {
-                Ok(Number(number))
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Number, E> {
-                u64::try_from(number).map(Number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                let digits = text.replace('_', "");
-                digits.parse().map(Number).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Digits)
-    }
-}
-
-impl JsonSchema for Number {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 0 })
-    }
 }
 
 /// A policy: its name, its type, and under the type's own name what it needs to know.

@@ -110,7 +110,7 @@ impl Stage {
         if let Some(wanted) = wanted {
             policies = policies.with_objectives(wanted);
         }
-        let number = |chosen: Option<super::settings::Number>, default: u64| {
+        let number = |chosen: Option<crate::settings::values::Number>, default: u64| {
             usize::try_from(chosen.map_or(default, |number| number.0)).unwrap_or(usize::MAX)
         };
         let memory = number(settings.memory_mib, MEMORY_MIB).saturating_mul(1 << 20).min(u32::MAX as usize / 2);

@@ -90,7 +90,7 @@ pub struct Balancer {
     shared: Arc<Shared>,
     /// What waits while there is no address.
     homeless: RetryQueue,
-    watch: Watch,
+    _watch: Watch,
 }
 
 #[derive(Debug)]
@@ -155,7 +155,7 @@ pub fn spans_to(
     let homeless = Waiting::new(Arc::downgrade(&shared), &shared.endpoint);
     let homeless = RetryQueue::start(NAME, Signal::Traces, keep_of_name, homeless)?;
     let watch = Watch::start(&shared, names)?;
-    Ok(Balancer { shared, homeless, watch })
+    Ok(Balancer { shared, homeless, _watch: watch })
 }
 
 /// What the sink is called.
@@ -334,23 +334,23 @@ impl Sink for Balancer {
             return self.homeless.offer(batch);
         }
         before.take_if(|(_, since)| since.elapsed() > IN_MOTION);
-        let mut part_of = |span: &[u8]| {
+        if let ([only], None) = (&owners[..], &before) {
+            return only.queue.offer(batch);
+        }
+        let parts = split(batch.signal, &batch.resource, &batch.bytes, |span| {
             let owner = owner(ring, span)?;
             if let Some((before, _)) = before {
-                counts.in_motion +=
-                    u64::from(before.addresses()[self::owner(before, span)?] != ring.addresses()[owner]);
+                let moves = before.addresses()[self::owner(before, span)?] != ring.addresses()[owner];
+                counts.in_motion += u64::from(moves);
             }
             Ok(owner)
-        };
-        match only(batch, &mut part_of) {
-            Ok(Some(part)) => return owners[part].queue.offer(batch),
-            Err(Malformed) => return owners[0].queue.offer(batch),
-            Ok(None) => {}
-        }
-        let parts = split(batch.signal, &batch.resource, &batch.bytes, |span| owner(ring, span));
+        });
+        // What cannot be read is the receiver's to refuse.
+        let Ok(parts) = parts else { return owners[0].queue.offer(batch) };
         let mut taken = Ok(());
-        for (part, batch) in parts.unwrap_or_default() {
-            taken = taken.and(owners[part].queue.offer(&Arc::new(batch)));
+        for (part, batch) in parts {
+            let offered = owners[part].queue.offer(&Arc::new(batch));
+            taken = taken.and(offered);
         }
         taken
     }
@@ -416,29 +416,11 @@ impl Sink for Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.watch.stop();
         // Their queues hold what refers to them: they end here, not when the last thread happens to.
         let members = std::mem::take(&mut self.shared.state().members);
         self.shared.state().owners.clear();
         drop(members);
     }
-}
-
-/// The one part that all of a batch belong to; `None`: there are several.
-fn only(
-    batch: &Batch,
-    part_of: &mut impl FnMut(&[u8]) -> Result<usize, Malformed>,
-) -> Result<Option<usize>, Malformed> {
-    let (mut first, mut is_one) = (None, true);
-    for group in walk::resources(&batch.bytes) {
-        for scope in group?.scopes() {
-            for span in scope?.records() {
-                let part = part_of(span?)?;
-                is_one &= *first.get_or_insert(part) == part;
-            }
-        }
-    }
-    Ok(first.filter(|_| is_one))
 }
 
 /// Adds what one queue says to what all say.

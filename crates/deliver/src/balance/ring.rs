@@ -1,9 +1,10 @@
 //! Which address a trace belongs to: the same for everybody who knows the same addresses.
 
-use std::hash::Hasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use model::TraceId;
+
+use crate::fnv;
 
 /// Traces fall into so many slots, each of which belongs to one address.
 const SLOTS: usize = 1 << 14;
@@ -54,25 +55,11 @@ impl Ring {
 
 /// Of an address, the same on every machine and in every version.
 fn seed(address: &SocketAddr) -> u64 {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    match address.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
-        std::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),
-    }
-    hasher.write(&address.port().to_be_bytes());
-    mixed(hasher.finish())
-}
-
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    }
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    mixed(fnv::hash(ip.into_iter().chain(address.port().to_be_bytes())))
 }
 
 /// The finalizer of SplitMix64: every bit of the result depends on every bit of the number.

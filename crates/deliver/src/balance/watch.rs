@@ -17,10 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Who is away again within this time of having been asked is asked as late as the next time would have been.
 const STEADY: Duration = Duration::from_secs(120);
 
-/// Ends when it is told to. Nobody waits for it: it may be waiting for a server of names.
+/// Dropped, it ends. Nobody waits for it: it may be waiting for a server of names.
 #[derive(Debug)]
 pub(super) struct Watch {
-    stop: Option<Sender<()>>,
+    _stop: Sender<()>,
 }
 
 impl Watch {
@@ -44,11 +44,7 @@ impl Watch {
             }
         })?;
         let _ = first.recv_timeout(Duration::from_secs(1));
-        Ok(Self { stop: Some(stop) })
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.stop.take();
+        Ok(Self { _stop: stop })
     }
 }
 

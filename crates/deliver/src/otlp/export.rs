@@ -20,6 +20,7 @@ use super::config::{Endpoint, Temporality};
 use super::metrics as own_metrics;
 use super::rewrite::{self, Edit};
 use super::temporality::Deltas;
+use crate::fnv;
 use crate::metrics::Snapshot;
 use crate::retry::folder::{Folder, FolderError};
 use crate::retry::{Answer, HURRY, Impatience, Keep, Parcel, RetryQueue, Transport};
@@ -95,10 +96,7 @@ pub fn folder(root: &Path, signal: Signal, uri: &Uri) -> Result<Folder, FolderEr
 
 /// What the folder is called; of one of several addresses of the endpoint, this and [`folder::OF`](crate::retry::folder::OF) and the address.
 pub(crate) fn folder_name(signal: Signal, uri: &Uri) -> String {
-    let hash = uri
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv::hash(uri.to_string().into_bytes());
     let host: String = uri
         .host()
         .unwrap_or_default()

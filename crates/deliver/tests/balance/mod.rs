@@ -8,9 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::receiver::{Behaviour, Receiver};
+use crate::{LIMIT, QUOTA, eventually_with as eventually};
 use bytes::Bytes;
 use deliver::balance::{self, Balance, BalanceError, Balancer, KeepIn};
 use deliver::otlp::config::{Endpoint, ExportConfig};
@@ -21,9 +22,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
-/// How long anything may take on a machine that is busy with something else.
-const LIMIT: Duration = Duration::from_secs(60);
-const QUOTA: u64 = 512 << 20;
 const SPANS: u64 = 4;
 /// Traces in a batch.
 const AT_ONCE: u64 = 50;
@@ -141,14 +139,6 @@ fn offer(balancer: &Balancer, traces: std::ops::Range<u64>) {
 
 fn numbers(traces: std::ops::Range<u64>) -> BTreeSet<u64> {
     (traces.start * SPANS..traces.end * SPANS).collect()
-}
-
-fn eventually(what: &str, state: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: {}", state());
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn waiting(balancer: &Balancer) -> u64 {

@@ -103,7 +103,7 @@ fn now_ns() -> u64 {
 
 fn collector(program: &Path, address: SocketAddr, database: &str) -> Running {
     let mut command = rig::program(program);
-    command.arg(repository().join("deploy/fleet/collector.yaml"));
+    command.arg("--config").arg(repository().join("deploy/fleet/collector.yaml"));
     command.env("LISTEN", address.ip().to_string()).env("PORT", address.port().to_string());
     command.env("COLLECTOR_NAME", address.ip().to_string()).env("DATABASE", database);
     command.env("DECISION_WAIT", "3s").env("KEPT_PERCENT", "100");
