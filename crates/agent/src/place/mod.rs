@@ -6,16 +6,15 @@
 mod container;
 mod machine;
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use container::Container;
 use model::{Attributes, Value};
 
-/// More of a file in /proc is not read: a process may have as many mounts as it likes.
-const MOST: u64 = 1 << 20;
+use crate::session::process::{pairs, told};
+
 /// Where the kubelet keeps containers' output: a folder `NAMESPACE_POD_UID` for each pod of this machine.
 const POD_LOGS: &str = "/var/log/pods";
 
@@ -31,9 +30,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn of(pid: u32) -> Self {
-        let groups = read(&format!("/proc/{pid}/cgroup"));
-        let mounts = read(&format!("/proc/{pid}/mountinfo"));
-        let container = Container::find(&groups, &mounts);
+        let container = Container::find(&told(pid, "cgroup"), &told(pid, "mountinfo"));
         let pod = container.pod.as_deref().and_then(|uid| pod_of(uid, Path::new(POD_LOGS)));
         Self { container, pod, system: machine::system(pid) }
     }
@@ -104,11 +101,7 @@ fn machine() -> &'static Attributes {
     MACHINE.get_or_init(|| {
         let mut all = machine::attributes();
         let said = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        all.extend(
-            crate::session::process::pairs(&said)
-                .filter(|(key, _)| holds_for_all(key))
-                .map(|(key, value)| (key, Value::String(value))),
-        );
+        all.extend(pairs(&said).filter(|(key, _)| holds_for_all(key)).map(|(key, value)| (key, Value::String(value))));
         all
     })
 }
@@ -134,14 +127,6 @@ fn pod_of(uid: &str, logs: &Path) -> Option<(String, String)> {
         let (namespace, pod, own) = (parts.next()?, parts.next()?, parts.next()?);
         (own == uid && parts.next().is_none()).then(|| (namespace.to_owned(), pod.to_owned()))
     })
-}
-
-fn read(path: &str) -> String {
-    let mut bytes = Vec::new();
-    if let Ok(file) = File::open(path) {
-        let _ = file.take(MOST).read_to_end(&mut bytes); // what could be read is what there is
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -101,6 +101,17 @@ pub(crate) fn has_ended(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
+/// What the kernel tells of a process by a file of `/proc/PID`; empty where it may not be read. A process can make these as long
+/// as it likes.
+pub(crate) fn told(pid: u32, file: &str) -> String {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(format!("/proc/{pid}/{file}")) {
+        let _ = file.take(MOST).read_to_end(&mut bytes); // what could be read is what there is
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The process as OpenTelemetry's resource conventions describe it.
 pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
     let runtime = Runtime { go: Some(&header.go_version), tandem: &header.tandem_version };
@@ -110,12 +121,7 @@ pub(crate) fn resource(pid: u32, header: &Header, text: &str) -> Resource {
 /// The same of a process that says nothing itself: its environment says what it is called, else its executable does. One
 /// that was woven is called as it calls itself.
 pub(crate) fn resource_from_outside(pid: u32, go: Option<&str>, woven: bool) -> Resource {
-    const MOST: u64 = 1 << 20;
-    let mut environment = Vec::new();
-    if let Ok(file) = File::open(format!("/proc/{pid}/environ")) {
-        let _ = file.take(MOST).read_to_end(&mut environment); // what could be read is what there is
-    }
-    let environment = String::from_utf8_lossy(&environment).replace('\n', " ").replace('\0', "\n");
+    let environment = told(pid, "environ").replace('\n', " ").replace('\0', "\n");
     let runtime = Runtime { go, tandem: env!("CARGO_PKG_VERSION") };
     describe(&Process::of(pid), &runtime, &environment, woven)
 }
