@@ -30,7 +30,7 @@ use crate::graph::ServiceGraph;
 use crate::measure::{DEFAULT_CARDINALITY_LIMIT, Measure};
 use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
-use crate::receive::{Latest, Meter, Received};
+use crate::receive::{Latest, Received};
 use crate::regulate::cost::ProgramWork;
 use crate::regulate::{Order, Regulating, Regulator, Seen};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
@@ -211,7 +211,7 @@ impl Agent {
             started: clock::now(),
         });
         if let Some(correlator) = &correlator {
-            correlator.measures_into(Meter::of(&shared));
+            correlator.is_part_of(&shared);
         }
         let profiler =
             config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;

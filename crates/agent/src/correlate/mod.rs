@@ -1,11 +1,14 @@
 //! One stream out of several: spans of the same operation are put together, whoever told of it, and traces that belong
 //! together become one (docs/correlation.md).
 //!
-//! A stage in front of the sinks: spans wait in a `window` for whoever else tells of the same operations. What they are compared by
-//! is in `facts`, how they are written again in `merge`.
+//! A stage in front of the sinks: spans wait in a `window` for whoever else tells of the same operations. Where nobody does, since no
+//! program here is woven or observed, they go on at once, each of them `once`. What they are compared by
+//! is in `facts`, who of many belongs to whom in `pairs`, how they are written again in `merge`.
 
 mod facts;
 mod merge;
+mod once;
+mod pairs;
 #[cfg(test)]
 mod testing;
 mod window;
@@ -22,6 +25,7 @@ use deliver::sink::have_room;
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
 use crate::receive::Meter;
+use once::Once;
 use window::{Counts, Window};
 
 /// How long spans wait where programs send some themselves: SDKs do so every five seconds.
@@ -50,7 +54,14 @@ impl fmt::Debug for Correlator {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    meter: OnceLock<Meter>,
+    around: OnceLock<Around>,
+}
+
+/// The agent that the stage is a part of.
+struct Around {
+    meter: Option<Meter>,
+    /// No program here is woven or observed just now.
+    is_alone: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -80,26 +91,35 @@ impl Correlator {
         Ok(stage)
     }
 
-    /// Spans that leave are measured, but for those that were when they came.
-    pub(crate) fn measures_into(&self, meter: Meter) {
-        let _ = self.shared.meter.set(meter); // nobody does so twice
+    /// Spans that leave are measured, but for those that were when they came; and they wait for nobody while nobody is there.
+    pub(crate) fn is_part_of(&self, agent: &Arc<crate::pipeline::Shared>) {
+        let shared = Arc::downgrade(agent);
+        let is_alone = Box::new(move || {
+            shared.upgrade().is_none_or(|shared| {
+                let statistics = &shared.state().statistics;
+                statistics.active == 0 && statistics.observed.is_empty()
+            })
+        });
+        let _ = self.shared.around.set(Around { meter: Some(Meter::of(agent)), is_alone }); // nobody does so twice
     }
 
     /// In front of these sinks, which are all of traces; spans wait so long.
     pub fn start(wait: Duration, behind: Vec<Arc<dyn Sink>>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (theirs, sinks) = (Arc::clone(&shared), behind.clone());
-        let window = Window::new(wait, LIMIT);
         let thread = thread::Builder::new().name("tandem-correlate".to_owned()).spawn(move || {
-            run(&theirs, window, &sinks);
+            run(&theirs, wait, &sinks);
         })?;
         Ok(Self { shared, behind, thread: Some(thread) })
     }
 }
 
-fn run(shared: &Shared, mut window: Window, sinks: &[Arc<dyn Sink>]) {
+fn run(shared: &Shared, wait: Duration, sinks: &[Arc<dyn Sink>]) {
+    let (mut window, mut once) = (Window::new(wait, LIMIT), Once::new(wait));
+    // When somebody else was last seen.
+    let mut company = None;
     let hand_on = |batch: &Arc<Batch>| {
-        if let Some(meter) = shared.meter.get() {
+        if let Some(meter) = shared.around.get().and_then(|around| around.meter.as_ref()) {
             let _ = meter.others(batch); // what is no OTLP has been counted
         }
         for sink in sinks {
@@ -118,8 +138,14 @@ fn run(shared: &Shared, mut window: Window, sinks: &[Arc<dyn Sink>]) {
         let all = stop || wanted > state.given;
         drop(state);
         let now = Instant::now();
+        if !shared.around.get().is_some_and(|around| (around.is_alone)()) {
+            company = Some(now);
+        }
+        // Those who have gone may have told of spans that are still to come.
+        let is_alone = company.is_none_or(|last| now.saturating_duration_since(last) >= wait);
         for batch in batches {
-            window.add(batch, now).iter().for_each(hand_on);
+            let passed = if is_alone { window.pass(batch, &mut once, now) } else { window.add(batch, now) };
+            passed.iter().for_each(hand_on);
         }
         while let Some(batch) = window.take(now, all) {
             batch.iter().for_each(hand_on);
@@ -278,5 +304,23 @@ mod tests {
         stage.offer(&batch("shop", &[operation(4, Source::Otlp)])).expect("there is room");
         drop(stage); // nothing is left behind
         assert_eq!(ids(), [2, 3, 4]);
+    }
+
+    #[test]
+    fn where_nobody_else_tells_of_them_spans_go_on_at_once() {
+        let kept = Arc::new(Kept::default());
+        let stage = Correlator::start(Duration::from_mins(10), vec![Arc::clone(&kept) as Arc<dyn Sink>]);
+        let stage = stage.expect("a thread");
+        let _ = stage.shared.around.set(Around { meter: None, is_alone: Box::new(|| true) });
+        let ids = || kept.0.lock().expect("it is sound").iter().map(TestSpan::id).collect::<Vec<_>>();
+        for batches in [[1, 2], [2, 3]] {
+            let spans = batches.map(|id| operation(id, Source::Otlp));
+            stage.offer(&batch("shop", &spans)).expect("there is room");
+        }
+        while ids().len() < 3 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(ids(), [1, 2, 3]);
+        assert_eq!(stage.metrics()[0].points[0].1, 1);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Batches leave in the order in which they came. One in which nothing is to be changed leaves as it came.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,9 +17,13 @@ use model::{Kind, Source, SpanId, TraceId, Value};
 
 use super::facts::{Facts, What};
 use super::merge::{self, Change};
+use super::once::Once;
+use super::pairs::{self, Edge};
 
 /// Spans of one kind of operation that are compared with one, to each side in time.
 const CANDIDATES: usize = 256;
+/// Spans that are told apart from each other at once.
+const CROWD: usize = 64;
 /// Ids that are remembered after their spans have left.
 const REMEMBERED: usize = 65_536;
 /// How often an id that was replaced may have been replaced again.
@@ -40,7 +45,7 @@ pub(super) struct Counts {
 }
 
 /// Where a span is held.
-type Place = (u64, u32);
+pub(super) type Place = (u64, u32);
 /// Operations that may be the same: of a service, of a kind, doing the same.
 type Alike = (u64, Kind, What);
 /// A span, by its trace and itself.
@@ -58,6 +63,8 @@ pub(super) struct Window {
     children: HashMap<Id, Vec<Place>, RandomState>,
     /// Spans that have met nobody yet, by their start: those that were told, and those that were seen.
     alike: HashMap<Alike, [BTreeSet<(u64, Place)>; 2], RandomState>,
+    /// The servers among them, by their traces.
+    servers: HashMap<TraceId, Vec<Place>, RandomState>,
     renamed: Remembered<Id, SpanId>,
     moved: Remembered<TraceId, TraceId>,
     pub(super) counts: Counts,
@@ -100,6 +107,7 @@ impl Window {
             ids: HashMap::default(),
             children: HashMap::default(),
             alike: HashMap::default(),
+            servers: HashMap::default(),
             renamed: Remembered::default(),
             moved: Remembered::default(),
             counts: Counts::default(),
@@ -125,6 +133,20 @@ impl Window {
             self.meet((number, index));
         }
         None
+    }
+
+    /// Lets a batch through that has nobody to wait for, without what has passed before.
+    pub(super) fn pass(&mut self, batch: Arc<Batch>, once: &mut Once, now: Instant) -> Option<Arc<Batch>> {
+        match once.pass(Arc::clone(&batch), now) {
+            Ok((batch, again)) => {
+                self.counts.merged += again;
+                batch
+            }
+            Err(Malformed) => {
+                self.counts.malformed += 1;
+                Some(batch)
+            }
+        }
     }
 
     /// When the next batch is due; `None`: there is none.
@@ -234,9 +256,7 @@ impl Window {
         if !facts.is_told() && !facts.is_observed() || facts.what.is_none() || self.slot(place).1.met {
             return;
         }
-        // Servers first: what is below them is told apart by them.
-        let alike = |window: &Self| window.alike(place, &facts).filter(|_| facts.kind == Kind::Server);
-        match self.related(place, &facts).or_else(|| alike(self)) {
+        match self.related(place, &facts) {
             Some(other) => self.join(place, other),
             None => self.wait(place, &facts),
         }
@@ -245,15 +265,35 @@ impl Window {
     /// A span is about to leave: all that could tell of the same operation has come, and their parents are known.
     fn part(&mut self, place: Place) {
         let facts = self.slot(place).1.facts;
+        // Servers first: what is below them is told apart by them.
+        self.settle(facts.trace_id);
         if self.slot(place).1.waits {
-            match self.alike(place, &facts) {
-                Some(other) => self.join(place, other),
-                None => self.stop_waiting(place),
+            for (_, other) in self.candidates(place) {
+                self.settle(self.slot(other).1.facts.trace_id);
             }
+            self.find(place);
         }
+        self.stop_waiting(place);
         let id = (facts.trace_id, facts.span_id);
         if self.ids.get(&id) == Some(&place) {
             self.ids.remove(&id);
+        }
+    }
+
+    /// A trace's servers meet their other accounts, as far as these are there.
+    fn settle(&mut self, trace: TraceId) {
+        let Some(servers) = self.servers.get(&trace) else { return };
+        for place in servers.clone() {
+            self.find(place);
+        }
+    }
+
+    /// Puts a span that waits together with its other account, if that is there.
+    fn find(&mut self, place: Place) {
+        if self.slot(place).1.waits
+            && let Some(other) = self.alike(place)
+        {
+            self.join(place, other);
         }
     }
 
@@ -281,10 +321,41 @@ impl Window {
         own.copied().find(|other| is_asking(facts.kind) && matches(other) && is_client(other))
     }
 
-    /// A span that is one operation with this one by what it does, where, and when.
-    fn alike(&self, place: Place, facts: &Facts) -> Option<Place> {
-        let key = (self.slot(place).0.service, facts.kind, facts.what?);
-        let others = &self.alike.get(&key)?[usize::from(facts.is_told())];
+    /// A span that is one operation with this one by what it does, where, and when. Of many at once each is to meet another one:
+    /// the nearest may be somebody else's only one.
+    fn alike(&self, place: Place) -> Option<Place> {
+        let own = self.candidates(place);
+        let &((kinship, _), nearest) = own.iter().min()?;
+        if own.len() == 1 && self.candidates(nearest).len() == 1 || kinship != Kinship::Unknown {
+            return Some(nearest);
+        }
+        let mut crowd = vec![place];
+        let mut edges: Vec<Edge<(Kinship, u128)>> = Vec::new();
+        let mut next = 0;
+        while let Some(&one) = crowd.get(next) {
+            next += 1;
+            for (weight, other) in self.candidates(one) {
+                if !crowd.contains(&other) && crowd.len() < CROWD {
+                    crowd.push(other);
+                }
+                if self.slot(one).1.facts.is_told() && crowd.contains(&other) {
+                    edges.push(Edge { weight, told: one, seen: other });
+                }
+            }
+        }
+        pairs::of(edges).into_iter().find_map(|(told, seen)| match place {
+            _ if place == told => Some(seen),
+            _ if place == seen => Some(told),
+            _ => None,
+        })
+    }
+
+    /// Spans that may be one operation with this one by what they do, where, and when, and how likely each is.
+    fn candidates(&self, place: Place) -> Vec<((Kinship, u128), Place)> {
+        let (held, slot) = self.slot(place);
+        let facts = &slot.facts;
+        let others = facts.what.and_then(|what| self.alike.get(&(held.service, facts.kind, what)));
+        let Some(others) = others.map(|sides| &sides[usize::from(facts.is_told())]) else { return Vec::new() };
         let around =
             |from: Bound<(u64, Place)>, to: Bound<(u64, Place)>| others.range((from, to)).map(|(_, place)| *place);
         let middle = (facts.start, (0, 0));
@@ -299,7 +370,7 @@ impl Window {
             let apart = u128::from(other.start.abs_diff(facts.start)) + u128::from(other.end.abs_diff(facts.end));
             Some(((self.kinship(told, seen)?, apart), place_of_other))
         });
-        candidates.min().map(|(_, nearest)| nearest)
+        candidates.collect()
     }
 
     /// How much two accounts know of each other's request: of many that do the same at once the one that knows more is the other
@@ -333,17 +404,16 @@ impl Window {
             let sides = self.alike.entry(key).or_default();
             sides[usize::from(facts.is_observed())].insert((facts.start, place));
         }
+        if facts.kind == Kind::Server {
+            self.servers.entry(facts.trace_id).or_default().push(place);
+        }
     }
 
     fn no_longer_waits(&mut self, place: Place, service: u64, facts: &Facts) {
-        if let Some(parent) = facts.parent
-            && let Some(children) = self.children.get_mut(&(facts.trace_id, parent))
-        {
-            children.retain(|child| *child != place);
-            if children.is_empty() {
-                self.children.remove(&(facts.trace_id, parent));
-            }
+        if let Some(parent) = facts.parent {
+            remove(&mut self.children, (facts.trace_id, parent), place);
         }
+        remove(&mut self.servers, facts.trace_id, place);
         let Some(what) = facts.what else { return };
         let key = (service, facts.kind, what);
         if let Some(sides) = self.alike.get_mut(&key) {
@@ -447,6 +517,15 @@ fn may_be_one(told: &Facts, seen: &Facts) -> bool {
     is_open && (told.is_within(seen) || seen.is_within(told))
 }
 
+/// Takes a place from a list of them, and the list, too, when it was the last one.
+fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<Place>, RandomState>, key: K, place: Place) {
+    let Entry::Occupied(mut list) = lists.entry(key) else { return };
+    list.get_mut().retain(|other| *other != place);
+    if list.get().is_empty() {
+        list.remove();
+    }
+}
+
 fn size(batch: &Batch, slots: &[Slot]) -> usize {
     batch.bytes.len() + slots.iter().map(|slot| OVERHEAD + slot.more.len()).sum::<usize>()
 }
@@ -486,7 +565,7 @@ impl<K, V> Default for Remembered<K, V> {
     }
 }
 
-impl<K: Copy + Eq + std::hash::Hash, V: Copy> Remembered<K, V> {
+impl<K: Copy + Eq + Hash, V: Copy> Remembered<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         self.entries.get(key).copied()
     }
@@ -549,6 +628,7 @@ mod tests {
         }
         left.sort_by_key(TestSpan::id);
         assert_eq!((window.bytes, window.ids.len(), window.children.len(), window.alike.len()), (0, 0, 0, 0));
+        assert!(window.servers.is_empty());
         left
     }
 
@@ -632,6 +712,17 @@ mod tests {
         let left = ids(&drained(&mut window, now));
         assert_eq!(left, (1..=9).map(|n| (n, 20 + n, 2)).collect::<Vec<_>>());
         assert_eq!(window.renamed.entries.iter().filter(|((trace, _), span)| trace.0[0] + 20 == span.0[0]).count(), 9);
+    }
+
+    #[test]
+    fn of_many_at_once_none_is_left_alone() {
+        // The nearest to the first that is told is the only one that the second one fits into.
+        const MS: u64 = 1_000_000;
+        let told = |n: u8, from: u64, to: u64| server(n, 10 + n, 0, Source::Otlp).at(from * MS, to * MS);
+        let seen = |n: u8, from: u64, to: u64| server(10 + n, 20 + n, 0, Source::Uprobe).at(from * MS, to * MS);
+        let below = query(12, 30, 22, Source::Uprobe);
+        let spans = [told(1, 20, 40), told(2, 21, 63), seen(1, 0, 60), seen(2, 19, 63), below];
+        assert_eq!(ids(&correlated(&spans)), [(1, 11, 0), (2, 12, 0), (2, 30, 12)]);
     }
 
     #[test]

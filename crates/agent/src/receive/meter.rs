@@ -105,8 +105,7 @@ impl<'a> Measured<'_, 'a> {
         }
     }
 
-    /// Measures none of those that wait.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.spans.clear();
         self.keys.clear();
     }

@@ -157,13 +157,16 @@ impl Received {
         tally: &mut Tally,
     ) -> Result<Regrouped<'a>, Malformed> {
         let mut measured = self.meter.spans_of(sender);
+        let measures_late = self.shared.measures_late();
         let regrouped = regroup(group.message, |span| {
             let mut is_marked = false;
             let before = measured.keys.len();
             let fields = SpanFields::read_with(span, |key_value| {
                 if let Some(attribute) = Attribute::read(key_value)? {
                     is_marked |= attribute.key == SOURCE_ATTRIBUTE.as_bytes();
-                    measured.note(attribute);
+                    if !measures_late {
+                        measured.note(attribute);
+                    }
                 }
                 Ok(())
             })?;
@@ -184,12 +187,11 @@ impl Received {
             }
             tally.spans += 1;
             tally.roots += u64::from(fields.parent_span_id.is_none());
-            measured.add(span, &fields, before);
+            if !measures_late {
+                measured.add(span, &fields, before);
+            }
             Ok(if is_marked { Verdict::Kept } else { Verdict::Marked })
         })?;
-        if self.shared.measures_late() {
-            measured.forget();
-        }
         drop(measured);
         Ok(regrouped)
     }
