@@ -91,7 +91,7 @@ pub fn diagnose(facts: Facts<'_>, question: &Question) -> Vec<Diagnosis> {
 }
 
 /// The requests of a trace that are asked about: the outermost ones that fit.
-fn requests<'a>(trace: &'a [Span], question: &Question) -> Vec<&'a Span> {
+pub(crate) fn requests<'a>(trace: &'a [Span], question: &Question) -> Vec<&'a Span> {
     let wanted = question.route.as_ref().map(|route| route.to_lowercase());
     let fits = |span: &Span| {
         let named = |wanted: &String| {

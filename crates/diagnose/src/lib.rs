@@ -4,17 +4,19 @@
 //! along its critical path among the operations of all services, and each operation's own share of it by its anatomy
 //! (`path.rs`); a part of an operation's time means a cause (`cause.rs`); the causes are ranked by the share of the slow
 //! requests' extra time that they make up (`compare.rs`). What the slow requests have in common besides is in `common.rs`,
-//! what samples of stacks add in `stacks.rs`. The pieces of a request's time always add up to its wall time.
+//! what samples of stacks add in `stacks.rs`, where the time of a route goes as a whole in `quantiles.rs`. The pieces of a request's time always add up to its wall time.
 
 mod cause;
 mod common;
 mod compare;
 mod path;
+mod quantiles;
 mod stacks;
 
 pub use cause::{Cause, CauseKind};
 pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
+pub use quantiles::{Piece, QUANTILES, Quantile, RouteTime, critical_path, route_times};
 
 use std::sync::Arc;
 

@@ -239,17 +239,37 @@ fn retransmits(span: &Span) -> u64 {
 
 /// Divides a request's time.
 pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills) -> Pieces<'a> {
-    let mut walk = Walk { tree, standstills, pieces: Pieces::default(), path: Vec::new() };
-    walk.span(request, request.start_unix_nano, end(request), 0);
-    walk.pieces
+    let mut division = Division { standstills, pieces: Pieces::default() };
+    tree.follow(request, &mut |stretch| {
+        division.pieces.call(stretch);
+        division.own(stretch);
+    });
+    division.pieces
+}
+
+/// A span on the critical path: what of its time there is its own, and what its children's.
+pub struct Stretch<'a, 'w> {
+    /// The span.
+    pub span: &'a Span,
+    /// When its time was its own, ns since 1970, the last first.
+    pub own: &'w [(u64, u64)],
+    covered: &'w [Covered<'a>],
+    depth: u32,
+}
+
+impl<'a> Tree<'a> {
+    /// Walks the critical path of a request, children before their parents.
+    pub fn follow(&self, request: &'a Span, visit: &mut dyn FnMut(&Stretch<'a, '_>)) {
+        let mut walk = Walk { tree: self, path: Vec::new(), visit };
+        walk.span(request, request.start_unix_nano, end(request), 0);
+    }
 }
 
 struct Walk<'a, 'w> {
     tree: &'w Tree<'a>,
-    standstills: &'w Standstills,
-    pieces: Pieces<'a>,
     /// Spans above: one that is its own ancestor is not followed.
     path: Vec<SpanId>,
+    visit: &'w mut dyn FnMut(&Stretch<'a, '_>),
 }
 
 /// Time of a span that a child had.
@@ -261,11 +281,6 @@ struct Covered<'a> {
 impl<'a> Walk<'a, '_> {
     /// Divides the time of a span between two moments.
     fn span(&mut self, span: &'a Span, from: u64, to: u64, depth: u32) {
-        let calls = self.pieces.calls.entry((&span.service, &span.name)).or_insert(Calls { depth, ..Calls::default() });
-        calls.count += 1;
-        calls.failed += u32::from(span.status.code == model::StatusCode::Error);
-        calls.depth = calls.depth.min(depth);
-
         self.path.push(span.span_id);
         let mut own: Vec<(u64, u64)> = Vec::new();
         let mut covered = Vec::new();
@@ -284,11 +299,19 @@ impl<'a> Walk<'a, '_> {
         own.push((from, cursor));
         own.retain(|(from, to)| from < to);
         self.path.pop();
-        self.own(span, &own, &covered);
+        (self.visit)(&Stretch { span, own: &own, covered: &covered, depth });
     }
+}
 
+struct Division<'a, 'w> {
+    standstills: &'w Standstills,
+    pieces: Pieces<'a>,
+}
+
+impl<'a> Division<'a, '_> {
     /// Divides a span's own time by its anatomy.
-    fn own(&mut self, span: &'a Span, own: &[(u64, u64)], covered: &[Covered<'a>]) {
+    fn own(&mut self, stretch: &Stretch<'a, '_>) {
+        let &Stretch { span, own, covered, .. } = stretch;
         let own_ns = total(own.iter().map(|(from, to)| to - from));
         if own_ns == 0 {
             return;
@@ -330,6 +353,13 @@ impl<'a> Walk<'a, '_> {
 }
 
 impl<'a> Pieces<'a> {
+    fn call(&mut self, &Stretch { span, depth, .. }: &Stretch<'a, '_>) {
+        let calls = self.calls.entry((&span.service, &span.name)).or_insert(Calls { depth, ..Calls::default() });
+        calls.count += 1;
+        calls.failed += u32::from(span.status.code == model::StatusCode::Error);
+        calls.depth = calls.depth.min(depth);
+    }
+
     fn add(&mut self, span: &'a Span, kind: CauseKind, part: &'a str, time_ns: u64) {
         if time_ns == 0 {
             return;

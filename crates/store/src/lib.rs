@@ -4,6 +4,7 @@
 //! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
 //! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
 
+mod aggregate;
 mod logs;
 mod otlp;
 mod profiles;

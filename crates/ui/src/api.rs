@@ -1,17 +1,18 @@
-//! The JSON API. Spans and summaries have the forms that `--json` prints; a trace comes with the rows of its drawing.
+//! The JSON API: lists, and traces as scripts read them. Spans and summaries have the forms that `--json` prints. What the
+//! page draws comes from the files beside this one.
 //!
 //! ```text
 //! GET /api/traces?service=&route=&errors=1&min_duration=200ms&max_duration=&since=10m&attribute=key=value&limit=100
-//!     {"traces": [summary …]}
+//!     {"traces": [summary …]}; from= and to= are moments, milliseconds since 1970
 //! GET /api/traces/ID         a beginning that is unique, or `last`, is enough
-//!     {"summary": …, "rows": [row …], "spans": [span …], "resources": [attributes …]}
+//!     {"summary": …, "spans": [span …], "resources": {service: attributes …}}
 //! GET /api/services
 //!     {"services": [name …]}
 //! ```
 //!
 //! What is wrong is told as `{"error": "…"}` with a status of 400, 404 or 500.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{Attributes, Node, Resource, Span, SpanId, TraceSummary, Tree, parse_duration};
+use model::{Attributes, Span, TraceSummary, parse_duration};
 use serde::Serialize;
 use store::{Found, Reader, StoreError, Trace, TraceFilter};
 
@@ -50,7 +51,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Runs a query beside the event loop.
-async fn ask<T: Send + 'static>(
+pub async fn ask<T: Send + 'static>(
     reader: Arc<Reader>,
     query: impl FnOnce(&Reader) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -72,7 +73,7 @@ pub async fn traces(
     Ok(Json(Traces { traces }))
 }
 
-fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
+pub fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
     let duration = |name: &str, value: &str| {
         parse_duration(value)
             .map(Some)
@@ -81,6 +82,11 @@ fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
     let ago = |duration: u64| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         (now as u64).saturating_sub(duration)
+    };
+    let moment = |name: &str, value: &str| {
+        let millis: Option<u64> = value.parse().ok();
+        let nanos = millis.and_then(|millis| millis.checked_mul(1_000_000));
+        nanos.ok_or_else(|| format!("{name}: {value} is not a moment: write milliseconds since 1970"))
     };
     let mut filter = TraceFilter { limit: USUAL_LIMIT, ..TraceFilter::default() };
     for (name, value) in parameters {
@@ -95,6 +101,8 @@ fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
             "max_duration" => filter.max_duration_ns = duration(&name, &value)?,
             "since" => filter.since_unix_nano = duration(&name, &value)?.map(ago),
             "until" => filter.until_unix_nano = duration(&name, &value)?.map(ago),
+            "from" => filter.since_unix_nano = Some(moment(&name, &value)?),
+            "to" => filter.until_unix_nano = Some(moment(&name, &value)?),
             "attribute" => {
                 let (key, value) = value
                     .split_once('=')
@@ -111,29 +119,13 @@ fn filter(parameters: Vec<(String, String)>) -> Result<TraceFilter, String> {
     Ok(filter)
 }
 
+/// A trace as scripts read it.
 #[derive(Serialize)]
 pub struct WholeTrace {
     summary: TraceSummary,
-    rows: Vec<DrawnRow>,
     spans: Vec<Span>,
-    /// Attributes of the resources that the rows name.
-    resources: Vec<Attributes>,
-}
-
-/// A row of the drawing; its times are small enough for JavaScript's numbers.
-#[derive(Serialize)]
-struct DrawnRow {
-    /// Index of the span, or nothing when it is missing.
-    span: Option<usize>,
-    missing: Option<SpanId>,
-    parent: Option<usize>,
-    depth: usize,
-    children: usize,
-    /// Start, ns after the trace's.
-    offset_ns: u64,
-    duration_ns: u64,
-    /// Index of the resource of the span.
-    resource: Option<usize>,
+    /// Attributes of the resources, by `service.name`; of a service's instances, those of the first.
+    resources: BTreeMap<String, Attributes>,
 }
 
 /// `GET /api/traces/ID`
@@ -141,58 +133,27 @@ pub async fn trace(
     State(reader): State<Arc<Reader>>,
     Path(beginning): Path<String>,
 ) -> Result<Json<WholeTrace>, ApiError> {
-    let trace = ask(reader, move |reader| {
-        match reader.find(&beginning).map_err(ApiError::Store)? {
-            Found::One(id) => reader.trace(id).map_err(ApiError::Store)?,
-            Found::Nothing => None,
-            Found::NotAnId => {
-                return Err(ApiError::BadRequest(format!("{beginning} is not the beginning of a trace's id")));
-            }
-            Found::Several(_) => {
-                return Err(ApiError::BadRequest(format!("several traces begin with {beginning}: say more of the id")));
-            }
-        }
-        .ok_or_else(|| ApiError::NotFound(format!("no trace begins with {beginning}")))
-    })
-    .await?;
-    Ok(Json(draw(trace)))
+    let Trace { summary, spans } = ask(reader, move |reader| whole(reader, &beginning)).await?;
+    let mut resources = BTreeMap::new();
+    for span in &spans {
+        resources.entry(span.service.clone()).or_insert_with(|| span.resource.attributes.clone());
+    }
+    Ok(Json(WholeTrace { summary, spans, resources }))
 }
 
-fn draw(trace: Trace) -> WholeTrace {
-    let Trace { summary, spans } = trace;
-    let tree = Tree::new(&spans);
-    let mut resources = Vec::new();
-    let mut known: HashMap<*const Resource, usize> = HashMap::new();
-    let mut resource_of = |span: &Span| {
-        *known.entry(Arc::as_ptr(&span.resource)).or_insert_with(|| {
-            resources.push(span.resource.attributes.clone());
-            resources.len() - 1
-        })
-    };
-    let rows = tree
-        .rows
-        .iter()
-        .map(|row| DrawnRow {
-            span: match row.node {
-                Node::Span(index) => Some(index),
-                Node::Missing(_) => None,
-            },
-            missing: match row.node {
-                Node::Span(_) => None,
-                Node::Missing(id) => Some(id),
-            },
-            parent: row.parent,
-            depth: row.depth,
-            children: row.children,
-            offset_ns: row.start_unix_nano - tree.start_unix_nano,
-            duration_ns: row.duration_ns,
-            resource: match row.node {
-                Node::Span(index) => Some(resource_of(&spans[index])),
-                Node::Missing(_) => None,
-            },
-        })
-        .collect();
-    WholeTrace { summary, rows, spans, resources }
+/// The trace whose id begins so, with all its spans.
+pub fn whole(reader: &Reader, beginning: &str) -> Result<Trace, ApiError> {
+    match reader.find(beginning).map_err(ApiError::Store)? {
+        Found::One(id) => reader.trace(id).map_err(ApiError::Store)?,
+        Found::Nothing => None,
+        Found::NotAnId => {
+            return Err(ApiError::BadRequest(format!("{beginning} is not the beginning of a trace's id")));
+        }
+        Found::Several(_) => {
+            return Err(ApiError::BadRequest(format!("several traces begin with {beginning}: say more of the id")));
+        }
+    }
+    .ok_or_else(|| ApiError::NotFound(format!("no trace begins with {beginning}")))
 }
 
 #[derive(Serialize)]

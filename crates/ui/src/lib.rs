@@ -1,12 +1,17 @@
-//! The page that people look at, and the HTTP API that it (or a script) reads: traces of a store, nothing else.
+//! The page that people look at, and the HTTP API that it (or a script) reads: what is in a store, and what is computed from it.
 //!
 //! Always holds: only reading; no answer to a request whose `Host` is a name that somebody else's DNS could point at us
 //! (see `guard.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
 
 mod api;
 mod caller;
+mod drawing;
+mod flame;
 mod guard;
+mod map;
+mod overview;
 mod page;
+mod routes;
 mod serve;
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The embedded page. Its own addresses (`/`, `/trace/…`) are one document; the script reads the address.
+//! The embedded page. Its own addresses (`/`, `/trace/…`, `/routes` …) are one document; the script reads the address.
 
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// Answers with a file of the page.
 pub async fn asset(uri: Uri) -> Response {
     let path = match uri.path() {
-        "/" => "index.html",
+        "/" | "/routes" | "/map" | "/health" | "/compare" => "index.html",
         path if path.starts_with("/trace/") => "index.html",
         path => &path[1..],
     };

@@ -10,7 +10,7 @@ use store::Reader;
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
-use crate::{UiError, api, guard, page};
+use crate::{UiError, api, drawing, flame, guard, map, overview, page, routes};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -87,6 +87,14 @@ fn router(reader: Arc<Reader>) -> Router {
     Router::new()
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
+        .route("/api/traces/{id}/drawing", get(drawing::drawing))
+        .route("/api/traces/{id}/spans/{span}", get(drawing::span))
+        .route("/api/traces/{id}/logs", get(drawing::logs))
+        .route("/api/overview", get(overview::overview))
+        .route("/api/routes", get(routes::routes))
+        .route("/api/diagnosis", get(routes::diagnosis))
+        .route("/api/flame", get(flame::flame))
+        .route("/api/map", get(map::map))
         .route("/api/services", get(api::services))
         .route("/api/{*rest}", get(api::unknown))
         .with_state(reader)
