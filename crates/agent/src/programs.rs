@@ -6,9 +6,16 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
+use deliver::otlp::decode;
+use model::Span;
 use record::{Functions, Identity, OpenError};
 
+use crate::assemble::{Assembler, Ending};
+use crate::clock::{self, Clock};
+use crate::graph::ServiceGraph;
+use crate::measure::Measure;
 use crate::session::process;
 
 /// Which programs are meant.
@@ -31,6 +38,27 @@ pub struct Program {
     pub service: String,
     /// Its functions; `None`: it was woven by a tandem that knew no dormant functions.
     pub functions: Option<Functions>,
+}
+
+impl Program {
+    /// The spans that it is in the middle of, as if they ended now, the oldest first.
+    pub fn in_flight(&self) -> Vec<Span> {
+        let Some(memory) = &self.functions else { return Vec::new() };
+        let resource = Arc::new(process::resource(self.pid, memory.header(), &memory.resource()));
+        let mut assembler = Assembler::new(memory.tables(), resource, env!("CARGO_PKG_VERSION"))
+            .told(&memory.header().facts)
+            .unmeasured();
+        let (clock, now) = (Clock::default(), clock::now());
+        let mut nothing = Measure::new(0, &ServiceGraph::default());
+        memory.in_flight(|entry| {
+            // What was half written just then makes no sense, and is nobody's loss.
+            let _ = assembler.record(entry, Ending::Noticed(now), clock.offset(), &mut nothing);
+        });
+        let batch = assembler.take();
+        let mut spans = batch.and_then(|batch| decode::spans(&batch.bytes).ok()).unwrap_or_default();
+        spans.sort_by_key(|span| span.start_unix_nano);
+        spans
+    }
 }
 
 /// Why a program cannot be had.

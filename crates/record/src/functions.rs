@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
-use crate::Control;
 use crate::bytes;
 use crate::header::{FunctionGeometry, Header};
 use crate::instrument::{self, Instrument};
 use crate::layout::{ACTIVE, ACTIVE_ARGUMENTS, CALLS, CONTROL, FUNCTION_TEXT};
 use crate::memory::{self, Identity, Mapping, OpenError};
+use crate::{Control, Tables};
 
 /// How long one waits for another who switches.
 const LOCK_ATTEMPTS: u32 = 100;
@@ -214,6 +214,16 @@ impl Functions {
     pub fn instruments(&self) -> Vec<Instrument> {
         let control = Control::new(Arc::clone(&self.texts.mapping), &self.header.geometry);
         instrument::read(&self.file, &self.header, &control)
+    }
+
+    /// Operations and keys that the program has registered.
+    pub fn tables(&self) -> Tables {
+        Tables::new(self.mapping(), &self.header)
+    }
+
+    /// Calls `each` with the spans that have begun and not ended. The program goes on meanwhile: one may be a mixture of two.
+    pub fn in_flight(&self, each: impl FnMut(&[u8])) {
+        memory::in_flight(&self.file, &self.header, each);
     }
 
     /// All functions, in the order of their numbers.

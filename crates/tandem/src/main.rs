@@ -40,6 +40,7 @@ mod sampling;
 mod sockets;
 mod summary;
 mod terminal;
+mod top;
 mod trace;
 mod traces;
 mod ui;
@@ -71,6 +72,7 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    Top(top::Top),
     Diagnose(diagnose::Diagnose),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         Command::Metrics(command) => command.run(),
         Command::Profile(command) => command.run(),
         Command::Sampling(command) => command.run(),
+        Command::Top(command) => command.run(),
         Command::Ui(command) => command.run(),
         Command::Enable(command) => command.run(),
         Command::Disable(command) => command.run(),

@@ -217,10 +217,14 @@ fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::R
     Ok(())
 }
 
+/// This moment, ns since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}
+
 /// So long ago, ns since 1970.
 pub fn ago(nanos: u64) -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (now.as_nanos() as u64).saturating_sub(nanos)
+    now().saturating_sub(nanos)
 }
 
 /// A moment in the person's time zone.

@@ -265,3 +265,16 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn top_prints_its_routes_once_where_nobody_watches() {
+    let store = shop();
+    let output = tandem(store.path(), &["top", "--since", "9000d", "--sort", "name"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let output = tandem(store.path(), &["top", "--since", "9000d", "--service", "gateway", "--json"], &[]);
+    let routes: Vec<serde_json::Value> =
+        output.lines().skip(1).map(|line| serde_json::from_str(line).expect("an object")).collect();
+    assert!(!routes.is_empty() && routes.iter().all(|route| route["service"] == "gateway"), "{output}");
+    assert_snapshot!(tandem(store.path(), &["top", "--since", "1s"], &[]));
+}

@@ -47,9 +47,12 @@ fn sigkill_in_mid_request_loses_no_finished_span() {
             let hanging = HANGING.iter().all(|number| account.began.contains(number));
             (hanging && account.ended.len() >= 300).then_some(())
         });
+        let seen = run(rig.tandem("top").arg("--json"), LIMIT);
         rustix::process::kill_process(Pid::from_raw(steps.pid).expect("a process"), Signal::KILL).expect("it runs");
         over.store(true, Ordering::Relaxed);
         assert!(busy.is_some(), "the server does not get on");
+        let hanging = seen.stdout.lines().find(|line| line.contains("/hang")).unwrap_or_else(|| panic!("{seen}"));
+        assert!(hanging.contains("\"in_flight\":3,"), "{seen}");
     });
     let finished = tandem.finish();
     assert_eq!(finished.code, 128 + 9, "{finished}");
