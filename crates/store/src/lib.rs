@@ -4,11 +4,15 @@
 //! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
 //! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
 
+mod blocks;
+mod fits;
 mod logs;
 mod otlp;
 mod profiles;
 mod read;
 mod schema;
+mod search;
+mod tokens;
 mod write;
 
 use std::fs::{DirBuilder, Permissions};

@@ -25,6 +25,11 @@ fn filter() -> TraceFilter {
     TraceFilter { limit: 100, ..TraceFilter::default() }
 }
 
+/// Roots of the traces that a query finds in the shop.
+fn asked(query: &str) -> Vec<String> {
+    roots(TraceFilter { query: query.parse().expect("a query"), ..filter() })
+}
+
 /// Roots of the traces that a filter finds in the shop.
 fn roots(filter: TraceFilter) -> Vec<String> {
     let folder = folder();
@@ -75,35 +80,57 @@ fn lists_are_newest_first_and_limited() {
 
 #[test]
 fn filters_find_by_service_route_error_duration_time_and_attribute() {
-    let text = |text: &str| Some(text.to_owned());
-    let attribute = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
-    let millis = |millis: u64| Some(millis * 1_000_000);
-
-    assert_eq!(roots(TraceFilter { service: text("inventory"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { service: text("nobody"), ..filter() }), Vec::<String>::new());
-    assert_eq!(roots(TraceFilter { route: text("RESERVE"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { route: text("/checkout"), ..filter() }).len(), 2);
-    assert_eq!(roots(TraceFilter { errors: true, ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { errors: true, service: text("gateway"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { errors: true, service: text("inventory"), ..filter() }), Vec::<String>::new());
-    assert_eq!(roots(TraceFilter { min_duration_ns: millis(100), ..filter() }), ["POST /jobs", "POST /checkout"]);
-    let between = TraceFilter { min_duration_ns: millis(20), max_duration_ns: millis(30), ..filter() };
-    assert_eq!(roots(between), ["POST /checkout"]);
+    let none: [&str; 0] = [];
+    assert_eq!(asked("service=inventory"), ["POST /checkout"]);
+    assert_eq!(asked("service=nobody"), none);
+    assert_eq!(asked("RESERVE"), ["POST /checkout"]);
+    assert_eq!(asked("/checkout").len(), 2);
+    assert_eq!(asked("route=/checkout").len(), 2);
+    assert_eq!(asked("trace.errors>0"), ["POST /checkout"]);
+    assert_eq!(asked("status=error"), ["POST /checkout"]);
+    assert_eq!(asked("trace.errors>0 service=gateway"), ["POST /checkout"]);
+    assert_eq!(asked("status=error service=gateway"), none, "both are looked for in one span");
+    assert_eq!(asked("trace.duration>=100ms"), ["POST /jobs", "POST /checkout"]);
+    assert_eq!(asked("duration>=160ms duration<=170ms"), ["POST /checkout"]);
+    assert_eq!(asked("trace.duration>=20ms trace.duration<=30ms"), ["POST /checkout"]);
     assert_eq!(roots(TraceFilter { until_unix_nano: Some(START), ..filter() }), ["POST /checkout"]);
     assert_eq!(roots(TraceFilter { since_unix_nano: Some(START + 9_900_000_000), ..filter() }), ["GET /products"]);
-    let status = TraceFilter { attributes: attribute("http.response.status_code", "402"), ..filter() };
-    assert_eq!(roots(status), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { attributes: attribute("process.pid", "4711"), ..filter() }).len(), 36);
-    let both = TraceFilter {
-        attributes: [attribute("error.type", "*orders.DeclinedError"), attribute("host.name", "kiosk")].concat(),
-        service: text("orders"),
-        errors: true,
-        ..filter()
-    };
-    assert_eq!(roots(both), ["POST /checkout"]);
-    let other_span =
-        TraceFilter { attributes: attribute("http.response.status_code", "402"), service: text("orders"), ..filter() };
-    assert_eq!(roots(other_span), Vec::<String>::new(), "service and attribute are looked for in one span");
+    assert_eq!(asked("http.response.status_code=402"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code>=400 http.response.status_code<500"), ["POST /checkout"]);
+    assert_eq!(asked("process.pid=4711").len(), 36);
+    assert_eq!(asked("error.type=\"\\*orders.DeclinedError\" host.name=kiosk service=orders"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=402 service=orders"), none, "both are looked for in one span");
+}
+
+#[test]
+fn queries_mean_what_they_say() {
+    let none: [&str; 0] = [];
+    assert_eq!(asked("").len(), 36);
+    assert_eq!(asked("anatomy.run_queue>5ms").len(), 1);
+    assert_eq!(asked("anatomy.run_queue>5ms service=gateway"), none);
+    assert_eq!(asked("has:anatomy.go_sync -service=gateway"), ["POST /checkout"]);
+    assert_eq!(asked("service=lager or service=inventory").len(), 2);
+    assert_eq!(asked("(service=lager or service=inventory) kind=server"), ["POST /checkout"]);
+    assert_eq!(asked("name=*products").len(), 30);
+    assert_eq!(asked("name~\"^get /prod\"").len(), 30);
+    assert_eq!(asked("name!~products -service=gateway -service=orders").len(), 4);
+    assert_eq!(asked("root=\"POST /jobs\""), ["POST /jobs"]);
+    assert_eq!(asked("root!=*products").len(), 6);
+    assert_eq!(asked("trace.spans>8"), ["POST /checkout"]);
+    assert_eq!(asked("trace.spans=1").len(), 33);
+    assert_eq!(asked("error.type"), ["POST /checkout"]);
+    assert_eq!(asked("db.system.name!=sqlite"), none);
+    assert_eq!(asked("名前=値"), ["GET /artikel/寿司セット🍣/größe"]);
+    assert_eq!(asked("寿司"), ["GET /artikel/寿司セット🍣/größe"]);
+    assert_eq!(asked("source=woven").len(), 36);
+    assert_eq!(asked("source=otlp"), none);
+    assert_eq!(asked("source!=woven"), none);
+    assert_eq!(asked("status=ok"), none);
+    assert_eq!(asked("status=unset").len(), 36);
+    assert_eq!(asked("scope=tandem/gin http.request.method=POST"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=402.0"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=40*"), ["POST /checkout"]);
+    assert_eq!(asked("http.request.method>3"), none, "text is no number");
 }
 
 #[test]
@@ -376,7 +403,7 @@ fn queries_that_take_too_long_are_given_up_and_harm_no_later_ones() {
         spans.push(span);
     }
     fixture::write(folder.path(), &spans);
-    let nowhere = TraceFilter { attributes: vec![("no such".into(), "thing".into())], ..filter() };
+    let nowhere = TraceFilter { query: "\"no such\"=thing".parse().expect("a query"), ..filter() };
     let hasty = Reader::open(folder.path()).expect("the store opens").with_longest_query(Duration::ZERO);
     assert!(matches!(hasty.traces(&nowhere), Err(StoreError::TooSlow)));
     let patient = hasty.with_longest_query(Duration::from_secs(10));
@@ -398,7 +425,7 @@ fn newer_versions_and_foreign_files_are_refused() {
         writing
     };
     let refused = message(folder.path());
-    assert!(refused.contains("has version 99, this tandem knows up to 1: use the newer tandem"), "{refused}");
+    assert!(refused.contains("has version 99, this tandem knows up to 2: use the newer tandem"), "{refused}");
 
     let other = self::folder();
     let file = other.path().join("spans.sqlite3");
