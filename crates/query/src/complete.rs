@@ -1,5 +1,7 @@
 //! How a query could go on where the cursor stands: keys, operators, values.
 
+use serde::Serialize;
+
 use crate::expression::Comparison;
 use crate::field::{Field, FieldKind, KnownField, known_keys};
 use crate::syntax::{Piece, RawTerm, Syntax};
@@ -14,7 +16,8 @@ pub trait Values {
 }
 
 /// What a completion is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CompletionKind {
     /// A key.
     Key,
@@ -25,7 +28,7 @@ pub enum CompletionKind {
 }
 
 /// One way to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Completion {
     /// What it is.
     pub kind: CompletionKind,

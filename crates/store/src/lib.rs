@@ -12,6 +12,7 @@ mod profiles;
 mod read;
 mod schema;
 mod search;
+mod seen;
 mod tokens;
 mod write;
 

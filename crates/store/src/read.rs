@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{LogRecord, Resource, Span, SpanId, TraceId, TraceSummary};
-use query::Query;
+use query::{Completion, Query};
 use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles, search};
+use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles, search, seen};
 
 /// Which traces to list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -196,6 +196,11 @@ impl Reader {
         let padded = |digit: &str| SpanId::parse(&format!("{beginning}{}", digit.repeat(16 - beginning.len())));
         let (Some(first), Some(last)) = (padded("0"), padded("f")) else { return Ok(None) };
         self.with_connection(|connection| profiles::find_spans(connection, first, last, SHOWN)).map(Some)
+    }
+
+    /// Ways to go on with a query at a cursor, which counts characters from 0, with what was seen lately.
+    pub fn complete(&self, query: &str, cursor: usize) -> Result<Vec<Completion>, StoreError> {
+        self.with_connection(|connection| seen::complete(connection, query, cursor))
     }
 
     /// Services that have spans in the store, sorted.

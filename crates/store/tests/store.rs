@@ -474,6 +474,113 @@ fn writes_that_fail_cost_what_is_new_and_are_reported() {
     assert_eq!(reader.traces(&TraceFilter { limit: 1000, ..filter() }).expect("the query runs").len(), 37);
 }
 
+/// Makes of a store what an older Tandem would have left.
+fn without_blocks(folder: &Path) {
+    let database = rusqlite::Connection::open(folder.join("spans.sqlite3")).expect("the database opens");
+    database.execute_batch("DROP TABLE trace_block; PRAGMA user_version = 1").expect("an older store");
+}
+
+fn version(folder: &Path) -> i32 {
+    let database = rusqlite::Connection::open(folder.join("spans.sqlite3")).expect("the database opens");
+    database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version")
+}
+
+/// Queries of every kind, for what must be the same in two stores.
+const QUERIES: [&str; 12] = [
+    "",
+    "service=inventory",
+    "status=error",
+    "status!=error checkout",
+    "duration>160ms",
+    "anatomy.run_queue>5ms",
+    "anatomy.run_queue<1ms",
+    "http.response.status_code=402",
+    "process.pid=4711 root=\"POST /jobs\"",
+    "-service=gateway",
+    "error.type or 名前=値",
+    "http.route!=/products kind=server",
+];
+
+fn answers(folder: &Path) -> Vec<Vec<TraceId>> {
+    let reader = Reader::open(folder).expect("the store opens");
+    let ask = |query: &str| {
+        let filter = TraceFilter { query: query.parse().expect("a query"), ..filter() };
+        reader.traces(&filter).expect("the query runs").iter().map(|trace| trace.trace_id).collect()
+    };
+    QUERIES.into_iter().map(ask).collect()
+}
+
+#[test]
+fn an_older_store_is_read_and_brought_up_to_date_when_it_is_written() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let expected = answers(folder.path());
+    assert!(expected.iter().skip(1).all(|found| !found.is_empty() && found.len() < 36), "{expected:?}");
+
+    without_blocks(folder.path());
+    assert_eq!(answers(folder.path()), expected);
+    assert_eq!(version(folder.path()), 1, "reading changes nothing");
+
+    drop(Store::open(folder.path(), unlimited()).expect("the store opens"));
+    assert_eq!(version(folder.path()), 2);
+    assert_eq!(answers(folder.path()), expected);
+}
+
+/// Many blocks; spans that come late, into the first of them; a writer that starts anew in the middle.
+#[test]
+fn late_spans_are_found_whatever_block_their_trace_is_in() {
+    let folder = folder();
+    let numbered = |trace: u64, id: u8, name: &str| {
+        let mut span = span(0, id, id - 1, "a", name, trace * 10, 5 + trace % 7);
+        span.trace_id.0[8..].copy_from_slice(&(trace + 1).to_be_bytes());
+        span
+    };
+    for part in 0..2 {
+        let early: Vec<Span> = (part * 6000..(part + 1) * 6000)
+            .map(|trace| numbered(trace, 1, "step").with("user.id", (trace as i64) / 3))
+            .collect();
+        fixture::write(folder.path(), &early);
+    }
+    let mut late = numbered(17, 2, "late").with("card.kind", "gold").failed("too late");
+    late.duration_ns = 3_000_000_000;
+    fixture::write(folder.path(), &[late]);
+
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let ask = |query: &str| {
+        let filter = TraceFilter { query: query.parse().expect("a query"), limit: 5, ..filter() };
+        let number = |id: TraceId| u64::from_be_bytes(id.0[8..].try_into().expect("eight bytes")) - 1;
+        let found = reader.traces(&filter).expect("the query runs");
+        found.iter().map(|trace| number(trace.trace_id)).collect::<Vec<_>>()
+    };
+    for query in ["card.kind=gold", "status=error", "duration>2s", "name=late", "trace.duration>=3s", "trace.spans=2"] {
+        assert_eq!(ask(query), [17], "{query}");
+    }
+    assert_eq!(ask("user.id=100"), [302, 301, 300]);
+    assert_eq!(ask("user.id>3998"), [11_999, 11_998, 11_997]);
+    assert_eq!(ask(""), [11_999, 11_998, 11_997, 11_996, 11_995]);
+    let database = rusqlite::Connection::open(folder.path().join("spans.sqlite3")).expect("the database opens");
+    let blocks: i64 = database.query_row("SELECT count(*) FROM trace_block", [], |row| row.get(0)).expect("counted");
+    assert!((5..=8).contains(&blocks), "{blocks} blocks");
+}
+
+#[test]
+fn completions_know_what_was_seen() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let complete = |query: &str| {
+        let found = reader.complete(query, usize::MAX).expect("the query runs");
+        found.into_iter().map(|found| found.text).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("service="), ["gateway", "inventory", "lager", "orders", "worker"]);
+    assert_eq!(complete("http.response.status_code=4"), ["402"]);
+    assert_eq!(complete("http.request.m"), ["http.request.method"]);
+    assert_eq!(complete("db.system.name="), ["sqlite"]);
+    assert_eq!(complete("host.name="), ["kiosk"]);
+    assert!(complete("route=").contains(&"/items/{sku}/reserve".to_owned()));
+    assert_eq!(complete("root=")[0], "\"GET /products\"");
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::Bool),

@@ -87,6 +87,7 @@ fn router(reader: Arc<Reader>) -> Router {
     Router::new()
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
+        .route("/api/complete", get(api::complete))
         .route("/api/services", get(api::services))
         .route("/api/{*rest}", get(api::unknown))
         .with_state(reader)
