@@ -97,6 +97,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As queries and scripts have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+
     /// OTLP's number (1 to 5); unknown ones are internal.
     pub fn from_otlp(number: i32) -> Self {
         match number {

@@ -5,11 +5,16 @@
 //! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
 
 mod aggregate;
+mod blocks;
+mod fits;
 mod logs;
 mod otlp;
 mod profiles;
 mod read;
 mod schema;
+mod search;
+mod seen;
+mod tokens;
 mod write;
 
 use std::fs::{DirBuilder, Permissions};

@@ -97,7 +97,7 @@ fn conditions(filter: &LogFilter, newest: i64) -> (String, Vec<Value>) {
         values.push(Value::Blob(trace.0.to_vec()));
     }
     if let Some(service) = &filter.service {
-        conditions.push("resource IN (SELECT id FROM resource WHERE resource_has(data, 'service.name', ?))");
+        conditions.push("resource IN (SELECT id FROM resource WHERE service_of(data) = ?)");
         values.push(Value::Text(service.clone()));
     }
     if filter.min_severity > 0 {

@@ -142,17 +142,6 @@ pub fn log(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<LogRe
     Ok(log)
 }
 
-/// Whether a message whose attributes are field `number` (9 in a span, 1 in a resource) has the attribute, by the text of its value.
-pub fn has_attribute(message: &[u8], number: u64, key: &str, value: &str) -> Result<bool, Malformed> {
-    for attribute in walk::attributes(message, number) {
-        let attribute = attribute?;
-        if attribute.key == key.as_bytes() && read_value(attribute.value, 0)?.to_string() == value {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Reads a whole span, as people see it. What cannot be read within it (its facts could, or it would not be stored) is left out.
 pub fn span(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<Span, Malformed> {
     let facts = span_facts(bytes)?.fields;
@@ -217,6 +206,11 @@ fn take_own_attributes(span: &mut Span) {
 /// Reads a resource.
 pub fn resource(bytes: &[u8]) -> Result<Resource, Malformed> {
     Ok(Resource { attributes: attributes(bytes, RESOURCE_ATTRIBUTES)? })
+}
+
+/// Reads an `AnyValue`.
+pub fn value(message: &[u8]) -> Result<Value, Malformed> {
+    read_value(message, 0)
 }
 
 fn attributes(message: &[u8], number: u64) -> Result<Attributes, Malformed> {

@@ -292,7 +292,7 @@ fn conditions(filter: &ProfileFilter) -> (String, Vec<Value>) {
         values.push(Value::Blob(trace.0.to_vec()));
     }
     if let Some(service) = &filter.service {
-        conditions.push("resource IN (SELECT id FROM resource WHERE resource_has(data, 'service.name', ?))");
+        conditions.push("resource IN (SELECT id FROM resource WHERE service_of(data) = ?)");
         values.push(Value::Text(service.clone()));
     }
     if let Some(since) = filter.since_unix_nano {

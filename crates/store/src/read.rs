@@ -8,33 +8,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{LogRecord, Resource, Span, SpanId, TraceId, TraceSummary};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use query::{Completion, Query};
+use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles};
+use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles, search, seen};
 
-/// Which traces to list. Service, route and attributes are looked for in one and the same span; errors, times and durations
-/// are those of the trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which traces to list.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TraceFilter {
-    /// `service.name`, exactly.
-    pub service: Option<String>,
-    /// Part of a span's name or route, without regard to case.
-    pub route: Option<String>,
-    /// Only traces with an error.
-    pub errors: bool,
-    /// Shortest duration, ns.
-    pub min_duration_ns: Option<u64>,
-    /// Longest duration, ns.
-    pub max_duration_ns: Option<u64>,
+    /// What a span of the trace, or the trace, must be like.
+    pub query: Query,
     /// Earliest start, ns since 1970.
     pub since_unix_nano: Option<u64>,
     /// Latest start, ns since 1970.
     pub until_unix_nano: Option<u64>,
-    /// Attributes of the span or its resource, by the text of their values.
-    pub attributes: Vec<(String, String)>,
-    /// At most so many.
+    /// At most so many: the newest.
     pub limit: usize,
 }
 
@@ -129,25 +118,13 @@ impl Reader {
 
     /// Traces that fit, newest first.
     pub fn traces(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError> {
-        self.with_connection(|connection| {
-            let (conditions, values) = conditions(filter);
-            let sql =
-                format!("SELECT {SUMMARY_COLUMNS} FROM trace WHERE {conditions} ORDER BY start DESC, id DESC LIMIT ?");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let limit = Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX));
-            let rows = statement.query_map(params_from_iter(values.into_iter().chain([limit])), summary)?;
-            let found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-            found.into_iter().map(|(id, summary)| with_services(connection, id, summary)).collect()
-        })
+        self.with_connection(|connection| search::traces(connection, filter, Instant::now() + self.longest_query))
     }
 
     /// A whole trace.
     pub fn trace(&self, trace_id: TraceId) -> Result<Option<Trace>, StoreError> {
         self.with_connection(|connection| {
-            let sql = format!("SELECT {SUMMARY_COLUMNS} FROM trace WHERE trace_id = ?1");
-            let found = connection.prepare_cached(&sql)?.query_row([&trace_id.0], summary).optional()?;
-            let Some((id, summary)) = found else { return Ok(None) };
-            let summary = with_services(connection, id, summary)?;
+            let Some((id, summary)) = search::trace(connection, trace_id)? else { return Ok(None) };
             Ok(Some(Trace { summary, spans: spans(connection, id)? }))
         })
     }
@@ -221,6 +198,11 @@ impl Reader {
         self.with_connection(|connection| profiles::find_spans(connection, first, last, SHOWN)).map(Some)
     }
 
+    /// Ways to go on with a query at a cursor, which counts characters from 0, with what was seen lately.
+    pub fn complete(&self, query: &str, cursor: usize) -> Result<Vec<Completion>, StoreError> {
+        self.with_connection(|connection| seen::complete(connection, query, cursor))
+    }
+
     /// Services that have spans in the store, sorted.
     pub fn services(&self) -> Result<Vec<String>, StoreError> {
         self.with_connection(|connection| {
@@ -230,33 +212,6 @@ impl Reader {
                 .collect()
         })
     }
-}
-
-const SUMMARY_COLUMNS: &str = "id, trace_id, start, end, spans, errors, root";
-
-fn summary(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, TraceSummary)> {
-    let (start, end): (i64, i64) = (row.get(2)?, row.get(3)?);
-    let summary = TraceSummary {
-        trace_id: TraceId(row.get(1)?),
-        root: row.get(6)?,
-        services: Vec::new(),
-        span_count: row.get::<_, i64>(4)? as u64,
-        error_count: row.get::<_, i64>(5)? as u64,
-        start_unix_nano: start as u64,
-        duration_ns: (end - start) as u64,
-    };
-    Ok((row.get(0)?, summary))
-}
-
-fn with_services(connection: &Connection, id: i64, mut summary: TraceSummary) -> rusqlite::Result<TraceSummary> {
-    summary.services = connection
-        .prepare_cached(
-            "SELECT DISTINCT service FROM trace_operation JOIN operation ON operation.id = operation
-             WHERE trace = ?1 ORDER BY service",
-        )?
-        .query_map([id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(summary)
 }
 
 fn spans(connection: &Connection, trace: i64) -> rusqlite::Result<Vec<Span>> {
@@ -288,63 +243,4 @@ fn spans(connection: &Connection, trace: i64) -> rusqlite::Result<Vec<Span>> {
         }
     }
     Ok(spans)
-}
-
-/// The filter as SQL, with the values of its parameters in order.
-fn conditions(filter: &TraceFilter) -> (String, Vec<Value>) {
-    let mut conditions = vec!["1".to_owned()];
-    let mut values = Vec::new();
-    let integer = |value: u64| Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
-    let bounds = [
-        ("end - start >= ?", filter.min_duration_ns),
-        ("end - start <= ?", filter.max_duration_ns),
-        ("start >= ?", filter.since_unix_nano),
-        ("start <= ?", filter.until_unix_nano),
-    ];
-    for (condition, bound) in bounds {
-        if let Some(bound) = bound {
-            conditions.push(condition.to_owned());
-            values.push(integer(bound));
-        }
-    }
-    if filter.errors {
-        conditions.push("errors > 0".to_owned());
-    }
-
-    let mut of_operation = Vec::new();
-    let mut operation_values = Vec::new();
-    if let Some(service) = &filter.service {
-        of_operation.push("service = ?");
-        operation_values.push(Value::Text(service.clone()));
-    }
-    if let Some(route) = &filter.route {
-        of_operation.push("(instr(lower(name), ?) OR instr(lower(route), ?))");
-        operation_values.extend([Value::Text(route.to_lowercase()), Value::Text(route.to_lowercase())]);
-    }
-    let operations = (!of_operation.is_empty())
-        .then(|| format!("operation IN (SELECT id FROM operation WHERE {})", of_operation.join(" AND ")));
-
-    if let Some(operations) = &operations {
-        conditions
-            .push(format!("EXISTS (SELECT 1 FROM trace_operation AS o WHERE o.trace = trace.id AND o.{operations})"));
-        values.extend(operation_values.clone());
-    }
-    if !filter.attributes.is_empty() {
-        let mut of_span =
-            vec![format!("s.id BETWEEN trace.id << {ORDINAL_BITS} AND trace.id << {ORDINAL_BITS} | {LAST_ORDINAL}")];
-        if let Some(operations) = operations {
-            of_span.push(format!("s.{operations}"));
-            values.extend(operation_values);
-        }
-        for (key, value) in &filter.attributes {
-            of_span.push(
-                "(s.resource IN (SELECT id FROM resource WHERE resource_has(data, ?, ?)) OR span_has(s.data, ?, ?))"
-                    .to_owned(),
-            );
-            let pair = [Value::Text(key.clone()), Value::Text(value.clone())];
-            values.extend(pair.clone().into_iter().chain(pair));
-        }
-        conditions.push(format!("EXISTS (SELECT 1 FROM span AS s WHERE {})", of_span.join(" AND ")));
-    }
-    (conditions.join(" AND "), values)
 }

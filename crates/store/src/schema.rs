@@ -10,6 +10,8 @@
 //! trace ──< trace_operation >── operation      lists and filters need only these three
 //!   │
 //!   └─< span (id = trace.id · 2²⁴ + ordinal) ── resource ──< log (id in order of arrival)
+//!
+//! trace_block                                  which traces a search need not look into; blocks.rs
 //! ```
 //!
 //! A span's row id holds its trace's number, so the spans of a trace lie together and new ones are written at the end of
@@ -30,10 +32,16 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, functions::FunctionFlags};
 
-use crate::{StoreError, otlp};
+use crate::{StoreError, blocks, otlp};
 
 /// Version of the tables. A reader or writer refuses newer ones.
-pub const SCHEMA_VERSION: i32 = 1;
+///
+/// 1: no blocks of traces. A writer adds them to such a store, a reader does without.
+/// 2: all traces are in blocks.
+pub const SCHEMA_VERSION: i32 = 2;
+
+/// Version of a store that has no blocks.
+const WITHOUT_BLOCKS: i32 = 1;
 
 /// Says "a Tandem store" in the file's header.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Tndm");
@@ -148,8 +156,8 @@ pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
     make_private(folder, &file).map_err(|source| StoreError::folder(folder, source))?;
     let connection = Connection::open(&file).map_err(|source| StoreError::open(&file, source))?;
     prepare_for_writing(&connection).map_err(|source| StoreError::open(&file, source))?;
-    if check_version(&connection, &file)? == Content::Nothing {
-        create_tables(&connection).map_err(|source| StoreError::open(&file, source))?;
+    if check_version(&connection, &file)? != Content::Current {
+        bring_up_to_date(&connection).map_err(|source| StoreError::open(&file, source))?;
         check_version(&connection, &file)?;
     }
     connection.execute_batch(LATER_TABLES).map_err(|source| StoreError::open(&file, source))?;
@@ -201,7 +209,12 @@ pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError>
     if content == Content::Nothing {
         return Ok(None);
     }
-    add_functions(&connection).map_err(|source| StoreError::open(&file, source))?;
+    let prepared = add_functions(&connection).and_then(|()| match content {
+        // Searches find that there are none, and look at everything.
+        Content::WithoutBlocks => connection.execute_batch(&blocks::TABLE.replace("CREATE", "CREATE TEMP")),
+        _ => Ok(()),
+    });
+    prepared.map_err(|source| StoreError::open(&file, source))?;
     Ok(Some(connection))
 }
 
@@ -244,7 +257,8 @@ fn prepare_for_writing(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes the tables that are not there. In one go: what dies in the middle leaves the store as it was.
+fn bring_up_to_date(connection: &Connection) -> rusqlite::Result<()> {
     // Two writers may get here at once: the second one finds the tables.
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let created = (|| {
@@ -252,6 +266,10 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
         if version == 0 {
             connection.execute_batch(TABLES)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        if version <= WITHOUT_BLOCKS {
+            connection.execute_batch(blocks::TABLE)?;
+            blocks::make(connection)?;
             connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         connection.execute_batch("COMMIT")
@@ -266,7 +284,8 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
 #[derive(PartialEq, Eq)]
 enum Content {
     Nothing,
-    Tables,
+    WithoutBlocks,
+    Current,
 }
 
 fn check_version(connection: &Connection, file: &Path) -> Result<Content, StoreError> {
@@ -280,7 +299,8 @@ fn check_version(connection: &Connection, file: &Path) -> Result<Content, StoreE
     let (application, version, tables) = read().map_err(|source| StoreError::open(file, source))?;
     match (application, version, tables) {
         (0, 0, 0) => Ok(Content::Nothing),
-        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(Content::Tables),
+        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(Content::Current),
+        (APPLICATION_ID, WITHOUT_BLOCKS, _) => Ok(Content::WithoutBlocks),
         (APPLICATION_ID, found, _) => {
             Err(StoreError::NewerVersion { file: file.to_owned(), found, known: SCHEMA_VERSION })
         }
@@ -288,16 +308,11 @@ fn check_version(connection: &Connection, file: &Path) -> Result<Content, StoreE
     }
 }
 
-/// `span_has(data, key, value)` and `resource_has(data, key, value)`: an attribute compared by its text.
+/// `service_of(data)`: the service that a resource says.
 fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
-    for (name, attributes_field) in [("span_has", 9), ("resource_has", 1)] {
-        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        connection.create_scalar_function(name, 3, flags, move |context| {
-            let message = context.get_raw(0).as_blob().unwrap_or_default();
-            let key = context.get_raw(1).as_str().unwrap_or_default();
-            let value = context.get_raw(2).as_str().unwrap_or_default();
-            Ok(otlp::has_attribute(message, attributes_field, key, value).unwrap_or(false))
-        })?;
-    }
-    Ok(())
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("service_of", 1, flags, |context| {
+        let resource = otlp::resource(context.get_raw(0).as_blob().unwrap_or_default()).unwrap_or_default();
+        Ok(resource.service().to_owned())
+    })
 }

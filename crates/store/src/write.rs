@@ -15,6 +15,7 @@ use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use model::TraceId;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
+use crate::blocks::{self, BlockSpan, Blocks};
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::{StoreError, logs, profiles};
@@ -303,6 +304,7 @@ struct Known {
     resources: HashMap<Vec<u8>, KnownResource>,
     operations: HashMap<Vec<u8>, i64>,
     stacks: profiles::KnownStacks,
+    blocks: Blocks,
     /// Working space for a key of `operations`.
     key: Vec<u8>,
 }
@@ -455,6 +457,7 @@ impl Writer {
                 }
                 self.has_removed = true;
                 self.known.stacks = profiles::KnownStacks::default();
+                self.known.blocks = Blocks::default();
             }
             Ok(())
         };
@@ -497,6 +500,7 @@ fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize
             traces + logs::remove_before(&transaction, start)? + profiles::remove_before(&transaction, start)?
         }
     };
+    blocks::forget_removed(&transaction)?;
     transaction.commit()?;
     Ok(removed)
 }
@@ -562,6 +566,23 @@ struct NewSpan<'a> {
     bytes: &'a [u8],
 }
 
+impl NewSpan<'_> {
+    fn for_block(&self) -> BlockSpan<'_> {
+        let NewSpan { facts, operation, resource, bytes } = self;
+        BlockSpan { operation: *operation, resource: *resource, status: facts.fields.status, bytes }
+    }
+}
+
+/// A trace after its new spans have been written.
+struct WrittenTrace {
+    id: i64,
+    is_new: bool,
+    start: i64,
+    end: i64,
+    /// How many of the new ones there was room for.
+    kept: usize,
+}
+
 /// What runs for every span or trace, prepared once a transaction.
 struct Statements<'connection> {
     find_trace: CachedStatement<'connection>,
@@ -595,9 +616,12 @@ fn write_batches(connection: &mut Connection, known: &mut Known, batches: &[Arc<
     traces.sort_unstable_by_key(|of_trace| of_trace[0].1);
     let mut statements = Statements::prepare(&transaction)?;
     for of_trace in traces {
-        statements.write_trace(of_trace, &spans, &mut all.spans)?;
+        let trace = statements.write_trace(of_trace, &spans, &mut all.spans)?;
+        let added = of_trace[..trace.kept].iter().map(|(_, index)| spans[*index].for_block());
+        known.blocks.add(&transaction, trace.id, trace.is_new, (trace.start, trace.end), added)?;
     }
     drop(statements);
+    known.blocks.write(&transaction)?;
     transaction.commit()?;
     Ok(all)
 }
@@ -770,7 +794,7 @@ impl<'connection> Statements<'connection> {
         of_trace: &[(TraceId, usize)],
         spans: &[NewSpan<'_>],
         written: &mut WrittenOf,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<WrittenTrace> {
         let trace_id = of_trace[0].0;
         // Most are new, which the attempt to insert them says as well as a question before it.
         let mut trace = OpenTrace::default();
@@ -779,7 +803,8 @@ impl<'connection> Statements<'connection> {
         let mut id = self.next_trace;
         let OpenTrace { start, end, spans: count, errors, root, root_start, has_root } = &trace;
         let columns = params![id, start, end, count, errors, root, root_start, has_root, &trace_id.0];
-        if self.insert_trace.execute(columns)? == 1 {
+        let is_new = self.insert_trace.execute(columns)? == 1;
+        if is_new {
             self.next_trace += 1;
         } else {
             (id, trace) = self.find_trace(trace_id)?;
@@ -799,7 +824,7 @@ impl<'connection> Statements<'connection> {
         }
         written.stored += kept as u64;
         written.malformed += (of_trace.len() - kept) as u64;
-        Ok(())
+        Ok(WrittenTrace { id, is_new, start: trace.start, end: trace.end, kept })
     }
 
     fn find_trace(&mut self, trace_id: TraceId) -> rusqlite::Result<(i64, OpenTrace)> {

@@ -25,6 +25,11 @@ fn filter() -> TraceFilter {
     TraceFilter { limit: 100, ..TraceFilter::default() }
 }
 
+/// Roots of the traces that a query finds in the shop.
+fn asked(query: &str) -> Vec<String> {
+    roots(TraceFilter { query: query.parse().expect("a query"), ..filter() })
+}
+
 /// Roots of the traces that a filter finds in the shop.
 fn roots(filter: TraceFilter) -> Vec<String> {
     let folder = folder();
@@ -75,35 +80,57 @@ fn lists_are_newest_first_and_limited() {
 
 #[test]
 fn filters_find_by_service_route_error_duration_time_and_attribute() {
-    let text = |text: &str| Some(text.to_owned());
-    let attribute = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
-    let millis = |millis: u64| Some(millis * 1_000_000);
-
-    assert_eq!(roots(TraceFilter { service: text("inventory"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { service: text("nobody"), ..filter() }), Vec::<String>::new());
-    assert_eq!(roots(TraceFilter { route: text("RESERVE"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { route: text("/checkout"), ..filter() }).len(), 2);
-    assert_eq!(roots(TraceFilter { errors: true, ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { errors: true, service: text("gateway"), ..filter() }), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { errors: true, service: text("inventory"), ..filter() }), Vec::<String>::new());
-    assert_eq!(roots(TraceFilter { min_duration_ns: millis(100), ..filter() }), ["POST /jobs", "POST /checkout"]);
-    let between = TraceFilter { min_duration_ns: millis(20), max_duration_ns: millis(30), ..filter() };
-    assert_eq!(roots(between), ["POST /checkout"]);
+    let none: [&str; 0] = [];
+    assert_eq!(asked("service=inventory"), ["POST /checkout"]);
+    assert_eq!(asked("service=nobody"), none);
+    assert_eq!(asked("RESERVE"), ["POST /checkout"]);
+    assert_eq!(asked("/checkout").len(), 2);
+    assert_eq!(asked("route=/checkout").len(), 2);
+    assert_eq!(asked("trace.errors>0"), ["POST /checkout"]);
+    assert_eq!(asked("status=error"), ["POST /checkout"]);
+    assert_eq!(asked("trace.errors>0 service=gateway"), ["POST /checkout"]);
+    assert_eq!(asked("status=error service=gateway"), none, "both are looked for in one span");
+    assert_eq!(asked("trace.duration>=100ms"), ["POST /jobs", "POST /checkout"]);
+    assert_eq!(asked("duration>=160ms duration<=170ms"), ["POST /checkout"]);
+    assert_eq!(asked("trace.duration>=20ms trace.duration<=30ms"), ["POST /checkout"]);
     assert_eq!(roots(TraceFilter { until_unix_nano: Some(START), ..filter() }), ["POST /checkout"]);
     assert_eq!(roots(TraceFilter { since_unix_nano: Some(START + 9_900_000_000), ..filter() }), ["GET /products"]);
-    let status = TraceFilter { attributes: attribute("http.response.status_code", "402"), ..filter() };
-    assert_eq!(roots(status), ["POST /checkout"]);
-    assert_eq!(roots(TraceFilter { attributes: attribute("process.pid", "4711"), ..filter() }).len(), 36);
-    let both = TraceFilter {
-        attributes: [attribute("error.type", "*orders.DeclinedError"), attribute("host.name", "kiosk")].concat(),
-        service: text("orders"),
-        errors: true,
-        ..filter()
-    };
-    assert_eq!(roots(both), ["POST /checkout"]);
-    let other_span =
-        TraceFilter { attributes: attribute("http.response.status_code", "402"), service: text("orders"), ..filter() };
-    assert_eq!(roots(other_span), Vec::<String>::new(), "service and attribute are looked for in one span");
+    assert_eq!(asked("http.response.status_code=402"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code>=400 http.response.status_code<500"), ["POST /checkout"]);
+    assert_eq!(asked("process.pid=4711").len(), 36);
+    assert_eq!(asked("error.type=\"\\*orders.DeclinedError\" host.name=kiosk service=orders"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=402 service=orders"), none, "both are looked for in one span");
+}
+
+#[test]
+fn queries_mean_what_they_say() {
+    let none: [&str; 0] = [];
+    assert_eq!(asked("").len(), 36);
+    assert_eq!(asked("anatomy.run_queue>5ms").len(), 1);
+    assert_eq!(asked("anatomy.run_queue>5ms service=gateway"), none);
+    assert_eq!(asked("has:anatomy.go_sync -service=gateway"), ["POST /checkout"]);
+    assert_eq!(asked("service=lager or service=inventory").len(), 2);
+    assert_eq!(asked("(service=lager or service=inventory) kind=server"), ["POST /checkout"]);
+    assert_eq!(asked("name=*products").len(), 30);
+    assert_eq!(asked("name~\"^get /prod\"").len(), 30);
+    assert_eq!(asked("name!~products -service=gateway -service=orders").len(), 4);
+    assert_eq!(asked("root=\"POST /jobs\""), ["POST /jobs"]);
+    assert_eq!(asked("root!=*products").len(), 6);
+    assert_eq!(asked("trace.spans>8"), ["POST /checkout"]);
+    assert_eq!(asked("trace.spans=1").len(), 33);
+    assert_eq!(asked("error.type"), ["POST /checkout"]);
+    assert_eq!(asked("db.system.name!=sqlite"), none);
+    assert_eq!(asked("名前=値"), ["GET /artikel/寿司セット🍣/größe"]);
+    assert_eq!(asked("寿司"), ["GET /artikel/寿司セット🍣/größe"]);
+    assert_eq!(asked("source=woven").len(), 36);
+    assert_eq!(asked("source=otlp"), none);
+    assert_eq!(asked("source!=woven"), none);
+    assert_eq!(asked("status=ok"), none);
+    assert_eq!(asked("status=unset").len(), 36);
+    assert_eq!(asked("scope=tandem/gin http.request.method=POST"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=402.0"), ["POST /checkout"]);
+    assert_eq!(asked("http.response.status_code=40*"), ["POST /checkout"]);
+    assert_eq!(asked("http.request.method>3"), none, "text is no number");
 }
 
 #[test]
@@ -376,7 +403,7 @@ fn queries_that_take_too_long_are_given_up_and_harm_no_later_ones() {
         spans.push(span);
     }
     fixture::write(folder.path(), &spans);
-    let nowhere = TraceFilter { attributes: vec![("no such".into(), "thing".into())], ..filter() };
+    let nowhere = TraceFilter { query: "\"no such\"=thing".parse().expect("a query"), ..filter() };
     let hasty = Reader::open(folder.path()).expect("the store opens").with_longest_query(Duration::ZERO);
     assert!(matches!(hasty.traces(&nowhere), Err(StoreError::TooSlow)));
     let patient = hasty.with_longest_query(Duration::from_secs(10));
@@ -398,7 +425,7 @@ fn newer_versions_and_foreign_files_are_refused() {
         writing
     };
     let refused = message(folder.path());
-    assert!(refused.contains("has version 99, this tandem knows up to 1: use the newer tandem"), "{refused}");
+    assert!(refused.contains("has version 99, this tandem knows up to 2: use the newer tandem"), "{refused}");
 
     let other = self::folder();
     let file = other.path().join("spans.sqlite3");
@@ -445,6 +472,113 @@ fn writes_that_fail_cost_what_is_new_and_are_reported() {
     assert_eq!((report.delivered, report.problem), (1, None));
     let reader = Reader::open(folder.path()).expect("the store opens");
     assert_eq!(reader.traces(&TraceFilter { limit: 1000, ..filter() }).expect("the query runs").len(), 37);
+}
+
+/// Makes of a store what an older Tandem would have left.
+fn without_blocks(folder: &Path) {
+    let database = rusqlite::Connection::open(folder.join("spans.sqlite3")).expect("the database opens");
+    database.execute_batch("DROP TABLE trace_block; PRAGMA user_version = 1").expect("an older store");
+}
+
+fn version(folder: &Path) -> i32 {
+    let database = rusqlite::Connection::open(folder.join("spans.sqlite3")).expect("the database opens");
+    database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version")
+}
+
+/// Queries of every kind, for what must be the same in two stores.
+const QUERIES: [&str; 12] = [
+    "",
+    "service=inventory",
+    "status=error",
+    "status!=error checkout",
+    "duration>160ms",
+    "anatomy.run_queue>5ms",
+    "anatomy.run_queue<1ms",
+    "http.response.status_code=402",
+    "process.pid=4711 root=\"POST /jobs\"",
+    "-service=gateway",
+    "error.type or 名前=値",
+    "http.route!=/products kind=server",
+];
+
+fn answers(folder: &Path) -> Vec<Vec<TraceId>> {
+    let reader = Reader::open(folder).expect("the store opens");
+    let ask = |query: &str| {
+        let filter = TraceFilter { query: query.parse().expect("a query"), ..filter() };
+        reader.traces(&filter).expect("the query runs").iter().map(|trace| trace.trace_id).collect()
+    };
+    QUERIES.into_iter().map(ask).collect()
+}
+
+#[test]
+fn an_older_store_is_read_and_brought_up_to_date_when_it_is_written() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let expected = answers(folder.path());
+    assert!(expected.iter().skip(1).all(|found| !found.is_empty() && found.len() < 36), "{expected:?}");
+
+    without_blocks(folder.path());
+    assert_eq!(answers(folder.path()), expected);
+    assert_eq!(version(folder.path()), 1, "reading changes nothing");
+
+    drop(Store::open(folder.path(), unlimited()).expect("the store opens"));
+    assert_eq!(version(folder.path()), 2);
+    assert_eq!(answers(folder.path()), expected);
+}
+
+/// Many blocks; spans that come late, into the first of them; a writer that starts anew in the middle.
+#[test]
+fn late_spans_are_found_whatever_block_their_trace_is_in() {
+    let folder = folder();
+    let numbered = |trace: u64, id: u8, name: &str| {
+        let mut span = span(0, id, id - 1, "a", name, trace * 10, 5 + trace % 7);
+        span.trace_id.0[8..].copy_from_slice(&(trace + 1).to_be_bytes());
+        span
+    };
+    for part in 0..2 {
+        let early: Vec<Span> = (part * 6000..(part + 1) * 6000)
+            .map(|trace| numbered(trace, 1, "step").with("user.id", (trace as i64) / 3))
+            .collect();
+        fixture::write(folder.path(), &early);
+    }
+    let mut late = numbered(17, 2, "late").with("card.kind", "gold").failed("too late");
+    late.duration_ns = 3_000_000_000;
+    fixture::write(folder.path(), &[late]);
+
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let ask = |query: &str| {
+        let filter = TraceFilter { query: query.parse().expect("a query"), limit: 5, ..filter() };
+        let number = |id: TraceId| u64::from_be_bytes(id.0[8..].try_into().expect("eight bytes")) - 1;
+        let found = reader.traces(&filter).expect("the query runs");
+        found.iter().map(|trace| number(trace.trace_id)).collect::<Vec<_>>()
+    };
+    for query in ["card.kind=gold", "status=error", "duration>2s", "name=late", "trace.duration>=3s", "trace.spans=2"] {
+        assert_eq!(ask(query), [17], "{query}");
+    }
+    assert_eq!(ask("user.id=100"), [302, 301, 300]);
+    assert_eq!(ask("user.id>3998"), [11_999, 11_998, 11_997]);
+    assert_eq!(ask(""), [11_999, 11_998, 11_997, 11_996, 11_995]);
+    let database = rusqlite::Connection::open(folder.path().join("spans.sqlite3")).expect("the database opens");
+    let blocks: i64 = database.query_row("SELECT count(*) FROM trace_block", [], |row| row.get(0)).expect("counted");
+    assert!((5..=8).contains(&blocks), "{blocks} blocks");
+}
+
+#[test]
+fn completions_know_what_was_seen() {
+    let folder = folder();
+    fixture::write(folder.path(), &fixture::shop());
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let complete = |query: &str| {
+        let found = reader.complete(query, usize::MAX).expect("the query runs");
+        found.into_iter().map(|found| found.text).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("service="), ["gateway", "inventory", "lager", "orders", "worker"]);
+    assert_eq!(complete("http.response.status_code=4"), ["402"]);
+    assert_eq!(complete("http.request.m"), ["http.request.method"]);
+    assert_eq!(complete("db.system.name="), ["sqlite"]);
+    assert_eq!(complete("host.name="), ["kiosk"]);
+    assert!(complete("route=").contains(&"/items/{sku}/reserve".to_owned()));
+    assert_eq!(complete("root=")[0], "\"GET /products\"");
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

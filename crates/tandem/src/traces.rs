@@ -11,14 +11,23 @@ use deliver::otlp::walk::{self, AnyValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{TraceId, TraceSummary, format_duration, parse_duration};
+use query::{Comparison, Field, Query, QueryError, Term};
 use serde::Serialize;
 use store::{Reader, TraceFilter};
 
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 
 /// List the traces in the store, newest first.
+///
+/// A query says what one span of the trace must be like: terms beside each other all fit, `or`, `not` and brackets join them
+/// otherwise, a word by itself is looked for in names and routes. The flags are short forms of terms. docs/queries.md says all
+/// of it.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Traces {
+    /// What to look for: service=orders status=error duration>200ms.
+    #[arg(value_name = "QUERY", value_parser = query, default_value = "", hide_default_value = true)]
+    query: Query,
     /// Only traces with a span of this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -56,6 +65,15 @@ pub struct Traces {
     store: StoreFolder,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  tandem traces                                         the newest
+  tandem traces 'service=orders status=error'           a span of orders failed
+  tandem traces 'route=/cart duration>200ms'            requests of a route that took long
+  tandem traces 'anatomy.run_queue>10ms'                something waited for a CPU
+  tandem traces 'http.response.status_code>=500 -service=gateway'
+  tandem traces 'checkout (error.type or db.system.name=postgresql)' --since 10m --json";
+
 /// A trace, and the policies that kept it.
 #[derive(Serialize)]
 struct Kept<'a> {
@@ -84,6 +102,11 @@ impl StoreFolder {
 /// A length of time that a person wrote, ns.
 pub fn duration(text: &str) -> Result<u64, String> {
     parse_duration(text).ok_or_else(|| "write a number and its unit: 200ms, 1.5s, 10m, 2h, 7d".to_owned())
+}
+
+/// A query that a person wrote; what is wrong with it is shown with its place.
+pub fn query(text: &str) -> Result<Query, QueryError> {
+    Query::parse(text)
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
@@ -119,16 +142,25 @@ impl Traces {
 
     fn filter(&self) -> TraceFilter {
         TraceFilter {
-            service: self.service.clone(),
-            route: self.route.clone(),
-            errors: self.errors,
-            min_duration_ns: self.min_duration,
-            max_duration_ns: self.max_duration,
+            query: self.whole_query(),
             since_unix_nano: self.since.map(ago),
             until_unix_nano: self.until.map(ago),
-            attributes: self.attributes.clone(),
             limit: self.limit,
         }
+    }
+
+    /// The query with what the flags say more.
+    fn whole_query(&self) -> Query {
+        let long = |comparison, nanos: u64| Term::compares(Field::TraceDuration, comparison, nanos as f64);
+        let terms = [
+            self.service.as_ref().map(|service| Term::equals(Field::Service, service)),
+            self.route.as_ref().map(Term::contains),
+            self.errors.then(|| Term::compares(Field::TraceErrors, Comparison::Greater, 0.0)),
+            self.min_duration.map(|nanos| long(Comparison::AtLeast, nanos)),
+            self.max_duration.map(|nanos| long(Comparison::AtMost, nanos)),
+        ];
+        let attributes = self.attributes.iter().map(|(key, value)| Term::equals(Field::Attribute(key.clone()), value));
+        terms.into_iter().flatten().chain(attributes).fold(self.query.clone(), Query::and)
     }
 }
 

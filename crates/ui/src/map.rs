@@ -93,7 +93,7 @@ pub async fn map(
     State(reader): State<Arc<Reader>>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Map>, ApiError> {
-    let filter = TraceFilter { limit: MOST_TRACES, ..filter(parameters).map_err(ApiError::BadRequest)? };
+    let filter = TraceFilter { limit: MOST_TRACES, ..filter(parameters)? };
     let traces = ask(reader, move |reader| reader.whole_traces(&filter, MOST_SPANS).map_err(ApiError::Store)).await?;
     Ok(Json(Drawn::of(&traces)))
 }

@@ -90,7 +90,7 @@ pub async fn overview(
     State(reader): State<Arc<Reader>>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Overview>, ApiError> {
-    let filter = TraceFilter { limit: MOST + 1, ..filter(parameters).map_err(ApiError::BadRequest)? };
+    let filter = TraceFilter { limit: MOST + 1, ..filter(parameters)? };
     let traces = ask(reader, move |reader| reader.traces(&filter).map_err(ApiError::Store)).await?;
     Ok(Json(look(&traces)))
 }

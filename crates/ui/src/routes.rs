@@ -93,12 +93,17 @@ impl Asked {
                 _ => split = Split::LongerThan(duration),
             }
         }
-        let mut traces = filter(parameters).map_err(ApiError::BadRequest)?;
+        let mut taken = |wanted: &str| {
+            let found = parameters.extract_if(.., |(name, value)| name == wanted && !value.is_empty());
+            found.last().map(|(_, value)| value)
+        };
+        let (service, route) = (taken("service"), taken("route"));
+        let mut traces = filter(parameters)?;
         if let (1.., Some(since)) = (before, traces.since_unix_nano) {
             split = Split::Since(since);
             traces.since_unix_nano = Some(since.saturating_sub(before));
         }
-        let question = Question { route: traces.route.take(), service: traces.service.take(), split };
+        let question = Question { route, service, split };
         // What else the programs did at the time tells why a request had to wait, whichever route it was.
         Ok(Self { traces: TraceFilter { limit: MOST_TRACES, ..traces }, question })
     }

@@ -87,6 +87,7 @@ fn router(reader: Arc<Reader>) -> Router {
     Router::new()
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
+        .route("/api/complete", get(api::complete))
         .route("/api/traces/{id}/drawing", get(drawing::drawing))
         .route("/api/traces/{id}/spans/{span}", get(drawing::span))
         .route("/api/traces/{id}/logs", get(drawing::logs))

@@ -72,6 +72,33 @@ fn traces_are_listed_by_the_filters_of_the_query() {
     assert_eq!(list("?min_duration=100ms&max_duration=1s").len(), 1);
     assert_eq!(list("?attribute=http.response.status_code%3D402&attribute=host.name%3Dkiosk").len(), 1);
     assert_eq!(list("?until=9000d").len(), 0);
+    assert_eq!(list("?q=http.response.status_code%3E%3D400+root%3D*checkout").len(), 1);
+    assert_eq!(list("?q=service%3Dlager+or+service%3Dinventory").len(), 2);
+    assert_eq!(list("?q=service%3Dlager+or+service%3Dinventory&errors=1").len(), 0, "filters narrow the query");
+}
+
+#[test]
+fn what_is_wrong_with_a_query_has_its_place() {
+    let (_folder, server) = shop();
+    let answer = get(&server, "/api/traces?q=gr%C3%B6%C3%9Fe%3D1+duration%3E200");
+    let error = "the unit is missing: write 200ms, 200us or 200s";
+    assert_eq!((answer.status, answer.json()), (400, json!({ "error": error, "column": 18, "length": 3 })));
+}
+
+#[test]
+fn queries_are_completed_where_the_cursor_stands() {
+    let (_folder, server) = shop();
+    let completions = |query: &str| get(&server, &format!("/api/complete?{query}")).json()["completions"].clone();
+    let value = |text: &str| json!({ "kind": "value", "text": text, "from": 8, "to": 9, "meaning": "" });
+    assert_eq!(
+        completions("q=service%3Do+status%3Dok&at=9"),
+        json!([value("orders"), value("inventory"), value("worker")])
+    );
+    let first =
+        json!({ "kind": "key", "text": "service", "from": 0, "to": 0, "meaning": "service.name of the program" });
+    assert_eq!(completions("")[0], first);
+    assert_eq!(completions("q=status&at=3")[0]["text"], "status");
+    assert_eq!(completions("q=duration+&at=9")[0]["kind"], "operator");
 }
 
 #[test]

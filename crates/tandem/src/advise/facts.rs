@@ -9,6 +9,7 @@ use advise::{Configuration, Dormant, Facts, KnownOperation, KnownPack, Module, P
 use agent::programs::{self, Choice};
 use gobin::Binary;
 use model::{Kind, Span, Value};
+use query::{Field, Query, Term};
 use record::FunctionNumber;
 use store::{ProfileFilter, Reader, TraceFilter};
 use weave::pack::{Pack, PackSet, SpanKind};
@@ -72,7 +73,7 @@ pub struct Gathered {
 pub fn gather(store: &Path, project: &Project, service: Option<&str>, since: u64) -> anyhow::Result<Gathered> {
     let reader = Reader::open(store)?;
     let filter = TraceFilter {
-        service: service.map(str::to_owned),
+        query: service.map_or_else(Query::default, |service| Term::equals(Field::Service, service).into()),
         since_unix_nano: Some(since),
         limit: MOST_TRACES,
         ..TraceFilter::default()

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use agent::programs::{self, Choice};
 use diagnose::{Question, RouteTime, Split, route_times};
 use model::{Kind, Span, TraceSummary};
+use query::{Field, Query, Term};
 use serde::Serialize;
 use store::{Reader, StoreError, TraceFilter};
 
@@ -54,8 +55,9 @@ pub struct Route {
 /// Looks.
 pub fn look(reader: &Reader, wanted: &Wanted) -> Result<Moment, StoreError> {
     let at = now();
+    let of_service = wanted.service.clone().map(|service| Term::equals(Field::Service, service));
     let filter = TraceFilter {
-        service: wanted.service.clone(),
+        query: of_service.map(Query::from).unwrap_or_default(),
         since_unix_nano: Some(at.saturating_sub(wanted.window)),
         limit: MOST_TRACES,
         ..TraceFilter::default()
@@ -118,8 +120,8 @@ fn joined(times: Vec<RouteTime>, mut served: BTreeMap<(String, String), Served>,
 /// Traces with a request of a route, the slowest first.
 pub fn traces_of(reader: &Reader, route: &Route, window: u64) -> Result<Vec<TraceSummary>, StoreError> {
     let filter = TraceFilter {
-        service: Some(route.service.clone()),
-        route: Some(route.operation.clone()),
+        query: Query::from(Term::equals(Field::Service, route.service.clone()))
+            .and(Term::equals(Field::Name, route.operation.clone())),
         since_unix_nano: Some(ago(window)),
         limit: LISTED,
         ..TraceFilter::default()

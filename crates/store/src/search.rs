@@ -1,0 +1,265 @@
+//! Finds traces: block by block, the newest first, and no block that cannot hold one that fits.
+//!
+//! ```text
+//! query ─► Plan ─┬─► blocks, by their row: time, longest trace, tokens
+//!                ├─► traces of a block, by their row and the operations they pass through
+//!                └─► spans of a trace, by their row and their OTLP bytes
+//! ```
+//!
+//! It ends when it has as many as are asked for and no block is left that could hold a newer one: exact, for blocks say
+//! when their last trace began. In a store of version 1, that nobody has written to since, there are no blocks: then
+//! everything is looked at.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use model::{TraceId, TraceSummary};
+use rusqlite::{Connection, ErrorCode, ffi, params};
+
+use crate::TraceFilter;
+use crate::fits::{Block, Fits, Plan, SpanRow, TraceFacts};
+use crate::schema::{LAST_ORDINAL, ORDINAL_BITS};
+
+/// Traces that are looked at in one go where there are no blocks.
+const UNKNOWN_TRACES: i64 = 512;
+
+/// Traces that fit, newest first.
+pub fn traces(connection: &Connection, filter: &TraceFilter, deadline: Instant) -> rusqlite::Result<Vec<TraceSummary>> {
+    let search = Search { connection, filter, plan: Plan::new(connection, &filter.query)?, deadline };
+    let found = search.run()?;
+    found.into_iter().map(|found| with_services(connection, found.id, found.summary)).collect()
+}
+
+struct Search<'a> {
+    connection: &'a Connection,
+    filter: &'a TraceFilter,
+    plan: Plan,
+    deadline: Instant,
+}
+
+struct Found {
+    id: i64,
+    summary: TraceSummary,
+}
+
+impl Found {
+    /// What lists are sorted by.
+    fn order(&self) -> (u64, i64) {
+        (self.summary.start_unix_nano, self.id)
+    }
+}
+
+/// Traces from one number to before another.
+#[derive(Clone, Copy)]
+struct BlockRow {
+    id: i64,
+    end: i64,
+    first_start: i64,
+    last_start: i64,
+    longest: i64,
+    /// It has a row of its own.
+    is_known: bool,
+}
+
+impl Search<'_> {
+    fn run(&self) -> rusqlite::Result<Vec<Found>> {
+        let since = bound(self.filter.since_unix_nano).unwrap_or(0);
+        let until = bound(self.filter.until_unix_nano).unwrap_or(i64::MAX);
+        let mut found: Vec<Found> = Vec::new();
+        if self.filter.limit == 0 {
+            return Ok(found);
+        }
+        for block in self.blocks()? {
+            if block.last_start < since || block.first_start > until {
+                continue;
+            }
+            if found.len() >= self.filter.limit {
+                let oldest = &found[self.filter.limit - 1];
+                if oldest.summary.start_unix_nano as i64 > block.last_start {
+                    break;
+                }
+            }
+            if Instant::now() > self.deadline {
+                return Err(interrupted());
+            }
+            if !self.may_hold(&block)? {
+                continue;
+            }
+            self.look_into(&block, (since, until), &mut found)?;
+            if found.len() >= self.filter.limit {
+                found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+                found.truncate(self.filter.limit);
+            }
+        }
+        found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+        Ok(found)
+    }
+
+    /// All blocks, the newest first.
+    fn blocks(&self) -> rusqlite::Result<Vec<BlockRow>> {
+        let sql = "SELECT id, first_start, last_start, longest FROM trace_block ORDER BY id DESC";
+        let mut end = i64::MAX >> ORDINAL_BITS;
+        let mut blocks = self
+            .connection
+            .prepare_cached(sql)?
+            .query_map([], |row| {
+                let id = row.get(0)?;
+                let end = std::mem::replace(&mut end, id);
+                Ok(BlockRow {
+                    id,
+                    end,
+                    first_start: row.get(1)?,
+                    last_start: row.get(2)?,
+                    longest: row.get(3)?,
+                    is_known: true,
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let sql = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace)";
+        let (first, last): (Option<i64>, Option<i64>) =
+            self.connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if let (Some(first), Some(last)) = (first, last) {
+            let before = end.min(last + 1);
+            let unknown = (first..before).step_by(UNKNOWN_TRACES as usize).map(|id| BlockRow {
+                id,
+                end: before.min(id + UNKNOWN_TRACES),
+                first_start: 0,
+                last_start: i64::MAX,
+                longest: i64::MAX,
+                is_known: false,
+            });
+            blocks.extend(unknown);
+        }
+        blocks.sort_by_key(|block| std::cmp::Reverse((block.last_start, block.id)));
+        Ok(blocks)
+    }
+
+    fn may_hold(&self, row: &BlockRow) -> rusqlite::Result<bool> {
+        if !row.is_known || self.plan.is_empty() {
+            return Ok(true);
+        }
+        self.connection.prepare_cached("SELECT tokens FROM trace_block WHERE id = ?1")?.query_row([row.id], |found| {
+            let block = Block { longest: row.longest, tokens: found.get_ref(0)?.as_blob()? };
+            Ok(self.plan.of_block(&block) != Fits::No)
+        })
+    }
+
+    fn look_into(&self, block: &BlockRow, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
+        let operations = if self.plan.is_empty() { HashMap::new() } else { self.operations(block)? };
+        let mut statement = self.connection.prepare_cached(TRACES)?;
+        let mut rows = statement.query([block.id, block.end])?;
+        while let Some(row) = rows.next()? {
+            let (id, start): (i64, i64) = (row.get(0)?, row.get(2)?);
+            if !(times.0..=times.1).contains(&start) {
+                continue;
+            }
+            let facts = TraceFacts {
+                duration: row.get::<_, i64>(3)? - start,
+                spans: row.get(4)?,
+                errors: row.get(5)?,
+                root: row.get(6)?,
+            };
+            let passed = operations.get(&id).map_or(&[][..], Vec::as_slice);
+            if self.plan.is_empty() || self.fits(id, &facts, passed)? {
+                found.push(Found { id, summary: summary(row)? });
+            }
+        }
+        Ok(())
+    }
+
+    /// The operations and resources that the traces of a block pass through.
+    fn operations(&self, block: &BlockRow) -> rusqlite::Result<HashMap<i64, Vec<(i64, i64)>>> {
+        let sql = "SELECT trace, operation, resource FROM trace_operation WHERE trace >= ?1 AND trace < ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([block.id, block.end])?;
+        let mut operations: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            operations.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+        }
+        Ok(operations)
+    }
+
+    fn fits(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
+        let of = |&(operation, resource): &(i64, i64)| self.plan.of_trace(facts, operation, resource);
+        match passed.iter().map(of).max() {
+            None | Some(Fits::No) => Ok(false),
+            Some(Fits::Yes) => Ok(true),
+            Some(Fits::Maybe) => self.has_fitting_span(trace, facts, passed),
+        }
+    }
+
+    fn has_fitting_span(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
+        let possible: Vec<(i64, i64)> = passed
+            .iter()
+            .copied()
+            .filter(|&(operation, resource)| self.plan.of_trace(facts, operation, resource) != Fits::No)
+            .collect();
+        let mut statement = self.connection.prepare_cached(
+            "SELECT operation, resource, duration, status, data FROM span WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
+        )?;
+        let mut rows = statement.query(params![trace, ORDINAL_BITS, LAST_ORDINAL])?;
+        while let Some(row) = rows.next()? {
+            let (operation, resource) = (row.get(0)?, row.get(1)?);
+            if !possible.contains(&(operation, resource)) {
+                continue;
+            }
+            let span = SpanRow {
+                operation,
+                resource,
+                duration: row.get(2)?,
+                is_error: row.get::<_, i64>(3)? == 2,
+                data: row.get_ref(4)?.as_blob()?,
+            };
+            if self.plan.of_span(facts, &span) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn bound(time: Option<u64>) -> Option<i64> {
+    time.map(|time| i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+/// As if SQLite had stopped.
+fn interrupted() -> rusqlite::Error {
+    let error = ffi::Error { code: ErrorCode::OperationInterrupted, extended_code: ffi::SQLITE_INTERRUPT };
+    rusqlite::Error::SqliteFailure(error, None)
+}
+
+const TRACES: &str = "SELECT id, trace_id, start, end, spans, errors, root FROM trace WHERE id >= ?1 AND id < ?2";
+
+/// The trace with this id, and its number.
+pub fn trace(connection: &Connection, trace_id: TraceId) -> rusqlite::Result<Option<(i64, TraceSummary)>> {
+    let sql = "SELECT id, trace_id, start, end, spans, errors, root FROM trace WHERE trace_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([&trace_id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let id = row.get(0)?;
+    Ok(Some((id, with_services(connection, id, summary(row)?)?)))
+}
+
+fn summary(row: &rusqlite::Row<'_>) -> rusqlite::Result<TraceSummary> {
+    let (start, end): (i64, i64) = (row.get(2)?, row.get(3)?);
+    Ok(TraceSummary {
+        trace_id: TraceId(row.get(1)?),
+        root: row.get(6)?,
+        services: Vec::new(),
+        span_count: row.get::<_, i64>(4)? as u64,
+        error_count: row.get::<_, i64>(5)? as u64,
+        start_unix_nano: start as u64,
+        duration_ns: (end - start) as u64,
+    })
+}
+
+fn with_services(connection: &Connection, id: i64, mut summary: TraceSummary) -> rusqlite::Result<TraceSummary> {
+    summary.services = connection
+        .prepare_cached(
+            "SELECT DISTINCT service FROM trace_operation JOIN operation ON operation.id = operation
+             WHERE trace = ?1 ORDER BY service",
+        )?
+        .query_map([id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(summary)
+}
