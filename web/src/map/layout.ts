@@ -13,7 +13,7 @@ export interface Layout {
   height: number;
 }
 
-export const NODE = { width: 208, height: 82 };
+export const NODE = { width: 208, height: 74 };
 const GAP = { x: 104, y: 26 };
 const EDGE = 24;
 /** How often layers are put in order, each time by their neighbours' order. */
