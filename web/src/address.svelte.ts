@@ -1,54 +1,66 @@
-// What the address says is what the page shows: the filters of the list, or a trace and the selected span.
+// What the address says is what the page shows: a view by its path, everything else about it by the query.
 
-/** Filters of the list, under the API's own names. Empty text: no filter. */
-export const FILTERS = ['service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'attribute'] as const;
-export type Filter = Record<(typeof FILTERS)[number], string>;
+export type Query = Record<string, string>;
 
-export type View = { kind: 'list'; filter: Filter } | { kind: 'trace'; id: string; span: string | null };
-
-function read(): View {
-  const query = new URLSearchParams(location.search);
-  const trace = /^\/trace\/([^/]+)$/.exec(location.pathname);
-  if (trace?.[1]) return { kind: 'trace', id: decodeURIComponent(trace[1]), span: query.get('span') };
-  const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ''])) as Filter;
-  return { kind: 'list', filter };
+interface Place {
+  path: string;
+  query: Query;
 }
 
-function write(view: View): string {
-  const query = new URLSearchParams();
-  if (view.kind === 'trace') {
-    if (view.span) query.set('span', view.span);
-  } else {
-    for (const name of FILTERS) if (view.filter[name]) query.set(name, view.filter[name]);
-  }
-  const path = view.kind === 'trace' ? `/trace/${encodeURIComponent(view.id)}` : '/';
-  return query.size > 0 ? `${path}?${query}` : path;
+function read(): Place {
+  return { path: location.pathname, query: Object.fromEntries(new URLSearchParams(location.search)) };
 }
 
-let current: View = $state.raw(read());
+function write(path: string, query: Query): string {
+  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return given.size > 0 ? `${path}?${given}` : path;
+}
+
+let current: Place = $state.raw(read());
 /** The list that was seen last: where a trace's way back leads. */
 let lastList = '/';
 
 addEventListener('popstate', () => (current = read()));
 
 export const address = {
-  get view(): View {
-    return current;
+  get path(): string {
+    return current.path;
+  },
+  get query(): Query {
+    return current.query;
+  },
+  /** A value of the query; empty when it is not there. */
+  get(name: string): string {
+    return current.query[name] ?? '';
+  },
+  /** The id of the trace that is shown. */
+  get trace(): string | null {
+    const id = /^\/trace\/([^/]+)$/.exec(current.path)?.[1];
+    return id ? decodeURIComponent(id) : null;
   },
   /** Shows something else; a step that the browser's back button undoes. */
-  go(view: View): void {
-    if (current.kind === 'list') lastList = write(current);
-    history.pushState(null, '', write(view));
-    current = view;
+  go(path: string, query: Query = {}): void {
+    if (this.trace === null) lastList = write(current.path, current.query);
+    history.pushState(null, '', write(path, query));
+    current = read();
   },
-  /** Shows the same a little differently. */
-  adjust(view: View): void {
-    history.replaceState(null, '', write(view));
-    current = view;
+  /** Shows the same a little differently. Empty text takes a value away. */
+  adjust(change: Query): void {
+    history.replaceState(null, '', write(current.path, { ...current.query, ...change }));
+    current = read();
   },
   backToList(): void {
     history.pushState(null, '', lastList);
     current = read();
   },
   link: write,
+  ofTrace(id: string, span = ''): [string, Query] {
+    return [`/trace/${encodeURIComponent(id)}`, { span }];
+  },
+  /** For a link: follows it within the page, unless the browser is to open it elsewhere. */
+  follow(event: MouseEvent, path: string, query: Query = {}): void {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    this.go(path, query);
+  },
 };

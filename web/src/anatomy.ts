@@ -30,12 +30,17 @@ export interface Part {
   ns: number;
 }
 
-/** Measured parts that are not 0, in the order of the groups; unknown ones last. */
-export function parts(anatomy: Anatomy): Part[] {
-  return Object.entries(anatomy.parts_ns)
+/** Parts that are not 0, in the order of the groups; unknown ones last. */
+export function inOrder(parts: Record<string, number>): Part[] {
+  return Object.entries(parts)
     .map(([name, ns]) => ({ name, ns }))
     .filter((part) => part.ns > 0)
-    .sort((a, b) => (ORDER.get(a.name) ?? 99) - (ORDER.get(b.name) ?? 99) || a.name.localeCompare(b.name));
+    .sort((a, b) => place(a.name) - place(b.name) || a.name.localeCompare(b.name));
+}
+
+/** Where a part stands among the others. */
+export function place(part: string): number {
+  return ORDER.get(part) ?? 99;
 }
 
 /** Class of a part's colour. */

@@ -1,7 +1,9 @@
-// The agent's answers, in the forms that crates/ui/src/api.rs gives them.
+// The agent's answers, in the forms that crates/ui/src gives them.
 
 export type Value = boolean | number | string | Value[] | { [key: string]: Value };
 export type Attributes = Record<string, Value>;
+/** Moments are too large for JavaScript's numbers: then they are text. */
+export type Moment = number | string;
 
 export interface Summary {
   trace_id: string;
@@ -9,7 +11,7 @@ export interface Summary {
   services: string[];
   span_count: number;
   error_count: number;
-  start_unix_nano: number | string;
+  start_unix_nano: Moment;
   duration_ns: number;
 }
 
@@ -20,11 +22,11 @@ export interface Span {
   name: string;
   kind: string;
   service: string;
-  start_unix_nano: number | string;
+  start_unix_nano: Moment;
   duration_ns: number;
   status: { code: 'unset' | 'ok' | 'error'; message?: string };
   attributes: Attributes;
-  events: { name: string; time_unix_nano: number | string; attributes: Attributes }[];
+  events: { name: string; time_unix_nano: Moment; attributes: Attributes }[];
   links: { trace_id: string; span_id: string }[];
   anatomy: Anatomy | null;
   source: string;
@@ -37,31 +39,215 @@ export interface Anatomy {
   parts_ns: Record<string, number>;
 }
 
-export interface Row {
-  span: number | null;
-  missing: string | null;
-  parent: number | null;
-  depth: number;
-  children: number;
-  offset_ns: number;
-  duration_ns: number;
-  resource: number | null;
+/** A trace in columns (crates/ui/src/drawing.rs). */
+export interface Drawing {
+  summary: Summary;
+  /** Exactly. */
+  start_unix_nano: string;
+  names: string[];
+  services: string[];
+  scopes: string[];
+  parent_sources: string[];
+  parts: string[];
+  rows: {
+    span_id: string[];
+    name: number[];
+    service: number[];
+    scope: number[];
+    kind: string[];
+    source: string[];
+    parent_source: number[];
+    parent: number[];
+    depth: number[];
+    children: number[];
+    offset_ns: number[];
+    duration_ns: number[];
+    marks: number[];
+    events: number[];
+    links: number[];
+    anatomy: (number[] | null)[];
+  };
+  critical: number[];
+  has_profile: boolean;
 }
 
-export interface Trace {
-  summary: Summary;
-  rows: Row[];
-  spans: Span[];
-  resources: Attributes[];
+export const MARK = { error: 1, missing: 2, unfinished: 4 };
+
+export interface LogRecord {
+  time_unix_nano: Moment;
+  severity_number: number;
+  severity_text?: string;
+  body: Value;
+  attributes: Attributes;
+  span_id: string | null;
+  service: string;
+  scope: string;
+}
+
+export interface Exemplar {
+  trace_id: string;
+  duration_ns: number;
+}
+
+export interface TimeStep {
+  traces: number;
+  errors: number;
+  p50_ns: number | null;
+  p95_ns: number | null;
+  p99_ns: number | null;
+  slowest: Exemplar | null;
+  failed: Exemplar | null;
+}
+
+export interface Series {
+  from_ms: number;
+  step_ms: number;
+  steps: TimeStep[];
+}
+
+export interface DurationStep {
+  from_ns: number;
+  to_ns: number;
+  traces: number;
+  errors: number;
+}
+
+export interface Overview {
+  traces: number;
+  errors: number;
+  more: boolean;
+  facets: { services: [string, number][]; roots: [string, number][] };
+  durations: DurationStep[];
+  series: Series | null;
+}
+
+export interface Piece {
+  service: string;
+  operation: string;
+  part: string;
+  kind: string;
+  time_ns: number;
+  calls: number;
+}
+
+export interface Quantile {
+  at: number;
+  duration_ns: number;
+  requests: number;
+  example: string;
+  pieces: Piece[];
+}
+
+export interface RouteTime {
+  service: string;
+  operation: string;
+  requests: number;
+  failed: number;
+  first_unix_nano: Moment;
+  last_unix_nano: Moment;
+  quantiles: Quantile[];
+}
+
+export interface Cause {
+  kind: string;
+  service: string;
+  operation: string;
+  share: number;
+  slow_ns: number;
+  normal_ns: number;
+  slow_calls: number;
+  normal_calls: number;
+  evidence: string[];
+  traces: string[];
+  next: string;
+}
+
+export interface Diagnosis {
+  service: string;
+  operation: string;
+  verdict: 'explained' | 'too_few' | 'even';
+  requests: number;
+  slow: number;
+  normal: number;
+  slow_ns: number;
+  normal_ns: number;
+  causes: Cause[];
+  rest: number;
+  common: { key: string; value: string; slow: number; normal: number }[];
+}
+
+export interface Call {
+  function: string;
+  file: string;
+  line: number;
+  value_ns: number;
+  calls: Call[];
+}
+
+export interface Flame {
+  value_ns: number;
+  samples: number;
+  in_spans_ns: number;
+  calls: Call[];
+}
+
+export interface Figures {
+  count: number;
+  errors: number;
+  p50_ns: number;
+  p95_ns: number;
+}
+
+export interface MapNode {
+  name: string;
+  kind: 'service' | 'database' | 'messaging' | 'rpc' | 'http' | 'outside';
+  requests: Figures;
+  spans: number;
+  sources: Record<string, number>;
+  parts_ns: Record<string, number>;
+  language: string | null;
+  version: string | null;
+}
+
+export interface MapEdge {
+  from: string;
+  to: string;
+  protocol: string;
+  calls: Figures;
+}
+
+export interface ServiceMap {
+  nodes: MapNode[];
+  edges: MapEdge[];
+  traces: number;
+  from_ms: number;
+  to_ms: number;
+}
+
+/** Filters of traces, under the names that both the address and the API have for them. Empty text: no filter. */
+export const FILTERS = ['service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'from', 'to', 'attribute'] as const;
+export type FilterName = (typeof FILTERS)[number];
+
+/** The query of the lists, of the plots and of what is computed from traces: here alone filters become parameters. */
+export function filterQuery(of: (name: FilterName) => string, without: FilterName[] = []): URLSearchParams {
+  const given = FILTERS.filter((name) => !without.includes(name) && of(name) !== '');
+  // A stretch of time that was chosen in a plot says more than "the last hour".
+  const names = of('from') ? given.filter((name) => name !== 'since') : given;
+  return new URLSearchParams(names.map((name) => [name, of(name)]));
 }
 
 /** An answer that says what was wrong with the question. */
 export class Refused extends Error {}
 
+/** What to say of a failed question. */
+export function complaint(error: unknown): string {
+  return error instanceof Refused ? error.message : 'The agent does not answer. Trying again …';
+}
+
 /** Asks the agent. Fails with [Refused] when it says why, with another error when it cannot be reached. */
-export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
+export async function ask<T>(path: string, signal?: AbortSignal, read: (json: string) => unknown = parse): Promise<T> {
   const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
-  const answer: unknown = parse(await response.text());
+  const answer = read(await response.text());
   if (response.ok) return answer as T;
   throw new Refused((answer as { error?: string }).error ?? `the agent answered ${response.status}`);
 }
@@ -73,4 +259,11 @@ export function parse(json: string): unknown {
       ? context.source
       : value;
   return JSON.parse(json, exact);
+}
+
+/** A trace's drawing. Its columns hold nothing that is too large, and looking at each of a million values takes long. */
+export async function askDrawing(id: string, signal?: AbortSignal): Promise<Drawing> {
+  const drawing = await ask<Drawing>(`/api/traces/${encodeURIComponent(id)}/drawing`, signal, JSON.parse);
+  drawing.summary.start_unix_nano = drawing.start_unix_nano;
+  return drawing;
 }

@@ -1,5 +1,5 @@
 // Times and values as people read them; durations as the terminal writes them (crates/model/src/units.rs).
-import type { Value } from './api';
+import type { Moment, Value } from './api';
 
 export function duration(ns: number): string {
   if (ns < 1000) return `${ns} ns`;
@@ -17,30 +17,43 @@ export function percent(part: number, whole: number): string {
   return share > 0 && share < 1 ? '< 1 %' : `${share.toFixed(0)} %`;
 }
 
-function date(unixNano: number | string): Date {
+function date(unixNano: Moment): Date {
   return new Date(Number(unixNano) / 1e6);
 }
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
 /** `16:00:07`, with the day in front when it is not today. */
-export function moment(unixNano: number | string): string {
+export function moment(unixNano: Moment): string {
   const time = date(unixNano);
   const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
   const today = new Date().toDateString() === time.toDateString();
   return today ? clock : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
 }
 
-export function momentInFull(unixNano: number | string): string {
+export function momentInFull(unixNano: Moment): string {
   const time = date(unixNano);
   return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`;
 }
 
 /** ns from one moment to another. Both may be text: they are too large for numbers. */
-export function between(from: number | string, to: number | string): number {
+export function between(from: Moment, to: Moment): number {
   return Number(BigInt(to) - BigInt(from));
 }
 
 export function text(value: Value): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+/** `1 trace`, `12,000 traces`. */
+export function plural(count: number, one: string, several = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : several}`;
+}
+
+/** Requests in a time, as a rate with two digits. */
+export function rate(count: number, ms: number): string {
+  const perSecond = (count / Math.max(1, ms)) * 1000;
+  if (perSecond >= 0.95) return `${perSecond.toPrecision(perSecond < 10 ? 2 : 3).replace(/\.0$/, '')} / s`;
+  const perMinute = perSecond * 60;
+  return `${perMinute.toPrecision(2).replace(/\.0$/, '')} / min`;
 }

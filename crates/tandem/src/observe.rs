@@ -271,7 +271,7 @@ impl Destinations {
         // Everybody on this machine can read the page: for all its programs somebody has to ask for it.
         let page = match (self.ui, self.no_ui, scope) {
             (None, true, _) | (None, _, Scope::Machine) => None,
-            (address, ..) => Some(page(&store, address)?),
+            (address, ..) => Some(page(&store, &own_numbers(&agent), address)?),
         };
         if let Some(page) = &page {
             eprintln!("tandem: page at {}", page.url());
@@ -410,15 +410,24 @@ pub fn complain(error: &anyhow::Error) {
 }
 
 /// The page. Where nobody has chosen its place, a port that is taken is no reason to fail.
-fn page(store: &Path, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
-    let reader = || Reader::open(store);
+fn page(store: &Path, own: &ui::OwnNumbers, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
+    let reader = Reader::open(store)?;
+    let serve = |reader, address| ui::serve_with_agent(reader, Arc::clone(own), address);
     match address {
-        Some(address) => Ok(ui::serve(reader()?, address)?),
-        None => match ui::serve(reader()?, ui::DEFAULT_ADDRESS) {
-            Err(UiError::Listen { .. }) => Ok(ui::serve(reader()?, SocketAddr::new(ui::DEFAULT_ADDRESS.ip(), 0))?),
+        Some(address) => Ok(serve(reader, address)?),
+        None => match serve(reader, ui::DEFAULT_ADDRESS) {
+            Err(UiError::Listen { .. }) => {
+                Ok(serve(Reader::open(store)?, SocketAddr::new(ui::DEFAULT_ADDRESS.ip(), 0))?)
+            }
             served => Ok(served?),
         },
     }
+}
+
+/// What the agent says of itself, for the page.
+fn own_numbers(agent: &Agent) -> ui::OwnNumbers {
+    let metrics = agent.metrics();
+    Arc::new(move || metrics().own)
 }
 
 /// Folder of what cannot be sent yet: `$TANDEM_QUEUE`, else one in that of the store.

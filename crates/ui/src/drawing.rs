@@ -26,6 +26,8 @@ const MOST_LOGS: usize = 2000;
 #[derive(Serialize)]
 pub struct Drawing {
     summary: TraceSummary,
+    /// The summary's, as text: JavaScript's numbers cannot hold it.
+    start_unix_nano: String,
     /// Names that [`Rows::name`] counts.
     names: Vec<String>,
     services: Vec<String>,
@@ -151,6 +153,7 @@ fn draw(trace: Trace) -> Drawing {
         }
     }
     Drawing {
+        start_unix_nano: tree.start_unix_nano.to_string(),
         summary,
         names: names.values,
         services: services.values,

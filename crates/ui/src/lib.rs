@@ -8,6 +8,7 @@ mod caller;
 mod drawing;
 mod flame;
 mod guard;
+mod health;
 mod map;
 mod overview;
 mod page;
@@ -16,7 +17,8 @@ mod serve;
 
 use std::net::SocketAddr;
 
-pub use serve::{Server, serve};
+pub use health::OwnNumbers;
+pub use serve::{Server, serve, serve_with_agent};
 
 /// Where the page is when nobody says otherwise: this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8317);

@@ -10,7 +10,8 @@ use store::Reader;
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
-use crate::{UiError, api, drawing, flame, guard, map, overview, page, routes};
+use crate::health::{OwnNumbers, Sources};
+use crate::{UiError, api, drawing, flame, guard, health, map, overview, page, routes};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -50,6 +51,15 @@ impl Drop for Server {
 
 /// Serves the page and the API for a store. Listening has begun when this returns.
 pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), own: None }, address)
+}
+
+/// The same for an agent's store, with what the agent says of itself.
+pub fn serve_with_agent(reader: Reader, own: OwnNumbers, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), own: Some(own) }, address)
+}
+
+fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiError> {
     let listener = TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|source| UiError::Listen { address, source })?;
@@ -62,7 +72,7 @@ pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
         .build()
         .map_err(UiError::Thread)?;
     let (stop, stopped) = oneshot::channel();
-    let router = router(Arc::new(reader));
+    let router = router(sources);
     let thread = std::thread::Builder::new()
         .name("tandem-ui".into())
         .spawn(move || {
@@ -83,8 +93,10 @@ pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
     Ok(Server { address, stop: Some(stop), thread: Some(thread) })
 }
 
-fn router(reader: Arc<Reader>) -> Router {
+fn router(sources: Sources) -> Router {
+    let reader = Arc::clone(&sources.reader);
     Router::new()
+        .route("/api/health", get(health::health).with_state(sources))
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
         .route("/api/complete", get(api::complete))

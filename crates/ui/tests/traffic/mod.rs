@@ -135,7 +135,7 @@ impl Traffic {
         };
         let (source, parent_source) = match made.service {
             "pricing" => (Source::Uprobe, Some("goroutine")),
-            "payments" => (Source::Socket, Some("peer")),
+            "payments" => (Source::Socket, Some("connection")),
             _ => (Source::Woven, None),
         };
         let mut attributes: Attributes = made.attributes.iter().map(text).collect();

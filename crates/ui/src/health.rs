@@ -1,0 +1,105 @@
+//! How Tandem itself is: what the agent counts of itself, where the page belongs to one, and how large the store is.
+//!
+//! ```text
+//! GET /api/health      {"store": {"folder": …, "bytes": n}, "agent": null, or {"cpu_ns": …,
+//!                       "resident_bytes": …, "numbers": [{"name": …, "help": …, "kind": …,
+//!                       "label": …, "points": [[label's value, n] …]} …]}}
+//! ```
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use deliver::metrics::{OwnKind, OwnMetric};
+use rustix::param::page_size;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+use store::Reader;
+
+use crate::api::{ApiError, ask};
+
+/// Tells what an agent says of itself at that moment.
+pub type OwnNumbers = Arc<dyn Fn() -> Vec<OwnMetric> + Send + Sync>;
+
+/// What the answer is made of.
+#[derive(Clone)]
+pub struct Sources {
+    pub reader: Arc<Reader>,
+    /// Nothing, where the page shows a store without an agent.
+    pub own: Option<OwnNumbers>,
+}
+
+#[derive(Serialize)]
+pub struct Health {
+    store: StoreSize,
+    agent: Option<AgentHealth>,
+}
+
+#[derive(Serialize)]
+struct StoreSize {
+    folder: String,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct AgentHealth {
+    /// CPU time of the agent's process, this page's included.
+    cpu_ns: u64,
+    resident_bytes: u64,
+    numbers: Vec<Number>,
+}
+
+#[derive(Serialize)]
+struct Number {
+    name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    label: Option<&'static str>,
+    points: Vec<(String, f64)>,
+}
+
+/// `GET /api/health`
+pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiError> {
+    let Sources { reader, own } = sources;
+    let health = ask(reader, move |reader| {
+        Ok(Health { store: StoreSize::of(reader.folder()), agent: own.map(|own| AgentHealth::of(own())) })
+    });
+    Ok(Json(health.await?))
+}
+
+impl StoreSize {
+    /// Of all its files; of those that come and go meanwhile, what is there.
+    fn of(folder: &Path) -> Self {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        let bytes = files.filter_map(|file| file.metadata().ok()).filter(|file| file.is_file()).map(|file| file.len());
+        Self { folder: folder.display().to_string(), bytes: bytes.sum() }
+    }
+}
+
+impl AgentHealth {
+    fn of(own: Vec<OwnMetric>) -> Self {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        let pages = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: u64 = pages.split(' ').nth(1).and_then(|resident| resident.parse().ok()).unwrap_or(0);
+        Self {
+            cpu_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64,
+            resident_bytes: pages * page_size() as u64,
+            numbers: own.into_iter().map(Number::of).collect(),
+        }
+    }
+}
+
+impl Number {
+    fn of(metric: OwnMetric) -> Self {
+        let OwnMetric { name, help, kind, label, points } = metric;
+        let (kind, unit) = match kind {
+            OwnKind::Counter => ("counter", 1.0),
+            OwnKind::Gauge => ("gauge", 1.0),
+            OwnKind::Thousandths => ("gauge", 1000.0),
+        };
+        let points = points.into_iter().map(|(value, number)| (value, number as f64 / unit)).collect();
+        Self { name, help, kind, label, points }
+    }
+}

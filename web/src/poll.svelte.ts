@@ -1,0 +1,55 @@
+// Asks again and again while somebody looks.
+import { ask, complaint } from './api';
+
+export interface Polled<T> {
+  readonly answer: T | null;
+  readonly problem: string | null;
+  /** The answer is to a question that has changed meanwhile. */
+  readonly waiting: boolean;
+}
+
+/** Asks when `path` changes, and every so many milliseconds; `null`: asks nothing. `every` of 0: asks once. */
+export function polled<T>(path: () => string | null, every: () => number): Polled<T> {
+  let answer = $state.raw<T | null>(null);
+  let problem = $state<string | null>(null);
+  let waiting = $state(false);
+
+  $effect(() => {
+    const asked = path();
+    const pause = every();
+    if (asked === null) return;
+    const stop = new AbortController();
+    waiting = true;
+    void (async () => {
+      for (;;) {
+        try {
+          answer = await ask<T>(asked, stop.signal);
+          problem = null;
+        } catch (error) {
+          if (stop.signal.aborted) return;
+          problem = complaint(error);
+        }
+        waiting = false;
+        // An agent that does not answer may come back.
+        if (pause === 0 && problem === null) return;
+        do {
+          await new Promise((resolve) => setTimeout(resolve, pause || 2000));
+          if (stop.signal.aborted) return;
+        } while (document.visibilityState !== 'visible');
+      }
+    })();
+    return () => stop.abort();
+  });
+
+  return {
+    get answer() {
+      return answer;
+    },
+    get problem() {
+      return problem;
+    },
+    get waiting() {
+      return waiting;
+    },
+  };
+}
