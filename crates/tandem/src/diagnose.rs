@@ -49,19 +49,16 @@ impl Diagnose {
             let reader = Reader::open(&self.store.path())?;
             let now = ago(self.since);
             let earliest = now.saturating_sub(self.baseline.unwrap_or(0));
-            let traces = traces(&reader, earliest)?;
-            if traces.is_empty() {
-                explain_nothing(&reader)?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            let samples = samples(&reader, earliest)?;
             let split = match (self.slower_than, self.baseline) {
                 (Some(limit), _) => Split::LongerThan(limit),
                 (None, Some(_)) => Split::Since(now),
                 (None, None) => Split::Tail,
             };
             let question = Question { route: self.route.clone(), service: self.service.clone(), split };
-            let mut found = diagnose::diagnose(Facts { traces: &traces, samples: &samples }, &question);
+            let Some(mut found) = found(&reader, earliest, &question)? else {
+                explain_nothing(&reader)?;
+                return Ok(ExitCode::SUCCESS);
+            };
             if found.is_empty() {
                 eprintln!("no request fits; tandem traces lists what there is");
             }
@@ -83,6 +80,16 @@ impl Diagnose {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+/// What is to be said of requests since then; `None`: there is no trace.
+pub fn found(reader: &Reader, since: u64, question: &Question) -> anyhow::Result<Option<Vec<Diagnosis>>> {
+    let traces = traces(reader, since)?;
+    if traces.is_empty() {
+        return Ok(None);
+    }
+    let samples = samples(reader, since)?;
+    Ok(Some(diagnose::diagnose(Facts { traces: &traces, samples: &samples }, question)))
 }
 
 /// All traces since then, of all routes: what else a program did at the time tells why a request had to wait.

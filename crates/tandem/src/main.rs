@@ -27,6 +27,7 @@ mod inspect;
 mod kernel;
 mod list;
 mod logs;
+mod mcp;
 mod metrics;
 mod observe;
 mod operations;
@@ -77,6 +78,7 @@ enum Command {
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
+    Mcp(mcp::Mcp),
     Budget(budget::Budget),
     Profile(profile::Profile),
     Sampling(sampling::Sampling),
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         Command::Trace(command) => command.run(),
         Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Mcp(command) => command.run(),
         Command::Metrics(command) => command.run(),
         Command::Profile(command) => command.run(),
         Command::Sampling(command) => command.run(),

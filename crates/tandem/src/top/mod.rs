@@ -19,7 +19,8 @@ use store::Reader;
 use crate::terminal::{self, Layout};
 use crate::trace;
 use crate::traces::{StoreFolder, duration};
-use facts::{Moment, Wanted};
+use facts::Moment;
+pub use facts::{Wanted, look};
 use screen::{Action, Order, Screen, View, sort};
 
 /// How often it is looked, and how soon a key is answered.
@@ -78,7 +79,7 @@ impl Top {
     }
 
     fn print(&self, out: &mut dyn Write, reader: &Reader) -> anyhow::Result<()> {
-        let mut moment = facts::look(reader, &self.wanted(self.since))?;
+        let mut moment = look(reader, &self.wanted(self.since))?;
         sort(&mut moment.routes, self.sort, false);
         let columns = Layout::of_stdout().columns;
         if !self.json {
@@ -107,7 +108,7 @@ impl Top {
         let (moments, seen) = mpsc::channel();
         let looker = self.wanted(self.since);
         let folder = self.store.path();
-        thread::Builder::new().name("look".to_owned()).spawn(move || look(&reader, looker, &wished, &moments))?;
+        thread::Builder::new().name("look".to_owned()).spawn(move || look_again(&reader, looker, &wished, &moments))?;
         let reader = Reader::open(&folder)?;
         loop {
             while let Ok(moment) = seen.try_recv() {
@@ -138,9 +139,14 @@ impl Top {
 }
 
 /// Looks again and again, on a thread of its own, until nobody wants to know.
-fn look(reader: &Reader, mut wanted: Wanted, wishes: &Receiver<Wanted>, moments: &Sender<Result<Moment, String>>) {
+fn look_again(
+    reader: &Reader,
+    mut wanted: Wanted,
+    wishes: &Receiver<Wanted>,
+    moments: &Sender<Result<Moment, String>>,
+) {
     loop {
-        let moment = facts::look(reader, &wanted).map_err(|error| error.to_string());
+        let moment = look(reader, &wanted).map_err(|error| error.to_string());
         if moments.send(moment).is_err() {
             return;
         }
