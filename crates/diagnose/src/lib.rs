@@ -11,12 +11,14 @@ mod common;
 mod compare;
 mod path;
 mod quantiles;
+mod side_by_side;
 mod stacks;
 
 pub use cause::{Cause, CauseKind};
 pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
 pub use quantiles::{Piece, QUANTILES, Quantile, RouteTime, critical_path, route_times};
+pub use side_by_side::{Place, Side, SideBySide, side_by_side};
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ mod agent;
 mod attach;
 mod budget;
 mod cache;
+mod compare;
 mod diagnose;
 mod diff;
 mod disable;
@@ -75,6 +76,7 @@ enum Command {
     Trace(trace::Trace),
     Top(top::Top),
     Diagnose(diagnose::Diagnose),
+    Compare(compare::Compare),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
@@ -116,6 +118,7 @@ fn main() -> ExitCode {
         Command::Agent(command) => command.run(),
         Command::Advise(command) => command.run(),
         Command::Attach(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Budget(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),

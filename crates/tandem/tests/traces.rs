@@ -278,3 +278,57 @@ fn top_prints_its_routes_once_where_nobody_watches() {
     assert!(!routes.is_empty() && routes.iter().all(|route| route["service"] == "gateway"), "{output}");
     assert_snapshot!(tandem(store.path(), &["top", "--since", "1s"], &[]));
 }
+
+#[test]
+fn two_traces_stand_side_by_side() {
+    let store = shop();
+    let output = tandem(store.path(), &["compare", "01ab", "02ab"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let output = tandem(store.path(), &["compare", "01ab", "01ab"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+}
+
+#[test]
+fn two_sets_of_traces_stand_side_by_side() {
+    let store = store_of(&two_builds());
+    let queries = ["compare", "service.version=1.4", "service.version=1.5", "--since", "9000d"];
+    let output = tandem(store.path(), &queries, &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let all = tandem(store.path(), &[&queries[..], &["--all"]].concat(), &[]);
+    assert!(all.contains("render") && !output.contains("render"), "{all}");
+    let json = tandem(store.path(), &[&queries[..], &["--json"]].concat(), &[]);
+    let json: serde_json::Value = serde_json::from_str(json.lines().nth(1).expect("a line")).expect("an object");
+    assert_eq!(json["traces"], serde_json::json!([4, 6]));
+    let query = &json["places"][1];
+    assert_eq!((query["name"].as_str(), &query["parent"]), (Some("SELECT items"), &serde_json::json!(0)));
+    assert_eq!(query["sides"][1]["calls"], 3.0);
+    assert_snapshot!(tandem(
+        store.path(),
+        &["compare", "service.version=1.4", "service.version=9", "--since", "9000d"],
+        &[]
+    ));
+    assert_snapshot!(tandem(store.path(), &["compare", "service.version=1.4"], &[]));
+}
+
+/// Traces of two builds of one service: the newer one asks the database three times instead of once.
+fn two_builds() -> Vec<Span> {
+    let request = |number: u8| {
+        let (version, queries) = if number < 4 { ("1.4", 1) } else { ("1.5", 3) };
+        let (trace, duration) = (number + 1, 10_000 + 20_000 * queries);
+        let span = move |id, parent, name, start, duration| {
+            fixture::span(trace, id, parent, "shop", name, start, duration).with("service.version", version)
+        };
+        let root = span(1, 0, "GET /cart", 0, duration)
+            .kind(Kind::Server, "tandem/net/http")
+            .spent(&[("go_network", 20_000 * queries)]);
+        let query = move |number: u64| {
+            let query = span(2 + number as u8, 1, "SELECT items", 5_000 + 20_000 * number, 20_000);
+            query.kind(Kind::Client, "tandem/database/sql")
+        };
+        [root, span(9, 1, "render", duration - 2_000, 1_000)].into_iter().chain((0..queries).map(query))
+    };
+    (0..10).flat_map(request).collect()
+}
