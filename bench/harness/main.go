@@ -38,6 +38,7 @@ var parts = []part{
 	{"unwoven", "a saturated net/http server that nobody wove, with probes", unwovenPart},
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"receive", "OTLP in to OTLP out, beside the OpenTelemetry Collector", receivePart},
+	{"fleet", "what an agent, a Collector and a trace database carry, one behind the other", fleetPart},
 	{"sampling", "spans that wait for the decision on their trace: memory, and CPU time", samplingPart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }

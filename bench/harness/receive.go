@@ -156,7 +156,7 @@ func (b *bench) receive(start func() (*receiver, error), sink *sink, requests in
 		return nil, err
 	}
 	defer r.stop()
-	if _, err := b.send(r.address, pick(b, 100, 10)); err != nil { // what is made once is made now
+	if _, err := b.send(r.address, pick(b, 100, 10), 1); err != nil { // what is made once is made now
 		return nil, err
 	}
 	arrived := func(want int64) error {
@@ -171,7 +171,7 @@ func (b *bench) receive(start func() (*receiver, error), sink *sink, requests in
 	pid := r.process.Process.Pid
 	first, begun := sink.spans(), time.Now()
 	before, threadsBefore := processCPU(pid), threadsCPU(pid)
-	again, err := b.send(r.address, requests)
+	again, err := b.send(r.address, requests, 1)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, r.said)
 	}
@@ -186,8 +186,8 @@ func (b *bench) receive(start func() (*receiver, error), sink *sink, requests in
 	return got, nil
 }
 
-// send sends so many requests over a few connections. Who is told to come again does.
-func (b *bench) send(address string, requests int) (again int64, err error) {
+// send sends so many requests over a few connections, their spans in traces of so many. Who is told to come again does.
+func (b *bench) send(address string, requests, perTrace int) (again int64, err error) {
 	ctx, cancel := context.WithCancelCause(b.ctx)
 	defer cancel(nil)
 	var left, told atomic.Int64
@@ -199,10 +199,13 @@ func (b *bench) send(address string, requests int) (again int64, err error) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			message, ids := spansToSend()
+			message, ids := spansToSend(perTrace)
 			for left.Add(-1) >= 0 && ctx.Err() == nil {
-				for _, place := range ids {
-					binary.LittleEndian.PutUint64(message[place:], rand.Uint64())
+				for _, places := range ids {
+					id := rand.Uint64()
+					for _, place := range places {
+						binary.LittleEndian.PutUint64(message[place:], id)
+					}
 				}
 				for {
 					status, err := post(ctx, client, address, message)
@@ -243,8 +246,8 @@ func post(ctx context.Context, client *http.Client, address string, message []by
 }
 
 // spansToSend is a request with spans like those of an HTTP server, ten attributes each, and where ids stand in it that shall be
-// others each time.
-func spansToSend() (message []byte, ids []int) {
+// others each time: each list is of places of the same id.
+func spansToSend(perTrace int) (message []byte, ids [][]int) {
 	attributes := func(pairs ...string) (out []byte) {
 		for pair := 0; pair < len(pairs); pair += 2 {
 			keyValue := append(lengthened(0x0a, []byte(pairs[pair])), lengthened(0x12, lengthened(0x0a, []byte(pairs[pair+1])))...)
@@ -273,16 +276,20 @@ func spansToSend() (message []byte, ids []int) {
 	group := append(lengthened(0x0a, lengthened(0x0a, service)), lengthened(0x12, scope)...)
 	message = lengthened(0x0a, group)
 	for _, id := range []struct {
-		mark string
-		size int
-	}{{"\x0a\x10" + strings.Repeat("\x01", 16), 16}, {"\x12\x08" + strings.Repeat("\x02", 8), 8}} {
-		for at := 0; ; {
+		mark  string
+		alike int
+	}{{"\x0a\x10" + strings.Repeat("\x01", 16), perTrace}, {"\x12\x08" + strings.Repeat("\x02", 8), 1}} {
+		at := 0
+		for count := 0; ; count++ {
 			found := bytes.Index(message[at:], []byte(id.mark))
 			if found < 0 {
 				break
 			}
 			at += found + len(id.mark)
-			ids = append(ids, at-8)
+			if count%id.alike == 0 {
+				ids = append(ids, nil)
+			}
+			ids[len(ids)-1] = append(ids[len(ids)-1], at-8)
 		}
 	}
 	return message, ids
