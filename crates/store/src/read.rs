@@ -12,7 +12,9 @@ use query::{Completion, Query};
 use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles, search, seen};
+use crate::{
+    LogFilter, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs, otlp, profiles, search, seen, sql,
+};
 
 /// Which traces to list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -201,6 +203,15 @@ impl Reader {
     /// Ways to go on with a query at a cursor, which counts characters from 0, with what was seen lately.
     pub fn complete(&self, query: &str, cursor: usize) -> Result<Vec<Completion>, StoreError> {
         self.with_connection(|connection| seen::complete(connection, query, cursor))
+    }
+
+    /// Answers a question in SQL, within so much time; rows are handed over as they come. A store that does not exist yet has
+    /// none.
+    pub fn sql<R: SqlRows>(&self, sql: &str, longest: Duration, rows: &mut R) -> Result<(), SqlError<R::Error>> {
+        match schema::open_for_reading(&self.folder).map_err(SqlError::Store)? {
+            Some(connection) => sql::ask(connection, sql, longest, rows),
+            None => Ok(()),
+        }
     }
 
     /// Services that have spans in the store, sorted.

@@ -35,9 +35,11 @@ mod pprof;
 mod privileges;
 mod profile;
 mod program;
+mod query;
 mod run;
 mod sampling;
 mod sockets;
+mod sql;
 mod summary;
 mod terminal;
 mod trace;
@@ -71,6 +73,7 @@ enum Command {
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
+    Sql(sql::Sql),
     Diagnose(diagnose::Diagnose),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Sql(command) => command.run(),
         Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),
