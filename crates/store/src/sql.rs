@@ -37,9 +37,9 @@ pub trait SqlRows {
 /// Why there is no (whole) answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError<E> {
-    /// The SQL is wrong; the place is marked.
+    /// The SQL is wrong; the place is marked where it is known.
     #[error("{0}")]
-    Wrong(QueryError),
+    Wrong(String),
     /// The store cannot be read.
     #[error(transparent)]
     Store(StoreError),
@@ -125,17 +125,17 @@ fn wrong<E>(sql: &str, error: rusqlite::Error) -> SqlError<E> {
             let rest = &sql[before.len()..];
             let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
             let word = rest.chars().take_while(|c| is_word(*c)).count();
-            SqlError::Wrong(QueryError {
-                query: sql.to_owned(),
-                column: before.chars().count() + 1,
-                length: word.max(1),
-                message: msg,
-            })
+            let column = before.chars().count() + 1;
+            let marked = QueryError { query: sql.to_owned(), column, length: word.max(1), message: msg };
+            SqlError::Wrong(marked.to_string())
         }
         rusqlite::Error::SqliteFailure(failure, _)
             if failure.code == rusqlite::ErrorCode::AuthorizationForStatementDenied =>
         {
             SqlError::NotReading
+        }
+        rusqlite::Error::SqliteFailure(failure, Some(message)) if failure.code == rusqlite::ErrorCode::Unknown => {
+            SqlError::Wrong(message)
         }
         other => SqlError::Store(other.into()),
     }

@@ -93,10 +93,8 @@ fn queries_find_and_say_what_is_wrong() {
 #[test]
 fn sql_answers_as_a_table_as_json_and_as_csv() {
     let store = shop();
-    let select = "SELECT service, count(*) AS spans, max(name) AS name, NULL AS nothing FROM spans GROUP BY 1";
-    let output = tandem(store.path(), &["sql", select], &[]);
-    assert_lines_fit(&output, 80);
-    assert_snapshot!(output);
+    let select = "SELECT service, count(*) AS spans, max(name) AS name, NULL AS missing FROM spans GROUP BY 1";
+    assert_snapshot!(tandem(store.path(), &["sql", select], &[]));
     assert_snapshot!(tandem(store.path(), &["sql", select, "--json"], &[]));
     assert_snapshot!(tandem(store.path(), &["sql", select, "--csv"], &[]));
     let all = tandem(store.path(), &["sql", "SELECT * FROM spans LIMIT 2"], &[("COLUMNS", "200")]);
