@@ -105,7 +105,7 @@ pub fn ask<R: SqlRows>(
 
 fn answer<R: SqlRows>(statement: &mut Statement<'_>, rows: &mut R) -> Result<(), SqlError<R::Error>> {
     let store = |error: rusqlite::Error| SqlError::Store(error.into());
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     rows.columns(&names).map_err(SqlError::Output)?;
     let mut found = statement.query([]).map_err(store)?;
     while let Some(row) = found.next().map_err(store)? {
