@@ -283,7 +283,7 @@ impl Leaf {
             Field::Status if span.is_error => fits_text(test, "error"),
             Field::Status => {
                 let code = walk::status_code(walk::bytes_field(span.data, 15)?)?;
-                fits_text(test, if code == Some(StatusCode::Ok) { "ok" } else { "unset" })
+                fits_text(test, code.unwrap_or_default().name())
             }
             Field::Anatomy(part) => has_attribute(span.data, &format!("{ANATOMY_PREFIX}{part}"), test)?,
             Field::Attribute(key) => has_attribute(span.data, key, test)?,
@@ -325,8 +325,8 @@ fn tokens(term: &Term, operations: Option<&HashSet<i64>>, resources: &HashSet<i6
     }
     let of_span = match (&term.field, &term.test) {
         (Field::Status, test) => {
-            let codes = [(StatusCode::Error, "error"), (StatusCode::Ok, "ok"), (StatusCode::Unset, "unset")];
-            codes.into_iter().filter(|(_, word)| fits_text(test, word)).map(|(code, _)| Token::status(code)).collect()
+            let codes = [StatusCode::Error, StatusCode::Ok, StatusCode::Unset];
+            codes.into_iter().filter(|code| fits_text(test, code.name())).map(Token::status).collect()
         }
         (Field::Anatomy(part), test) => attribute_tokens(&format!("{ANATOMY_PREFIX}{part}"), test),
         (Field::Attribute(key), test) => attribute_tokens(key, test),

@@ -45,6 +45,8 @@ pub struct OtlpSpan {
     pub span: Vec<u8>,
     /// Its `Resource` message.
     pub resource: Vec<u8>,
+    /// Name of its instrumentation scope.
+    pub scope: String,
 }
 
 /// What the beginning of an id stands for.
@@ -136,13 +138,14 @@ impl Reader {
         self.with_connection(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT span.data, resource.data FROM trace
+                    "SELECT span.data, resource.data, scope FROM trace
                      JOIN span ON span.id BETWEEN trace.id << ?2 AND trace.id << ?2 | ?3
                      JOIN resource ON resource.id = span.resource
+                     JOIN operation ON operation.id = span.operation
                      WHERE trace_id = ?1 ORDER BY span.start, span.id",
                 )?
                 .query_map(params![&trace_id.0, ORDINAL_BITS, LAST_ORDINAL], |row| {
-                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)? })
+                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
                 })?
                 .collect()
         })

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Kind, ProfileKind, StatusCode};
+use model::{Kind, ProfileKind};
 use query::QueryError;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -196,14 +196,7 @@ fn function_names(connection: &Connection) -> rusqlite::Result<HashMap<i64, Stri
 fn span_part(data: &[u8], part: &str) -> Option<String> {
     let span = otlp::span(data, Arc::default(), String::new()).ok()?;
     match part {
-        "status" => Some(
-            match span.status.code {
-                StatusCode::Unset => "unset",
-                StatusCode::Ok => "ok",
-                StatusCode::Error => "error",
-            }
-            .to_owned(),
-        ),
+        "status" => Some(span.status.code.name().to_owned()),
         "source" => Some(span.source.name().to_owned()),
         "attributes" => json(&span.attributes),
         "anatomy" => span.anatomy.and_then(|anatomy| json(&anatomy.parts_ns)),

@@ -20,6 +20,7 @@ mod enable;
 mod env;
 mod environment;
 mod explain;
+mod export;
 mod failure;
 mod functions;
 mod go;
@@ -29,7 +30,9 @@ mod list;
 mod logs;
 mod metrics;
 mod observe;
+mod open;
 mod operations;
+mod otlp_file;
 mod packs;
 mod pprof;
 mod privileges;
@@ -74,6 +77,8 @@ enum Command {
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
     Sql(sql::Sql),
+    Export(export::Export),
+    Open(open::Open),
     Diagnose(diagnose::Diagnose),
     /// Show log records from the store, and those that come.
     Logs(logs::Logs),
@@ -120,6 +125,8 @@ fn main() -> ExitCode {
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
         Command::Sql(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Metrics(command) => command.run(),

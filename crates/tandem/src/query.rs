@@ -19,6 +19,14 @@ pub struct QueryArgument {
 pub const WRONG_USE: u8 = 2;
 
 impl QueryArgument {
+    /// The beginning of a trace's id, or `last`, where that stands there instead of a query.
+    pub fn as_id(&self) -> Option<&str> {
+        const FEWEST_DIGITS: usize = 4; // fewer are rather a word
+        let [word] = &self.words[..] else { return None };
+        let is_id = (FEWEST_DIGITS..=32).contains(&word.len()) && word.chars().all(|c| c.is_ascii_hexdigit());
+        (is_id || word == "last").then_some(word)
+    }
+
     /// The query. What is wrong with it has been said, with its place, when there is none.
     pub fn read(&self) -> Result<Query, ExitCode> {
         // Whoever forgets the quotes is understood, too, as far as the shell lets it through.
