@@ -39,6 +39,7 @@ var parts = []part{
 	{"agent", "the agent, from ring to OTLP bytes", agentPart},
 	{"receive", "OTLP in to OTLP out, beside the OpenTelemetry Collector", receivePart},
 	{"sampling", "spans that wait for the decision on their trace: memory, and CPU time", samplingPart},
+	{"store", "the local store: spans in beside readers, and found among ten million", storePart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }
 

@@ -100,3 +100,52 @@ fn profile<'a>(kind: ProfileKind, samples: &'a [StoredSample], frames: &mut Fram
         weights,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::ProfileSample;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_has_each_function_once_and_the_outermost_first() {
+        let frame = |function: &str, line| Frame {
+            function: function.to_owned(),
+            file: format!("{function}.go"),
+            line,
+            start_line: 10,
+            inlined: false,
+        };
+        let sample = |kind, value_ns, stack| StoredSample {
+            sample: ProfileSample {
+                kind,
+                time_unix_nano: 1,
+                value_ns,
+                trace_id: None,
+                span_id: None,
+                thread_id: 1,
+                stack: Arc::new(stack),
+            },
+            service: "shop".into(),
+            executable: "/shop".into(),
+            operation: None,
+            route: None,
+        };
+        let samples = [
+            sample(ProfileKind::Cpu, 10, vec![frame("add", 11), frame("main", 20)]),
+            sample(ProfileKind::Cpu, 20, vec![frame("add", 12), frame("main", 20)]),
+            sample(ProfileKind::OffCpu, 500, vec![frame("main", 21)]),
+        ];
+        let mut out = Vec::new();
+        write(&mut out, &samples).expect("written");
+        let file: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        let frames = file["shared"]["frames"].as_array().expect("frames");
+        assert_eq!(frames.len(), 2);
+        assert_eq!(frames[0], serde_json::json!({ "name": "main", "file": "main.go", "line": 10 }));
+        let profile = |index: usize| &file["profiles"][index];
+        assert_eq!(profile(0)["samples"], serde_json::json!([[0, 1], [0, 1]]));
+        assert_eq!((&profile(0)["endValue"], &profile(1)["weights"]), (&30.into(), &serde_json::json!([500])));
+    }
+}
