@@ -10,11 +10,10 @@
 //! when their last trace began. In a store of version 1, that nobody has written to since, there are no blocks: then
 //! everything is looked at.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use model::{TraceId, TraceSummary};
-use rusqlite::{Connection, ErrorCode, ffi, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ffi, params};
 
 use crate::TraceFilter;
 use crate::fits::{Block, Fits, Plan, SpanRow, TraceFacts};
@@ -145,9 +144,9 @@ impl Search<'_> {
     }
 
     fn look_into(&self, block: &BlockRow, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
-        let operations = if self.plan.is_empty() { HashMap::new() } else { self.operations(block)? };
         let mut statement = self.connection.prepare_cached(TRACES)?;
         let mut rows = statement.query([block.id, block.end])?;
+        let mut statements = Statements::prepare(self.connection)?;
         while let Some(row) = rows.next()? {
             let (id, start): (i64, i64) = (row.get(0)?, row.get(2)?);
             if !(times.0..=times.1).contains(&start) {
@@ -157,48 +156,54 @@ impl Search<'_> {
                 duration: row.get::<_, i64>(3)? - start,
                 spans: row.get(4)?,
                 errors: row.get(5)?,
-                root: row.get(6)?,
+                root: row.get_ref(6)?.as_str()?,
             };
-            let passed = operations.get(&id).map_or(&[][..], Vec::as_slice);
-            if self.plan.is_empty() || self.fits(id, &facts, passed)? {
+            let fits = match self.plan.of_trace(&facts) {
+                Fits::Maybe => statements.has_fitting_span(&self.plan, id, &facts)?,
+                known => known == Fits::Yes,
+            };
+            if fits {
                 found.push(Found { id, summary: summary(row)? });
             }
         }
         Ok(())
     }
+}
 
-    /// The operations and resources that the traces of a block pass through.
-    fn operations(&self, block: &BlockRow) -> rusqlite::Result<HashMap<i64, Vec<(i64, i64)>>> {
-        let sql = "SELECT trace, operation, resource FROM trace_operation WHERE trace >= ?1 AND trace < ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([block.id, block.end])?;
-        let mut operations: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            operations.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
-        }
-        Ok(operations)
+/// What is asked for every trace that the row alone does not decide.
+struct Statements<'a> {
+    operations: CachedStatement<'a>,
+    spans: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    fn prepare(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            operations: connection
+                .prepare_cached("SELECT operation, resource FROM trace_operation WHERE trace = ?1")?,
+            spans: connection.prepare_cached(
+                "SELECT operation, resource, duration, status, data FROM span
+                 WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
+            )?,
+        })
     }
 
-    fn fits(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
-        let of = |&(operation, resource): &(i64, i64)| self.plan.of_trace(facts, operation, resource);
-        match passed.iter().map(of).max() {
-            None | Some(Fits::No) => Ok(false),
-            Some(Fits::Yes) => Ok(true),
-            Some(Fits::Maybe) => self.has_fitting_span(trace, facts, passed),
+    fn has_fitting_span(&mut self, plan: &Plan, trace: i64, facts: &TraceFacts<'_>) -> rusqlite::Result<bool> {
+        let mut possible: Vec<(i64, i64)> = Vec::new();
+        let mut passed = self.operations.query([trace])?;
+        while let Some(row) = passed.next()? {
+            let (operation, resource) = (row.get(0)?, row.get(1)?);
+            match plan.of_operation(facts, operation, resource) {
+                Fits::Yes => return Ok(true),
+                Fits::Maybe => possible.push((operation, resource)),
+                Fits::No => {}
+            }
         }
-    }
-
-    fn has_fitting_span(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
-        let possible: Vec<(i64, i64)> = passed
-            .iter()
-            .copied()
-            .filter(|&(operation, resource)| self.plan.of_trace(facts, operation, resource) != Fits::No)
-            .collect();
-        let mut statement = self.connection.prepare_cached(
-            "SELECT operation, resource, duration, status, data FROM span WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
-        )?;
-        let mut rows = statement.query(params![trace, ORDINAL_BITS, LAST_ORDINAL])?;
-        while let Some(row) = rows.next()? {
+        if possible.is_empty() {
+            return Ok(false);
+        }
+        let mut spans = self.spans.query(params![trace, ORDINAL_BITS, LAST_ORDINAL])?;
+        while let Some(row) = spans.next()? {
             let (operation, resource) = (row.get(0)?, row.get(1)?);
             if !possible.contains(&(operation, resource)) {
                 continue;
@@ -210,7 +215,7 @@ impl Search<'_> {
                 is_error: row.get::<_, i64>(3)? == 2,
                 data: row.get_ref(4)?.as_blob()?,
             };
-            if self.plan.of_span(facts, &span) {
+            if plan.of_span(facts, &span) {
                 return Ok(true);
             }
         }
