@@ -30,6 +30,7 @@ CREATE TABLE trace_block (
     longest     INTEGER NOT NULL,           -- of its traces, ns
     tokens      BLOB NOT NULL               -- what its spans have; see tokens.rs
 );
+CREATE INDEX trace_block_by_start ON trace_block (last_start, id);
 ";
 
 /// Blocks that are being filled.

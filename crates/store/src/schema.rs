@@ -224,7 +224,11 @@ pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError>
     }
     let prepared = add_functions(&connection).and_then(|()| match content {
         // Searches find that there are none, and look at everything.
-        Content::WithoutBlocks => connection.execute_batch(&blocks::TABLE.replace("CREATE", "CREATE TEMP")),
+        Content::WithoutBlocks => connection.execute_batch(
+            &blocks::TABLE
+                .replace("CREATE TABLE ", "CREATE TABLE temp.")
+                .replace("CREATE INDEX ", "CREATE INDEX temp."),
+        ),
         _ => Ok(()),
     });
     prepared.map_err(|source| StoreError::open(&file, source))?;

@@ -50,102 +50,85 @@ impl Found {
 
 /// Traces from one number to before another.
 #[derive(Clone, Copy)]
-struct BlockRow {
+struct Range {
     id: i64,
     end: i64,
-    first_start: i64,
-    last_start: i64,
-    longest: i64,
-    /// It has a row of its own.
-    is_known: bool,
 }
+
+/// All blocks, the newest first, by an index: a list of what is newest reads one or two of them. The tokens of a row are
+/// read only when somebody asks for them.
+const BLOCKS: &str = "
+SELECT id, coalesce((SELECT min(next.id) FROM trace_block AS next WHERE next.id > block.id), ?1),
+    first_start, last_start, longest, tokens
+FROM trace_block AS block ORDER BY last_start DESC, id DESC";
 
 impl Search<'_> {
     fn run(&self) -> rusqlite::Result<Vec<Found>> {
         let since = bound(self.filter.since_unix_nano).unwrap_or(0);
         let until = bound(self.filter.until_unix_nano).unwrap_or(i64::MAX);
         let mut found: Vec<Found> = Vec::new();
-        if self.filter.limit == 0 {
-            return Ok(found);
+        for range in self.without_blocks()? {
+            self.look_into(range, (since, until), &mut found)?;
         }
-        for block in self.blocks()? {
-            if block.last_start < since || block.first_start > until {
+        let mut blocks = self.connection.prepare_cached(BLOCKS)?;
+        let mut rows = blocks.query([i64::MAX >> ORDINAL_BITS])?;
+        while let Some(row) = rows.next()? {
+            self.check_deadline()?;
+            let range = Range { id: row.get(0)?, end: row.get(1)? };
+            let (first_start, last_start): (i64, i64) = (row.get(2)?, row.get(3)?);
+            if last_start < since || self.is_complete(&mut found, last_start) {
+                break;
+            }
+            if first_start > until {
                 continue;
             }
-            if found.len() >= self.filter.limit {
-                let oldest = &found[self.filter.limit - 1];
-                if oldest.summary.start_unix_nano as i64 > block.last_start {
-                    break;
-                }
-            }
-            if Instant::now() > self.deadline {
-                return Err(interrupted());
-            }
-            if !self.may_hold(&block)? {
-                continue;
-            }
-            self.look_into(&block, (since, until), &mut found)?;
-            if found.len() >= self.filter.limit {
-                found.sort_by_key(|found| std::cmp::Reverse(found.order()));
-                found.truncate(self.filter.limit);
+            let may_hold = self.plan.is_empty() || {
+                let block = Block { longest: row.get(4)?, tokens: row.get_ref(5)?.as_blob()? };
+                self.plan.of_block(&block) != Fits::No
+            };
+            if may_hold {
+                self.look_into(range, (since, until), &mut found)?;
             }
         }
-        found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+        self.keep_newest(&mut found);
         Ok(found)
     }
 
-    /// All blocks, the newest first.
-    fn blocks(&self) -> rusqlite::Result<Vec<BlockRow>> {
-        let sql = "SELECT id, first_start, last_start, longest FROM trace_block ORDER BY id DESC";
-        let mut end = i64::MAX >> ORDINAL_BITS;
-        let mut blocks = self
-            .connection
-            .prepare_cached(sql)?
-            .query_map([], |row| {
-                let id = row.get(0)?;
-                let end = std::mem::replace(&mut end, id);
-                Ok(BlockRow {
-                    id,
-                    end,
-                    first_start: row.get(1)?,
-                    last_start: row.get(2)?,
-                    longest: row.get(3)?,
-                    is_known: true,
-                })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let sql = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace)";
-        let (first, last): (Option<i64>, Option<i64>) =
-            self.connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if let (Some(first), Some(last)) = (first, last) {
-            let before = end.min(last + 1);
-            let unknown = (first..before).step_by(UNKNOWN_TRACES as usize).map(|id| BlockRow {
-                id,
-                end: before.min(id + UNKNOWN_TRACES),
-                first_start: 0,
-                last_start: i64::MAX,
-                longest: i64::MAX,
-                is_known: false,
-            });
-            blocks.extend(unknown);
-        }
-        blocks.sort_by_key(|block| std::cmp::Reverse((block.last_start, block.id)));
-        Ok(blocks)
+    /// SQLite looks at the clock only within statements, of which there are many here.
+    fn check_deadline(&self) -> rusqlite::Result<()> {
+        if Instant::now() > self.deadline { Err(interrupted()) } else { Ok(()) }
     }
 
-    fn may_hold(&self, row: &BlockRow) -> rusqlite::Result<bool> {
-        if !row.is_known || self.plan.is_empty() {
-            return Ok(true);
+    /// Whether there are as many as are asked for, and nothing can be newer of what began until then.
+    fn is_complete(&self, found: &mut Vec<Found>, last_start: i64) -> bool {
+        if found.len() < self.filter.limit {
+            return false;
         }
-        self.connection.prepare_cached("SELECT tokens FROM trace_block WHERE id = ?1")?.query_row([row.id], |found| {
-            let block = Block { longest: row.longest, tokens: found.get_ref(0)?.as_blob()? };
-            Ok(self.plan.of_block(&block) != Fits::No)
-        })
+        self.keep_newest(found);
+        found.last().is_none_or(|oldest| oldest.summary.start_unix_nano as i64 > last_start)
     }
 
-    fn look_into(&self, block: &BlockRow, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
+    fn keep_newest(&self, found: &mut Vec<Found>) {
+        found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+        found.truncate(self.filter.limit);
+    }
+
+    /// The traces that lie before all blocks: all of them, in a store of version 1.
+    fn without_blocks(&self) -> rusqlite::Result<Vec<Range>> {
+        let sql = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace), (SELECT min(id) FROM trace_block)";
+        let ends = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (first, last, block): (Option<i64>, Option<i64>, Option<i64>) =
+            self.connection.prepare_cached(sql)?.query_row([], ends)?;
+        let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
+        let end = block.unwrap_or(last + 1);
+        let ranges = (first..end).step_by(UNKNOWN_TRACES as usize);
+        Ok(ranges.map(|id| Range { id, end: end.min(id + UNKNOWN_TRACES) }).collect())
+    }
+
+    fn look_into(&self, range: Range, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
+        self.check_deadline()?;
         let mut statement = self.connection.prepare_cached(TRACES)?;
-        let mut rows = statement.query([block.id, block.end])?;
+        let mut rows = statement.query([range.id, range.end])?;
         let mut statements = Statements::prepare(self.connection)?;
         while let Some(row) = rows.next()? {
             let (id, start): (i64, i64) = (row.get(0)?, row.get(2)?);
