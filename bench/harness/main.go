@@ -40,6 +40,7 @@ var parts = []part{
 	{"receive", "OTLP in to OTLP out, beside the OpenTelemetry Collector", receivePart},
 	{"fleet", "what an agent, a Collector and a trace database carry, one behind the other", fleetPart},
 	{"sampling", "spans that wait for the decision on their trace: memory, and CPU time", samplingPart},
+	{"store", "the local store: spans in beside readers, and found among ten million", storePart},
 	{"build", "CPU time of builds, and the binary's size", buildPart},
 }
 

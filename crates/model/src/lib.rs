@@ -143,6 +143,17 @@ pub enum StatusCode {
     Error,
 }
 
+impl StatusCode {
+    /// As queries and scripts have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Ok => "ok",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Value of an attribute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -1,6 +1,6 @@
 //! Traces in blocks, as the writer makes them: what a search can rule out without looking into them.
 //!
-//! A block is some two thousand spans: the traces that arrived one after the other. Its row says when they began, how
+//! A block is some thousand spans: the traces that arrived one after the other. Its row says when they began, how
 //! long the longest took, and what their spans have ([`Tokens`]). Spans that come late are added to the block of their
 //! trace. What is said may be too much, never too little.
 //!
@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::tokens::{Token, Tokens};
 
 /// With so many spans, a block is full: the next new trace begins another one.
-const BLOCK_SPANS: i64 = 2048;
+const BLOCK_SPANS: i64 = 1024;
 /// Blocks that are kept in memory: late spans mostly belong to one of these.
 const KNOWN_BLOCKS: usize = 32;
 
@@ -30,6 +30,7 @@ CREATE TABLE trace_block (
     longest     INTEGER NOT NULL,           -- of its traces, ns
     tokens      BLOB NOT NULL               -- what its spans have; see tokens.rs
 );
+CREATE INDEX trace_block_by_start ON trace_block (last_start, id);
 ";
 
 /// Blocks that are being filled.
@@ -78,6 +79,9 @@ impl Blocks {
             block.tokens.insert(Token::operation(span.operation));
             block.tokens.insert(Token::resource(span.resource));
             block.tokens.insert(Token::status(span.status));
+            if span.status == StatusCode::Error {
+                block.tokens.insert(Token::failed(span.operation));
+            }
             // What cannot be read has no attributes for a search either.
             let _: Result<(), Malformed> = block.tokens.insert_attributes(span.bytes);
         }

@@ -56,11 +56,11 @@ pub struct Block<'a> {
 }
 
 /// A trace, as its row says.
-pub struct TraceFacts {
+pub struct TraceFacts<'a> {
     pub duration: i64,
     pub spans: i64,
     pub errors: i64,
-    pub root: String,
+    pub root: &'a str,
 }
 
 /// A span, as its row says.
@@ -81,7 +81,8 @@ pub struct Plan {
 }
 
 enum Node {
-    All(Vec<Node>),
+    /// All of them, and what a block must hold one of, by those that operations decide together.
+    All(Vec<Node>, Option<Vec<Token>>),
     Any(Vec<Node>),
     Not(Box<Node>),
     /// A term, by its number.
@@ -114,11 +115,12 @@ impl Plan {
     /// Prepares a query.
     pub fn new(connection: &Connection, query: &Query) -> rusqlite::Result<Self> {
         let mut terms = Vec::new();
-        let expression = node(&query.expression, &mut terms);
+        let mut expression = node(&query.expression, &mut terms);
         let operations = if terms.iter().any(by_operation) { operations(connection)? } else { HashMap::new() };
         let is_attribute = |term: &Term| matches!(term.field, Field::Attribute(_));
         let resources = if terms.iter().any(is_attribute) { resources(connection)? } else { HashMap::new() };
-        let leaves = terms.into_iter().map(|term| Leaf::new(term, &operations, &resources)).collect();
+        let leaves: Vec<Leaf> = terms.into_iter().map(|term| Leaf::new(term, &operations, &resources)).collect();
+        expression.combine(&leaves);
         Ok(Self { expression, leaves })
     }
 
@@ -128,22 +130,27 @@ impl Plan {
     }
 
     fn decide(&self, mut of_leaf: impl FnMut(&Leaf) -> Fits) -> Fits {
-        self.expression.decide(&mut |number| of_leaf(&self.leaves[number]))
+        self.expression.decide(&mut |number| of_leaf(&self.leaves[number]), None)
     }
 
     /// Whether a block may hold a trace that fits: never [`Fits::Yes`] of a query that asks for something.
     pub fn of_block(&self, block: &Block<'_>) -> Fits {
-        self.decide(|leaf| leaf.of_block(block))
+        self.expression.decide(&mut |number| self.leaves[number].of_block(block), Some(block.tokens))
+    }
+
+    /// Whether a trace may have a span that fits, by its row alone.
+    pub fn of_trace(&self, trace: &TraceFacts<'_>) -> Fits {
+        self.decide(|leaf| leaf.of_trace(trace))
     }
 
     /// Whether a trace has a span of this operation and resource that fits.
-    pub fn of_trace(&self, trace: &TraceFacts, operation: i64, resource: i64) -> Fits {
-        self.decide(|leaf| leaf.of_trace(trace, operation, resource))
+    pub fn of_operation(&self, trace: &TraceFacts<'_>, operation: i64, resource: i64) -> Fits {
+        self.decide(|leaf| leaf.of_operation(trace, operation, resource))
     }
 
     /// Whether a span fits. One that cannot be read does not.
-    pub fn of_span(&self, trace: &TraceFacts, span: &SpanRow<'_>) -> bool {
-        let fits = self.decide(|leaf| match leaf.of_trace(trace, span.operation, span.resource) {
+    pub fn of_span(&self, trace: &TraceFacts<'_>, span: &SpanRow<'_>) -> bool {
+        let fits = self.decide(|leaf| match leaf.of_operation(trace, span.operation, span.resource) {
             Fits::Maybe => leaf.of_span(span).unwrap_or(false).into(),
             known => known,
         });
@@ -153,7 +160,7 @@ impl Plan {
 
 fn node(expression: &Expression, terms: &mut Vec<Term>) -> Node {
     match expression {
-        Expression::And(all) => Node::All(all.iter().map(|inner| node(inner, terms)).collect()),
+        Expression::And(all) => Node::All(all.iter().map(|inner| node(inner, terms)).collect(), None),
         Expression::Or(any) => Node::Any(any.iter().map(|inner| node(inner, terms)).collect()),
         Expression::Not(inner) => Node::Not(Box::new(node(inner, terms))),
         Expression::Term(term) => {
@@ -164,12 +171,43 @@ fn node(expression: &Expression, terms: &mut Vec<Term>) -> Node {
 }
 
 impl Node {
-    fn decide(&self, of_leaf: &mut impl FnMut(usize) -> Fits) -> Fits {
+    /// Terms that stand beside each other are about one span: if operations decide some of them, a block must hold a span of
+    /// an operation that fits all of those, and a failed one where that is asked for.
+    fn combine(&mut self, leaves: &[Leaf]) {
         match self {
-            Self::All(all) => {
+            Self::All(all, required) => {
+                let of_all = all.iter().filter_map(|inner| match inner {
+                    Self::Leaf(number) => Some(&leaves[*number]),
+                    _ => None,
+                });
+                let of_all: Vec<&Leaf> = of_all.collect();
+                let must_fail = of_all.iter().any(|leaf| leaf.term == Term::equals(Field::Status, "error"));
+                let mut operations = of_all.iter().filter_map(|leaf| leaf.operations.clone());
+                if let Some(first) = operations.next() {
+                    let fitting = operations.fold(first, |fitting, others| &fitting & &others);
+                    let token = if must_fail { Token::failed } else { Token::operation };
+                    *required = (fitting.len() <= MOST_TOKENS).then(|| fitting.into_iter().map(token).collect());
+                }
+                all.iter_mut().for_each(|inner| inner.combine(leaves));
+            }
+            Self::Any(any) => any.iter_mut().for_each(|inner| inner.combine(leaves)),
+            Self::Not(inner) => inner.combine(leaves),
+            Self::Leaf(_) => {}
+        }
+    }
+
+    /// Decides by what is known of each leaf, and of a block by its tokens.
+    fn decide(&self, of_leaf: &mut impl FnMut(usize) -> Fits, block: Option<&[u8]>) -> Fits {
+        match self {
+            Self::All(all, required) => {
+                if let (Some(block), Some(required)) = (block, required)
+                    && !required.iter().any(|token| may_hold(block, *token))
+                {
+                    return Fits::No;
+                }
                 let mut fits = Fits::Yes;
                 for inner in all {
-                    fits = fits.min(inner.decide(of_leaf));
+                    fits = fits.min(inner.decide(of_leaf, block));
                     if fits == Fits::No {
                         break;
                     }
@@ -179,14 +217,14 @@ impl Node {
             Self::Any(any) => {
                 let mut fits = Fits::No;
                 for inner in any {
-                    fits = fits.max(inner.decide(of_leaf));
+                    fits = fits.max(inner.decide(of_leaf, block));
                     if fits == Fits::Yes {
                         break;
                     }
                 }
                 fits
             }
-            Self::Not(inner) => !inner.decide(of_leaf),
+            Self::Not(inner) => !inner.decide(of_leaf, block),
             Self::Leaf(number) => of_leaf(*number),
         }
     }
@@ -252,16 +290,21 @@ impl Leaf {
         }
     }
 
-    fn of_trace(&self, trace: &TraceFacts, operation: i64, resource: i64) -> Fits {
-        if let Some(operations) = &self.operations {
-            return operations.contains(&operation).into();
+    fn of_operation(&self, trace: &TraceFacts<'_>, operation: i64, resource: i64) -> Fits {
+        match &self.operations {
+            Some(operations) => operations.contains(&operation).into(),
+            None if self.resources.contains(&resource) => Fits::Yes,
+            None => self.of_trace(trace),
         }
+    }
+
+    fn of_trace(&self, trace: &TraceFacts<'_>) -> Fits {
         let number = |value: i64| fits_number(&self.term.test, value as f64).into();
         match (&self.term.field, &self.term.test) {
             (Field::TraceDuration, _) => number(trace.duration),
             (Field::TraceSpans, _) => number(trace.spans),
             (Field::TraceErrors, _) => number(trace.errors),
-            (Field::Root, test) => fits_text(test, &trace.root).into(),
+            (Field::Root, test) => fits_text(test, trace.root).into(),
             (Field::Status, test) if trace.errors == trace.spans => fits_text(test, "error").into(),
             (Field::Status, Test::Text { pattern: Pattern::Exact(word), negated })
                 if word == "error" && trace.errors == 0 =>
@@ -271,7 +314,6 @@ impl Leaf {
             (Field::Duration, Test::Number { comparison, number }) => {
                 Fits::perhaps(could_hold(*comparison, trace.duration as f64, *number))
             }
-            (Field::Attribute(_), _) if self.resources.contains(&resource) => Fits::Yes,
             _ => Fits::Maybe,
         }
     }
@@ -283,7 +325,7 @@ impl Leaf {
             Field::Status if span.is_error => fits_text(test, "error"),
             Field::Status => {
                 let code = walk::status_code(walk::bytes_field(span.data, 15)?)?;
-                fits_text(test, if code == Some(StatusCode::Ok) { "ok" } else { "unset" })
+                fits_text(test, code.unwrap_or_default().name())
             }
             Field::Anatomy(part) => has_attribute(span.data, &format!("{ANATOMY_PREFIX}{part}"), test)?,
             Field::Attribute(key) => has_attribute(span.data, key, test)?,
@@ -325,9 +367,10 @@ fn tokens(term: &Term, operations: Option<&HashSet<i64>>, resources: &HashSet<i6
     }
     let of_span = match (&term.field, &term.test) {
         (Field::Status, test) => {
-            let codes = [(StatusCode::Error, "error"), (StatusCode::Ok, "ok"), (StatusCode::Unset, "unset")];
-            codes.into_iter().filter(|(_, word)| fits_text(test, word)).map(|(code, _)| Token::status(code)).collect()
+            let codes = [StatusCode::Error, StatusCode::Ok, StatusCode::Unset];
+            codes.into_iter().filter(|code| fits_text(test, code.name())).map(Token::status).collect()
         }
+        (Field::TraceErrors, test) if !fits_number(test, 0.0) => vec![Token::status(StatusCode::Error)],
         (Field::Anatomy(part), test) => attribute_tokens(&format!("{ANATOMY_PREFIX}{part}"), test),
         (Field::Attribute(key), test) => attribute_tokens(key, test),
         (Field::Source, Test::Text { pattern: Pattern::Exact(word), negated: false })

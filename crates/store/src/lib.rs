@@ -14,6 +14,7 @@ mod read;
 mod schema;
 mod search;
 mod seen;
+mod sql;
 mod tokens;
 mod write;
 
@@ -26,6 +27,7 @@ pub use logs::LogFilter;
 pub use profiles::{ProfileFilter, StoredSample};
 pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
+pub use sql::{SqlError, SqlRows, SqlValue};
 pub use write::{Limits, LogStore, ProfileStore, Store};
 
 /// What can go wrong with a store.

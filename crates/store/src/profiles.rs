@@ -411,7 +411,7 @@ impl Names {
 }
 
 /// The frames of a stack as they are written: number of the function, inlined or not, line.
-fn functions(mut written: &[u8]) -> impl Iterator<Item = (i64, bool, u32)> {
+pub fn functions(mut written: &[u8]) -> impl Iterator<Item = (i64, bool, u32)> {
     std::iter::from_fn(move || {
         let function = read_varint(&mut written)?;
         let line = read_varint(&mut written)?;

@@ -12,7 +12,9 @@ use query::{Completion, Query};
 use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{LogFilter, ProfileFilter, StoreError, StoredSample, logs, otlp, profiles, search, seen};
+use crate::{
+    LogFilter, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs, otlp, profiles, search, seen, sql,
+};
 
 /// Which traces to list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +45,8 @@ pub struct OtlpSpan {
     pub span: Vec<u8>,
     /// Its `Resource` message.
     pub resource: Vec<u8>,
+    /// Name of its instrumentation scope.
+    pub scope: String,
 }
 
 /// What the beginning of an id stands for.
@@ -134,13 +138,14 @@ impl Reader {
         self.with_connection(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT span.data, resource.data FROM trace
+                    "SELECT span.data, resource.data, scope FROM trace
                      JOIN span ON span.id BETWEEN trace.id << ?2 AND trace.id << ?2 | ?3
                      JOIN resource ON resource.id = span.resource
+                     JOIN operation ON operation.id = span.operation
                      WHERE trace_id = ?1 ORDER BY span.start, span.id",
                 )?
                 .query_map(params![&trace_id.0, ORDINAL_BITS, LAST_ORDINAL], |row| {
-                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)? })
+                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
                 })?
                 .collect()
         })
@@ -201,6 +206,15 @@ impl Reader {
     /// Ways to go on with a query at a cursor, which counts characters from 0, with what was seen lately.
     pub fn complete(&self, query: &str, cursor: usize) -> Result<Vec<Completion>, StoreError> {
         self.with_connection(|connection| seen::complete(connection, query, cursor))
+    }
+
+    /// Answers a question in SQL, within so much time; rows are handed over as they come. A store that does not exist yet has
+    /// none.
+    pub fn sql<R: SqlRows>(&self, sql: &str, longest: Duration, rows: &mut R) -> Result<(), SqlError<R::Error>> {
+        match schema::open_for_reading(&self.folder).map_err(SqlError::Store)? {
+            Some(connection) => sql::ask(connection, sql, longest, rows),
+            None => Ok(()),
+        }
     }
 
     /// Services that have spans in the store, sorted.

@@ -150,6 +150,19 @@ pub fn has_profiles(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
+/// Makes the tables that an older Tandem has not made, empty and for this connection only.
+pub fn make_absent_tables(connection: &Connection) -> rusqlite::Result<()> {
+    let mut known = connection.prepare("SELECT count(*) FROM sqlite_master WHERE name = ?1")?;
+    for statement in LATER_TABLES.split_inclusive(';') {
+        let Some(definition) = statement.trim_start().strip_prefix("CREATE TABLE IF NOT EXISTS ") else { continue };
+        let name = definition.split_whitespace().next();
+        if !known.query_row([name], |row| row.get::<_, bool>(0))? {
+            connection.execute_batch(&format!("CREATE TEMP TABLE {definition}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens the database for writing; makes folder and tables when they are not there.
 pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
     let file = folder.join(FILE_NAME);
@@ -211,7 +224,11 @@ pub fn open_for_reading(folder: &Path) -> Result<Option<Connection>, StoreError>
     }
     let prepared = add_functions(&connection).and_then(|()| match content {
         // Searches find that there are none, and look at everything.
-        Content::WithoutBlocks => connection.execute_batch(&blocks::TABLE.replace("CREATE", "CREATE TEMP")),
+        Content::WithoutBlocks => connection.execute_batch(
+            &blocks::TABLE
+                .replace("CREATE TABLE ", "CREATE TABLE temp.")
+                .replace("CREATE INDEX ", "CREATE INDEX temp."),
+        ),
         _ => Ok(()),
     });
     prepared.map_err(|source| StoreError::open(&file, source))?;

@@ -10,11 +10,10 @@
 //! when their last trace began. In a store of version 1, that nobody has written to since, there are no blocks: then
 //! everything is looked at.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use model::{TraceId, TraceSummary};
-use rusqlite::{Connection, ErrorCode, ffi, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ffi, params};
 
 use crate::TraceFilter;
 use crate::fits::{Block, Fits, Plan, SpanRow, TraceFacts};
@@ -51,103 +50,86 @@ impl Found {
 
 /// Traces from one number to before another.
 #[derive(Clone, Copy)]
-struct BlockRow {
+struct Range {
     id: i64,
     end: i64,
-    first_start: i64,
-    last_start: i64,
-    longest: i64,
-    /// It has a row of its own.
-    is_known: bool,
 }
+
+/// All blocks, the newest first, by an index: a list of what is newest reads one or two of them. The tokens of a row are
+/// read only when somebody asks for them.
+const BLOCKS: &str = "
+SELECT id, coalesce((SELECT min(next.id) FROM trace_block AS next WHERE next.id > block.id), ?1),
+    first_start, last_start, longest, tokens
+FROM trace_block AS block ORDER BY last_start DESC, id DESC";
 
 impl Search<'_> {
     fn run(&self) -> rusqlite::Result<Vec<Found>> {
         let since = bound(self.filter.since_unix_nano).unwrap_or(0);
         let until = bound(self.filter.until_unix_nano).unwrap_or(i64::MAX);
         let mut found: Vec<Found> = Vec::new();
-        if self.filter.limit == 0 {
-            return Ok(found);
+        for range in self.without_blocks()? {
+            self.look_into(range, (since, until), &mut found)?;
         }
-        for block in self.blocks()? {
-            if block.last_start < since || block.first_start > until {
+        let mut blocks = self.connection.prepare_cached(BLOCKS)?;
+        let mut rows = blocks.query([i64::MAX >> ORDINAL_BITS])?;
+        while let Some(row) = rows.next()? {
+            self.check_deadline()?;
+            let range = Range { id: row.get(0)?, end: row.get(1)? };
+            let (first_start, last_start): (i64, i64) = (row.get(2)?, row.get(3)?);
+            if last_start < since || self.is_complete(&mut found, last_start) {
+                break;
+            }
+            if first_start > until {
                 continue;
             }
-            if found.len() >= self.filter.limit {
-                let oldest = &found[self.filter.limit - 1];
-                if oldest.summary.start_unix_nano as i64 > block.last_start {
-                    break;
-                }
-            }
-            if Instant::now() > self.deadline {
-                return Err(interrupted());
-            }
-            if !self.may_hold(&block)? {
-                continue;
-            }
-            self.look_into(&block, (since, until), &mut found)?;
-            if found.len() >= self.filter.limit {
-                found.sort_by_key(|found| std::cmp::Reverse(found.order()));
-                found.truncate(self.filter.limit);
+            let may_hold = self.plan.is_empty() || {
+                let block = Block { longest: row.get(4)?, tokens: row.get_ref(5)?.as_blob()? };
+                self.plan.of_block(&block) != Fits::No
+            };
+            if may_hold {
+                self.look_into(range, (since, until), &mut found)?;
             }
         }
-        found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+        self.keep_newest(&mut found);
         Ok(found)
     }
 
-    /// All blocks, the newest first.
-    fn blocks(&self) -> rusqlite::Result<Vec<BlockRow>> {
-        let sql = "SELECT id, first_start, last_start, longest FROM trace_block ORDER BY id DESC";
-        let mut end = i64::MAX >> ORDINAL_BITS;
-        let mut blocks = self
-            .connection
-            .prepare_cached(sql)?
-            .query_map([], |row| {
-                let id = row.get(0)?;
-                let end = std::mem::replace(&mut end, id);
-                Ok(BlockRow {
-                    id,
-                    end,
-                    first_start: row.get(1)?,
-                    last_start: row.get(2)?,
-                    longest: row.get(3)?,
-                    is_known: true,
-                })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let sql = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace)";
-        let (first, last): (Option<i64>, Option<i64>) =
-            self.connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if let (Some(first), Some(last)) = (first, last) {
-            let before = end.min(last + 1);
-            let unknown = (first..before).step_by(UNKNOWN_TRACES as usize).map(|id| BlockRow {
-                id,
-                end: before.min(id + UNKNOWN_TRACES),
-                first_start: 0,
-                last_start: i64::MAX,
-                longest: i64::MAX,
-                is_known: false,
-            });
-            blocks.extend(unknown);
-        }
-        blocks.sort_by_key(|block| std::cmp::Reverse((block.last_start, block.id)));
-        Ok(blocks)
+    /// SQLite looks at the clock only within statements, of which there are many here.
+    fn check_deadline(&self) -> rusqlite::Result<()> {
+        if Instant::now() > self.deadline { Err(interrupted()) } else { Ok(()) }
     }
 
-    fn may_hold(&self, row: &BlockRow) -> rusqlite::Result<bool> {
-        if !row.is_known || self.plan.is_empty() {
-            return Ok(true);
+    /// Whether there are as many as are asked for, and nothing can be newer of what began until then.
+    fn is_complete(&self, found: &mut Vec<Found>, last_start: i64) -> bool {
+        if found.len() < self.filter.limit {
+            return false;
         }
-        self.connection.prepare_cached("SELECT tokens FROM trace_block WHERE id = ?1")?.query_row([row.id], |found| {
-            let block = Block { longest: row.longest, tokens: found.get_ref(0)?.as_blob()? };
-            Ok(self.plan.of_block(&block) != Fits::No)
-        })
+        self.keep_newest(found);
+        found.last().is_none_or(|oldest| oldest.summary.start_unix_nano as i64 > last_start)
     }
 
-    fn look_into(&self, block: &BlockRow, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
-        let operations = if self.plan.is_empty() { HashMap::new() } else { self.operations(block)? };
+    fn keep_newest(&self, found: &mut Vec<Found>) {
+        found.sort_by_key(|found| std::cmp::Reverse(found.order()));
+        found.truncate(self.filter.limit);
+    }
+
+    /// The traces that lie before all blocks: all of them, in a store of version 1.
+    fn without_blocks(&self) -> rusqlite::Result<Vec<Range>> {
+        let sql = "SELECT (SELECT min(id) FROM trace), (SELECT max(id) FROM trace), (SELECT min(id) FROM trace_block)";
+        let ends = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (first, last, block): (Option<i64>, Option<i64>, Option<i64>) =
+            self.connection.prepare_cached(sql)?.query_row([], ends)?;
+        let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
+        let end = block.unwrap_or(last + 1);
+        let ranges = (first..end).step_by(UNKNOWN_TRACES as usize);
+        Ok(ranges.map(|id| Range { id, end: end.min(id + UNKNOWN_TRACES) }).collect())
+    }
+
+    fn look_into(&self, range: Range, times: (i64, i64), found: &mut Vec<Found>) -> rusqlite::Result<()> {
+        self.check_deadline()?;
         let mut statement = self.connection.prepare_cached(TRACES)?;
-        let mut rows = statement.query([block.id, block.end])?;
+        let mut rows = statement.query([range.id, range.end])?;
+        let mut statements = Statements::prepare(self.connection)?;
         while let Some(row) = rows.next()? {
             let (id, start): (i64, i64) = (row.get(0)?, row.get(2)?);
             if !(times.0..=times.1).contains(&start) {
@@ -157,48 +139,54 @@ impl Search<'_> {
                 duration: row.get::<_, i64>(3)? - start,
                 spans: row.get(4)?,
                 errors: row.get(5)?,
-                root: row.get(6)?,
+                root: row.get_ref(6)?.as_str()?,
             };
-            let passed = operations.get(&id).map_or(&[][..], Vec::as_slice);
-            if self.plan.is_empty() || self.fits(id, &facts, passed)? {
+            let fits = match self.plan.of_trace(&facts) {
+                Fits::Maybe => statements.has_fitting_span(&self.plan, id, &facts)?,
+                known => known == Fits::Yes,
+            };
+            if fits {
                 found.push(Found { id, summary: summary(row)? });
             }
         }
         Ok(())
     }
+}
 
-    /// The operations and resources that the traces of a block pass through.
-    fn operations(&self, block: &BlockRow) -> rusqlite::Result<HashMap<i64, Vec<(i64, i64)>>> {
-        let sql = "SELECT trace, operation, resource FROM trace_operation WHERE trace >= ?1 AND trace < ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([block.id, block.end])?;
-        let mut operations: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            operations.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
-        }
-        Ok(operations)
+/// What is asked for every trace that the row alone does not decide.
+struct Statements<'a> {
+    operations: CachedStatement<'a>,
+    spans: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    fn prepare(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            operations: connection
+                .prepare_cached("SELECT operation, resource FROM trace_operation WHERE trace = ?1")?,
+            spans: connection.prepare_cached(
+                "SELECT operation, resource, duration, status, data FROM span
+                 WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
+            )?,
+        })
     }
 
-    fn fits(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
-        let of = |&(operation, resource): &(i64, i64)| self.plan.of_trace(facts, operation, resource);
-        match passed.iter().map(of).max() {
-            None | Some(Fits::No) => Ok(false),
-            Some(Fits::Yes) => Ok(true),
-            Some(Fits::Maybe) => self.has_fitting_span(trace, facts, passed),
+    fn has_fitting_span(&mut self, plan: &Plan, trace: i64, facts: &TraceFacts<'_>) -> rusqlite::Result<bool> {
+        let mut possible: Vec<(i64, i64)> = Vec::new();
+        let mut passed = self.operations.query([trace])?;
+        while let Some(row) = passed.next()? {
+            let (operation, resource) = (row.get(0)?, row.get(1)?);
+            match plan.of_operation(facts, operation, resource) {
+                Fits::Yes => return Ok(true),
+                Fits::Maybe => possible.push((operation, resource)),
+                Fits::No => {}
+            }
         }
-    }
-
-    fn has_fitting_span(&self, trace: i64, facts: &TraceFacts, passed: &[(i64, i64)]) -> rusqlite::Result<bool> {
-        let possible: Vec<(i64, i64)> = passed
-            .iter()
-            .copied()
-            .filter(|&(operation, resource)| self.plan.of_trace(facts, operation, resource) != Fits::No)
-            .collect();
-        let mut statement = self.connection.prepare_cached(
-            "SELECT operation, resource, duration, status, data FROM span WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
-        )?;
-        let mut rows = statement.query(params![trace, ORDINAL_BITS, LAST_ORDINAL])?;
-        while let Some(row) = rows.next()? {
+        if possible.is_empty() {
+            return Ok(false);
+        }
+        let mut spans = self.spans.query(params![trace, ORDINAL_BITS, LAST_ORDINAL])?;
+        while let Some(row) = spans.next()? {
             let (operation, resource) = (row.get(0)?, row.get(1)?);
             if !possible.contains(&(operation, resource)) {
                 continue;
@@ -210,7 +198,7 @@ impl Search<'_> {
                 is_error: row.get::<_, i64>(3)? == 2,
                 data: row.get_ref(4)?.as_blob()?,
             };
-            if self.plan.of_span(facts, &span) {
+            if plan.of_span(facts, &span) {
                 return Ok(true);
             }
         }

@@ -37,6 +37,7 @@ enum About {
     Operation = 6,
     Resource = 7,
     Status = 8,
+    Failed = 9,
 }
 
 impl Token {
@@ -51,6 +52,11 @@ impl Token {
     /// A span of this operation is in it.
     pub fn operation(id: i64) -> Self {
         Self::numbered(About::Operation, id)
+    }
+
+    /// A span of this operation that failed.
+    pub fn failed(operation: i64) -> Self {
+        Self::numbered(About::Failed, operation)
     }
 
     /// A span of this resource.

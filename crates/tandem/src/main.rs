@@ -21,6 +21,7 @@ mod enable;
 mod env;
 mod environment;
 mod explain;
+mod export;
 mod failure;
 mod functions;
 mod go;
@@ -31,15 +32,19 @@ mod logs;
 mod mcp;
 mod metrics;
 mod observe;
+mod open;
 mod operations;
+mod otlp_file;
 mod packs;
 mod pprof;
 mod privileges;
 mod profile;
 mod program;
+mod query;
 mod run;
 mod sampling;
 mod sockets;
+mod sql;
 mod summary;
 mod terminal;
 mod top;
@@ -75,6 +80,9 @@ enum Command {
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
     Top(top::Top),
+    Sql(sql::Sql),
+    Export(export::Export),
+    Open(open::Open),
     Diagnose(diagnose::Diagnose),
     Compare(compare::Compare),
     /// Show log records from the store, and those that come.
@@ -123,6 +131,9 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Traces(command) => command.run(),
         Command::Trace(command) => command.run(),
+        Command::Sql(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Diagnose(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Mcp(command) => command.run(),

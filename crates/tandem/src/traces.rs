@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::agent::sample::POLICY_ATTRIBUTE;
+use ::query::{Comparison, Field, Query, Term};
 use anyhow::Context;
 use clap::Args;
 use deliver::otlp::walk::{self, AnyValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{TraceId, TraceSummary, format_duration, parse_duration};
-use query::{Comparison, Field, Query, QueryError, Term};
 use serde::Serialize;
 use store::{Reader, TraceFilter};
 
+use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 
 /// List the traces in the store, newest first.
@@ -25,9 +26,8 @@ use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Traces {
-    /// What to look for: service=orders status=error duration>200ms.
-    #[arg(value_name = "QUERY", value_parser = query, default_value = "", hide_default_value = true)]
-    query: Query,
+    #[command(flatten)]
+    query: QueryArgument,
     /// Only traces with a span of this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -104,11 +104,6 @@ pub fn duration(text: &str) -> Result<u64, String> {
     parse_duration(text).ok_or_else(|| "write a number and its unit: 200ms, 1.5s, 10m, 2h, 7d".to_owned())
 }
 
-/// A query that a person wrote; what is wrong with it is shown with its place.
-pub fn query(text: &str) -> Result<Query, QueryError> {
-    Query::parse(text)
-}
-
 fn attribute(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example http.route=/cart")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -116,9 +111,13 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 
 impl Traces {
     pub fn run(self) -> ExitCode {
+        let query = match self.query.read() {
+            Ok(query) => self.narrowed(query),
+            Err(code) => return code,
+        };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let traces = reader.traces(&self.filter())?;
+            let traces = reader.traces(&self.filter(query))?;
             let explained = |trace| -> anyhow::Result<Kept<'_>> { self.explained(&reader, trace) };
             let traces = traces.iter().map(explained).collect::<anyhow::Result<Vec<_>>>()?;
             if self.json {
@@ -140,9 +139,9 @@ impl Traces {
         Ok(Kept { trace, kept_by })
     }
 
-    fn filter(&self) -> TraceFilter {
+    fn filter(&self, query: Query) -> TraceFilter {
         TraceFilter {
-            query: self.whole_query(),
+            query,
             since_unix_nano: self.since.map(ago),
             until_unix_nano: self.until.map(ago),
             limit: self.limit,
@@ -150,7 +149,7 @@ impl Traces {
     }
 
     /// The query with what the flags say more.
-    fn whole_query(&self) -> Query {
+    fn narrowed(&self, query: Query) -> Query {
         let long = |comparison, nanos: u64| Term::compares(Field::TraceDuration, comparison, nanos as f64);
         let terms = [
             self.service.as_ref().map(|service| Term::equals(Field::Service, service)),
@@ -160,7 +159,7 @@ impl Traces {
             self.max_duration.map(|nanos| long(Comparison::AtMost, nanos)),
         ];
         let attributes = self.attributes.iter().map(|(key, value)| Term::equals(Field::Attribute(key.clone()), value));
-        terms.into_iter().flatten().chain(attributes).fold(self.query.clone(), Query::and)
+        terms.into_iter().flatten().chain(attributes).fold(query, Query::and)
     }
 }
 

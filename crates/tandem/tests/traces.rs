@@ -77,6 +77,33 @@ fn filters_are_those_of_the_store() {
 }
 
 #[test]
+fn queries_find_and_say_what_is_wrong() {
+    let store = shop();
+    let output = tandem(store.path(), &["traces", "service=orders kind=server anatomy.go_sync>10ms"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
+    let count = |arguments: &[&str]| tandem(store.path(), arguments, &[]).lines().count().saturating_sub(2);
+    assert_eq!(count(&["traces", "service=orders or service=lager"]), 3);
+    assert_eq!(count(&["traces", "service=orders", "or", "service=lager", "--errors"]), 1, "without quotes, too");
+    assert_eq!(count(&["traces", "not service=gateway", "--limit", "100"]), 5);
+    assert_snapshot!(tandem(store.path(), &["traces", "service=orders duration>200"], &[]));
+    assert_snapshot!(tandem(store.path(), &["traces", "service=nobody"], &[]));
+}
+
+#[test]
+fn sql_answers_as_a_table_as_json_and_as_csv() {
+    let store = shop();
+    let select = "SELECT service, count(*) AS spans, max(name) AS name, NULL AS missing FROM spans GROUP BY 1";
+    assert_snapshot!(tandem(store.path(), &["sql", select], &[]));
+    assert_snapshot!(tandem(store.path(), &["sql", select, "--json"], &[]));
+    assert_snapshot!(tandem(store.path(), &["sql", select, "--csv"], &[]));
+    let all = tandem(store.path(), &["sql", "SELECT * FROM spans LIMIT 2"], &[("COLUMNS", "200")]);
+    assert_snapshot!(all);
+    assert_snapshot!(tandem(store.path(), &["sql", "SELECT root FROM tracs"], &[]));
+    assert_snapshot!(tandem(store.path(), &["sql", "DELETE FROM spans"], &[]));
+}
+
+#[test]
 fn a_trace_is_a_tree_with_its_anatomy() {
     let store = shop();
     let output = tandem(store.path(), &["trace", "01"], &[]);

@@ -12,7 +12,7 @@ pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod export;
-mod json;
+pub mod json;
 pub mod logs;
 pub mod metrics;
 pub mod profiles;

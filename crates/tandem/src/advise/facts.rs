@@ -5,11 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ::query::{Field, Query, Term};
 use advise::{Configuration, Dormant, Facts, KnownOperation, KnownPack, Module, PackState, Program, Sample};
 use agent::programs::{self, Choice};
 use gobin::Binary;
 use model::{Kind, Span, Value};
-use query::{Field, Query, Term};
 use record::FunctionNumber;
 use store::{ProfileFilter, Reader, TraceFilter};
 use weave::pack::{Pack, PackSet, SpanKind};
