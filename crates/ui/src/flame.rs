@@ -67,7 +67,9 @@ impl Asked {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let kind = match given(self.kind).as_deref() {
             None => ProfileKind::Cpu,
-            Some(name) => ProfileKind::of_name(name).ok_or_else(|| format!("kind: {name} is neither cpu nor off_cpu"))?,
+            Some(name) => {
+                ProfileKind::of_name(name).ok_or_else(|| format!("kind: {name} is neither cpu nor off_cpu"))?
+            }
         };
         let since = given(self.since).map(|text| {
             let duration =

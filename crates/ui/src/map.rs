@@ -94,8 +94,7 @@ pub async fn map(
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Map>, ApiError> {
     let filter = TraceFilter { limit: MOST_TRACES, ..filter(parameters).map_err(ApiError::BadRequest)? };
-    let traces =
-        ask(reader, move |reader| reader.whole_traces(&filter, MOST_SPANS).map_err(ApiError::Store)).await?;
+    let traces = ask(reader, move |reader| reader.whole_traces(&filter, MOST_SPANS).map_err(ApiError::Store)).await?;
     Ok(Json(Drawn::of(&traces)))
 }
 
@@ -110,9 +109,9 @@ impl Drawn {
         let mut drawn = Self::default();
         traces.iter().for_each(|trace| drawn.trace(&trace.spans));
         let starts = || traces.iter().map(|trace| trace.summary.start_unix_nano / 1_000_000);
-        let ends = traces.iter().map(|trace| {
-            trace.summary.start_unix_nano.saturating_add(trace.summary.duration_ns) / 1_000_000
-        });
+        let ends = traces
+            .iter()
+            .map(|trace| trace.summary.start_unix_nano.saturating_add(trace.summary.duration_ns) / 1_000_000);
         let (from_ms, to_ms) = (starts().min().unwrap_or(0), ends.max().unwrap_or(0));
         drawn.leave_out_rare();
         let finished = |mut figures: Figures| {
@@ -120,11 +119,7 @@ impl Drawn {
             figures
         };
         Map {
-            nodes: drawn
-                .nodes
-                .into_values()
-                .map(|node| Node { requests: finished(node.requests), ..node })
-                .collect(),
+            nodes: drawn.nodes.into_values().map(|node| Node { requests: finished(node.requests), ..node }).collect(),
             edges: drawn
                 .edges
                 .into_iter()
@@ -162,8 +157,7 @@ impl Drawn {
     }
 
     fn service(&mut self, span: &Span, entry: bool) {
-        let node =
-            self.nodes.entry(span.service.clone()).or_insert_with(|| Node::new(&span.service, "service"));
+        let node = self.nodes.entry(span.service.clone()).or_insert_with(|| Node::new(&span.service, "service"));
         node.spans += 1;
         *node.sources.entry(span.source.name()).or_default() += 1;
         let said = |key: &str| span.resource.attributes.get(key).map(Value::to_string);

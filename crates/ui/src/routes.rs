@@ -85,8 +85,9 @@ impl Asked {
             if value.is_empty() {
                 continue;
             }
-            let duration = parse_duration(&value)
-                .ok_or_else(|| ApiError::BadRequest(format!("{name}: {value} is not a duration: write 200ms or 10m")))?;
+            let duration = parse_duration(&value).ok_or_else(|| {
+                ApiError::BadRequest(format!("{name}: {value} is not a duration: write 200ms or 10m"))
+            })?;
             match name.as_str() {
                 "baseline" => before = duration,
                 _ => split = Split::LongerThan(duration),

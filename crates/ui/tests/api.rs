@@ -75,21 +75,12 @@ fn traces_are_listed_by_the_filters_of_the_query() {
 }
 
 #[test]
-fn a_trace_comes_with_its_drawing() {
+fn a_trace_comes_whole_for_scripts() {
     let (_folder, server) = shop();
     let trace = get(&server, "/api/traces/01").json();
     let spans: Vec<Span> = serde_json::from_value(trace["spans"].clone()).expect("spans");
-    assert_eq!((spans.len(), trace["rows"].as_array().map(Vec::len)), (9, Some(9)));
-    assert_eq!(trace["summary"]["root"], "POST /checkout");
-    let sql = &trace["rows"][5];
-    assert_eq!(spans[sql["span"].as_u64().expect("an index") as usize].name, "SELECT stock");
-    assert_eq!((&sql["depth"], &sql["parent"], &sql["children"]), (&json!(5), &json!(4), &json!(0)));
-    assert_eq!((&sql["offset_ns"], &sql["duration_ns"]), (&json!(66_000_000), &json!(33_500_000)));
-    let resource = &trace["resources"][sql["resource"].as_u64().expect("an index") as usize];
-    assert_eq!(resource["service.name"], "inventory");
-
-    let orphans = get(&server, "/api/traces/04").json();
-    assert_eq!(orphans["rows"][0]["missing"], "5a00000000000409");
+    assert_eq!((spans.len(), &trace["summary"]["root"]), (9, &json!("POST /checkout")));
+    assert_eq!(trace["resources"]["inventory"]["service.name"], "inventory");
     assert_eq!(
         get(&server, "/api/traces/last").json()["summary"]["trace_id"],
         get(&server, "/api/traces?limit=1").json()["traces"][0]["trace_id"]
@@ -98,6 +89,81 @@ fn a_trace_comes_with_its_drawing() {
         get(&server, "/api/services").json(),
         json!({ "services": ["gateway", "inventory", "lager", "orders", "worker"] })
     );
+}
+
+/// A row's values stand at the same place of every column; what is on the critical path is told with its time.
+#[test]
+fn a_trace_is_drawn_in_columns() {
+    let (_folder, server) = shop();
+    let drawing = get(&server, "/api/traces/01/drawing").json();
+    let rows = &drawing["rows"];
+    let of = |column: &str, row: usize| rows[column][row].clone();
+    let index = |value: &Value| value.as_u64().expect("an index") as usize;
+    assert_eq!(drawing["names"][index(&of("name", 5))], "SELECT stock");
+    assert_eq!(drawing["services"][index(&of("service", 5))], "inventory");
+    assert_eq!((of("depth", 5), of("parent", 5), of("children", 5)), (json!(5), json!(4), json!(0)));
+    assert_eq!((of("offset_ns", 5), of("duration_ns", 5)), (json!(66_000_000), json!(33_500_000)));
+    let parts = of("anatomy", 5);
+    let parts: Vec<u64> = serde_json::from_value(parts).expect("parts and times");
+    let named: Vec<(&str, u64)> =
+        parts.chunks(2).map(|pair| (drawing["parts"][pair[0] as usize].as_str().expect("a name"), pair[1])).collect();
+    assert_eq!(named, [("blocked_file", 3_900_000), ("major_fault", 1_100_000), ("on_cpu", 28_500_000)]);
+    for column in rows.as_object().expect("columns").values() {
+        assert_eq!(column.as_array().map(Vec::len), Some(9));
+    }
+    let critical: Vec<u64> = serde_json::from_value(drawing["critical"].clone()).expect("stretches");
+    let time: u64 = critical.chunks(3).map(|stretch| stretch[2] - stretch[1]).sum();
+    assert_eq!(time, 182_400_000, "the critical path is as long as the request");
+
+    let orphans = get(&server, "/api/traces/04/drawing").json();
+    assert_eq!((&orphans["rows"]["span_id"][0], &orphans["rows"]["marks"][0]), (&json!("5a00000000000409"), &json!(2)));
+    let span = get(&server, "/api/traces/01/spans/5a00000000000106").json();
+    assert_eq!(span["span"]["attributes"]["db.system.name"], "sqlite");
+    assert_eq!(span["resource"]["host.name"], "kiosk");
+    let id = drawing["summary"]["trace_id"].as_str().expect("an id");
+    assert_eq!(get(&server, &format!("/api/traces/{id}/logs")).json(), json!({ "logs": [] }));
+}
+
+/// The same filters choose what is listed and what is counted.
+#[test]
+fn a_list_is_told_as_a_whole() {
+    let (_folder, server) = shop();
+    let overview = get(&server, "/api/overview").json();
+    assert_eq!((&overview["traces"], &overview["errors"], &overview["more"]), (&json!(36), &json!(1), &json!(false)));
+    assert_eq!(overview["facets"]["services"][0], json!(["gateway", 33]));
+    assert_eq!(overview["facets"]["roots"][0], json!(["GET /products", 30]));
+    let from = overview["series"]["from_ms"].as_u64().expect("a moment") + 7000;
+    let narrowed = get(&server, &format!("/api/overview?from={from}&to={}", from + 60_000)).json();
+    assert_eq!(narrowed["traces"], 30);
+    assert_eq!(get(&server, "/api/overview?from=yesterday").status, 400);
+}
+
+#[test]
+fn what_is_computed_of_traces_is_told() {
+    let (_folder, server) = shop();
+    let routes = get(&server, "/api/routes").json();
+    let checkout = routes["routes"]
+        .as_array()
+        .and_then(|routes| routes.iter().find(|route| route["operation"] == "POST /checkout"))
+        .expect("the route");
+    assert_eq!((&checkout["requests"], &checkout["quantiles"][2]["at"]), (&json!(2), &json!(0.99)));
+    let pieces = checkout["quantiles"][2]["pieces"].as_array().expect("pieces");
+    let time: u64 = pieces.iter().filter_map(|piece| piece["time_ns"].as_u64()).sum();
+    assert!(time.abs_diff(182_400_000) < 1000, "the pieces add up to the request: {time}");
+
+    let map = get(&server, "/api/map").json();
+    let edge = |from: &str, to: &str| {
+        let edges = map["edges"].as_array().expect("edges");
+        edges.iter().any(|edge| edge["from"] == from && edge["to"] == to)
+    };
+    assert!(edge("gateway", "orders") && edge("orders", "inventory") && edge("inventory", "sqlite"), "{map}");
+    assert!(!edge("inventory", "gateway"));
+    let diagnosis = get(&server, "/api/diagnosis?route=/products").json();
+    assert_eq!(diagnosis["diagnoses"][0]["requests"], 30);
+    assert_eq!(get(&server, "/api/diagnosis?baseline=long").status, 400);
+    assert_eq!(get(&server, "/api/flame?kind=off_cpu").json()["samples"], 0);
+    assert_eq!(get(&server, "/api/flame?kind=heap").status, 400);
+    assert_eq!(get(&server, "/api/health").json()["agent"], Value::Null);
 }
 
 #[test]
@@ -115,6 +181,8 @@ fn what_is_wrong_is_said() {
     assert_eq!(error("/api/traces/0").0, 400);
     assert_eq!(error("/api/traces/%3Cscript%3E").0, 400);
     assert_eq!(error("/api/metrics").0, 404);
+    assert_eq!(error("/api/traces/01/spans/5a").0, 400);
+    assert_eq!(error("/api/traces/01/spans/ffffffffffffffff").0, 404);
     assert_eq!(get(&server, "/nowhere").status, 404);
     assert_eq!(get(&server, "/../Cargo.toml").status, 404);
 
@@ -127,7 +195,7 @@ fn what_is_wrong_is_said() {
 #[test]
 fn every_answer_carries_the_headers_that_keep_others_out() {
     let (_folder, server) = shop();
-    for path in ["/", "/trace/01", "/api/traces", "/api/traces/ff", "/nowhere", "/icon.svg"] {
+    for path in ["/", "/trace/01", "/routes", "/api/traces", "/api/map", "/api/traces/ff", "/nowhere", "/icon.svg"] {
         let headers = get(&server, path).headers;
         for header in [
             "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';",

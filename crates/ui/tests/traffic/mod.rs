@@ -204,8 +204,7 @@ impl Traffic {
             ("server.address", "db.internal"),
             ("server.port", "5432"),
         ];
-        let made =
-            Made { service, kind: Kind::Client, scope: "tandem/database/sql", name, attributes: &attributes };
+        let made = Made { service, kind: Kind::Client, scope: "tandem/database/sql", name, attributes: &attributes };
         self.leaf(&made, parent, at, usual, &[("go_network", 830), ("go_runnable", 30)])
     }
 
@@ -215,7 +214,14 @@ impl Traffic {
         self.leaf(&made, parent, at, 450 * US, &[("go_network", 780), ("go_runnable", 60)])
     }
 
-    fn http_server(&mut self, service: &'static str, parent: Option<usize>, at: u64, method: &str, route: &str) -> usize {
+    fn http_server(
+        &mut self,
+        service: &'static str,
+        parent: Option<usize>,
+        at: u64,
+        method: &str,
+        route: &str,
+    ) -> usize {
         let name = format!("{method} {route}");
         let attributes = [
             ("http.request.method", method),
@@ -231,7 +237,8 @@ impl Traffic {
     }
 
     fn http_client(&mut self, service: &'static str, parent: usize, at: u64, method: &str, host: &str) -> usize {
-        let attributes = [("http.request.method", method), ("server.address", host), ("http.response.status_code", "200")];
+        let attributes =
+            [("http.request.method", method), ("server.address", host), ("http.response.status_code", "200")];
         let made =
             Made { service, kind: Kind::Client, scope: "tandem/net/http", name: method, attributes: &attributes };
         self.open(&made, Some(parent), at)
@@ -248,7 +255,14 @@ impl Traffic {
         let mut now = self.cache("gateway", root, at + 180 * US, "GET");
         if self.chance.percent(35) {
             now = self.price(root, now + 90 * US);
-            now = self.query("gateway", root, now + 60 * US, "SELECT products", "SELECT sku, title, price FROM products ORDER BY rank LIMIT $1", 2_600 * US);
+            now = self.query(
+                "gateway",
+                root,
+                now + 60 * US,
+                "SELECT products",
+                "SELECT sku, title, price FROM products ORDER BY rank LIMIT $1",
+                2_600 * US,
+            );
             now = self.cache("gateway", root, now + 200 * US, "SET");
         }
         let render = self.chance.about(600 * US);
@@ -266,10 +280,24 @@ impl Traffic {
     fn product(&mut self, at: u64) {
         let root = self.http_server("gateway", None, at, "GET", "/products/{id}");
         let now = self.price(root, at + 150 * US);
-        let mut now = self.query("gateway", root, now + 80 * US, "SELECT products", "SELECT * FROM products WHERE sku = $1", 1_400 * US);
+        let mut now = self.query(
+            "gateway",
+            root,
+            now + 80 * US,
+            "SELECT products",
+            "SELECT * FROM products WHERE sku = $1",
+            1_400 * US,
+        );
         let reviews = if self.chance.percent(8) { 14 } else { 1 };
         for _ in 0..reviews {
-            now = self.query("gateway", root, now + 40 * US, "SELECT reviews", "SELECT stars, text FROM reviews WHERE sku = $1", 1_100 * US);
+            now = self.query(
+                "gateway",
+                root,
+                now + 40 * US,
+                "SELECT reviews",
+                "SELECT stars, text FROM reviews WHERE sku = $1",
+                1_100 * US,
+            );
         }
         if self.chance.percent(3) {
             self.spans[root].attributes.insert("http.response.status_code".to_owned(), Value::Int(404));
@@ -282,7 +310,14 @@ impl Traffic {
         let root = self.http_server("gateway", None, at, "GET", "/orders/{id}");
         let call = self.grpc("gateway", Kind::Client, root, at + 140 * US, "shop.Orders/Get");
         let server = self.grpc("orders", Kind::Server, call, at + 500 * US, "shop.Orders/Get");
-        let now = self.query("orders", server, at + 700 * US, "SELECT orders", "SELECT * FROM orders WHERE id = $1", 3_000 * US);
+        let now = self.query(
+            "orders",
+            server,
+            at + 700 * US,
+            "SELECT orders",
+            "SELECT * FROM orders WHERE id = $1",
+            3_000 * US,
+        );
         let end = self.close(server, now + 200 * US, &[("go_network", 760)]);
         let end = self.close(call, end + 300 * US, &[("go_select", 930)]);
         self.close(root, end + 400 * US, &[("go_select", 880)]);
@@ -290,13 +325,19 @@ impl Traffic {
 
     fn grpc(&mut self, service: &'static str, kind: Kind, parent: usize, at: u64, method: &str) -> usize {
         let attributes = [("rpc.system.name", "grpc"), ("rpc.method", method)];
-        self.open(&Made { service, kind, scope: "tandem/grpc", name: method, attributes: &attributes }, Some(parent), at)
+        self.open(
+            &Made { service, kind, scope: "tandem/grpc", name: method, attributes: &attributes },
+            Some(parent),
+            at,
+        )
     }
 
     /// Through six services; the lock of `inventory` makes one of twelve slow.
     fn checkout(&mut self, at: u64, percent: u32) {
         let root = self.http_server("gateway", None, at, "POST", "/checkout");
-        self.spans[root].attributes.insert("enduser.plan".to_owned(), Value::String(["free", "gold"][(at % 2) as usize].to_owned()));
+        self.spans[root]
+            .attributes
+            .insert("enduser.plan".to_owned(), Value::String(["free", "gold"][(at % 2) as usize].to_owned()));
         self.log(root, at + 300 * US, 9, "checkout begins, 3 items in the cart");
         let now = self.cache("gateway", root, at + 400 * US, "GET");
         let call = self.grpc("gateway", Kind::Client, root, now + 200 * US, "shop.Orders/Place");
@@ -312,7 +353,9 @@ impl Traffic {
             let message = "card ending in 0000 was declined by the bank: insufficient funds";
             self.fail(server, message);
             self.log(server, paid + 50 * US, 17, message);
-            self.spans[server].attributes.insert("error.type".to_owned(), Value::String("*orders.DeclinedError".to_owned()));
+            self.spans[server]
+                .attributes
+                .insert("error.type".to_owned(), Value::String("*orders.DeclinedError".to_owned()));
             self.spans[root].attributes.insert("http.response.status_code".to_owned(), Value::Int(402));
             let end = self.close(server, paid + 300 * US, &[("go_network", 700), ("go_sync", 20)]);
             let end = self.close(call, end + 300 * US, &[("go_select", 950)]);
@@ -320,10 +363,21 @@ impl Traffic {
             self.close(root, end + 350 * US, &[("go_select", 930)]);
             return;
         }
-        let stored = self.query("orders", server, paid + 200 * US, "INSERT orders", "INSERT INTO orders (id, cart, paid) VALUES ($1, $2, $3)", 7_000 * US);
+        let stored = self.query(
+            "orders",
+            server,
+            paid + 200 * US,
+            "INSERT orders",
+            "INSERT INTO orders (id, cart, paid) VALUES ($1, $2, $3)",
+            7_000 * US,
+        );
         let handed_over = self.hand_over(server, stored + 150 * US);
         self.log(server, handed_over, 9, "order placed");
-        let end = self.close(server, handed_over + 250 * US, &[("go_network", 690), ("go_sync", 30), ("blocked_file", 60), ("go_runnable", 25)]);
+        let end = self.close(
+            server,
+            handed_over + 250 * US,
+            &[("go_network", 690), ("go_sync", 30), ("blocked_file", 60), ("go_runnable", 25)],
+        );
         let end = self.close(call, end + 350 * US, &[("go_select", 960)]);
         self.close(root, end + 500 * US, &[("go_select", 940), ("go_runnable", 10)]);
     }
@@ -339,7 +393,11 @@ impl Traffic {
                 kind: Kind::Internal,
                 scope: "tandem/functions",
                 name: "stock.(*Shelf).Reserve",
-                attributes: &[("code.function.name", "shop/stock.(*Shelf).Reserve"), ("code.file.path", "/src/shop/stock/shelf.go"), ("code.line.number", "88")],
+                attributes: &[
+                    ("code.function.name", "shop/stock.(*Shelf).Reserve"),
+                    ("code.file.path", "/src/shop/stock/shelf.go"),
+                    ("code.line.number", "88"),
+                ],
             },
             Some(server),
             at + 600 * US,
@@ -347,8 +405,22 @@ impl Traffic {
         if slow {
             self.log(lock, at + 600 * US + waits / 2, 13, "waited long for the shelf's lock");
         }
-        let now = self.query("inventory", lock, at + 600 * US + waits, "SELECT stock", "SELECT quantity FROM stock WHERE sku = $1 FOR UPDATE", 2_400 * US);
-        let now = self.query("inventory", lock, now + 50 * US, "UPDATE stock", "UPDATE stock SET quantity = quantity - $1 WHERE sku = $2", 3_100 * US);
+        let now = self.query(
+            "inventory",
+            lock,
+            at + 600 * US + waits,
+            "SELECT stock",
+            "SELECT quantity FROM stock WHERE sku = $1 FOR UPDATE",
+            2_400 * US,
+        );
+        let now = self.query(
+            "inventory",
+            lock,
+            now + 50 * US,
+            "UPDATE stock",
+            "UPDATE stock SET quantity = quantity - $1 WHERE sku = $2",
+            3_100 * US,
+        );
         let end = now + 120 * US;
         let share = waits * 1000 / (end - at - 600 * US);
         let rest = (1000 - share) * 7 / 10;
@@ -376,17 +448,30 @@ impl Traffic {
 
     fn hand_over(&mut self, parent: usize, at: u64) -> u64 {
         let topic = [("messaging.system", "kafka"), ("messaging.destination.name", "orders.placed")];
-        let made = Made { service: "orders", kind: Kind::Producer, scope: "tandem/kafka-go", name: "send orders.placed", attributes: &topic };
+        let made = Made {
+            service: "orders",
+            kind: Kind::Producer,
+            scope: "tandem/kafka-go",
+            name: "send orders.placed",
+            attributes: &topic,
+        };
         let send = self.open(&made, Some(parent), at);
         let end = self.close(send, at + 900 * US, &[("go_network", 700)]);
-        let made = Made { service: "worker", kind: Kind::Consumer, scope: "tandem/kafka-go", name: "process orders.placed", attributes: &topic };
+        let made = Made {
+            service: "worker",
+            kind: Kind::Consumer,
+            scope: "tandem/kafka-go",
+            name: "process orders.placed",
+            attributes: &topic,
+        };
         let consumed = self.open(&made, Some(send), end + 4 * MS);
         let (trace_id, span_id) = (self.trace, self.spans[send].span_id);
         self.spans[consumed].links.push(Link { trace_id, span_id });
         let client = self.http_client("worker", consumed, end + 5 * MS, "POST", "mail.internal");
         let server = self.http_server("mail", Some(client), end + 5_500 * US, "POST", "/mails");
         let render = self.chance.about(4 * MS);
-        let mailed = self.close(server, end + 5_500 * US + render, &[("go_sleep", 300), ("blocked_file", 240), ("go_gc", 60)]);
+        let mailed =
+            self.close(server, end + 5_500 * US + render, &[("go_sleep", 300), ("blocked_file", 240), ("go_gc", 60)]);
         let mailed = self.close(client, mailed + 300 * US, &[("go_select", 940)]);
         self.close(consumed, mailed + 400 * US, &[("go_select", 800), ("go_channel", 90)]);
         end
@@ -461,8 +546,10 @@ impl Traffic {
                 let off_cpu = chance.percent(50);
                 let stacks = if off_cpu { OFF_CPU } else { ON_CPU };
                 let inner = stacks[chance.within(0, stacks.len() as u64) as usize];
-                let handler = format!("shop/{service}.(*Server).{}", if span.name.contains("POST") { "post" } else { "get" });
-                let outer = ["net/http.HandlerFunc.ServeHTTP", "net/http.serverHandler.ServeHTTP", "net/http.(*conn).serve"];
+                let handler =
+                    format!("shop/{service}.(*Server).{}", if span.name.contains("POST") { "post" } else { "get" });
+                let outer =
+                    ["net/http.HandlerFunc.ServeHTTP", "net/http.serverHandler.ServeHTTP", "net/http.(*conn).serve"];
                 let names = inner.iter().copied().chain([handler.as_str()]).chain(outer);
                 let stack: Vec<Arc<Location>> = names.map(location).collect();
                 builder.add(Observed {
@@ -482,7 +569,12 @@ impl Traffic {
 /// The innermost functions first.
 const ON_CPU: &[&[&str]] = &[
     &["encoding/json.(*encodeState).reflectValue", "encoding/json.Marshal", "shop/render.JSON"],
-    &["encoding/json.stringEncoder", "encoding/json.(*encodeState).reflectValue", "encoding/json.Marshal", "shop/render.JSON"],
+    &[
+        "encoding/json.stringEncoder",
+        "encoding/json.(*encodeState).reflectValue",
+        "encoding/json.Marshal",
+        "shop/render.JSON",
+    ],
     &["runtime.mallocgc", "runtime.growslice", "shop/render.Table"],
     &["runtime.scanobject", "runtime.gcDrain", "runtime.gcAssistAlloc", "runtime.mallocgc", "shop/render.Table"],
     &["crypto/sha256.block", "crypto/sha256.(*digest).Write", "shop/session.Check"],
@@ -491,7 +583,13 @@ const ON_CPU: &[&[&str]] = &[
 ];
 const OFF_CPU: &[&[&str]] = &[
     &["sync.(*Mutex).lockSlow", "sync.(*Mutex).Lock", "shop/stock.(*Shelf).Reserve"],
-    &["internal/poll.(*FD).Read", "net.(*conn).Read", "github.com/jackc/pgx/v5/pgconn.(*PgConn).receiveMessage", "database/sql.(*DB).QueryContext", "shop/store.Load"],
+    &[
+        "internal/poll.(*FD).Read",
+        "net.(*conn).Read",
+        "github.com/jackc/pgx/v5/pgconn.(*PgConn).receiveMessage",
+        "database/sql.(*DB).QueryContext",
+        "shop/store.Load",
+    ],
     &["runtime.selectgo", "net/http.(*persistConn).roundTrip", "net/http.(*Client).Do", "shop/price.Ask"],
     &["[kernel: fsync]", "os.(*File).Sync", "shop/journal.Append"],
 ];
