@@ -276,7 +276,7 @@ impl Destinations {
         if let Some(page) = &page {
             eprintln!("tandem: page at {}", page.url());
             if page.is_exposed() {
-                eprintln!("tandem: warning: everybody who can reach {} can read the traces", page.address());
+                eprintln!("tandem: warning: who can reach {} and knows that token can read the traces", page.address());
             }
         }
         let prometheus = match &self.metrics {

@@ -1,7 +1,7 @@
 //! The page that people look at, and the HTTP API that it (or a script) reads: what is in a store, and what is computed from it.
 //!
 //! Always holds: only reading; no answer to a request whose `Host` is a name that somebody else's DNS could point at us
-//! (see `guard.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
+//! (see `guard.rs`), nor without its token where others can reach it (`token.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
 
 mod api;
 mod caller;
@@ -14,6 +14,7 @@ mod overview;
 mod page;
 mod routes;
 mod serve;
+mod token;
 
 use std::net::SocketAddr;
 
@@ -47,6 +48,9 @@ pub enum UiError {
         /// Why.
         source: std::io::Error,
     },
+    /// No random word for a page that others can reach.
+    #[error("cannot make a token for the page: {0}")]
+    Token(std::io::Error),
     /// No thread or no event loop.
     #[error("cannot start the page's thread: {0}")]
     Thread(std::io::Error),

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::caller::Caller;
 use crate::health::{OwnNumbers, Sources};
+use crate::token::Token;
 use crate::{UiError, api, drawing, flame, guard, health, map, overview, page, routes};
 
 /// Threads for queries.
@@ -20,6 +21,8 @@ const QUERY_THREADS: usize = 4;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// Of a page that others can reach.
+    token: Option<Token>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,9 +33,10 @@ impl Server {
         self.address
     }
 
-    /// What to type into a browser.
+    /// What to type into a browser. Where others can reach it, the token is in it.
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        let query = self.token.as_ref().map(Token::query).unwrap_or_default();
+        format!("http://{}/{query}", self.address)
     }
 
     /// Whether other machines can reach it.
@@ -64,6 +68,8 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|source| UiError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| UiError::Listen { address, source })?;
+    let token =
+        (!address.ip().is_loopback()).then(|| Token::new(address.port())).transpose().map_err(UiError::Token)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -72,7 +78,7 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
         .build()
         .map_err(UiError::Thread)?;
     let (stop, stopped) = oneshot::channel();
-    let router = router(sources);
+    let router = router(sources, token.clone());
     let thread = std::thread::Builder::new()
         .name("tandem-ui".into())
         .spawn(move || {
@@ -90,10 +96,10 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
             runtime.shutdown_background();
         })
         .map_err(UiError::Thread)?;
-    Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+    Ok(Server { address, token, stop: Some(stop), thread: Some(thread) })
 }
 
-fn router(sources: Sources) -> Router {
+fn router(sources: Sources, token: Option<Token>) -> Router {
     let reader = Arc::clone(&sources.reader);
     Router::new()
         .route("/api/health", get(health::health).with_state(sources))
@@ -111,5 +117,5 @@ fn router(sources: Sources) -> Router {
         .route("/api/{*rest}", get(api::unknown))
         .with_state(reader)
         .fallback(page::asset)
-        .layer(axum::middleware::from_fn(guard::guard))
+        .layer(axum::middleware::from_fn_with_state(token, guard::guard))
 }

@@ -229,6 +229,39 @@ fn foreign_names_and_writes_are_refused() {
     assert_eq!(request(&server, "HEAD", "/", "localhost").body, "");
 }
 
+/// At an address that others reach, nothing is answered to who does not know the token; who does gets a cookie with it.
+#[test]
+fn others_must_know_the_token() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let reader = Reader::open(folder.path()).expect("absent is empty");
+    let server = serve(reader, "0.0.0.0:0".parse().expect("an address")).expect("it serves");
+    assert!(server.is_exposed());
+    let port = server.address().port();
+    let url = server.url();
+    let token = url.split_once("?token=").expect("the token is in the address").1;
+    let ask = |path: &str, header: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}Connection: close\r\n\r\n");
+        send(SocketAddr::from(([127, 0, 0, 1], port)), &request)
+    };
+    for (path, header) in [
+        ("/", ""),
+        ("/api/traces", ""),
+        ("/?token=", ""),
+        ("/api/traces?token=0123456789abcdef0123456789abcdef", ""),
+        ("/api/traces", "Authorization: Bearer nothing\r\n"),
+        ("/api/traces", "Cookie: tandem-1=nothing; other=1\r\n"),
+    ] {
+        assert_eq!(ask(path, header).status, 401, "{path} {header}");
+    }
+    let opened = ask(&format!("//evil.example/?token={token}&since=1h"), "");
+    assert_eq!(opened.status, 303);
+    assert!(opened.headers.contains("location: /evil.example/?since=1h\r\n"), "{}", opened.headers);
+    let cookie = format!("tandem-{port}={token}");
+    assert!(opened.headers.contains(&format!("set-cookie: {cookie}; path=/; httponly; samesite=strict")));
+    assert_eq!(ask("/api/traces", &format!("Cookie: other=1; {cookie}\r\n")).status, 200);
+    assert_eq!(ask("/api/traces", &format!("Authorization: Bearer {token}\r\n")).status, 200);
+}
+
 #[test]
 fn the_page_and_its_files_are_embedded() {
     let (_folder, server) = shop();
