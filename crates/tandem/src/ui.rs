@@ -29,7 +29,10 @@ impl Ui {
             writeln!(out, "{}", server.url())?;
             out.flush()?;
             if server.is_exposed() {
-                eprintln!("tandem: warning: who can reach {} and knows that token can read the traces", server.address());
+                eprintln!(
+                    "tandem: warning: who can reach {} and knows that token can read the traces",
+                    server.address()
+                );
             }
             signals.forever().next();
             Ok(ExitCode::SUCCESS)
