@@ -31,6 +31,7 @@ mod metrics;
 mod observe;
 mod operations;
 mod packs;
+mod page;
 mod pprof;
 mod privileges;
 mod profile;

@@ -34,7 +34,7 @@ pub async fn guard(State(token): State<Option<Token>>, request: Request, next: N
         refuse(StatusCode::FORBIDDEN, "this page is another user's: it is for who started it, and for root\n")
     } else if !host_is_ours(request.headers()) {
         refuse(StatusCode::MISDIRECTED_REQUEST, "this server answers to its IP address and to localhost only\n")
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) && !changes(&request) {
         refuse(StatusCode::METHOD_NOT_ALLOWED, "this server can only be read from\n")
     } else {
         match token.map_or(Shown::Known, |token| token.shown(request.uri(), request.headers())) {
@@ -51,6 +51,11 @@ pub async fn guard(State(token): State<Option<Token>>, request: Request, next: N
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// What may change something; whether it may, is said where it is done.
+fn changes(request: &Request) -> bool {
+    *request.method() == Method::POST && request.uri().path() == "/api/enable"
 }
 
 fn refuse(status: StatusCode, why: &'static str) -> Response {

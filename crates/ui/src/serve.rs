@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use store::Reader;
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
-use crate::health::{OwnNumbers, Sources};
+use crate::host::Host;
 use crate::token::Token;
-use crate::{UiError, api, drawing, flame, guard, health, map, overview, page, routes};
+use crate::{UiError, api, drawing, flame, guard, health, host, map, overview, page, routes};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -53,14 +53,22 @@ impl Drop for Server {
     }
 }
 
-/// Serves the page and the API for a store. Listening has begun when this returns.
-pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
-    serve_sources(Sources { reader: Arc::new(reader), own: None }, address)
+/// What answers are made of.
+#[derive(Clone)]
+pub struct Sources {
+    pub reader: Arc<Reader>,
+    /// Nothing, where there is only a store.
+    pub host: Option<Arc<dyn Host>>,
 }
 
-/// The same for an agent's store, with what the agent says of itself.
-pub fn serve_with_agent(reader: Reader, own: OwnNumbers, address: SocketAddr) -> Result<Server, UiError> {
-    serve_sources(Sources { reader: Arc::new(reader), own: Some(own) }, address)
+/// Serves the page and the API for a store. Listening has begun when this returns.
+pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), host: None }, address)
+}
+
+/// The same with what only the program knows that serves it.
+pub fn serve_with(reader: Reader, host: Arc<dyn Host>, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), host: Some(host) }, address)
 }
 
 fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiError> {
@@ -102,7 +110,9 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
 fn router(sources: Sources, token: Option<Token>) -> Router {
     let reader = Arc::clone(&sources.reader);
     Router::new()
-        .route("/api/health", get(health::health).with_state(sources))
+        .route("/api/health", get(health::health).with_state(sources.clone()))
+        .route("/api/advice", get(host::advice).with_state(sources.clone()))
+        .route("/api/enable", post(host::enable).with_state(sources))
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
         .route("/api/traces/{id}/drawing", get(drawing::drawing))

@@ -229,6 +229,61 @@ fn foreign_names_and_writes_are_refused() {
     assert_eq!(request(&server, "HEAD", "/", "localhost").body, "");
 }
 
+/// A host that allows changes, or does not.
+struct Switchboard {
+    may_enable: bool,
+}
+
+impl ui::Host for Switchboard {
+    fn own_numbers(&self) -> Option<Vec<deliver::metrics::OwnMetric>> {
+        None
+    }
+
+    fn advice(&self) -> Result<Vec<ui::Advice>, String> {
+        Ok(Vec::new())
+    }
+
+    fn may_enable(&self) -> bool {
+        self.may_enable
+    }
+
+    fn enable(&self, function: &ui::Function) -> Result<String, String> {
+        match function.function.as_str() {
+            "shop.Render" => Ok("it is on".to_owned()),
+            other => Err(format!("there is no {other}")),
+        }
+    }
+}
+
+/// Functions are switched on only where that was allowed, and only by the page itself.
+#[test]
+fn only_what_was_allowed_is_changed() {
+    let served = |may_enable| {
+        let reader = Reader::open(std::path::Path::new("/nonexistent/store")).expect("absent is empty");
+        ui::serve_with(reader, std::sync::Arc::new(Switchboard { may_enable }), any_port()).expect("it serves")
+    };
+    let enable = |server: &Server, function: &str, header: &str| {
+        let body = json!({ "function": function, "service": "shop" }).to_string();
+        let request = format!(
+            "POST /api/enable HTTP/1.1\r\nHost: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            server.address(),
+            body.len()
+        );
+        send(server.address(), &request)
+    };
+    const FROM_PAGE: &str = "X-Tandem-Page: 1\r\n";
+    let (open, closed) = (served(true), served(false));
+    assert_eq!(enable(&open, "shop.Render", FROM_PAGE).json(), json!({ "done": "it is on" }));
+    assert_eq!(enable(&open, "shop.Other", FROM_PAGE).json(), json!({ "error": "there is no shop.Other" }));
+    assert_eq!(enable(&open, "shop.Render", "").status, 403, "another site cannot send the header");
+    assert_eq!(enable(&closed, "shop.Render", FROM_PAGE).status, 403);
+    assert_eq!(get(&open, "/api/advice").json(), json!({ "advice": [], "may_enable": true }));
+    let (_folder, plain) = shop();
+    assert_eq!(enable(&plain, "shop.Render", FROM_PAGE).status, 403);
+    assert_eq!(get(&plain, "/api/advice").json(), json!({ "advice": null, "may_enable": false }));
+}
+
 /// At an address that others reach, nothing is answered to who does not know the token; who does gets a cookie with it.
 #[test]
 fn others_must_know_the_token() {

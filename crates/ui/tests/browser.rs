@@ -72,7 +72,39 @@ fn large() -> Vec<Span> {
         .collect()
 }
 
-/// What an agent says of itself that has lost a little.
+/// An agent that has lost a little, and knows what to do next.
+struct Agent;
+
+impl ui::Host for Agent {
+    fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
+        Some(own_numbers())
+    }
+
+    fn advice(&self) -> Result<Vec<ui::Advice>, String> {
+        let function = ui::Function { function: "shop/mail.(*Renderer).Render".to_owned(), service: "mail".to_owned() };
+        let act = |words: &str, enables| ui::Act { words: words.to_owned(), enables };
+        Ok(vec![ui::Advice {
+            service: "mail".to_owned(),
+            title: "mail.(*Renderer).Render is hot and has no span".to_owned(),
+            evidence: vec!["186 ms on the CPU, 73 % of the service's, in 37 samples".to_owned()],
+            traces: Vec::new(),
+            share: 0.73,
+            acts: vec![
+                act("tandem enable 'shop/mail.(*Renderer).Render' --service mail", Some(function)),
+                act("//tandem:span above mail.(*Renderer).Render", None),
+            ],
+        }])
+    }
+
+    fn may_enable(&self) -> bool {
+        true
+    }
+
+    fn enable(&self, function: &ui::Function) -> Result<String, String> {
+        Ok(format!("{} (process 9): {} on", function.service, function.function))
+    }
+}
+
 fn own_numbers() -> Vec<OwnMetric> {
     let number = |name, kind, label, points: &[(&str, u64)]| OwnMetric {
         name,
@@ -108,7 +140,7 @@ fn own_numbers() -> Vec<OwnMetric> {
 fn run(browser: &Path) -> Result<(), Failed> {
     let folder = TempDir::new()?;
     let reader = Reader::open(folder.path())?;
-    let server = ui::serve_with_agent(reader, Arc::new(own_numbers), ui::parse_address("0")?)?;
+    let server = ui::serve_with(reader, Arc::new(Agent), ui::parse_address("0")?)?;
     let mut script = Command::new("node")
         .arg("tests/page.mjs")
         .arg(server.url())
