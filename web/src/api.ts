@@ -116,7 +116,13 @@ export interface Overview {
   traces: number;
   errors: number;
   more: boolean;
-  facets: { services: [string, number][]; roots: [string, number][] };
+  facets: {
+    services: [string, number][];
+    roots: [string, number][];
+    attributes: { key: string; values: [string, number][] }[];
+    /** Traces whose attributes were looked at. */
+    attributes_of: number;
+  };
   durations: DurationStep[];
   series: Series | null;
 }

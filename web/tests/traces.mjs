@@ -55,6 +55,12 @@ export const list = {
     await count(ROWS, 30);
     await products.click();
     await count(ROWS, 37);
+    const declined = page.getByRole('button', { name: '402 1' });
+    await declined.click();
+    await count(ROWS, 1);
+    assert.equal(new URLSearchParams(new URL(page.url()).search).get('attribute'), 'http.response.status_code=402');
+    await page.keyboard.press('x');
+    await count(ROWS, 37);
   },
 
   async 'a stretch of durations, and one of time, is chosen by dragging'() {

@@ -6,6 +6,7 @@
 mod api;
 mod caller;
 mod drawing;
+mod facets;
 mod flame;
 mod guard;
 mod health;

@@ -132,6 +132,10 @@ fn a_list_is_told_as_a_whole() {
     assert_eq!((&overview["traces"], &overview["errors"], &overview["more"]), (&json!(36), &json!(1), &json!(false)));
     assert_eq!(overview["facets"]["services"][0], json!(["gateway", 33]));
     assert_eq!(overview["facets"]["roots"][0], json!(["GET /products", 30]));
+    let status = overview["facets"]["attributes"].as_array().and_then(|facets| {
+        facets.iter().find(|facet| facet["key"] == "http.response.status_code").map(|facet| &facet["values"])
+    });
+    assert_eq!(status, Some(&json!([["200", 1], ["202", 1], ["402", 1]])), "{overview}");
     let from = overview["series"]["from_ms"].as_u64().expect("a moment") + 7000;
     let narrowed = get(&server, &format!("/api/overview?from={from}&to={}", from + 60_000)).json();
     assert_eq!(narrowed["traces"], 30);
