@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist page install demo offsets probe-sites test test-advise test-budget test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build dist page screenshots install demo offsets probe-sites test test-advise test-budget test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,6 +135,10 @@ dist: ## dist/: one static binary, a Debian package, what is inside, checksums (
 
 page: ## the page's bundle, embedded into the binary
 	@scripts/page.sh
+
+screenshots: ## docs/images: the page's views over made-up traffic, by the test that checks them in Chromium
+	@scripts/setup.sh test
+	@scripts/screenshots.sh
 
 install: build ## put tandem into PREFIX/bin (default /usr/local)
 	@install -D -m 755 $(TANDEM) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/tandem

@@ -116,7 +116,13 @@ export interface Overview {
   traces: number;
   errors: number;
   more: boolean;
-  facets: { services: [string, number][]; roots: [string, number][] };
+  facets: {
+    services: [string, number][];
+    roots: [string, number][];
+    attributes: { key: string; values: [string, number][] }[];
+    /** Traces whose attributes were looked at. */
+    attributes_of: number;
+  };
   durations: DurationStep[];
   series: Series | null;
 }
@@ -248,6 +254,15 @@ export function complaint(error: unknown): string {
 export async function ask<T>(path: string, signal?: AbortSignal, read: (json: string) => unknown = parse): Promise<T> {
   const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
   const answer = read(await response.text());
+  if (response.ok) return answer as T;
+  throw new Refused((answer as { error?: string }).error ?? `the agent answered ${response.status}`);
+}
+
+/** Has the agent do something. The header says that it is this page that asks: no other site's can send it. */
+export async function tell<T>(path: string, what: object): Promise<T> {
+  const headers = { 'content-type': 'application/json', 'x-tandem-page': '1' };
+  const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(what) });
+  const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused((answer as { error?: string }).error ?? `the agent answered ${response.status}`);
 }

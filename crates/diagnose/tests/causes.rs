@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use diagnose::{CauseKind, Diagnosis, Facts, Question, Sample, Split, Verdict, diagnose};
+use diagnose::{CauseKind, Diagnosis, Facts, Question, Sample, Split, Verdict, critical_path, diagnose, route_times};
 use model::{
     Anatomy, Frame, Kind, ProfileKind, ProfileSample, Resource, Source, Span, SpanId, Status, StatusCode, TraceId,
     Value,
@@ -332,6 +332,44 @@ fn an_outlier_does_not_decide() {
     assert_eq!(first(&traces.diagnose(Split::Tail)).0, CauseKind::LockContention);
 }
 
+/// A quantile is told by the requests around it; its pieces add up to what they took, and say in which operation of which
+/// service it was.
+#[test]
+fn quantiles_are_divided_among_operations() {
+    let mut traces = Traces::new();
+    for number in 0..200 {
+        let waits = if is_slow(number) { 90 * MS } else { 10 * MS };
+        traces.request(waits + 5 * MS, &[("on_cpu", 5 * MS), ("go_network", waits)]);
+        let asked = query(&traces.stock, waits, "go_network");
+        traces.add(0, MS, asked);
+    }
+    let routes = route_times(Facts { traces: &traces.all, samples: &[] }, &Question::default());
+    assert_eq!((routes.len(), routes[0].requests, routes[0].failed), (1, 200, 0));
+    let [median, _, slow] = &routes[0].quantiles[..] else { panic!("three quantiles: {routes:?}") };
+    for (quantile, waits) in [(median, 10 * MS), (slow, 90 * MS)] {
+        assert_eq!((quantile.duration_ns, quantile.requests), (waits + 5 * MS, 10));
+        assert_eq!(quantile.pieces.iter().map(|piece| piece.time_ns).sum::<u64>(), quantile.duration_ns);
+        let first = &quantile.pieces[0];
+        assert_eq!((first.service.as_str(), first.operation.as_str()), ("stock", "SELECT items"));
+        assert_eq!((first.part.as_str(), first.time_ns, first.calls), ("go_network", waits, 1.0));
+    }
+}
+
+/// Time belongs to the child that ended last; what it leaves is the parent's.
+#[test]
+fn the_critical_path_goes_through_who_ended_last() {
+    let mut traces = Traces::new();
+    traces.request(100 * MS, &[("on_cpu", 100 * MS)]);
+    let long = traces.add(0, 10 * MS, query(&traces.stock, 60 * MS, "go_network"));
+    let hidden = traces.add(0, 20 * MS, query(&traces.stock, 30 * MS, "go_network"));
+    let trace = &traces.all[0];
+    let path = critical_path(trace);
+    let start = trace[0].start_unix_nano;
+    assert_eq!(path[&trace[0].span_id], [(start + 70 * MS, start + 100 * MS), (start, start + 10 * MS)]);
+    assert_eq!(path[&trace[long].span_id], [(start + 10 * MS, start + 70 * MS)]);
+    assert!(!path.contains_key(&trace[hidden].span_id));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -366,6 +404,17 @@ proptest! {
                     }
                     prop_assert!((0.0..=1.0).contains(&diagnosis.rest));
                 }
+            }
+        }
+        for route in route_times(Facts { traces: &traces, samples: &[] }, &Question::default()) {
+            for quantile in &route.quantiles {
+                prop_assert!((1..=route.requests).contains(&quantile.requests), "{route:?}");
+            }
+        }
+        for trace in &traces {
+            for (id, own) in critical_path(trace) {
+                prop_assert!(own.iter().all(|(from, to)| from < to) && own.windows(2).all(|two| two[1].1 <= two[0].0));
+                prop_assert!(trace.iter().any(|span| span.span_id == id));
             }
         }
     }

@@ -95,6 +95,33 @@ impl Advise {
     }
 }
 
+/// The same for the page. Of no project: which one a program comes from, nobody has said there.
+pub fn for_page(store: &Path) -> anyhow::Result<Vec<ui::Advice>> {
+    let project = facts::Project::unknown()?;
+    let Gathered { facts, .. } = facts::gather(store, &project, None, ago(USUAL_TIME))?;
+    let act = |act: Act| ui::Act {
+        words: match (&act, command(&act)) {
+            (_, Some(command)) => command,
+            (Act::Configure(edit), None) => format!("{}, then build again", edit.words()),
+            (Act::Advise { text }, None) => text.clone(),
+            (Act::Enable { function, .. } | Act::Disable { operation: function, .. }, None) => function.clone(),
+        },
+        enables: match act {
+            Act::Enable { function, service } => Some(ui::Function { function, service }),
+            _ => None,
+        },
+    };
+    let advice = advise::advise(&facts).into_iter().map(|advice| ui::Advice {
+        service: advice.service,
+        title: advice.title,
+        evidence: advice.evidence,
+        traces: advice.traces,
+        share: advice.share,
+        acts: advice.acts.into_iter().map(act).collect(),
+    });
+    Ok(advice.collect())
+}
+
 /// The command that does it, fit for a shell whatever a program calls itself.
 fn command(act: &Act) -> Option<String> {
     let quoted = |text: &str| format!("'{}'", clean(text).replace('\'', "'\\''"));
@@ -283,7 +310,8 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn enable(function: &str, service: &str) -> anyhow::Result<String> {
+/// Switches a function on in all programs of a service that run; says what was done.
+pub fn enable(function: &str, service: &str) -> anyhow::Result<String> {
     let pattern = FunctionPattern::parse(function)?;
     let programs = Programs::of_service(service).with(Some(&pattern))?;
     let mut titles = Vec::new();

@@ -7,16 +7,14 @@ use anstyle::Style;
 use clap::Args;
 use diagnose::{Place, Side, side_by_side};
 use model::{Span, format_duration};
-use query::Query;
 use store::{Found, Reader, TraceFilter};
 
+use crate::query::{is_id, read};
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit, width};
-use crate::traces::{StoreFolder, ago, duration, explain_nothing, query};
+use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
 /// Spans that are looked at of each set.
 const MOST_SPANS: u64 = 200_000;
-/// Digits of an id that are enough to be meant as one.
-const FEWEST_DIGITS: usize = 4;
 /// Places that change by less than this share of their root's time are left out.
 const TELLING: f64 = 0.01;
 
@@ -64,21 +62,23 @@ impl Compare {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let since = ago(self.since);
-            let sets = match (&self.second, self.baseline) {
-                (Some(second), _) => {
-                    [self.set(&reader, &self.first, since, None)?, self.set(&reader, second, since, None)?]
-                }
-                (None, baseline) => {
-                    let before = since.saturating_sub(baseline.unwrap_or(self.since));
-                    let mut sets = [
-                        self.set(&reader, &self.first, before, Some(since))?,
-                        self.set(&reader, &self.first, since, None)?,
-                    ];
-                    sets[0].title += ", before";
-                    sets[1].title += ", since then";
-                    sets
-                }
+            let before = self.baseline.map(|baseline| since.saturating_sub(baseline));
+            let spans = match before {
+                Some(before) => [(before, Some(since)), (since, None)],
+                None => [(since, None); 2],
             };
+            let texts = [&self.first, self.second.as_ref().unwrap_or(&self.first)];
+            let mut sets = Vec::new();
+            for (text, (from, until)) in texts.into_iter().zip(spans) {
+                match self.set(&reader, text, from, until)? {
+                    Ok(set) => sets.push(set),
+                    Err(code) => return Ok(code),
+                }
+            }
+            if before.is_some() {
+                sets[0].title += ", before";
+                sets[1].title += ", since then";
+            }
             if let Some(empty) = sets.iter().find(|set| set.traces.is_empty()) {
                 eprintln!("tandem: no trace fits {}", clean(&empty.title));
                 explain_nothing(&reader)?;
@@ -96,23 +96,27 @@ impl Compare {
         })
     }
 
-    /// What is meant by a text: a trace, or those that a query finds.
-    fn set(&self, reader: &Reader, text: &str, since: u64, until: Option<u64>) -> anyhow::Result<Set> {
-        let title = text.to_owned();
-        let is_digits = text.len() >= FEWEST_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if (is_digits || text == "last")
+    /// What is meant by a text: a trace, or those that a query finds. What is wrong with a query has been said.
+    fn set(
+        &self,
+        reader: &Reader,
+        text: &str,
+        since: u64,
+        until_unix_nano: Option<u64>,
+    ) -> anyhow::Result<Result<Set, ExitCode>> {
+        if is_id(text)
             && let Found::One(id) = reader.find(text)?
         {
-            let trace = reader.trace(id)?;
-            return Ok(Set {
-                title: format!("trace {id}"),
-                traces: trace.map(|trace| trace.spans).into_iter().collect(),
-            });
+            let traces = reader.trace(id)?.map(|trace| trace.spans).into_iter().collect();
+            return Ok(Ok(Set { title: format!("trace {id}"), traces }));
         }
-        let query: Query = query(text)?;
-        let filter = TraceFilter { query, since_unix_nano: Some(since), until_unix_nano: until, limit: self.limit };
-        let traces = reader.whole_traces(&filter, MOST_SPANS)?;
-        Ok(Set { title, traces: traces.into_iter().map(|trace| trace.spans).collect() })
+        let query = match read(text) {
+            Ok(query) => query,
+            Err(code) => return Ok(Err(code)),
+        };
+        let filter = TraceFilter { query, since_unix_nano: Some(since), until_unix_nano, limit: self.limit };
+        let traces = reader.whole_traces(&filter, MOST_SPANS)?.into_iter().map(|trace| trace.spans).collect();
+        Ok(Ok(Set { title: text.to_owned(), traces }))
     }
 }
 
@@ -128,7 +132,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn print(&self, out: &mut dyn Write, sets: &[Set; 2], all: bool) -> std::io::Result<()> {
+    fn print(&self, out: &mut dyn Write, sets: &[Set], all: bool) -> std::io::Result<()> {
         let layout = self.layout;
         for (letter, set) in ["A", "B"].into_iter().zip(sets) {
             let count = match set.traces.len() {

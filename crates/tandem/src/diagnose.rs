@@ -95,12 +95,8 @@ pub fn found(reader: &Reader, since: u64, question: &Question) -> anyhow::Result
 /// All traces since then, of all routes: what else a program did at the time tells why a request had to wait.
 fn traces(reader: &Reader, since: u64) -> anyhow::Result<Vec<Vec<Span>>> {
     let filter = TraceFilter { since_unix_nano: Some(since), limit: MOST_TRACES, ..TraceFilter::default() };
-    let mut traces = Vec::new();
-    for summary in reader.traces(&filter)? {
-        // One that has been removed meanwhile is none.
-        traces.extend(reader.trace(summary.trace_id)?.map(|trace| trace.spans));
-    }
-    Ok(traces)
+    let traces = reader.whole_traces(&filter, u64::MAX)?;
+    Ok(traces.into_iter().map(|trace| trace.spans).collect())
 }
 
 fn samples(reader: &Reader, since: u64) -> anyhow::Result<Vec<Sample>> {

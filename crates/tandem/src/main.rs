@@ -36,6 +36,7 @@ mod open;
 mod operations;
 mod otlp_file;
 mod packs;
+mod page;
 mod pprof;
 mod privileges;
 mod profile;

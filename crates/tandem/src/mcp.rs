@@ -6,10 +6,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use ::query::Query;
 use clap::Args;
 use diagnose::{Question, Split};
 use model::{SpanId, TraceId, parse_duration};
-use query::Query;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use schemars::JsonSchema;

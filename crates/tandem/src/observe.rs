@@ -38,6 +38,7 @@ use ui::UiError;
 
 use crate::environment;
 use crate::kernel;
+use crate::page::PageHost;
 use crate::privileges::{self, Extra};
 use crate::sockets;
 use crate::summary::{sampled, summary};
@@ -68,6 +69,9 @@ pub struct Destinations {
     /// taken, at any free port.
     #[arg(long, value_name = "ADDRESS", value_parser = ui::parse_address)]
     ui: Option<SocketAddr>,
+    /// Let the page switch functions on that were woven dormant (docs/functions.md); else it only shows.
+    #[arg(long)]
+    ui_enable: bool,
     /// Do without the page.
     #[arg(long, conflicts_with = "ui")]
     no_ui: bool,
@@ -271,12 +275,15 @@ impl Destinations {
         // Everybody on this machine can read the page: for all its programs somebody has to ask for it.
         let page = match (self.ui, self.no_ui, scope) {
             (None, true, _) | (None, _, Scope::Machine) => None,
-            (address, ..) => Some(page(&store, &own_numbers(&agent), address)?),
+            (address, ..) => {
+                let (metrics, may_enable) = (Some(Box::new(agent.metrics()) as _), self.ui_enable);
+                Some(page(&store, PageHost { store: store.clone(), metrics, may_enable }, address)?)
+            }
         };
         if let Some(page) = &page {
             eprintln!("tandem: page at {}", page.url());
             if page.is_exposed() {
-                eprintln!("tandem: warning: everybody who can reach {} can read the traces", page.address());
+                eprintln!("tandem: warning: who can reach {} and knows that token can read the traces", page.address());
             }
         }
         let prometheus = match &self.metrics {
@@ -410,24 +417,17 @@ pub fn complain(error: &anyhow::Error) {
 }
 
 /// The page. Where nobody has chosen its place, a port that is taken is no reason to fail.
-fn page(store: &Path, own: &ui::OwnNumbers, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
-    let reader = Reader::open(store)?;
-    let serve = |reader, address| ui::serve_with_agent(reader, Arc::clone(own), address);
+fn page(store: &Path, host: PageHost, address: Option<SocketAddr>) -> anyhow::Result<ui::Server> {
+    let host: Arc<dyn ui::Host> = Arc::new(host);
+    let reader = || Reader::open(store);
+    let any_port = SocketAddr::new(ui::DEFAULT_ADDRESS.ip(), 0);
     match address {
-        Some(address) => Ok(serve(reader, address)?),
-        None => match serve(reader, ui::DEFAULT_ADDRESS) {
-            Err(UiError::Listen { .. }) => {
-                Ok(serve(Reader::open(store)?, SocketAddr::new(ui::DEFAULT_ADDRESS.ip(), 0))?)
-            }
+        Some(address) => Ok(ui::serve_with(reader()?, host, address)?),
+        None => match ui::serve_with(reader()?, Arc::clone(&host), ui::DEFAULT_ADDRESS) {
+            Err(UiError::Listen { .. }) => Ok(ui::serve_with(reader()?, host, any_port)?),
             served => Ok(served?),
         },
     }
-}
-
-/// What the agent says of itself, for the page.
-fn own_numbers(agent: &Agent) -> ui::OwnNumbers {
-    let metrics = agent.metrics();
-    Arc::new(move || metrics().own)
 }
 
 /// Folder of what cannot be sent yet: `$TANDEM_QUEUE`, else one in that of the store.

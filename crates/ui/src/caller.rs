@@ -1,8 +1,8 @@
 //! Who has connected.
 //!
 //! Every user of a machine can connect to its loopback addresses, but what a page shows is its owner's alone. The kernel
-//! says whose the socket at the other end is (`/proc/net/tcp`): the owner's and root's may read. A page that was asked to be at an address that
-//! others reach is everybody's, which is said when it starts.
+//! says whose the socket at the other end is (`/proc/net/tcp`): the owner's and root's may read. A page at an address that
+//! others reach is for whoever knows its token (`token.rs`).
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

@@ -2,16 +2,17 @@
 //!
 //! A page of somebody else's in the same browser must not be able to read traces. Other origins are refused by the browser
 //! (no CORS header is ever sent); a name of theirs that resolves to this machine (DNS rebinding) is refused here: `Host`
-//! must be an IP address or `localhost`.
+//! must be an IP address or `localhost`. At an address that others reach, who asks must know the page's token (`token.rs`).
 
 use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::caller::Caller;
+use crate::token::{Shown, Token};
 
 const HEADERS: [(&str, &str); 6] = [
     (
@@ -27,22 +28,34 @@ const HEADERS: [(&str, &str); 6] = [
 ];
 
 /// Refuses what must not be answered and adds the headers.
-pub async fn guard(request: Request, next: Next) -> Response {
+pub async fn guard(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<ConnectInfo<Caller>>();
     let mut response = if !caller.is_some_and(|ConnectInfo(caller)| caller.allowed) {
         refuse(StatusCode::FORBIDDEN, "this page is another user's: it is for who started it, and for root\n")
     } else if !host_is_ours(request.headers()) {
         refuse(StatusCode::MISDIRECTED_REQUEST, "this server answers to its IP address and to localhost only\n")
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) && !changes(&request) {
         refuse(StatusCode::METHOD_NOT_ALLOWED, "this server can only be read from\n")
     } else {
-        next.run(request).await
+        match token.map_or(Shown::Known, |token| token.shown(request.uri(), request.headers())) {
+            Shown::Known => next.run(request).await,
+            Shown::InAddress(redirect) => redirect,
+            Shown::Missing => refuse(
+                StatusCode::UNAUTHORIZED,
+                "this page wants its token: open the address that was printed when it started\n",
+            ),
+        }
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// What may change something; whether it may, is said where it is done.
+fn changes(request: &Request) -> bool {
+    *request.method() == Method::POST && request.uri().path() == "/api/enable"
 }
 
 fn refuse(status: StatusCode, why: &'static str) -> Response {

@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -16,20 +15,9 @@ use deliver::metrics::{OwnKind, OwnMetric};
 use rustix::param::page_size;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use store::Reader;
 
 use crate::api::{ApiError, ask};
-
-/// Tells what an agent says of itself at that moment.
-pub type OwnNumbers = Arc<dyn Fn() -> Vec<OwnMetric> + Send + Sync>;
-
-/// What the answer is made of.
-#[derive(Clone)]
-pub struct Sources {
-    pub reader: Arc<Reader>,
-    /// Nothing, where the page shows a store without an agent.
-    pub own: Option<OwnNumbers>,
-}
+use crate::serve::Sources;
 
 #[derive(Serialize)]
 pub struct Health {
@@ -62,9 +50,12 @@ struct Number {
 
 /// `GET /api/health`
 pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiError> {
-    let Sources { reader, own } = sources;
+    let Sources { reader, host } = sources;
     let health = ask(reader, move |reader| {
-        Ok(Health { store: StoreSize::of(reader.folder()), agent: own.map(|own| AgentHealth::of(own())) })
+        Ok(Health {
+            store: StoreSize::of(reader.folder()),
+            agent: host.and_then(|host| host.own_numbers()).map(AgentHealth::of),
+        })
     });
     Ok(Json(health.await?))
 }

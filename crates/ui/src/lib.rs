@@ -1,24 +1,27 @@
 //! The page that people look at, and the HTTP API that it (or a script) reads: what is in a store, and what is computed from it.
 //!
-//! Always holds: only reading; no answer to a request whose `Host` is a name that somebody else's DNS could point at us
-//! (see `guard.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
+//! Always holds: only reading, but for one request that whoever started the page must have allowed (`host.rs`); no answer to a request whose `Host` is a name that somebody else's DNS could point at us
+//! (see `guard.rs`), nor without its token where others can reach it (`token.rs`); no script or style but the embedded ones; queries run beside the requests' thread and are limited.
 
 mod api;
 mod caller;
 mod drawing;
+mod facets;
 mod flame;
 mod guard;
 mod health;
+mod host;
 mod map;
 mod overview;
 mod page;
 mod routes;
 mod serve;
+mod token;
 
 use std::net::SocketAddr;
 
-pub use health::OwnNumbers;
-pub use serve::{Server, serve, serve_with_agent};
+pub use host::{Act, Advice, Function, Host};
+pub use serve::{Server, serve, serve_with};
 
 /// Where the page is when nobody says otherwise: this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8317);
@@ -47,6 +50,9 @@ pub enum UiError {
         /// Why.
         source: std::io::Error,
     },
+    /// No random word for a page that others can reach.
+    #[error("cannot make a token for the page: {0}")]
+    Token(std::io::Error),
     /// No thread or no event loop.
     #[error("cannot start the page's thread: {0}")]
     Thread(std::io::Error),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! GET /api/overview?…the filters of /api/traces…
-//!     {"traces": n, "errors": n, "more": false, "facets": {"services": [["cart", 7] …], "roots": [["GET /cart", 7] …]},
+//!     {"traces": n, "errors": n, "more": false, "facets": {"services": [["cart", 7] …], "roots": [["GET /cart", 7] …],
+//!      "attributes": [{"key": …, "values": [["200", 7] …]} …], "attributes_of": n},
 //!      "durations": [{"from_ns": …, "to_ns": …, "traces": n, "errors": n} …],
 //!      "series": {"from_ms": …, "step_ms": …, "steps": [{"traces": n, "errors": n, "p50_ns": …, "p95_ns": …, "p99_ns": …,
 //!                 "slowest": {"trace_id": …, "duration_ns": …}, "failed": {…}} …]}}
@@ -15,9 +16,10 @@ use axum::Json;
 use axum::extract::{Query, State};
 use model::{TraceId, TraceSummary};
 use serde::Serialize;
-use store::{Reader, TraceFilter};
+use store::{Reader, Trace, TraceFilter};
 
 use crate::api::{ApiError, ask, filter};
+use crate::facets::{self, Facet};
 
 /// Traces that are looked at.
 const MOST: usize = 10_000;
@@ -49,6 +51,9 @@ pub struct Overview {
 struct Facets {
     services: Vec<(String, usize)>,
     roots: Vec<(String, usize)>,
+    attributes: Vec<Facet>,
+    /// Traces whose attributes were looked at, the newest.
+    attributes_of: usize,
 }
 
 #[derive(Serialize)]
@@ -91,11 +96,15 @@ pub async fn overview(
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Overview>, ApiError> {
     let filter = TraceFilter { limit: MOST + 1, ..filter(parameters)? };
-    let traces = ask(reader, move |reader| reader.traces(&filter).map_err(ApiError::Store)).await?;
-    Ok(Json(look(&traces)))
+    let overview = ask(reader, move |reader| {
+        let newest = TraceFilter { limit: facets::TRACES, ..filter.clone() };
+        let whole = reader.whole_traces(&newest, facets::SPANS).map_err(ApiError::Store)?;
+        Ok(look(&reader.traces(&filter).map_err(ApiError::Store)?, &whole))
+    });
+    Ok(Json(overview.await?))
 }
 
-fn look(traces: &[TraceSummary]) -> Overview {
+fn look(traces: &[TraceSummary], newest: &[Trace]) -> Overview {
     let more = traces.len() > MOST;
     let traces = &traces[..traces.len().min(MOST)];
     Overview {
@@ -105,6 +114,8 @@ fn look(traces: &[TraceSummary]) -> Overview {
         facets: Facets {
             services: counted(traces.iter().flat_map(|trace| trace.services.iter().map(String::as_str))),
             roots: counted(traces.iter().map(|trace| trace.root.as_str())),
+            attributes: facets::attributes(newest),
+            attributes_of: newest.len(),
         },
         durations: durations(traces),
         series: series(traces),
@@ -189,7 +200,7 @@ mod tests {
     #[test]
     fn every_trace_is_counted_once() {
         let traces: Vec<_> = (0..120).map(|second| trace(second, second * 997 + 1, second % 10 / 9)).collect();
-        let found = look(&traces);
+        let found = look(&traces, &[]);
         assert_eq!(found.durations.iter().map(|step| step.traces).sum::<usize>(), 120);
         assert!(found.durations.windows(2).all(|pair| pair[0].to_ns == pair[1].from_ns));
         let series = found.series.expect("there are traces");
@@ -201,14 +212,14 @@ mod tests {
 
     #[test]
     fn without_traces_there_is_nothing() {
-        let found = look(&[]);
+        let found = look(&[], &[]);
         assert!(found.durations.is_empty() && found.series.is_none());
     }
 
     /// However far apart, and however long.
     #[test]
     fn extremes_fit() {
-        let found = look(&[trace(0, 0, 0), trace(u64::MAX / 1_000_000_000, u64::MAX, 0)]);
+        let found = look(&[trace(0, 0, 0), trace(u64::MAX / 1_000_000_000, u64::MAX, 0)], &[]);
         assert!(found.durations.len() < 200 && found.series.expect("there are traces").steps.len() <= 62);
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use store::Reader;
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
-use crate::health::{OwnNumbers, Sources};
-use crate::{UiError, api, drawing, flame, guard, health, map, overview, page, routes};
+use crate::host::Host;
+use crate::token::Token;
+use crate::{UiError, api, drawing, flame, guard, health, host, map, overview, page, routes};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -20,6 +21,8 @@ const QUERY_THREADS: usize = 4;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// Of a page that others can reach.
+    token: Option<Token>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,9 +33,10 @@ impl Server {
         self.address
     }
 
-    /// What to type into a browser.
+    /// What to type into a browser. Where others can reach it, the token is in it.
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        let query = self.token.as_ref().map(Token::query).unwrap_or_default();
+        format!("http://{}/{query}", self.address)
     }
 
     /// Whether other machines can reach it.
@@ -49,14 +53,22 @@ impl Drop for Server {
     }
 }
 
-/// Serves the page and the API for a store. Listening has begun when this returns.
-pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
-    serve_sources(Sources { reader: Arc::new(reader), own: None }, address)
+/// What answers are made of.
+#[derive(Clone)]
+pub struct Sources {
+    pub reader: Arc<Reader>,
+    /// Nothing, where there is only a store.
+    pub host: Option<Arc<dyn Host>>,
 }
 
-/// The same for an agent's store, with what the agent says of itself.
-pub fn serve_with_agent(reader: Reader, own: OwnNumbers, address: SocketAddr) -> Result<Server, UiError> {
-    serve_sources(Sources { reader: Arc::new(reader), own: Some(own) }, address)
+/// Serves the page and the API for a store. Listening has begun when this returns.
+pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), host: None }, address)
+}
+
+/// The same with what only the program knows that serves it.
+pub fn serve_with(reader: Reader, host: Arc<dyn Host>, address: SocketAddr) -> Result<Server, UiError> {
+    serve_sources(Sources { reader: Arc::new(reader), host: Some(host) }, address)
 }
 
 fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiError> {
@@ -64,6 +76,8 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|source| UiError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| UiError::Listen { address, source })?;
+    let token =
+        (!address.ip().is_loopback()).then(|| Token::new(address.port())).transpose().map_err(UiError::Token)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -72,7 +86,7 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
         .build()
         .map_err(UiError::Thread)?;
     let (stop, stopped) = oneshot::channel();
-    let router = router(sources);
+    let router = router(sources, token.clone());
     let thread = std::thread::Builder::new()
         .name("tandem-ui".into())
         .spawn(move || {
@@ -90,13 +104,15 @@ fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiErro
             runtime.shutdown_background();
         })
         .map_err(UiError::Thread)?;
-    Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+    Ok(Server { address, token, stop: Some(stop), thread: Some(thread) })
 }
 
-fn router(sources: Sources) -> Router {
+fn router(sources: Sources, token: Option<Token>) -> Router {
     let reader = Arc::clone(&sources.reader);
     Router::new()
-        .route("/api/health", get(health::health).with_state(sources))
+        .route("/api/health", get(health::health).with_state(sources.clone()))
+        .route("/api/advice", get(host::advice).with_state(sources.clone()))
+        .route("/api/enable", post(host::enable).with_state(sources))
         .route("/api/traces", get(api::traces))
         .route("/api/traces/{id}", get(api::trace))
         .route("/api/complete", get(api::complete))
@@ -112,5 +128,5 @@ fn router(sources: Sources) -> Router {
         .route("/api/{*rest}", get(api::unknown))
         .with_state(reader)
         .fallback(page::asset)
-        .layer(axum::middleware::from_fn(guard::guard))
+        .layer(axum::middleware::from_fn_with_state(token, guard::guard))
 }

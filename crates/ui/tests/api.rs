@@ -102,21 +102,12 @@ fn queries_are_completed_where_the_cursor_stands() {
 }
 
 #[test]
-fn a_trace_comes_with_its_drawing() {
+fn a_trace_comes_whole_for_scripts() {
     let (_folder, server) = shop();
     let trace = get(&server, "/api/traces/01").json();
     let spans: Vec<Span> = serde_json::from_value(trace["spans"].clone()).expect("spans");
-    assert_eq!((spans.len(), trace["rows"].as_array().map(Vec::len)), (9, Some(9)));
-    assert_eq!(trace["summary"]["root"], "POST /checkout");
-    let sql = &trace["rows"][5];
-    assert_eq!(spans[sql["span"].as_u64().expect("an index") as usize].name, "SELECT stock");
-    assert_eq!((&sql["depth"], &sql["parent"], &sql["children"]), (&json!(5), &json!(4), &json!(0)));
-    assert_eq!((&sql["offset_ns"], &sql["duration_ns"]), (&json!(66_000_000), &json!(33_500_000)));
-    let resource = &trace["resources"][sql["resource"].as_u64().expect("an index") as usize];
-    assert_eq!(resource["service.name"], "inventory");
-
-    let orphans = get(&server, "/api/traces/04").json();
-    assert_eq!(orphans["rows"][0]["missing"], "5a00000000000409");
+    assert_eq!((spans.len(), &trace["summary"]["root"]), (9, &json!("POST /checkout")));
+    assert_eq!(trace["resources"]["inventory"]["service.name"], "inventory");
     assert_eq!(
         get(&server, "/api/traces/last").json()["summary"]["trace_id"],
         get(&server, "/api/traces?limit=1").json()["traces"][0]["trace_id"]
@@ -125,6 +116,85 @@ fn a_trace_comes_with_its_drawing() {
         get(&server, "/api/services").json(),
         json!({ "services": ["gateway", "inventory", "lager", "orders", "worker"] })
     );
+}
+
+/// A row's values stand at the same place of every column; what is on the critical path is told with its time.
+#[test]
+fn a_trace_is_drawn_in_columns() {
+    let (_folder, server) = shop();
+    let drawing = get(&server, "/api/traces/01/drawing").json();
+    let rows = &drawing["rows"];
+    let of = |column: &str, row: usize| rows[column][row].clone();
+    let index = |value: &Value| value.as_u64().expect("an index") as usize;
+    assert_eq!(drawing["names"][index(&of("name", 5))], "SELECT stock");
+    assert_eq!(drawing["services"][index(&of("service", 5))], "inventory");
+    assert_eq!((of("depth", 5), of("parent", 5), of("children", 5)), (json!(5), json!(4), json!(0)));
+    assert_eq!((of("offset_ns", 5), of("duration_ns", 5)), (json!(66_000_000), json!(33_500_000)));
+    let parts = of("anatomy", 5);
+    let parts: Vec<u64> = serde_json::from_value(parts).expect("parts and times");
+    let named: Vec<(&str, u64)> =
+        parts.chunks(2).map(|pair| (drawing["parts"][pair[0] as usize].as_str().expect("a name"), pair[1])).collect();
+    assert_eq!(named, [("blocked_file", 3_900_000), ("major_fault", 1_100_000), ("on_cpu", 28_500_000)]);
+    for column in rows.as_object().expect("columns").values() {
+        assert_eq!(column.as_array().map(Vec::len), Some(9));
+    }
+    let critical: Vec<u64> = serde_json::from_value(drawing["critical"].clone()).expect("stretches");
+    let time: u64 = critical.chunks(3).map(|stretch| stretch[2] - stretch[1]).sum();
+    assert_eq!(time, 182_400_000, "the critical path is as long as the request");
+
+    let orphans = get(&server, "/api/traces/04/drawing").json();
+    assert_eq!((&orphans["rows"]["span_id"][0], &orphans["rows"]["marks"][0]), (&json!("5a00000000000409"), &json!(2)));
+    let span = get(&server, "/api/traces/01/spans/5a00000000000106").json();
+    assert_eq!(span["span"]["attributes"]["db.system.name"], "sqlite");
+    assert_eq!(span["resource"]["host.name"], "kiosk");
+    let id = drawing["summary"]["trace_id"].as_str().expect("an id");
+    assert_eq!(get(&server, &format!("/api/traces/{id}/logs")).json(), json!({ "logs": [] }));
+}
+
+/// The same filters choose what is listed and what is counted.
+#[test]
+fn a_list_is_told_as_a_whole() {
+    let (_folder, server) = shop();
+    let overview = get(&server, "/api/overview").json();
+    assert_eq!((&overview["traces"], &overview["errors"], &overview["more"]), (&json!(36), &json!(1), &json!(false)));
+    assert_eq!(overview["facets"]["services"][0], json!(["gateway", 33]));
+    assert_eq!(overview["facets"]["roots"][0], json!(["GET /products", 30]));
+    let status = overview["facets"]["attributes"].as_array().and_then(|facets| {
+        facets.iter().find(|facet| facet["key"] == "http.response.status_code").map(|facet| &facet["values"])
+    });
+    assert_eq!(status, Some(&json!([["200", 1], ["202", 1], ["402", 1]])), "{overview}");
+    let from = overview["series"]["from_ms"].as_u64().expect("a moment") + 7000;
+    let narrowed = get(&server, &format!("/api/overview?from={from}&to={}", from + 60_000)).json();
+    assert_eq!(narrowed["traces"], 30);
+    assert_eq!(get(&server, "/api/overview?from=yesterday").status, 400);
+}
+
+#[test]
+fn what_is_computed_of_traces_is_told() {
+    let (_folder, server) = shop();
+    let routes = get(&server, "/api/routes").json();
+    let checkout = routes["routes"]
+        .as_array()
+        .and_then(|routes| routes.iter().find(|route| route["operation"] == "POST /checkout"))
+        .expect("the route");
+    assert_eq!((&checkout["requests"], &checkout["quantiles"][2]["at"]), (&json!(2), &json!(0.99)));
+    let pieces = checkout["quantiles"][2]["pieces"].as_array().expect("pieces");
+    let time: u64 = pieces.iter().filter_map(|piece| piece["time_ns"].as_u64()).sum();
+    assert!(time.abs_diff(182_400_000) < 1000, "the pieces add up to the request: {time}");
+
+    let map = get(&server, "/api/map").json();
+    let edge = |from: &str, to: &str| {
+        let edges = map["edges"].as_array().expect("edges");
+        edges.iter().any(|edge| edge["from"] == from && edge["to"] == to)
+    };
+    assert!(edge("gateway", "orders") && edge("orders", "inventory") && edge("inventory", "sqlite"), "{map}");
+    assert!(!edge("inventory", "gateway"));
+    let diagnosis = get(&server, "/api/diagnosis?route=/products").json();
+    assert_eq!(diagnosis["diagnoses"][0]["requests"], 30);
+    assert_eq!(get(&server, "/api/diagnosis?baseline=long").status, 400);
+    assert_eq!(get(&server, "/api/flame?kind=off_cpu").json()["samples"], 0);
+    assert_eq!(get(&server, "/api/flame?kind=heap").status, 400);
+    assert_eq!(get(&server, "/api/health").json()["agent"], Value::Null);
 }
 
 #[test]
@@ -142,6 +212,8 @@ fn what_is_wrong_is_said() {
     assert_eq!(error("/api/traces/0").0, 400);
     assert_eq!(error("/api/traces/%3Cscript%3E").0, 400);
     assert_eq!(error("/api/metrics").0, 404);
+    assert_eq!(error("/api/traces/01/spans/5a").0, 400);
+    assert_eq!(error("/api/traces/01/spans/ffffffffffffffff").0, 404);
     assert_eq!(get(&server, "/nowhere").status, 404);
     assert_eq!(get(&server, "/../Cargo.toml").status, 404);
 
@@ -154,7 +226,7 @@ fn what_is_wrong_is_said() {
 #[test]
 fn every_answer_carries_the_headers_that_keep_others_out() {
     let (_folder, server) = shop();
-    for path in ["/", "/trace/01", "/api/traces", "/api/traces/ff", "/nowhere", "/icon.svg"] {
+    for path in ["/", "/trace/01", "/routes", "/api/traces", "/api/map", "/api/traces/ff", "/nowhere", "/icon.svg"] {
         let headers = get(&server, path).headers;
         for header in [
             "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';",
@@ -186,6 +258,94 @@ fn foreign_names_and_writes_are_refused() {
         assert_eq!(request(&server, method, "/api/traces", "localhost").status, 405, "{method}");
     }
     assert_eq!(request(&server, "HEAD", "/", "localhost").body, "");
+}
+
+/// A host that allows changes, or does not.
+struct Switchboard {
+    may_enable: bool,
+}
+
+impl ui::Host for Switchboard {
+    fn own_numbers(&self) -> Option<Vec<deliver::metrics::OwnMetric>> {
+        None
+    }
+
+    fn advice(&self) -> Result<Vec<ui::Advice>, String> {
+        Ok(Vec::new())
+    }
+
+    fn may_enable(&self) -> bool {
+        self.may_enable
+    }
+
+    fn enable(&self, function: &ui::Function) -> Result<String, String> {
+        match function.function.as_str() {
+            "shop.Render" => Ok("it is on".to_owned()),
+            other => Err(format!("there is no {other}")),
+        }
+    }
+}
+
+/// Functions are switched on only where that was allowed, and only by the page itself.
+#[test]
+fn only_what_was_allowed_is_changed() {
+    let served = |may_enable| {
+        let reader = Reader::open(std::path::Path::new("/nonexistent/store")).expect("absent is empty");
+        ui::serve_with(reader, std::sync::Arc::new(Switchboard { may_enable }), any_port()).expect("it serves")
+    };
+    let enable = |server: &Server, function: &str, header: &str| {
+        let body = json!({ "function": function, "service": "shop" }).to_string();
+        let request = format!(
+            "POST /api/enable HTTP/1.1\r\nHost: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            server.address(),
+            body.len()
+        );
+        send(server.address(), &request)
+    };
+    const FROM_PAGE: &str = "X-Tandem-Page: 1\r\n";
+    let (open, closed) = (served(true), served(false));
+    assert_eq!(enable(&open, "shop.Render", FROM_PAGE).json(), json!({ "done": "it is on" }));
+    assert_eq!(enable(&open, "shop.Other", FROM_PAGE).json(), json!({ "error": "there is no shop.Other" }));
+    assert_eq!(enable(&open, "shop.Render", "").status, 403, "another site cannot send the header");
+    assert_eq!(enable(&closed, "shop.Render", FROM_PAGE).status, 403);
+    assert_eq!(get(&open, "/api/advice").json(), json!({ "advice": [], "may_enable": true }));
+    let (_folder, plain) = shop();
+    assert_eq!(enable(&plain, "shop.Render", FROM_PAGE).status, 403);
+    assert_eq!(get(&plain, "/api/advice").json(), json!({ "advice": null, "may_enable": false }));
+}
+
+/// At an address that others reach, nothing is answered to who does not know the token; who does gets a cookie with it.
+#[test]
+fn others_must_know_the_token() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let reader = Reader::open(folder.path()).expect("absent is empty");
+    let server = serve(reader, "0.0.0.0:0".parse().expect("an address")).expect("it serves");
+    assert!(server.is_exposed());
+    let port = server.address().port();
+    let url = server.url();
+    let token = url.split_once("?token=").expect("the token is in the address").1;
+    let ask = |path: &str, header: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}Connection: close\r\n\r\n");
+        send(SocketAddr::from(([127, 0, 0, 1], port)), &request)
+    };
+    for (path, header) in [
+        ("/", ""),
+        ("/api/traces", ""),
+        ("/?token=", ""),
+        ("/api/traces?token=0123456789abcdef0123456789abcdef", ""),
+        ("/api/traces", "Authorization: Bearer nothing\r\n"),
+        ("/api/traces", "Cookie: tandem-1=nothing; other=1\r\n"),
+    ] {
+        assert_eq!(ask(path, header).status, 401, "{path} {header}");
+    }
+    let opened = ask(&format!("//evil.example/?token={token}&since=1h"), "");
+    assert_eq!(opened.status, 303);
+    assert!(opened.headers.contains("location: /evil.example/?since=1h\r\n"), "{}", opened.headers);
+    let cookie = format!("tandem-{port}={token}");
+    assert!(opened.headers.contains(&format!("set-cookie: {cookie}; path=/; httponly; samesite=strict")));
+    assert_eq!(ask("/api/traces", &format!("Cookie: other=1; {cookie}\r\n")).status, 200);
+    assert_eq!(ask("/api/traces", &format!("Authorization: Bearer {token}\r\n")).status, 200);
 }
 
 #[test]

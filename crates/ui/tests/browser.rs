@@ -1,23 +1,29 @@
 //! The page in a real browser (Debian's chromium, or `$CHROMIUM`), driven by `web/tests/page.mjs` over playwright-core.
 //!
-//! Scenario: a store with a shop's traces, a hostile name among them; while the script looks on, a trace is added, then the
-//! server ends. Guarantees: what the script checks. Without a browser or the page's node modules the test counts as
+//! Scenario: a store with a shop's traces, a hostile name and a trace of 50,000 spans among them; while the script looks on, a
+//! trace is added, then a quarter of an hour of traffic, then the server ends. Guarantees: what the script checks. Without a browser or the page's node modules the test counts as
 //! skipped, with the reason. `TANDEM_SCREENSHOTS=DIR` keeps pictures of every view.
 
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
+mod traffic;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 
+use deliver::metrics::{OwnKind, OwnMetric};
 use libtest_mimic::{Arguments, Failed, Trial};
 use model::Span;
 use store::Reader;
 use tempfile::TempDir;
+use traffic::Traffic;
 
 /// Spans of the trace that is too large to be drawn whole.
-const LARGE: u64 = 3000;
+const LARGE: u64 = 50_000;
+/// Requests of the traffic.
+const REQUESTS: u64 = 600;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -36,7 +42,7 @@ fn web() -> PathBuf {
 }
 
 fn find_browser() -> Result<PathBuf, String> {
-    if !web().join("node_modules/playwright-core").is_dir() {
+    if !web().join("node_modules/axe-core").is_dir() {
         return Err("web/node_modules is missing: run `npm ci` in web/".to_owned());
     }
     if let Some(path) = std::env::var_os("CHROMIUM") {
@@ -66,9 +72,75 @@ fn large() -> Vec<Span> {
         .collect()
 }
 
+/// An agent that has lost a little, and knows what to do next.
+struct Agent;
+
+impl ui::Host for Agent {
+    fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
+        Some(own_numbers())
+    }
+
+    fn advice(&self) -> Result<Vec<ui::Advice>, String> {
+        let function = ui::Function { function: "shop/mail.(*Renderer).Render".to_owned(), service: "mail".to_owned() };
+        let act = |words: &str, enables| ui::Act { words: words.to_owned(), enables };
+        Ok(vec![ui::Advice {
+            service: "mail".to_owned(),
+            title: "mail.(*Renderer).Render is hot and has no span".to_owned(),
+            evidence: vec!["186 ms on the CPU, 73 % of the service's, in 37 samples".to_owned()],
+            traces: Vec::new(),
+            share: 0.73,
+            acts: vec![
+                act("tandem enable 'shop/mail.(*Renderer).Render' --service mail", Some(function)),
+                act("//tandem:span above mail.(*Renderer).Render", None),
+            ],
+        }])
+    }
+
+    fn may_enable(&self) -> bool {
+        true
+    }
+
+    fn enable(&self, function: &ui::Function) -> Result<String, String> {
+        Ok(format!("{} (process 9): {} on", function.service, function.function))
+    }
+}
+
+fn own_numbers() -> Vec<OwnMetric> {
+    let number = |name, kind, label, points: &[(&str, u64)]| OwnMetric {
+        name,
+        help: "A number.",
+        kind,
+        label,
+        points: points.iter().map(|(value, number)| ((*value).to_owned(), *number)).collect(),
+    };
+    let counter = OwnKind::Counter;
+    vec![
+        number("tandem_sessions", OwnKind::Gauge, None, &[("", 5)]),
+        number("tandem_observed_programs", OwnKind::Gauge, None, &[("", 2)]),
+        number("tandem_spans_total", counter, None, &[("", 184_213)]),
+        number("tandem_spans_dropped_total", counter, Some("cause"), &[("ring_full", 7), ("store_queue_full", 0)]),
+        number("tandem_spans_delivered_total", counter, Some("sink"), &[("store", 184_206)]),
+        number("tandem_requests_seen_total", counter, Some("service"), &[("payments", 1000)]),
+        number("tandem_requests_told_total", counter, Some("service"), &[("payments", 990)]),
+        number(
+            "tandem_budget_cost",
+            OwnKind::Thousandths,
+            Some("cost"),
+            &[("agent_cpu_percent", 1_800), ("agent_memory_mib", 41_000), ("programs_cpu_percent", 700)],
+        ),
+        number(
+            "tandem_budget_limit",
+            OwnKind::Thousandths,
+            Some("cost"),
+            &[("agent_cpu_percent", 5_000), ("agent_memory_mib", 64_000), ("programs_cpu_percent", 2_000)],
+        ),
+    ]
+}
+
 fn run(browser: &Path) -> Result<(), Failed> {
     let folder = TempDir::new()?;
-    let server = ui::serve(Reader::open(folder.path())?, ui::parse_address("0")?)?;
+    let reader = Reader::open(folder.path())?;
+    let server = ui::serve_with(reader, Arc::new(Agent), ui::parse_address("0")?)?;
     let mut script = Command::new("node")
         .arg("tests/page.mjs")
         .arg(server.url())
@@ -84,11 +156,15 @@ fn run(browser: &Path) -> Result<(), Failed> {
         match line?.as_str() {
             "fill" => {
                 fixture::write(folder.path(), &fixture::shop());
-                fixture::write(folder.path(), &large());
+                // In parts: on a machine that others want as well the store takes its time.
+                large().chunks(5000).for_each(|spans| fixture::write(folder.path(), spans));
             }
             "add" => {
-                fixture::write(folder.path(), &[fixture::span(100, 1, 0, "gateway", "GET /fresh", 30_000_000, 900)]);
+                let fresh = fixture::span(100, 1, 0, "gateway", "GET /fresh", 30_000_000, 900);
+                let hostile = fixture::span(100, 2, 1, fixture::HOSTILE_NAME, "answer", 30_000_100, 500);
+                fixture::write(folder.path(), &[fresh, hostile]);
             }
+            "traffic" => Traffic::of(REQUESTS).write(folder.path()),
             "stop" => drop(server.take()),
             other => {
                 println!("{other}");

@@ -39,3 +39,34 @@ export function operationsOf(route: RouteTime): OperationRow[] {
 }
 
 export const quantileName = (at: number): string => `p${Math.round(at * 100)}`;
+
+/** What a route is shown beside: nothing, the same length of time some time before, or traces with another attribute. */
+export interface Beside {
+  /** How long before, as the address has it; empty: not another time. */
+  shift: string;
+  /** `key=value`; empty: not another attribute. */
+  attribute: string;
+}
+
+const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds of `15m`, `24h`; 0: it is none. */
+export function milliseconds(text: string): number {
+  const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  return Number(count ?? 0) * (UNITS[unit ?? ''] ?? 0);
+}
+
+/** The query for what a route is shown beside; `null`: nothing. */
+export function besideQuery(query: URLSearchParams, beside: Beside, since: string, now: number): URLSearchParams | null {
+  const other = new URLSearchParams(query);
+  if (beside.attribute !== '') {
+    other.set('attribute', beside.attribute);
+    return other;
+  }
+  const [shift, length] = [milliseconds(beside.shift), milliseconds(since)];
+  if (shift === 0 || length === 0) return null;
+  other.delete('since');
+  other.set('from', String(now - shift - length));
+  other.set('to', String(now - shift));
+  return other;
+}

@@ -37,8 +37,7 @@ impl Project {
     pub fn read(folder: &Path) -> Result<Self, WeaveError> {
         let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         if weave::go::find_go().is_err() {
-            let (packs, file) = (PackSet::load(&[])?, folder.join("tandem.yaml"));
-            return Ok(Self { file, text: String::new(), configuration: Configuration::default(), packs });
+            return Ok(Self { file: folder.join("tandem.yaml"), ..Self::unknown()? });
         }
         let (packs, project, configuration) = pack_source::known_in(&folder)?;
         let file = project.root.join("tandem.yaml");
@@ -51,6 +50,12 @@ impl Project {
         let modules = project.own_modules.iter().map(|(path, dir)| (path.clone(), below_root(dir))).collect();
         let disable = configuration.disable.into_iter().collect();
         Ok(Self { file, configuration: Configuration { modules, text: text.clone(), disable }, text, packs })
+    }
+
+    /// None: there are the packs of this tandem.
+    pub fn unknown() -> Result<Self, WeaveError> {
+        let file = PathBuf::from("tandem.yaml");
+        Ok(Self { file, text: String::new(), configuration: Configuration::default(), packs: PackSet::load(&[])? })
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use ::query::{Field, Query, Term};
 use agent::programs::{self, Choice};
 use diagnose::{Question, RouteTime, Split, route_times};
 use model::{Kind, Span, TraceSummary};
-use query::{Field, Query, Term};
 use serde::Serialize;
 use store::{Reader, StoreError, TraceFilter};
 
