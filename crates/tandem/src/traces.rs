@@ -18,6 +18,7 @@ use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 
 /// List the traces in the store, newest first.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Traces {
     /// Only traces with a span of this service.
     #[arg(long, value_name = "NAME")]
@@ -55,6 +56,17 @@ pub struct Traces {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem traces                                           # the newest twenty
+  tandem traces --errors --since 10m                      # what failed in the last ten minutes
+  tandem traces --route /checkout --min-duration 200ms    # slow ones of a route
+  tandem traces --attribute http.response.status_code=500 # by an attribute of any span
+  tandem traces --limit 1000 --json                       # one object a line, for scripts
+
+Exit codes: 0, also when no trace fits; 1 when the store cannot be read.";
 
 /// A trace, and the policies that kept it.
 #[derive(Serialize)]

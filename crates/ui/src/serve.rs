@@ -52,8 +52,8 @@ impl Drop for Server {
 pub fn serve(reader: Reader, address: SocketAddr) -> Result<Server, UiError> {
     let listener = TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| UiError::Listen { address, source })?;
-    let address = listener.local_addr().map_err(|source| UiError::Listen { address, source })?;
+        .map_err(|why| UiError::Listen { address, why })?;
+    let address = listener.local_addr().map_err(|why| UiError::Listen { address, why })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
