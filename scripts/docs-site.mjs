@@ -7,10 +7,11 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const [mdbook, output] = process.argv.slice(2);
 if (!output) fail(['usage: node scripts/docs-site.mjs MDBOOK OUTPUT']);
-const repository = path.resolve(import.meta.dirname, '..');
+const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const stage = path.join(repository, 'target/docs-book');
 /** Folders whose pages are sub-pages of the one in the navigation that lists them. */
 const LISTED_BY = { 'docs/packs': 'docs/packs/README.md', 'docs/commands': 'docs/commands/README.md' };
@@ -108,7 +109,7 @@ function layOut() {
   for (const [page, text] of pages) write(path.join(stage, 'src', page), forBook(page, text, pages));
   for (const file of files) write(path.join(stage, 'src', file), read(file));
   write(path.join(stage, 'src/SUMMARY.md'), navigation(summary, pages));
-  fs.copyFileSync(path.join(repository, 'docs/book.toml'), path.join(stage, 'book.toml'));
+  for (const file of ['book.toml', 'site.css']) write(path.join(stage, file), read(`docs/${file}`));
 }
 
 /** What is wrong with the links of the site. */
@@ -134,7 +135,7 @@ function broken(site) {
 }
 
 layOut();
-execFileSync(mdbook, ['build', stage, '--dest-dir', path.resolve(output)], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, RUST_LOG: 'warn' } });
+execFileSync(mdbook, ['build', stage, '--dest-dir', path.resolve(output)], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, MDBOOK_LOG: 'warn' } });
 const problems = broken(path.resolve(output));
 if (problems.length > 0) fail(problems);
 console.log(`docs: ${path.join(output, 'index.html')}`);

@@ -16,6 +16,7 @@ mod pages;
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod rig;
 mod sessions;
+mod site;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -40,6 +41,7 @@ fn main() {
         let pages = std::sync::Arc::clone(&all);
         trials.push(Trial::test(*name, move || told(&check(&pages))));
     }
+    trials.push(Trial::test("site", site::works));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

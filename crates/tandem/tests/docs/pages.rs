@@ -8,6 +8,9 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use crate::rig::repository;
 use crate::sessions::Scene;
 
+/// What blocks may be in. Commands are in `sh` and nowhere else, so that none is overlooked.
+const LANGUAGES: &[&str] = &["sh", "text", "yaml", "json", "go", "python", "dockerfile"];
+
 /// A page of the documentation.
 pub struct Page {
     /// Its path from the top of the repository.
@@ -73,6 +76,10 @@ impl Page {
                         scene = said.scene.unwrap_or(scene);
                         marker = said;
                     }
+                }
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(word))) if !LANGUAGES.contains(&&*word) => {
+                    let place = format!("{}:{}", self.name, self.line_of(range.start));
+                    return Err(format!("{place}: a block of {word:?}: commands are in sh, all else in {LANGUAGES:?}"));
                 }
                 Event::Start(Tag::CodeBlock(kind)) => {
                     is_shell = matches!(kind, CodeBlockKind::Fenced(word) if &*word == "sh")

@@ -114,13 +114,14 @@ fn text(scene: Scene, blocks: &[Block]) -> String {
     script
 }
 
-/// Whether a command goes on until Ctrl-C. One that is put into the background is left to the shell.
+/// Whether a command goes on until Ctrl-C: of programs the shop does, others end by themselves. One that is put into the background is left to the shell.
 fn serves(command: &str) -> bool {
     let is_setting = |word: &&str| *word == "sudo" || word.split_once('=').is_some_and(|(name, _)| !name.contains('-'));
     let command: Vec<&str> = command.split_whitespace().skip_while(is_setting).collect();
     match command.as_slice() {
         [.., "&"] => false,
-        ["tandem", "run" | "agent" | "attach" | "ui", ..] => true,
+        ["tandem", "agent" | "attach" | "ui", ..] => true,
+        ["tandem", "run", rest @ ..] => rest.contains(&"./shop"),
         ["tandem", "logs", rest @ ..] => rest.contains(&"--follow"),
         ["./shop", ..] => true,
         _ => false,
