@@ -2,10 +2,11 @@
 //!
 //! Guarantees: every command that README.md or a page of docs/ shows in a `sh` block is run here, in order, and ends well, or the
 //! page says why it is not run (then it is counted as skipped, with that reason); every link leads to a file or a heading; every page
-//! is in the navigation; every metric, variable and flag that is named exists, and every metric and variable of ours is named.
+//! is in the navigation; every configuration of the agent is one; every metric, variable and flag that is named exists, and every metric and variable of ours is named.
 //! docs/contributing-docs.md describes how a page says what its commands need. `cargo test -p tandem --test docs functions` runs one
 //! page. Needs Go; what needs root, or something of the kernel, says so.
 
+mod configurations;
 #[path = "../e2e/golang.rs"]
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod golang;
@@ -50,6 +51,7 @@ type Check = fn(&[Page]) -> Vec<String>;
 const CHECKS: &[(&str, Check)] = &[
     ("links_lead_somewhere", links::broken),
     ("every_page_is_in_the_navigation", links::not_in_the_navigation),
+    ("configurations_are_taken", configurations::refused),
     ("flags_exist", names::unknown_flags),
     ("metrics_exist", names::unknown_metrics),
     ("variables_exist", names::unknown_variables),

@@ -63,6 +63,34 @@ pub fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, std::ops::Range<usi
     Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter()
 }
 
+/// The fenced blocks of a language, each with its first line's number.
+pub fn blocks_of(page: &str, language: &str) -> Vec<(usize, String)> {
+    let mut blocks: Vec<(usize, String)> = Vec::new();
+    let mut is_wanted = false;
+    for (event, range) in parse(page) {
+        match event {
+            Event::Start(Tag::CodeBlock(kind)) => {
+                is_wanted = matches!(kind, CodeBlockKind::Fenced(word) if &*word == language);
+                if is_wanted {
+                    blocks.push((line_of(page, range.start) + 1, String::new()));
+                }
+            }
+            Event::Text(text) if is_wanted => {
+                if let Some((_, block)) = blocks.last_mut() {
+                    block.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::CodeBlock) => is_wanted = false,
+            _ => {}
+        }
+    }
+    blocks
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text[..offset].matches('\n').count() + 1
+}
+
 impl Page {
     /// Its `sh` blocks in order.
     pub fn blocks(&self) -> Result<Vec<Block>, String> {
@@ -103,7 +131,7 @@ impl Page {
     }
 
     fn line_of(&self, offset: usize) -> usize {
-        self.text[..offset].matches('\n').count() + 1
+        line_of(&self.text, offset)
     }
 }
 
