@@ -15,6 +15,7 @@ use crate::failure;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Go {
+    /// A sub-command of go with its flags and packages, as for go.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

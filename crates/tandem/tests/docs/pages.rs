@@ -107,7 +107,10 @@ impl Page {
                 }
                 Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(word))) if !LANGUAGES.contains(&&*word) => {
                     let place = format!("{}:{}", self.name, self.line_of(range.start));
-                    return Err(format!("{place}: a block of {word:?}: commands are in sh, all else in {LANGUAGES:?}"));
+                    return Err(format!(
+                        "{place}: a block of {:?}: commands are in sh, all else in {LANGUAGES:?}",
+                        &*word
+                    ));
                 }
                 Event::Start(Tag::CodeBlock(kind)) => {
                     is_shell = matches!(kind, CodeBlockKind::Fenced(word) if &*word == "sh")
