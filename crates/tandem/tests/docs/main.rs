@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every command that README.md or a page of docs/ shows in a `sh` block is run here, in order, and ends well, or the
 //! page says why it is not run (then it is counted as skipped, with that reason); every link leads to a file or a heading; every page
-//! is in the navigation; every configuration of the agent is one; every metric, variable and flag that is named exists, and every metric and variable of ours is named.
+//! is in the navigation; every configuration of the agent is one; every metric, variable, flag, file, test and target of make that is named exists, and every metric and variable of ours is named.
 //! docs/contributing-docs.md describes how a page says what its commands need. `cargo test -p tandem --test docs functions` runs one
 //! page. Needs Go; what needs root, or something of the kernel, says so.
 
@@ -13,6 +13,7 @@ mod golang;
 mod links;
 mod names;
 mod pages;
+mod places;
 #[path = "../e2e/rig.rs"]
 #[allow(dead_code, reason = "shared with the tests from end to end, which use all of it")]
 mod rig;
@@ -52,6 +53,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("links_lead_somewhere", links::broken),
     ("every_page_is_in_the_navigation", links::not_in_the_navigation),
     ("configurations_are_taken", configurations::refused),
+    ("files_exist", places::missing_files),
+    ("targets_exist", places::unknown_targets),
+    ("tests_exist", places::unknown_tests),
     ("flags_exist", names::unknown_flags),
     ("metrics_exist", names::unknown_metrics),
     ("variables_exist", names::unknown_variables),

@@ -70,7 +70,7 @@ fn words(page: &str) -> BTreeSet<String> {
 }
 
 /// Code in the text of a page, and the lines of its sessions.
-fn codes(page: &str) -> Vec<String> {
+pub fn codes(page: &str) -> Vec<String> {
     let mut codes = Vec::new();
     let mut is_shell = false;
     for (event, _) in parse(page) {
@@ -156,7 +156,7 @@ fn names(text: &str, prefix: &str, letters: fn(char) -> bool) -> BTreeSet<String
 }
 
 /// The texts of all sources in folders of the repository, but those of this suite.
-fn sources(places: &[&str]) -> String {
+pub fn sources(places: &[&str]) -> String {
     let mut text = String::new();
     places.iter().for_each(|place| add(&repository().join(place), &mut text));
     text

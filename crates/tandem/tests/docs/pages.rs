@@ -38,9 +38,9 @@ pub enum Fate {
     Not(String),
 }
 
-/// README.md and everything below docs/.
+/// README.md, DESIGN.md and everything below docs/.
 pub fn all() -> Vec<Page> {
-    let mut names = vec!["README.md".to_owned()];
+    let mut names = vec!["README.md".to_owned(), "DESIGN.md".to_owned()];
     add_pages("docs", &mut names);
     names.sort();
     let read = |name: String| Page { text: fs::read_to_string(repository().join(&name)).expect("a page"), name };
