@@ -36,7 +36,7 @@ pub fn not_in_the_navigation(pages: &[Page]) -> Vec<String> {
     let named: HashSet<PathBuf> = links(&summary.text).iter().map(|target| joined(&summary.name, target)).collect();
     let is_listed = |page: &&Page| {
         let folder = Path::new(&page.name).parent();
-        let is_made = !matches!(folder, Some(folder) if folder == Path::new("docs") || folder == Path::new(""));
+        let is_made = folder != Some(Path::new("docs"));
         is_made || page.name == summary.name || named.contains(Path::new(&page.name))
     };
     pages

@@ -1,6 +1,6 @@
 //! The documentation, held to what it says.
 //!
-//! Guarantees: every command that README.md or a page of docs/ shows in a `sh` block is run here, in order, and ends well, or the
+//! Guarantees: every command that README.md, a page of docs/ or the example's page shows in a `sh` block is run here, in order, and ends well, or the
 //! page says why it is not run (then it is counted as skipped, with that reason); every link leads to a file or a heading; every page
 //! is in the navigation; every configuration of the agent is one; every metric, variable, flag, file, test and target of make that is named exists, and every metric and variable of ours is named.
 //! docs/contributing-docs.md describes how a page says what its commands need. `cargo test -p tandem --test docs functions` runs one

@@ -38,9 +38,9 @@ pub enum Fate {
     Not(String),
 }
 
-/// README.md, DESIGN.md and everything below docs/.
+/// README.md, DESIGN.md, the page of the example, and everything below docs/.
 pub fn all() -> Vec<Page> {
-    let mut names = vec!["README.md".to_owned(), "DESIGN.md".to_owned()];
+    let mut names = ["README.md", "DESIGN.md", "examples/shop/README.md"].map(str::to_owned).to_vec();
     add_pages("docs", &mut names);
     names.sort();
     let read = |name: String| Page { text: fs::read_to_string(repository().join(&name)).expect("a page"), name };

@@ -114,7 +114,7 @@ fn text(scene: Scene, blocks: &[Block]) -> String {
     script
 }
 
-/// Whether a command goes on until Ctrl-C: of programs the shop does, others end by themselves. One that is put into the background is left to the shell.
+/// Whether a command goes on until Ctrl-C: of programs the shop does, others end by themselves, and the example's with its customers. One that is put into the background is left to the shell.
 fn serves(command: &str) -> bool {
     let is_setting = |word: &&str| *word == "sudo" || word.split_once('=').is_some_and(|(name, _)| !name.contains('-'));
     let command: Vec<&str> = command.split_whitespace().skip_while(is_setting).collect();
@@ -124,6 +124,7 @@ fn serves(command: &str) -> bool {
         ["tandem", "run", rest @ ..] => rest.contains(&"./shop"),
         ["tandem", "logs", rest @ ..] => rest.contains(&"--follow"),
         ["./shop", ..] => true,
+        ["bin/shop", rest @ ..] => !rest.contains(&"--"),
         _ => false,
     }
 }
