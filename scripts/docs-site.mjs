@@ -71,15 +71,18 @@ function navigation(summary, pages) {
   const named = new Set(links('docs/SUMMARY.md', summary));
   const others = [...pages.keys()].filter((page) => !named.has(page)).sort();
   const entry = (page, depth) => `${'  '.repeat(depth)}- [${title(pages.get(page), page)}](${page})`;
+  // What may surprise with a pack lies beside it.
+  const surprises = (page) => [page.replace(/^docs\/packs\/(.+)\.md$/, 'packs/$1/README.md')].filter((readme) => readme !== page && pages.has(readme));
   const lines = summary.split('\n').flatMap((line) => {
     const [, indent, target] = /^( *)(?:- )?\[.*\]\((.+)\)$/.exec(line) ?? [];
     if (!target) return [line];
     const page = path.posix.normalize(path.posix.join('docs', target));
     const below = others.filter((other) => LISTED_BY[path.posix.dirname(other)] === page);
     const depth = indent.length / 2 + 1;
-    return [line.replace(`(${target})`, `(${page})`), ...below.map((other) => entry(other, depth))];
+    const own = below.flatMap((other) => [entry(other, depth), ...surprises(other).map((readme) => entry(readme, depth + 1))]);
+    return [line.replace(`(${target})`, `(${page})`), ...own];
   });
-  const rest = others.filter((other) => !LISTED_BY[path.posix.dirname(other)]);
+  const rest = others.filter((other) => !LISTED_BY[path.posix.dirname(other)] && !/^packs\/[^/]+\/README\.md$/.test(other));
   const stray = rest.filter((page) => /^docs\/[^/]+\.md$/.test(page));
   if (stray.length > 0) fail(stray.map((page) => `${page} is not in docs/SUMMARY.md`));
   return [...lines, '# Beside the sources', '', ...rest.map((page) => entry(page, 0))].join('\n');
