@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::golang::{plain, woven};
@@ -19,6 +20,8 @@ use crate::rig::{TANDEM, kept, program, repository};
 
 /// How long a page may take, builds included: far more than it needs.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// How long what is asked to end has for it, before it is asked again.
+const GRACE: Duration = Duration::from_secs(20);
 const SHOP: &str = "crates/tandem/tests/docs/shop";
 
 /// Where commands are run; `session.sh` makes them.
@@ -75,14 +78,14 @@ fn perform(scene: Scene, blocks: &[Block]) -> Result<(), Failed> {
     let errors = output.try_clone().expect("a descriptor");
     let mut shell = person(&home);
     let mut shell = shell.arg(&script).stdin(Stdio::null()).stdout(output).stderr(errors).spawn().expect("a shell");
-    let deadline = Instant::now() + LIMIT;
+    let mut deadline = Instant::now() + LIMIT;
     let status = loop {
         if let Some(status) = shell.try_wait().expect("a child") {
             break status;
         }
         if Instant::now() > deadline {
-            let pid = rustix::process::Pid::from_child(&shell);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            end_session(&shell.id().to_string());
+            deadline = Instant::now() + GRACE;
         }
         std::thread::sleep(Duration::from_millis(20));
     };
@@ -90,6 +93,19 @@ fn perform(scene: Scene, blocks: &[Block]) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{status}\n{}", String::from_utf8_lossy(&fs::read(&log).unwrap_or_default())).into())
+}
+
+/// Asks all processes of a session to end: a shell by itself would wait for the command that it runs.
+fn end_session(session: &str) {
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let is_member = after_name.split_whitespace().nth(3) == Some(session);
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| is_member) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
 }
 
 /// The script of a session.
@@ -114,7 +130,8 @@ fn text(scene: Scene, blocks: &[Block]) -> String {
     script
 }
 
-/// Whether a command goes on until Ctrl-C: of programs the shop does, others end by themselves, and the example's with its customers. One that is put into the background is left to the shell.
+/// Whether a command goes on until Ctrl-C: of programs the shop does, others end by themselves, and the example's with its
+/// customers. One that is put into the background is left to the shell.
 fn serves(command: &str) -> bool {
     let is_setting = |word: &&str| *word == "sudo" || word.split_once('=').is_some_and(|(name, _)| !name.contains('-'));
     let command: Vec<&str> = command.split_whitespace().skip_while(is_setting).collect();
