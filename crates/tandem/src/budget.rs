@@ -111,11 +111,9 @@ fn write_report(out: &mut dyn Write, socket: &Path, answer: &Value) -> anyhow::R
         number(answer, "agent_memory_mib").unwrap_or_default()
     )?;
     let profiler = percent(number(answer, "profiler_cpu_percent"));
-    writeln!(
-        out,
-        "  kernel    {} of a CPU, of which the profiler {profiler}",
-        percent(number(answer, "kernel_cpu_percent"))
-    )?;
+    let kernel = number(answer, "kernel_cpu_percent");
+    let kernel = kernel.map(|share| format!("{share:.2} % of a CPU, of which the profiler {profiler}"));
+    writeln!(out, "  kernel    {}", kernel.as_deref().unwrap_or(unmeasured))?;
     let programs = list("programs");
     for program in &programs {
         let [uses, hooks, kernel] =
