@@ -6,7 +6,7 @@ TANDEM      := $(TARGET_DIR)/release/tandem
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist page screenshots install demo offsets probe-sites test test-advise test-budget test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
+.PHONY: help setup build dist docs page screenshots install demo offsets probe-sites test test-advise test-budget test-clangs test-context test-debuggers test-deploy test-diagnose test-dist test-fleet test-go-versions test-packs test-platforms test-reuse test-splicer test-unwoven-kafka soak soak-programs fuzz check format generate pack-versions pack-pages bench compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,6 +133,10 @@ dist: ## dist/: one static binary, a Debian package, what is inside, checksums (
 	@scripts/setup.sh dist
 	@scripts/dist.sh
 
+docs: ## target/docs-site/: the documentation as a site, with a search; a link that leads nowhere fails it
+	@scripts/setup.sh docs
+	@node scripts/docs-site.mjs $(TARGET_DIR)/tools/bin/mdbook $(TARGET_DIR)/docs-site
+
 page: ## the page's bundle, embedded into the binary
 	@scripts/page.sh
 
@@ -143,9 +147,10 @@ screenshots: ## docs/images: the page's views over made-up traffic, by the test 
 install: build ## put tandem into PREFIX/bin (default /usr/local)
 	@install -D -m 755 $(TANDEM) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/tandem
 
-generate: ## the files that are derived from the shared-memory contract, and the table of builds from its tests
+generate: ## the files that are derived from the shared-memory contract, the table of builds from its tests, docs/commands from the program
 	@cargo run --quiet --package record --bin record-generate
 	@TANDEM_GENERATE=1 cargo test --quiet --package tandem-weave --test modes table
+	@TANDEM_GENERATE=1 cargo test --quiet --package tandem --bins reference::
 
 pack-versions: ## the table of versions in each pack: every release of its library is fetched and read
 	@cargo build --quiet --package tandem

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what is missing for one purpose: build, dist, test, packs, clangs or bench. Only Go, Rust and a package manager are taken for granted.
+# Installs what is missing for one purpose: build, docs, dist, test, packs, clangs or bench. Only Go, Rust and a package manager are taken for granted.
 # Changes nothing when all is there; says what it installs, and what to do where it cannot.
 set -euo pipefail
-purpose=${1:?build, dist, test, packs, clangs or bench}
+purpose=${1:?build, docs, dist, test, packs, clangs or bench}
+mdbook=0.5.4 # what `make docs` renders with, into target/tools
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -19,14 +20,16 @@ want() { # command or file to look for, Debian package
 }
 
 want cc gcc
-want make make
-want pkg-config pkg-config
-want '/usr/include/libelf.h' libelf-dev
-want '/usr/include/zlib.h' zlib1g-dev
-have clang || have clang-19 || missing+=("clang-19|clang")
-have clang-format || have clang-format-19 || [ "$purpose" = bench ] || missing+=("clang-format-19|clang-format")
 want node nodejs
-want npm npm
+if [ "$purpose" != docs ]; then
+    want make make
+    want pkg-config pkg-config
+    want '/usr/include/libelf.h' libelf-dev
+    want '/usr/include/zlib.h' zlib1g-dev
+    have clang || have clang-19 || missing+=("clang-19|clang")
+    have clang-format || have clang-format-19 || [ "$purpose" = bench ] || missing+=("clang-format-19|clang-format")
+    want npm npm
+fi
 if [ "$purpose" = dist ]; then
     want musl-gcc musl-tools
     want '/usr/lib/*/libelf.a' libelf-dev
@@ -35,7 +38,7 @@ if [ "$purpose" = dist ]; then
     want ssh-keygen openssh-client
     want curl curl
 fi
-if [ "$purpose" != build ] && [ "$purpose" != clangs ] && [ "$purpose" != dist ]; then
+if [ "$purpose" != build ] && [ "$purpose" != docs ] && [ "$purpose" != clangs ] && [ "$purpose" != dist ]; then
     have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
     want ip iproute2
     want qemu-aarch64 qemu-user
@@ -78,6 +81,14 @@ if [ ${#missing[@]} -gt 0 ]; then
         packages+=("$found")
     done
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+if [ "$purpose" = docs ]; then
+    tools=${CARGO_TARGET_DIR:-target}/tools
+    if [ "$("$tools/bin/mdbook" --version 2>/dev/null)" != "mdbook v$mdbook" ]; then
+        echo "setup: building mdbook $mdbook (some minutes, once)"
+        cargo install --quiet --locked --version "$mdbook" --no-default-features --features search --root "$tools" mdbook
+    fi
 fi
 
 # The kernel half reads event descriptions from these file systems; containers and small systems do not always mount them.

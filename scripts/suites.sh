@@ -30,6 +30,7 @@ suite diagnose cargo tandem_test --test diagnose
 suite unwoven cargo tandem_test --test unwoven
 suite sockets cargo tandem_test --test sockets
 suite mixed cargo tandem_test --test mixed
+suite docs cargo tandem_test --test docs
 suite shop-mixes cargo tandem_test --test shop_mixes
 suite packs cargo tandem_test --test packs
 suite e2e cargo tandem_test --test e2e

@@ -51,12 +51,16 @@ pub struct Advise {
     store: StoreFolder,
 }
 
+/// What `--help` shows below the options.
 const EXAMPLES: &str = "\
 Examples:
-  tandem agent --profile           lets it know functions, too
-  tandem advise                    everything, the most valuable first
-  tandem advise --service cart     of one service
-  tandem advise --apply            does what can be done from here";
+  tandem agent --profile           # lets it know functions, too
+  tandem advise                    # everything, the most valuable first
+  tandem advise --service shop     # of one service
+  tandem advise --apply            # does what can be done from here
+
+Exit codes: 0, also when there is nothing to say; 1 when the store cannot be read, or something could not be applied;
+3 when tandem.yaml cannot be read.";
 
 /// What is looked at when nobody says how far back.
 const USUAL_TIME: u64 = 3600 * 1_000_000_000;

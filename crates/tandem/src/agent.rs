@@ -19,7 +19,11 @@ pub const SOCKET: &str = "TANDEM_SOCKET";
 pub const DEFAULT_SOCKET: &str = "/run/tandem/agent.sock";
 
 /// Serve all woven programs of this machine: those that start, and those that run already.
+///
+/// Runs until SIGINT or SIGTERM. docs/deployment.md has it as a service of systemd and in Kubernetes; docs/agent.md says what a file
+/// can configure, docs/configuration.md which variables say where telemetry goes.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Agent {
     /// Where programs find the agent [default: $TANDEM_SOCKET, else /run/tandem/agent.sock, where programs look, too].
     #[arg(long, value_name = "PATH")]
@@ -36,6 +40,16 @@ pub struct Agent {
     #[command(flatten)]
     destinations: Destinations,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  sudo tandem agent                                    # all woven programs of this machine
+  sudo tandem agent --metrics 127.0.0.1:9464           # and serves Prometheus metrics
+  sudo tandem agent --observe python3                  # and observes these, which nobody wove
+  tandem agent --socket ~/agent.sock --ui 127.0.0.1:0  # without root: set TANDEM_SOCKET to the same path for the programs
+
+Exit codes: 0 after SIGINT or SIGTERM; 1 when it could not be started.";
 
 /// A group's number, by its name in /etc/group or as it is.
 fn group(text: &str) -> Result<u32, String> {

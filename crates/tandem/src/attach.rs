@@ -35,12 +35,7 @@ const PATIENCE: u64 = 2;
 /// `tandem doctor --observe PROGRAM` what would be observed of a program and what not. When it ends, nothing is left in the
 /// program or in the kernel.
 #[derive(Args)]
-#[command(after_help = "Examples:
-  tandem attach 1234            the process with this id
-  tandem attach shop            all whose executable is called shop
-  tandem attach /usr/bin/shop   all that run this executable
-  tandem attach :8080           what listens at this port
-  tandem attach container:3f2a  what runs in the container whose id holds this")]
+#[command(after_help = EXAMPLES)]
 pub struct Attach {
     #[command(flatten)]
     propagation: Propagation,
@@ -50,6 +45,17 @@ pub struct Attach {
     #[arg(required = true, value_name = "PROGRAM")]
     programs: Vec<Selection>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem attach 1234            # the process with this id
+  tandem attach shop            # all whose executable is called shop
+  tandem attach /usr/bin/shop   # all that run this executable
+  tandem attach :8080           # what listens at this port
+  tandem attach container:3f2a  # what runs in the container whose id holds this
+
+Exit codes: 0 after Ctrl-C, or when the last of the programs has ended; 1 when nothing can be observed.";
 
 impl Attach {
     pub fn run(self) -> ExitCode {

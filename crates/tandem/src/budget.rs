@@ -20,8 +20,12 @@ use crate::traces::ago;
 /// As it is.
 const PLAIN: Style = Style::new();
 
-/// Show what observing costs by cause, the budgets of `agent.yaml`, what is shed to keep within them, the last steps, and how objectives stand.
+/// Show what observing costs, and how budgets and objectives stand.
+///
+/// By cause: the agent, the kernel half, hooks in programs; beside them the budgets of `agent.yaml`, what is shed to keep within them,
+/// the last steps, and whether objectives are met.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Budget {
     /// The agent's socket [default: $TANDEM_SOCKET, else those of `tandem agent` and of your `tandem run`].
     #[arg(long, value_name = "PATH")]
@@ -30,6 +34,14 @@ pub struct Budget {
     #[arg(long)]
     json: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem budget         # costs by cause, budgets, what is shed, objectives
+  tandem budget --json  # for scripts
+
+Exit codes: 0; 1 when no agent answers. docs/budget.md says what budgets do.";
 
 impl Budget {
     pub fn run(self) -> ExitCode {
@@ -99,11 +111,9 @@ fn write_report(out: &mut dyn Write, socket: &Path, answer: &Value) -> anyhow::R
         number(answer, "agent_memory_mib").unwrap_or_default()
     )?;
     let profiler = percent(number(answer, "profiler_cpu_percent"));
-    writeln!(
-        out,
-        "  kernel    {} of a CPU, of which the profiler {profiler}",
-        percent(number(answer, "kernel_cpu_percent"))
-    )?;
+    let kernel = number(answer, "kernel_cpu_percent");
+    let kernel = kernel.map(|share| format!("{share:.2} % of a CPU, of which the profiler {profiler}"));
+    writeln!(out, "  kernel    {}", kernel.as_deref().unwrap_or(unmeasured))?;
     let programs = list("programs");
     for program in &programs {
         let [uses, hooks, kernel] =

@@ -9,15 +9,24 @@ use weave::cache::{Cache, Usage};
 use crate::failure;
 use crate::terminal::{self, BOLD, Layout};
 
-/// Say what the cache holds, or empty it.
+/// Say what the cache of woven sources holds, or empty it.
+///
+/// It lies in $TANDEM_CACHE, else tandem in $XDG_CACHE_HOME or ~/.cache. It may be removed at any time.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES)]
 pub struct CacheCommand {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
     size: Size,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem cache          # how much there is, by kind
+  tandem cache clean    # removes what no running build uses; later builds make it again";
 
 #[derive(Subcommand)]
 enum Action {

@@ -13,6 +13,7 @@ use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
 /// Say why some requests are slow: compares them with the others of their route.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Diagnose {
     /// Only requests whose route or name contains this text [default: all that come from outside].
     #[arg(long, value_name = "TEXT")]
@@ -38,6 +39,16 @@ pub struct Diagnose {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem diagnose                            # the three routes with the most extra time, of the last hour
+  tandem diagnose --route 'POST /checkout'   # of one route
+  tandem diagnose --since 10m --baseline 1d  # the last ten minutes against the day before
+  tandem diagnose --slower-than 300ms        # slow is what you say
+
+Exit codes: 0, also when there is too little to compare; 1 when the store cannot be read. docs/diagnose.md explains the causes.";
 
 /// The newest traces and samples that are looked at: more make nothing clearer.
 const MOST_TRACES: usize = 20_000;

@@ -16,13 +16,23 @@ const PLACE: Style = AnsiColor::Cyan.on_default();
 /// Show what the weave puts into packages, as a unified diff.
 ///
 /// Without packages: into all below this folder. Packages are named as for `go build`: ./..., net/http,
-/// github.com/gin-gonic/gin. Exit code 0, whether there is a difference or not.
+/// github.com/gin-gonic/gin.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Diff {
     /// Flags of `go build`, and packages.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS AND PACKAGES")]
     arguments: Vec<OsString>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem diff                # your own packages, below this folder
+  tandem diff net/http       # a package of Go's
+  tandem diff ./... | less
+
+Exit codes: 0, whether there is a difference or not; 3 when the weave could not be done.";
 
 impl Diff {
     pub fn run(self) -> ExitCode {

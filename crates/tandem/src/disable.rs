@@ -10,8 +10,9 @@ use crate::functions::{Programs, count};
 use crate::operations;
 use crate::terminal;
 
-/// Make no more spans of calls of functions, or of what packs record.
+/// Make no more spans of calls of functions, or of what packs record, in programs that run.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Disable {
     /// Functions, an operation or a pack, as for `tandem enable`.
     #[arg(value_name = "PATTERN")]
@@ -23,6 +24,16 @@ pub struct Disable {
     #[arg(long, value_name = "PATTERN")]
     route: Option<String>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem disable 'cart.*'                              # functions
+  tandem disable net/http.client --service shop        # what a pack records
+  tandem disable net/http.server --route '/healthz*'   # only requests for this
+  tandem disable '*' --pid 4711                        # all functions of one process
+
+Exit codes: 0; 1 when nothing matches, or when there is no such program.";
 
 impl Disable {
     pub fn run(self) -> ExitCode {

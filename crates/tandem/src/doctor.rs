@@ -23,6 +23,7 @@ use crate::uprobes;
 
 /// Say what this machine allows, and what to do about the rest.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Doctor {
     /// One JSON object a line instead of a table.
     #[arg(long)]
@@ -34,6 +35,16 @@ pub struct Doctor {
     #[arg(long, conflicts_with = "observe")]
     agent: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem doctor                  # what works here, what does not, and what to do about it
+  tandem doctor --observe shop   # what could be observed of a program (a file or a process id) that was not woven
+  tandem doctor --agent --json   # what an agent asks of a machine, one object a line
+
+Exit codes: 0 when programs can be woven and record spans here, 1 when something for that is missing. What the kernel half
+lacks changes nothing about it. With --observe: 0 when something of the program can be observed, 1 when nothing can.";
 
 /// Newest Go that the packs and the runtime patch were made with. Newer ones are woven as far as they match.
 pub const NEWEST_GO: (u64, u64) = (1, 27);
@@ -366,7 +377,7 @@ fn print_table(checks: &[Check], verdict: &str) -> io::Result<()> {
             };
             let mut lines = wrapped(detail, WIDTH - NAME_WIDTH - 6).into_iter();
             let first = lines.next().unwrap_or_default();
-            writeln!(out, "  {mark}  {:NAME_WIDTH$}{first}", check.name)?;
+            writeln!(out, "  {mark}  {:<width$} {first}", check.name, width = NAME_WIDTH - 1)?;
             for line in lines {
                 writeln!(out, "      {:NAME_WIDTH$}{line}", "")?;
             }

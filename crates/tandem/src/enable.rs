@@ -15,7 +15,11 @@ use crate::terminal;
 const HIGHEST_LIMIT: i64 = 1_000_000_000;
 
 /// Make spans of calls of functions, or of what a pack can record, in programs that run.
+///
+/// Functions are those that were woven dormant (`functions:` in tandem.yaml). No agent has to run; a program that starts anew begins
+/// as it was woven.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Enable {
     /// Functions: Checkout, Cart.Add, cart.*, example.com/shop/cart.(*Cart).Add; * is any text. Or an operation or a pack, in
     /// full: net/http.client, database/sql.
@@ -33,6 +37,16 @@ pub struct Enable {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=HIGHEST_LIMIT))]
     limit: u32,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem enable 'cart.*'                                          # functions, in every woven program of yours that runs
+  tandem enable '(*Cart).Add' --service shop --args --limit 100   # with arguments, at most a hundred a second
+  tandem enable net/http.client                                   # what a pack records
+  tandem enable net/http.server --route '/healthz*'               # again, what `tandem disable --route` has named
+
+Exit codes: 0; 1 when nothing matches, or when there is no such program. docs/functions.md has the patterns.";
 
 impl Enable {
     pub fn run(self) -> ExitCode {

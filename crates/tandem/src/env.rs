@@ -11,14 +11,11 @@ use crate::{failure, terminal};
 ///
 /// Prints a line for the shell that puts a folder in front of PATH. Its `go` hands build, install, run, test and vet to
 /// `tandem go`; every other sub-command runs plain. Nothing else is exported, and nothing is written outside the cache
-/// folder. In a script or a CI job:
-///
-///     eval "$(tandem env)"
-///     make
+/// folder.
 ///
 /// A program that calls go by its full path, or through $(go env GOROOT)/bin, builds plain.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Env {
     /// Print a line that takes the folder out of PATH again: eval "$(tandem env --off)".
     #[arg(long, conflicts_with = "goroot")]
@@ -28,6 +25,14 @@ pub struct Env {
     #[arg(long)]
     goroot: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  eval \"$(tandem env)\"        # from here on `go build` in this shell weaves
+  make                        # a build that calls go, unchanged
+  eval \"$(tandem env --off)\"  # and back
+  tandem env --goroot         # an SDK for build systems that take one";
 
 impl Env {
     pub fn run(self) -> ExitCode {

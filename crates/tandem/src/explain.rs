@@ -13,15 +13,10 @@ const LOST: u8 = 4;
 
 /// Say for every rule of every pack where it matched, or why it did not.
 ///
-/// For CI, keep what it says in the repository and compare later builds with that:
-///
-///     tandem explain --json ./... > hooks.json
-///     tandem explain --strict --baseline hooks.json ./...
-///
-/// Exit code 4 then means that a hook is lost: its code is used and not as the hook knows it, or it matched in the
-/// baseline and does not any more although its package is still used.
+/// For CI, keep what it says in the repository and compare later builds with that. A hook is lost when its code is used and not as
+/// the hook knows it, or when it matched in the baseline and does not any more although its package is still used.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Explain {
     /// Print one JSON object a line.
     #[arg(long)]
@@ -36,6 +31,15 @@ pub struct Explain {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS AND PACKAGES")]
     arguments: Vec<OsString>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem explain ./...                            # every rule: where it matched, or why it did not
+  tandem explain --json ./... > hooks.json        # what CI compares with; keep it in the repository
+  tandem explain --strict --baseline hooks.json ./...
+
+Exit codes: 0; 3 when nothing can be woven here; with --strict, 4 when a hook is lost.";
 
 impl Explain {
     pub fn run(self) -> ExitCode {

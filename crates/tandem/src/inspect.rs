@@ -15,9 +15,9 @@ use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean, wrap};
 
 /// Say what was woven into a program, from its file.
 ///
-/// Exit codes: 0 the program is woven, 1 it is a Go program that is not, 3 it cannot be told. docs/manifest.md describes
-/// what is read, and the form of --json.
+/// docs/manifest.md describes what is read.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Inspect {
     /// One JSON object instead of text.
     #[arg(long)]
@@ -29,6 +29,15 @@ pub struct Inspect {
     #[arg(value_name = "BINARY")]
     binary: PathBuf,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem inspect shop             # packs, rules, who owns which library
+  tandem inspect --verbose shop   # and where each join point lies
+  tandem inspect --json shop      # docs/manifest.md has the form
+
+Exit codes: 0 the program is woven, 1 it is a Go program that is not, 3 it cannot be told.";
 
 impl Inspect {
     pub fn run(self) -> ExitCode {

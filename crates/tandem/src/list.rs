@@ -12,8 +12,9 @@ use serde_json::json;
 use crate::functions::{Meant, Operating, Programs};
 use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean};
 
-/// List what can be switched on, and what is: operations of packs, and functions.
+/// List what can be switched on in programs that run, and what is: operations of packs, and functions.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct List {
     /// Functions, an operation or a pack, as for `tandem enable` [default: all].
     #[arg(value_name = "PATTERN")]
@@ -27,6 +28,16 @@ pub struct List {
     #[arg(long)]
     json: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem list            # operations of packs, and functions
+  tandem list --on       # those that are on
+  tandem list net/http   # of a pack
+  tandem list 'cart.*'   # functions
+
+Exit codes: 0; 1 when there is no such program.";
 
 impl List {
     pub fn run(self) -> ExitCode {

@@ -12,8 +12,11 @@ use store::{Found, LogFilter, Reader};
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
 use crate::traces::{StoreFolder, ago, duration, moment};
 
-/// Show log records from the store, oldest first.
+/// Show log records from the store, oldest first, and those that come.
+///
+/// They are there of programs that run with OTEL_LOGS_EXPORTER=otlp (docs/logs.md).
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Logs {
     /// Only records of this trace: its id or the beginning of one that is in the store; `last` is the newest trace.
     #[arg(long, value_name = "ID")]
@@ -39,6 +42,16 @@ pub struct Logs {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem logs                                # the last hundred, oldest first
+  tandem logs --trace last                   # of the newest trace
+  tandem logs --severity warn --since 10m    # warnings and worse
+  tandem logs --service shop --follow        # those that come, until Ctrl-C
+
+Exit codes: 0, also when no record fits; 1 when there is no such trace, or when the store cannot be read.";
 
 /// How often the store is asked for new ones.
 const LOOK: Duration = Duration::from_millis(500);

@@ -42,6 +42,8 @@ mod privileges;
 mod profile;
 mod program;
 mod query;
+#[cfg(test)]
+mod reference;
 mod run;
 mod sampling;
 mod sockets;
@@ -58,58 +60,55 @@ mod warm;
 
 /// Makes Go programs observable without touching their source.
 #[derive(Parser)]
-#[command(name = "tandem")]
+#[command(name = "tandem", after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What `--help` shows below the commands.
+const EXAMPLES: &str = "\
+Examples:
+  tandem go build -o shop ./cmd/shop  # weave and build
+  tandem run -- ./shop                # see it run
+  tandem trace last                   # the newest trace
+
+Exit codes: 0; 1 when something failed or there is no such thing; 2 for a wrong use; 3 when a weave could not be done or a file
+cannot be read. `tandem COMMAND --help` says more of each. Documentation: docs/first-steps.md.";
+
 #[derive(Subcommand)]
 enum Command {
-    /// Run the go command; build, install, run, test and vet weave spans in.
     #[command(disable_help_flag = true)]
     Go(go::Go),
-    /// Run a program under an agent of its own, and keep its traces.
     Run(run::Run),
-    /// Serve all woven programs of this machine.
     Agent(agent::Agent),
     Attach(attach::Attach),
-    /// Say what this machine allows, and what to do about the rest.
     Doctor(doctor::Doctor),
-    /// List the traces in the store, newest first.
     Traces(traces::Traces),
-    /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
     Top(top::Top),
-    Sql(sql::Sql),
-    Export(export::Export),
-    Open(open::Open),
     Diagnose(diagnose::Diagnose),
     Compare(compare::Compare),
-    /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
-    Mcp(mcp::Mcp),
     Budget(budget::Budget),
     Profile(profile::Profile),
     Sampling(sampling::Sampling),
-    /// Show the traces in the store on a page, until Ctrl-C.
+    Sql(sql::Sql),
+    Export(export::Export),
+    Open(open::Open),
     Ui(ui::Ui),
-    /// Make spans of calls of functions that were woven dormant, in programs that run.
+    Mcp(mcp::Mcp),
     Enable(enable::Enable),
-    /// Make no more spans of calls of functions.
     Disable(disable::Disable),
-    /// List the functions that can be switched on in programs that run, and those that are.
     List(list::List),
     Advise(advise::Advise),
     Env(env::Env),
     Explain(explain::Explain),
-    /// Compile ahead what the woven builds of this project will need.
     Warm(warm::Warm),
     Diff(diff::Diff),
     Inspect(inspect::Inspect),
     Cache(cache::CacheCommand),
-    /// List, show, write, check and verify packs.
     Packs(packs::Packs),
     Version(version::Version),
     /// Start a program for `go run`.

@@ -10,9 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::functions::Programs;
 use crate::terminal::{self, BOLD, DIM, Layout, clean};
 
-/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools, metrics made by hand. Those that are read at times are as
-/// new as the last agent; durations of requests are an agent's (`--metrics`).
+/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools, metrics made by hand.
+///
+/// Those that are read at times are as new as the last agent; durations of requests are an agent's (`--metrics`). docs/metrics.md has
+/// the list.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Metrics {
     #[command(flatten)]
     programs: Programs,
@@ -20,6 +23,15 @@ pub struct Metrics {
     #[arg(long)]
     json: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem metrics                    # of every woven program of yours that runs
+  tandem metrics --service shop     # of one service
+  tandem metrics --pid 4711 --json  # of one process, a series a line
+
+Exit codes: 0; 1 when there is no such program, or none that may be looked at.";
 
 impl Metrics {
     pub fn run(self) -> ExitCode {

@@ -16,7 +16,10 @@ use weave::{pack_new, pack_source};
 
 use crate::failure;
 
-/// A pack instruments one library: rules that say where, and Go files with what is done there.
+/// List, show, write, check and verify packs.
+///
+/// A pack instruments one library: rules that say where, and Go files with what is done there. docs/packs.md has the words,
+/// docs/writing-packs.md a pack from beginning to end.
 #[derive(Args)]
 pub struct Packs {
     #[command(subcommand)]
@@ -26,12 +29,30 @@ pub struct Packs {
 #[derive(Subcommand)]
 enum Command {
     /// List the packs of a build in this folder, with their rules.
+    #[command(after_help = "\
+Examples:
+  tandem packs list          # ours, and those of this project
+  tandem packs list --json")]
     List {
         /// Print one JSON object a pack.
         #[arg(long)]
         json: bool,
     },
+    /// Write a small pack that works, to begin with.
+    #[command(after_help = "\
+Examples:
+  tandem packs new greet   # makes the folder greet, with a program that shows it")]
+    New {
+        /// Its name, and that of the new folder.
+        name: String,
+    },
     /// Show one pack: its rules, where they apply and which files they add; the spans that it makes.
+    #[command(after_help = "\
+Examples:
+  tandem packs show net/http   # by name
+  tandem packs show ./greet    # by folder
+
+Exit codes: 0; 2 when there is no such pack.")]
     Show {
         /// Name of a pack, or folder of one.
         pack: String,
@@ -39,18 +60,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write a small pack that works, to begin with.
-    New {
-        /// Its name, and that of the new folder.
-        name: String,
-    },
     /// Check a pack: its form, its hooks, that its rules match and that what is woven compiles.
+    #[command(after_help = "\
+Examples:
+  tandem packs check ./greet
+
+Exit codes: 0 all is well, 1 something is wrong.")]
     Check {
         /// Folder of the pack.
         #[arg(default_value = ".")]
         pack: PathBuf,
     },
     /// Run the tests of a pack's hooks inside the woven packages.
+    #[command(after_help = "\
+Examples:
+  tandem packs test ./greet -v
+
+Exit codes: 0 they pass, 1 they do not.")]
     Test {
         /// Folder of the pack.
         pack: PathBuf,
@@ -59,6 +85,13 @@ enum Command {
         flags: Vec<OsString>,
     },
     /// Say for each published version of the library, or each Go at hand, where the rules match. Nothing is compiled.
+    #[command(after_help = "\
+Examples:
+  tandem packs verify ./bbolt                           # every published version of its library
+  tandem packs verify net/http --versions 1.21..1.27    # of a pack for Go's own: every Go at hand
+  tandem packs verify ./bbolt --markdown > versions.md  # the table that a pack carries
+
+Exit codes: 0 every rule that is meant for a version matches, 1 one does not, 2 there is no such pack.")]
     Verify {
         /// Name of a pack, or folder of one.
         pack: String,

@@ -64,13 +64,16 @@ pub struct Profile {
     store: StoreFolder,
 }
 
+/// What `--help` shows below the options.
 const EXAMPLES: &str = "\
 Examples:
-  tandem run --profile -- ./shop        samples while the program runs
-  tandem profile                        functions of the last hour
-  tandem profile --route /cart --tree   who called whom while /cart was served
-  tandem profile --trace last --off-cpu what the newest trace waited for
-  tandem profile --pprof cpu.pb.gz      for go tool pprof -http=: cpu.pb.gz";
+  tandem run --profile -- ./shop         # samples while the program runs
+  tandem profile                         # functions of the last hour
+  tandem profile --route /cart --tree    # who called whom while /cart was served
+  tandem profile --trace last --off-cpu  # what the newest trace waited for
+  tandem profile --pprof cpu.pb.gz       # for go tool pprof -http=: cpu.pb.gz
+
+Exit codes: 0, also when no sample fits; 1 when the trace or span is not known, or when the store cannot be read.";
 
 /// What is looked at when nobody says how far back.
 const USUAL_TIME: u64 = 3600 * 1_000_000_000;

@@ -34,8 +34,12 @@ use crate::privileges::Launcher;
 /// How often a wait looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Run a program under an agent of its own.
+/// Run a program under an agent of its own, and keep its traces.
+///
+/// The program, and woven ones that it starts, find the agent by themselves. It keeps standard input, output and error, and gets the
+/// signals that tandem gets. Without root everything works but the kernel half.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Run {
     #[command(flatten)]
     destinations: Destinations,
@@ -43,6 +47,17 @@ pub struct Run {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem run -- ./shop                              # program, agent and page; prints the page's address
+  tandem run --no-ui --json=spans.jsonl -- ./shop   # spans into a file, one JSON object a line
+  tandem run --metrics 127.0.0.1:9464 -- ./shop     # serves Prometheus metrics meanwhile
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tandem run -- ./shop   # sends all of it there, too
+
+Exit codes: the program's own; 128 + n when signal n ended it; 127 when it was not found, 126 when it could not be started;
+1 when the agent could not be started, and so the program neither.";
 
 impl Run {
     pub fn run(mut self) -> ExitCode {

@@ -20,14 +20,12 @@ use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
 /// Say what a sampling configuration would keep of the traces in the store, without keeping or dropping anything.
 ///
-/// Let an agent store all traces for a while, write `sampling:` (docs/agent.md) into a file, and see what comes of it:
-///
-///     tandem sampling --dry-run agent.yaml
+/// Let an agent store all traces for a while, write `sampling:` (docs/agent.md) into a file, and see what comes of it.
 ///
 /// FITS are the traces that a policy votes for. DECIDES are those of them that `tandem traces --why` would put down to it: it is
 /// the first that fits. ALONE are those that would not be kept (or dropped) without it: what the policy is worth.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Sampling {
     /// The file with the configuration: an agent.yaml.
     #[arg(long, value_name = "FILE")]
@@ -41,6 +39,14 @@ pub struct Sampling {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem sampling --dry-run agent.yaml              # of all traces in the store
+  tandem sampling --dry-run agent.yaml --since 1d   # of the last day
+
+Exit codes: 0; 1 when the store cannot be read; 3 when the configuration cannot be used.";
 
 /// How long reading a whole store may take.
 const LONGEST_QUERY: Duration = Duration::from_secs(600);

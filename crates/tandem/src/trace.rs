@@ -13,6 +13,7 @@ use crate::traces::{StoreFolder, explain_nothing, moment};
 
 /// Show one trace: its spans as a tree, with times, errors and where the time went.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Trace {
     /// The trace's id or its beginning; `last` is the newest trace.
     id: String,
@@ -22,6 +23,15 @@ pub struct Trace {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem trace last        # the newest
+  tandem trace 4bf92f35    # by the beginning of its id, as `tandem traces` shows it
+  tandem trace last --json # one span a line
+
+Exit codes: 0; 1 when there is no such trace, or when the store cannot be read.";
 
 impl Trace {
     pub fn run(self) -> ExitCode {

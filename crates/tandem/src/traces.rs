@@ -65,14 +65,17 @@ pub struct Traces {
     store: StoreFolder,
 }
 
+/// What `--help` shows below the options.
 const EXAMPLES: &str = "\
 Examples:
-  tandem traces                                         the newest
-  tandem traces 'service=orders status=error'           a span of orders failed
-  tandem traces 'route=/cart duration>200ms'            requests of a route that took long
-  tandem traces 'anatomy.run_queue>10ms'                something waited for a CPU
+  tandem traces                                         # the newest twenty
+  tandem traces 'service=orders status=error'           # a span of orders failed
+  tandem traces 'route=/cart duration>200ms'            # requests of a route that took long
+  tandem traces 'anatomy.run_queue>10ms'                # something waited for a CPU
   tandem traces 'http.response.status_code>=500 -service=gateway'
-  tandem traces 'checkout (error.type or db.system.name=postgresql)' --since 10m --json";
+  tandem traces 'checkout (error.type or db.system.name=postgresql)' --since 10m --json
+
+Exit codes: 0, also when no trace fits; 1 when the store cannot be read; 2 when the query is wrong.";
 
 /// A trace, and the policies that kept it.
 #[derive(Serialize)]

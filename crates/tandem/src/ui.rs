@@ -15,6 +15,7 @@ use crate::traces::StoreFolder;
 
 /// Show the traces in the store on a page, until Ctrl-C.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Ui {
     /// Where to listen: an address and a port, or a port of this machine; port 0 is any free one.
     #[arg(value_name = "ADDRESS", default_value_t = ::ui::DEFAULT_ADDRESS, value_parser = ::ui::parse_address)]
@@ -25,6 +26,15 @@ pub struct Ui {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem ui                  # at 127.0.0.1:8317; prints the address
+  tandem ui 9000             # at another port of this machine
+  tandem ui 127.0.0.1:0      # at any free port
+
+Exit codes: 0 after Ctrl-C; 1 when the store cannot be read or the address is taken.";
 
 impl Ui {
     pub fn run(self) -> ExitCode {

@@ -13,11 +13,18 @@ const COMMIT: Option<&str> = option_env!("TANDEM_COMMIT");
 
 /// Print versions.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Version {
     /// One JSON object, with what it works with: versions of Go, of what programs and agents share, of files; packs.
     #[arg(long)]
     json: bool,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem version
+  tandem version --json   # which versions of Go, shared memory, manifests, stores and queues it works with";
 
 impl Version {
     pub fn run(self) -> ExitCode {

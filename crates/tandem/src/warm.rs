@@ -10,17 +10,29 @@ use weave::warm::{Count, Warmed};
 use crate::failure;
 use crate::terminal;
 
-/// Compiles the woven standard library, and the packages of other modules that yours import, into go's build cache.
+/// Compile ahead what the woven builds of this project will need.
+///
+/// That is the woven standard library, and the packages of other modules that yours import; they go into go's build cache.
 ///
 /// The next woven build with the same flags compiles only your own packages. Run it where a cache is filled for many
 /// builds (a CI image, a new machine) and after a change of go.mod, of Go or of tandem. Outside a module it compiles the
 /// standard library alone.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Warm {
     /// Flags of `go build` (-race, -tags …; GOOS, GOARCH and CGO_ENABLED count too), then packages [default: all of your module or workspace].
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem warm                  # for tandem go build, install, test
+  tandem warm -race ./cmd/...  # for builds with -race
+  GOARCH=arm64 tandem warm     # for another processor
+
+Exit codes: 0; those of the go command; 3 when nothing can be woven with this Go.";
 
 impl Warm {
     pub fn run(self) -> ExitCode {

@@ -41,14 +41,12 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
 #[derive(Debug, thiserror::Error)]
 pub enum UiError {
     /// Somebody else has the port, or the address is not this machine's.
-    #[error(
-        "cannot show the page at {address}: {source}; choose another place with --ui ADDRESS (port 0: any free one)"
-    )]
+    #[error("cannot show the page at {address}: {why}; choose another address (port 0: any free one)")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// No random word for a page that others can reach.
     #[error("cannot make a token for the page: {0}")]

@@ -74,8 +74,8 @@ pub fn serve_with(reader: Reader, host: Arc<dyn Host>, address: SocketAddr) -> R
 fn serve_sources(sources: Sources, address: SocketAddr) -> Result<Server, UiError> {
     let listener = TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| UiError::Listen { address, source })?;
-    let address = listener.local_addr().map_err(|source| UiError::Listen { address, source })?;
+        .map_err(|why| UiError::Listen { address, why })?;
+    let address = listener.local_addr().map_err(|why| UiError::Listen { address, why })?;
     let token =
         (!address.ip().is_loopback()).then(|| Token::new(address.port())).transpose().map_err(UiError::Token)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
