@@ -20,11 +20,7 @@ const TELLING: f64 = 0.01;
 
 /// Put two traces, or two sets of traces, side by side: what takes longer, what is called more often, what only one of them does.
 #[derive(Args)]
-#[command(after_help = "Examples:
-  tandem compare 5f3a 91bc                                        two traces, by the beginnings of their ids
-  tandem compare service.version=1.4 service.version=1.5          two builds
-  tandem compare 'route=/cart tier=free' 'route=/cart tier=paid'  two kinds of requests
-  tandem compare route=/cart --since 10m --baseline 1h            the last ten minutes with the hour before")]
+#[command(after_help = EXAMPLES)]
 pub struct Compare {
     /// A trace's id or its beginning, `last`, or a query for traces.
     #[arg(value_name = "A")]
@@ -50,6 +46,17 @@ pub struct Compare {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem compare 5f3a91bc 91bc0c2d                             # two traces, by the beginnings of their ids
+  tandem compare service.version=1.4 service.version=1.5       # two builds
+  tandem compare 'route=/cart tier=free' 'route=/cart tier=paid'
+
+`tandem compare route=/cart --since 10m --baseline 1h` compares the last ten minutes with the hour before.
+
+Exit codes: 0; 1 when a trace or the traces of a query are not there; 2 when a query is wrong.";
 
 /// One side of the comparison.
 struct Set {

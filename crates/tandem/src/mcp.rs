@@ -28,10 +28,12 @@ const USUAL: usize = 20;
 /// Answer an assistant's questions about the store, by the Model Context Protocol on standard input and output, until that ends.
 /// Nothing can be changed that way.
 #[derive(Args)]
-#[command(after_help = "An assistant starts it by itself when it is configured like this:
-  {\"mcpServers\": {\"tandem\": {\"command\": \"tandem\", \"args\": [\"mcp\"]}}}
-By hand, one question:
-  echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}' | tandem mcp")]
+#[command(
+    after_help = "An assistant starts it by itself where its configuration has `{\"mcpServers\": {\"tandem\": {\"command\": \"tandem\", \
+                        \"args\": [\"mcp\"]}}}`. What it answers: docs/terminal.md.
+
+Exit codes: 0; 1 when the store cannot be read."
+)]
 pub struct Mcp {
     #[command(flatten)]
     store: StoreFolder,

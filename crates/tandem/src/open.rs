@@ -46,10 +46,11 @@ pub struct Open {
 
 const EXAMPLES: &str = "\
 Examples:
-  tandem open trace.json                       on a page; its address is printed
-  tandem open errors.pb.gz logs.jsonl          several together
-  curl -s https://ci.example/trace.json | tandem open -
-  tandem open trace.json --into ./store && tandem traces --store ./store";
+  tandem export --format otlp-json last -o trace.jsonl
+  tandem open trace.jsonl                           # on a page; its address is printed
+  tandem export --format otlp -o all.pb.gz
+  tandem open all.pb.gz trace.jsonl                 # several together
+  tandem open trace.jsonl --into ./store && tandem traces --store ./store";
 
 /// A file that cannot be read; as of weaves that cannot be done.
 const UNREADABLE: u8 = 3;

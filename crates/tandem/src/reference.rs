@@ -18,6 +18,15 @@ const SESSIONS: &[(&str, &str)] = &[
     ("trace", "run in: running; with: 4bf92f35 = $TRACE"),
     ("diagnose", "run in: running"),
     ("traces", "run in: running"),
+    ("top", "run in: running"),
+    (
+        "compare",
+        "run in: running; with: 5f3a91bc = $TRACE, 91bc0c2d = $TRACE, service.version=1.4 = kind=server, \
+         service.version=1.5 = kind=server, 'route=/cart tier=free' = kind=server, 'route=/cart tier=paid' = kind=server",
+    ),
+    ("sql", "run in: running"),
+    ("export", "run in: running; with: 4bf92f35 = $TRACE, 'status=error' = status=unset"),
+    ("open", "run in: running"),
     ("logs", "run in: running"),
     ("metrics", "run in: running; with: 4711 = $PID"),
     ("budget", "run in: running"),

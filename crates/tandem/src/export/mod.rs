@@ -53,12 +53,12 @@ pub struct Export {
 
 const EXAMPLES: &str = "\
 Examples:
-  tandem export --format perfetto last -o trace.json           the newest trace, for ui.perfetto.dev
-  tandem export --format otlp-json 4bf92f35 -o trace.jsonl     a trace by the beginning of its id
-  tandem export --format otlp 'status=error' -o errors.pb.gz   what failed; tandem open errors.pb.gz shows it
-  tandem export --format csv 'service=orders' --since 1h       spans for a spreadsheet
-  tandem export --format speedscope -o profile.json            samples of the last hour, for speedscope.app
-  tandem export --format pprof 'route=/cart' -o cart.pb.gz     for go tool pprof";
+  tandem export --format perfetto last -o trace.json          # the newest trace, for ui.perfetto.dev
+  tandem export --format otlp-json 4bf92f35 -o trace.jsonl    # a trace by the beginning of its id
+  tandem export --format otlp 'status=error' -o errors.pb.gz  # what failed; tandem open errors.pb.gz shows it
+  tandem export --format csv 'service=orders' --since 1h      # spans for a spreadsheet
+  tandem export --format speedscope -o profile.json           # samples of the last hour, for speedscope.app
+  tandem export --format pprof 'route=/cart' -o cart.pb.gz    # for go tool pprof";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {

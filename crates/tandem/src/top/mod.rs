@@ -33,11 +33,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(100);
 /// Durations and rates are those of the traces in the store: where only a share of them is kept, an agent's metrics (`--metrics`) know all
 /// requests. What is being served is read from the memory of woven programs of yours (root's: everybody's).
 #[derive(Args)]
-#[command(after_help = "Examples:
-  tandem top                        the last minute, until q
-  tandem top --service orders --since 10m --sort p99
-  tandem top --once --sort errors   one table, as where the output is no terminal
-  tandem top --json | jq .operation")]
+#[command(after_help = EXAMPLES)]
 pub struct Top {
     /// Only requests to this service.
     #[arg(long, value_name = "NAME")]
@@ -57,6 +53,16 @@ pub struct Top {
     #[command(flatten)]
     store: StoreFolder,
 }
+
+/// What `--help` shows below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tandem top                                       # the last minute, until q; ? lists the keys
+  tandem top --service orders --since 10m --sort p99
+  tandem top --once --sort errors                  # one table, as where the output is no terminal
+  tandem top --json                                # one object a route
+
+Exit codes: 0; 1 when the store cannot be read.";
 
 impl Top {
     pub fn run(self) -> ExitCode {

@@ -138,6 +138,7 @@ fn serves(command: &str) -> bool {
     match command.as_slice() {
         [.., "&"] => false,
         ["tandem", "agent" | "attach" | "ui", ..] => true,
+        ["tandem", "open", rest @ ..] => !rest.contains(&"--into"),
         ["tandem", "run", rest @ ..] => rest.contains(&"./shop"),
         ["tandem", "logs", rest @ ..] => rest.contains(&"--follow"),
         ["./shop", ..] => true,
