@@ -9,12 +9,17 @@ use clap::Args;
 use model::{LogRecord, TraceId};
 use store::{Found, LogFilter, Reader};
 
+use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
 use crate::traces::{StoreFolder, ago, duration, moment};
 
 /// Show log records from the store, oldest first.
+///
+/// With a query, those that were written in spans that fit: `tandem logs 'status=error service=orders'`.
 #[derive(Args)]
 pub struct Logs {
+    #[command(flatten)]
+    query: QueryArgument,
     /// Only records of this trace: its id or the beginning of one that is in the store; `last` is the newest trace.
     #[arg(long, value_name = "ID")]
     trace: Option<String>,
@@ -57,6 +62,10 @@ fn severity(text: &str) -> Result<u8, String> {
 
 impl Logs {
     pub fn run(self) -> ExitCode {
+        let query = match self.query.read() {
+            Ok(query) => query,
+            Err(code) => return code,
+        };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let trace = match &self.trace {
@@ -69,6 +78,7 @@ impl Logs {
             let mut filter = LogFilter {
                 trace,
                 service: self.service.clone(),
+                query,
                 min_severity: self.severity.unwrap_or(0),
                 since_unix_nano: self.since.map(ago),
                 after: None,
