@@ -42,6 +42,13 @@ impl Query {
         matches!(&self.expression, Expression::And(all) if all.is_empty())
     }
 
+    /// The attributes that it asks for.
+    pub fn attribute_keys(&self) -> Vec<&str> {
+        let mut keys = Vec::new();
+        self.expression.add_attribute_keys(&mut keys);
+        keys
+    }
+
     /// The query that asks for both.
     pub fn and(self, other: impl Into<Self>) -> Self {
         let other = other.into();
@@ -68,6 +75,17 @@ pub enum Expression {
     Not(Box<Expression>),
     /// A term.
     Term(Term),
+}
+
+impl Expression {
+    fn add_attribute_keys<'a>(&'a self, keys: &mut Vec<&'a str>) {
+        match self {
+            Self::And(inner) | Self::Or(inner) => inner.iter().for_each(|inner| inner.add_attribute_keys(keys)),
+            Self::Not(inner) => inner.add_attribute_keys(keys),
+            Self::Term(Term { field: Field::Attribute(key), .. }) => keys.push(key),
+            Self::Term(_) => {}
+        }
+    }
 }
 
 /// A field and what is asked of it.

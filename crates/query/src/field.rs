@@ -172,7 +172,8 @@ pub fn nearest_key(key: &str) -> Option<String> {
 }
 
 /// The word that somebody may have meant.
-pub fn nearest_word(word: &str, words: &[&str]) -> Option<String> {
-    let distances = words.iter().map(|known| (strsim::damerau_levenshtein(&word.to_lowercase(), known), known));
-    distances.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| (*known).to_owned())
+pub fn nearest_word(word: &str, words: &[impl AsRef<str>]) -> Option<String> {
+    let word = word.to_lowercase();
+    let distances = words.iter().map(|known| (strsim::damerau_levenshtein(&word, known.as_ref()), known.as_ref()));
+    distances.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known.to_owned())
 }

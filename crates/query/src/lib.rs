@@ -21,4 +21,4 @@ mod syntax;
 pub use complete::{Completion, CompletionKind, Values, complete};
 pub use error::QueryError;
 pub use expression::{Comparison, Expression, Pattern, Query, RegularExpression, Term, Test};
-pub use field::{Field, FieldKind, KnownField};
+pub use field::{Field, FieldKind, KnownField, nearest_word};

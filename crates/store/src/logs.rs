@@ -1,21 +1,26 @@
 //! Log records: into their table, out of it by filters, and away when the store has grown too large or they too old.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{LogRecord, Resource, TraceId};
+use model::{LogRecord, Resource, SpanId, TraceId};
+use query::Query;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 
-use crate::{otlp, schema};
+use crate::fits::Plan;
+use crate::{otlp, schema, search};
 
 /// Which log records to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogFilter {
     /// Of this trace.
     pub trace: Option<TraceId>,
     /// `service.name`, exactly.
     pub service: Option<String>,
+    /// Only those written in spans that fit.
+    pub query: Query,
     /// At least as severe, by OTLP's number.
     pub min_severity: u8,
     /// Earliest time, ns since 1970.
@@ -54,13 +59,16 @@ pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(V
     }
     let newest: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM log", [], |row| row.get(0))?;
     let (conditions, values) = conditions(filter, newest);
-    let sql = format!("SELECT data, resource, scope FROM log WHERE {conditions} ORDER BY time DESC, id DESC LIMIT ?");
+    let sql = format!("SELECT data, resource, scope FROM log WHERE {conditions} ORDER BY time DESC, id DESC");
     let mut statement = connection.prepare_cached(&sql)?;
-    let limit = Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX));
-    let mut rows = statement.query(params_from_iter(values.into_iter().chain([limit])))?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let plan = if filter.query.is_empty() { None } else { Some(Plan::new(connection, &filter.query)?) };
+    let mut fitting: HashMap<TraceId, HashSet<SpanId>> = HashMap::new();
     let mut resources: HashMap<i64, Arc<Resource>> = HashMap::new();
     let mut logs = Vec::new();
-    while let Some(row) = rows.next()? {
+    while logs.len() < filter.limit
+        && let Some(row) = rows.next()?
+    {
         let id = row.get(1)?;
         let resource = match resources.get(&id) {
             Some(resource) => Arc::clone(resource),
@@ -71,12 +79,31 @@ pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(V
             }
         };
         match otlp::log(row.get_ref(0)?.as_blob()?, resource, row.get(2)?) {
-            Ok(log) => logs.push(log),
+            Ok(log) => {
+                if plan.as_ref().map_or(Ok(true), |plan| is_within(connection, plan, &log, &mut fitting))? {
+                    logs.push(log);
+                }
+            }
             Err(error) => tracing::warn!(%error, "a stored log record cannot be read"),
         }
     }
     logs.reverse();
     Ok((logs, newest))
+}
+
+/// Whether a record was written in a span that fits; each trace is looked at once.
+fn is_within(
+    connection: &Connection,
+    plan: &Plan,
+    log: &LogRecord,
+    fitting: &mut HashMap<TraceId, HashSet<SpanId>>,
+) -> rusqlite::Result<bool> {
+    let Some((trace, span)) = log.trace_id.zip(log.span_id) else { return Ok(false) };
+    let of_trace = match fitting.entry(trace) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(search::fitting_spans(connection, plan, trace)?),
+    };
+    Ok(of_trace.contains(&span))
 }
 
 /// An older Tandem may have removed the resource, as no trace uses it.

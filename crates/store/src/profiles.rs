@@ -11,14 +11,16 @@ use std::sync::Arc;
 use deliver::Batch;
 use deliver::otlp::profiles;
 use model::{Frame, ProfileKind, ProfileSample, SpanId, TraceId};
+use query::Query;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
-use crate::logs;
+use crate::fits::Plan;
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
+use crate::{logs, search};
 
 /// Which samples to show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProfileFilter {
     /// Only of this kind.
     pub kind: Option<ProfileKind>,
@@ -26,8 +28,8 @@ pub struct ProfileFilter {
     pub trace: Option<TraceId>,
     /// Only within this span of that trace, and within its children.
     pub span: Option<SpanId>,
-    /// Only within spans whose route or name contains this text, without regard to case, and within their children.
-    pub route: Option<String>,
+    /// Only within spans that fit, and within their children.
+    pub query: Query,
     /// `service.name`, exactly.
     pub service: Option<String>,
     /// Earliest time, ns since 1970.
@@ -206,15 +208,16 @@ pub fn query(connection: &Connection, filter: &ProfileFilter) -> rusqlite::Resul
     let mut stacks: HashMap<i64, Arc<Vec<Frame>>> = HashMap::new();
     let mut resources: HashMap<i64, (Arc<str>, Arc<str>)> = HashMap::new();
     let mut traces: HashMap<TraceId, Spans> = HashMap::new();
-    let route = filter.route.as_ref().map(|route| route.to_lowercase());
+    let plan = if filter.query.is_empty() { None } else { Some(Plan::new(connection, &filter.query)?) };
+    let is_narrowed = filter.span.is_some() || plan.is_some();
     let mut samples = Vec::new();
     while let Some(row) = rows.next()? {
         let trace_id = row.get::<_, Option<[u8; 16]>>(3)?.map(TraceId);
         let span_id = row.get::<_, Option<[u8; 8]>>(4)?.map(SpanId);
         let (mut operation, mut of_route) = (None, None);
-        if filter.span.is_some() || route.is_some() || filter.with_operations {
+        if is_narrowed || filter.with_operations {
             let Some((trace, span)) = trace_id.zip(span_id) else {
-                if filter.span.is_some() || route.is_some() {
+                if is_narrowed {
                     continue;
                 }
                 samples.push(stored(connection, row, &mut stacks, &mut resources, &mut names)?);
@@ -222,16 +225,14 @@ pub fn query(connection: &Connection, filter: &ProfileFilter) -> rusqlite::Resul
             };
             let spans = match traces.entry(trace) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(Spans::of(connection, trace)?),
+                Entry::Vacant(place) => place.insert(Spans::of(connection, trace, plan.as_ref())?),
             };
-            if filter.span.is_some_and(|wanted| !spans.is_within(span, |around, _| around == wanted))
-                || route
-                    .as_ref()
-                    .is_some_and(|route| !spans.is_within(span, |_, known| known.is_some_and(|known| known.has(route))))
+            if filter.span.is_some_and(|wanted| !spans.is_within(span, |around| around == wanted))
+                || plan.is_some() && !spans.is_within(span, |around| spans.fitting.contains(&around))
             {
                 continue;
             }
-            operation = spans.0.get(&span).map(|span| Arc::clone(&span.name));
+            operation = spans.known.get(&span).map(|span| Arc::clone(&span.name));
             of_route = spans.route(span);
         }
         let sample = stored(connection, row, &mut stacks, &mut resources, &mut names)?;
@@ -299,19 +300,16 @@ fn conditions(filter: &ProfileFilter) -> (String, Vec<Value>) {
         conditions.push("time >= ?");
         values.push(Value::Integer(i64::try_from(since).unwrap_or(i64::MAX)));
     }
-    if let Some(route) = &filter.route {
-        conditions.push(
-            "trace_id IN (SELECT trace.trace_id FROM trace JOIN trace_operation ON trace_operation.trace = trace.id
-             JOIN operation ON operation.id = trace_operation.operation
-             WHERE instr(lower(name), ?) OR instr(lower(route), ?))",
-        );
-        values.extend([Value::Text(route.to_lowercase()), Value::Text(route.to_lowercase())]);
-    }
     (conditions.join(" AND "), values)
 }
 
 /// The spans of a trace.
-struct Spans(HashMap<SpanId, KnownSpan>);
+#[derive(Default)]
+struct Spans {
+    known: HashMap<SpanId, KnownSpan>,
+    /// Those that fit the query, if there is one.
+    fitting: HashSet<SpanId>,
+}
 
 struct KnownSpan {
     parent: Option<SpanId>,
@@ -319,19 +317,21 @@ struct KnownSpan {
     route: Arc<str>,
 }
 
-impl KnownSpan {
-    fn has(&self, text: &str) -> bool {
-        self.name.to_lowercase().contains(text) || self.route.to_lowercase().contains(text)
-    }
-}
-
 impl Spans {
-    fn of(connection: &Connection, trace: TraceId) -> rusqlite::Result<Self> {
+    fn of(connection: &Connection, trace: TraceId, plan: Option<&Plan>) -> rusqlite::Result<Self> {
+        let fitting = match plan {
+            Some(plan) => search::fitting_spans(connection, plan, trace)?,
+            None => HashSet::new(),
+        };
+        // Then nothing of it is shown, and nobody asks for more.
+        if plan.is_some() && fitting.is_empty() {
+            return Ok(Self::default());
+        }
         let id: Option<i64> = connection
             .prepare_cached("SELECT id FROM trace WHERE trace_id = ?1")?
             .query_row([&trace.0], |row| row.get(0))
             .optional()?;
-        let Some(id) = id else { return Ok(Self(HashMap::new())) };
+        let Some(id) = id else { return Ok(Self::default()) };
         let first = id << ORDINAL_BITS;
         let mut statement = connection.prepare_cached(
             "SELECT span_id, parent_id, name, route FROM span JOIN operation ON operation.id = operation
@@ -345,7 +345,7 @@ impl Spans {
             };
             Ok((SpanId(row.get(0)?), span))
         })?;
-        Ok(Self(rows.collect::<rusqlite::Result<_>>()?))
+        Ok(Self { known: rows.collect::<rusqlite::Result<_>>()?, fitting })
     }
 
     /// The span and those around it, as far as they are known.
@@ -354,15 +354,15 @@ impl Spans {
         let mut next = Some(span);
         std::iter::from_fn(move || {
             let span = next?;
-            let known = self.0.get(&span);
+            let known = self.known.get(&span);
             next = known.and_then(|known| known.parent);
             Some((span, known))
         })
         .take(DEEPEST) // damaged data may go in circles
     }
 
-    fn is_within(&self, span: SpanId, wanted: impl Fn(SpanId, Option<&KnownSpan>) -> bool) -> bool {
-        self.around(span).any(|(span, known)| wanted(span, known))
+    fn is_within(&self, span: SpanId, wanted: impl Fn(SpanId) -> bool) -> bool {
+        self.around(span).any(|(span, _)| wanted(span))
     }
 
     fn route(&self, span: SpanId) -> Option<Arc<str>> {

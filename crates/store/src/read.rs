@@ -208,6 +208,11 @@ impl Reader {
         self.with_connection(|connection| seen::complete(connection, query, cursor))
     }
 
+    /// Keys of attributes that were seen lately, those that are seen most first.
+    pub fn attribute_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.with_connection(|connection| Ok(seen::keys(connection)))
+    }
+
     /// Answers a question in SQL, within so much time; rows are handed over as they come. A store that does not exist yet has
     /// none.
     pub fn sql<R: SqlRows>(&self, sql: &str, longest: Duration, rows: &mut R) -> Result<(), SqlError<R::Error>> {

@@ -10,9 +10,10 @@
 //! when their last trace began. In a store of version 1, that nobody has written to since, there are no blocks: then
 //! everything is looked at.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
-use model::{TraceId, TraceSummary};
+use model::{SpanId, TraceId, TraceSummary};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ffi, params};
 
 use crate::TraceFilter;
@@ -135,12 +136,7 @@ impl Search<'_> {
             if !(times.0..=times.1).contains(&start) {
                 continue;
             }
-            let facts = TraceFacts {
-                duration: row.get::<_, i64>(3)? - start,
-                spans: row.get(4)?,
-                errors: row.get(5)?,
-                root: row.get_ref(6)?.as_str()?,
-            };
+            let facts = facts(row)?;
             let fits = match self.plan.of_trace(&facts) {
                 Fits::Maybe => statements.has_fitting_span(&self.plan, id, &facts)?,
                 known => known == Fits::Yes,
@@ -191,19 +187,53 @@ impl<'a> Statements<'a> {
             if !possible.contains(&(operation, resource)) {
                 continue;
             }
-            let span = SpanRow {
-                operation,
-                resource,
-                duration: row.get(2)?,
-                is_error: row.get::<_, i64>(3)? == 2,
-                data: row.get_ref(4)?.as_blob()?,
-            };
-            if plan.of_span(facts, &span) {
+            if plan.of_span(facts, &span_row(row)?) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+/// The spans of a trace that fit a query, for what was seen within them. Of a trace that is not in the store there are none.
+pub fn fitting_spans(connection: &Connection, plan: &Plan, trace: TraceId) -> rusqlite::Result<HashSet<SpanId>> {
+    let mut fitting = HashSet::new();
+    let mut statement = connection.prepare_cached(TRACE_BY_ID)?;
+    let mut rows = statement.query([&trace.0])?;
+    let Some(row) = rows.next()? else { return Ok(fitting) };
+    let facts = facts(row)?;
+    if plan.of_trace(&facts) == Fits::No {
+        return Ok(fitting);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT operation, resource, duration, status, data, span_id FROM span WHERE id BETWEEN ?1 << ?2 AND ?1 << ?2 | ?3",
+    )?;
+    let mut spans = statement.query(params![row.get::<_, i64>(0)?, ORDINAL_BITS, LAST_ORDINAL])?;
+    while let Some(row) = spans.next()? {
+        if plan.of_span(&facts, &span_row(row)?) {
+            fitting.insert(SpanId(row.get(5)?));
+        }
+    }
+    Ok(fitting)
+}
+
+fn facts<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<TraceFacts<'a>> {
+    Ok(TraceFacts {
+        duration: row.get::<_, i64>(3)? - row.get::<_, i64>(2)?,
+        spans: row.get(4)?,
+        errors: row.get(5)?,
+        root: row.get_ref(6)?.as_str()?,
+    })
+}
+
+fn span_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<SpanRow<'a>> {
+    Ok(SpanRow {
+        operation: row.get(0)?,
+        resource: row.get(1)?,
+        duration: row.get(2)?,
+        is_error: row.get::<_, i64>(3)? == 2,
+        data: row.get_ref(4)?.as_blob()?,
+    })
 }
 
 fn bound(time: Option<u64>) -> Option<i64> {
@@ -218,10 +248,11 @@ fn interrupted() -> rusqlite::Error {
 
 const TRACES: &str = "SELECT id, trace_id, start, end, spans, errors, root FROM trace WHERE id >= ?1 AND id < ?2";
 
+const TRACE_BY_ID: &str = "SELECT id, trace_id, start, end, spans, errors, root FROM trace WHERE trace_id = ?1";
+
 /// The trace with this id, and its number.
 pub fn trace(connection: &Connection, trace_id: TraceId) -> rusqlite::Result<Option<(i64, TraceSummary)>> {
-    let sql = "SELECT id, trace_id, start, end, spans, errors, root FROM trace WHERE trace_id = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(TRACE_BY_ID)?;
     let mut rows = statement.query([&trace_id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let id = row.get(0)?;

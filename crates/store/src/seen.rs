@@ -21,6 +21,11 @@ pub fn complete(connection: &Connection, query: &str, cursor: usize) -> rusqlite
     Ok(query::complete(query, cursor, &Seen { connection }))
 }
 
+/// Keys of attributes, those that are seen most first.
+pub fn keys(connection: &Connection) -> Vec<String> {
+    Seen { connection }.keys()
+}
+
 struct Seen<'a> {
     connection: &'a Connection,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use deliver::otlp::builder::any_value;
 use deliver::{Batch, Signal, Sink};
-use fixture::{START, flush, resource, unlimited};
+use fixture::{Details, START, flush, resource, unlimited};
 use model::{LogRecord, SpanId, TraceId, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
@@ -103,6 +103,25 @@ fn a_record_comes_out_as_it_went_in() {
     assert_eq!(found(&folder, &all()), records);
     let (logs, spans) = (store.report(), store.0.report());
     assert_eq!((logs.signal, logs.delivered, spans.signal, spans.delivered), (Signal::Logs, 3, Signal::Traces, 0));
+}
+
+#[test]
+fn a_query_finds_what_was_written_in_spans_that_fit() {
+    let records = [record("cart", 0, 9, 0), record("cart", 1, 9, 1), record("cart", 2, 9, 2), record("cart", 3, 9, 3)];
+    let (folder, store) = written(unlimited(), &[batch(&records)]);
+    let span = |number: u8| {
+        let mut span = fixture::span(1, 1, 0, "cart", "GET /cart", 0, 10);
+        (span.trace_id, span.span_id) = (TraceId([number; 16]), SpanId([number; 8]));
+        span
+    };
+    store.offer(&fixture::batch_of(&[span(1), span(2).failed("no stock"), span(3)])).expect("the queue has room");
+    flush(&store);
+    let ask =
+        |query: &str, limit| found(&folder, &LogFilter { query: query.parse().expect("a query"), limit, ..all() });
+    assert_eq!(ask("status=error", 10), records[2..3]);
+    assert_eq!(ask("service=cart", 2), records[2..]);
+    assert_eq!(ask("service=cart", 10), records[1..], "one was written outside of spans");
+    assert_eq!(ask("service=shop", 10), []);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use deliver::otlp::profiles::{Observed, ProfileBuilder};
 use deliver::{Batch, Signal, Sink};
 use fixture::{Details, START, flush, resource, unlimited};
 use model::{Frame, Location, ProfileKind, SpanId, TraceId};
+use query::Term;
 use store::{Limits, ProfileFilter, ProfileStore, Reader, Store, StoredSample};
 use tempfile::TempDir;
 
@@ -116,7 +117,7 @@ fn filters_find_by_kind_trace_span_route_service_and_time() {
     let of_span = |span| functions(ProfileFilter { trace, span: Some(ids(1, span).1), ..all() });
     assert_eq!(of_span(2), ["main.root", "main.child"], "with its children");
     assert_eq!(of_span(3), ["main.child"]);
-    let of_route = |route: &str| functions(ProfileFilter { route: Some(route.to_owned()), ..all() });
+    let of_route = |route: &str| functions(ProfileFilter { query: Term::contains(route).into(), ..all() });
     assert_eq!(of_route("/CART/"), ["main.root", "main.child"], "of a route, with what is below");
     assert_eq!(of_route("load"), ["main.child"]);
     assert_eq!(of_route("nothing"), [""; 0]);

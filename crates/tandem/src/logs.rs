@@ -9,15 +9,19 @@ use clap::Args;
 use model::{LogRecord, TraceId};
 use store::{Found, LogFilter, Reader};
 
+use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
 use crate::traces::{StoreFolder, ago, duration, moment};
 
 /// Show log records from the store, oldest first, and those that come.
 ///
-/// They are there of programs that run with OTEL_LOGS_EXPORTER=otlp (docs/logs.md).
+/// With a query, those that were written in spans that fit. They are there of programs that run with OTEL_LOGS_EXPORTER=otlp
+/// (docs/logs.md).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Logs {
+    #[command(flatten)]
+    query: QueryArgument,
     /// Only records of this trace: its id or the beginning of one that is in the store; `last` is the newest trace.
     #[arg(long, value_name = "ID")]
     trace: Option<String>,
@@ -70,6 +74,10 @@ fn severity(text: &str) -> Result<u8, String> {
 
 impl Logs {
     pub fn run(self) -> ExitCode {
+        let query = match self.query.read() {
+            Ok(query) => query,
+            Err(code) => return code,
+        };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let trace = match &self.trace {
@@ -82,6 +90,7 @@ impl Logs {
             let mut filter = LogFilter {
                 trace,
                 service: self.service.clone(),
+                query,
                 min_severity: self.severity.unwrap_or(0),
                 since_unix_nano: self.since.map(ago),
                 after: None,

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::query::{Query, Term};
 use anyhow::Context;
 use clap::Args;
 use model::{Frame, ProfileKind, ProfileSample, format_duration};
@@ -17,6 +18,7 @@ use store::{ProfileFilter, Reader, StoredSample};
 
 use crate::logs::find;
 use crate::pprof;
+use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, Layout, clean, fit, width};
 use crate::traces::{StoreFolder, ago, duration};
 
@@ -27,6 +29,8 @@ use crate::traces::{StoreFolder, ago, duration};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Profile {
+    #[command(flatten)]
+    query: QueryArgument,
     /// Only time on the CPU.
     #[arg(long, conflicts_with = "off_cpu")]
     cpu: bool,
@@ -70,6 +74,7 @@ Examples:
   tandem run --profile -- ./shop         # samples while the program runs
   tandem profile                         # functions of the last hour
   tandem profile --route /cart --tree    # who called whom while /cart was served
+  tandem profile 'status=error'          # within spans that fit, and their children
   tandem profile --trace last --off-cpu  # what the newest trace waited for
   tandem profile --pprof cpu.pb.gz       # for go tool pprof -http=: cpu.pb.gz
 
@@ -82,9 +87,13 @@ const MOST_SAMPLES: usize = 2_000_000;
 
 impl Profile {
     pub fn run(self) -> ExitCode {
+        let query = match self.query.read() {
+            Ok(query) => self.route.iter().map(Term::contains).fold(query, Query::and),
+            Err(code) => return code,
+        };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let Some(filter) = self.filter(&reader)? else { return Ok(ExitCode::FAILURE) };
+            let Some(filter) = self.filter(&reader, query)? else { return Ok(ExitCode::FAILURE) };
             let samples = reader.profile(&filter)?;
             if let Some(file) = &self.pprof {
                 return write_pprof(file, &samples, filter.kind);
@@ -124,7 +133,7 @@ impl Profile {
     }
 
     /// What is asked for; `None` when a trace or span is not known, which has been said.
-    fn filter(&self, reader: &Reader) -> anyhow::Result<Option<ProfileFilter>> {
+    fn filter(&self, reader: &Reader, query: Query) -> anyhow::Result<Option<ProfileFilter>> {
         let mut trace = None;
         if let Some(beginning) = &self.trace {
             trace = find(reader, beginning)?;
@@ -161,7 +170,7 @@ impl Profile {
             },
             trace,
             span,
-            route: self.route.clone(),
+            query,
             service: self.service.clone(),
             since_unix_nano: since.map(ago),
             with_operations: self.json || self.pprof.is_some(),

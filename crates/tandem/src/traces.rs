@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::agent::sample::POLICY_ATTRIBUTE;
-use ::query::{Comparison, Field, Query, Term};
+use ::query::{Comparison, Field, Query, Term, nearest_word};
 use anyhow::Context;
 use clap::Args;
 use deliver::otlp::walk::{self, AnyValue};
@@ -120,7 +120,8 @@ impl Traces {
         };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let traces = reader.traces(&self.filter(query))?;
+            let filter = self.filter(query);
+            let traces = reader.traces(&filter)?;
             let explained = |trace| -> anyhow::Result<Kept<'_>> { self.explained(&reader, trace) };
             let traces = traces.iter().map(explained).collect::<anyhow::Result<Vec<_>>>()?;
             if self.json {
@@ -130,6 +131,7 @@ impl Traces {
                 }
             } else if traces.is_empty() {
                 explain_nothing(&reader)?;
+                explain_keys(&reader, &filter.query)?;
             } else {
                 print(out, &traces, Layout::of_stdout()).context("cannot write")?;
             }
@@ -194,6 +196,19 @@ pub fn explain_nothing(reader: &Reader) -> anyhow::Result<()> {
         eprintln!("no traces yet in {}", reader.folder().display());
         eprintln!("  tandem go build -o app . && tandem run -- ./app     makes some: use the program meanwhile");
         eprintln!("  tandem traces --store DIR                           looks elsewhere");
+    }
+    Ok(())
+}
+
+/// Names the attributes that a query asks for and nobody has: a slip finds nothing, too.
+fn explain_keys(reader: &Reader, query: &Query) -> anyhow::Result<()> {
+    let seen = reader.attribute_keys()?;
+    for key in query.attribute_keys() {
+        if !seen.is_empty() && !seen.iter().any(|known| known == key) {
+            let near =
+                nearest_word(key, &seen).map_or_else(String::new, |near| format!("; did you mean {}?", clean(&near)));
+            eprintln!("no span that came lately has an attribute {}{near}", clean(key));
+        }
     }
     Ok(())
 }

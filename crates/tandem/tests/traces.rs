@@ -88,6 +88,7 @@ fn queries_find_and_say_what_is_wrong() {
     assert_eq!(count(&["traces", "not service=gateway", "--limit", "100"]), 5);
     assert_snapshot!(tandem(store.path(), &["traces", "service=orders duration>200"], &[]));
     assert_snapshot!(tandem(store.path(), &["traces", "service=nobody"], &[]));
+    assert_snapshot!(tandem(store.path(), &["traces", "http.rout=/cart host.name=kiosk"], &[]));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use model::{ProfileKind, TraceId};
-use store::{Found, ProfileFilter, Reader, StoredSample, TraceFilter};
+use model::{ProfileKind, TraceId, TraceSummary};
+use store::{Found, ProfileFilter, Reader, TraceFilter};
 
 use crate::pprof;
 use crate::query::{QueryArgument, WRONG_USE};
@@ -29,7 +29,7 @@ use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 ///
 /// otlp and otlp-json are OTLP files (`tandem open` and the OpenTelemetry Collector read them), perfetto is for
 /// ui.perfetto.dev, csv has a line a span. pprof and speedscope are profiles: samples of the programs that ran under
-/// `--profile`, of the traces that are asked for or of the last hour.
+/// `--profile`, of the last hour, within the spans that fit.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Export {
@@ -95,62 +95,60 @@ impl Export {
         };
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let Some(chosen) = self.choose(&reader, query, id.as_deref())? else { return Ok(ExitCode::FAILURE) };
+            let chosen = match id {
+                Some(id) => match find(&reader, &id)? {
+                    Some(chosen) => chosen,
+                    None => return Ok(ExitCode::FAILURE),
+                },
+                None => Chosen::Query(query),
+            };
             match self.format {
-                Format::Pprof | Format::Speedscope => self.write_samples(out, &reader, &chosen)?,
-                _ => self.write_traces(out, &reader, &chosen)?,
+                Format::Pprof | Format::Speedscope => self.write_samples(out, &reader, chosen)?,
+                _ => self.write_traces(out, &reader, chosen)?,
             }
             Ok(ExitCode::SUCCESS)
         })
     }
 
-    /// The traces that are meant; nothing is chosen by a query that asks for nothing. `None`: that has been said.
-    fn choose(&self, reader: &Reader, query: Query, id: Option<&str>) -> anyhow::Result<Option<Chosen>> {
-        if let Some(beginning) = id {
-            match reader.find(beginning)? {
-                Found::One(id) => {
-                    let start = reader.trace(id)?.map_or(0, |trace| trace.summary.start_unix_nano);
-                    return Ok(Some(Chosen { traces: vec![id], start, is_all: false }));
-                }
-                Found::Nothing if beginning == "last" => explain_nothing(reader)?,
-                // Some words consist of such digits: then it is a query.
-                Found::Nothing | Found::NotAnId => return self.choose(reader, Query::parse(beginning)?, None),
-                Found::Several(ids) => {
-                    let list = ids.iter().map(TraceId::to_string).collect::<Vec<_>>().join("\n  ");
-                    eprintln!("tandem: several traces begin with {beginning}: say more of the id\n  {list}");
-                }
-            }
-            return Ok(None);
-        }
-        let is_all = query.is_empty();
-        let since_unix_nano = self.since.map(ago);
-        let filter = TraceFilter { query, since_unix_nano, limit: self.limit, ..TraceFilter::default() };
-        let found = reader.traces(&filter)?;
-        let start = found.iter().map(|trace| trace.start_unix_nano).min().unwrap_or(0);
-        let traces: Vec<TraceId> = found.into_iter().map(|trace| trace.trace_id).collect();
-        if traces.len() == self.limit {
-            eprintln!("tandem: these are the newest {} traces only; --limit takes more", self.limit);
-        }
-        Ok(Some(Chosen { traces, start, is_all }))
-    }
-
-    fn write_traces(&self, out: &mut dyn Write, reader: &Reader, chosen: &Chosen) -> anyhow::Result<()> {
-        if chosen.traces.is_empty() {
+    fn write_traces(&self, out: &mut dyn Write, reader: &Reader, chosen: Chosen) -> anyhow::Result<()> {
+        let summaries = match chosen {
+            Chosen::Trace(id) => reader.trace(id)?.map(|trace| trace.summary).into_iter().collect(),
+            Chosen::Query(query) => self.search(reader, query)?,
+        };
+        let start = summaries.iter().map(|trace| trace.start_unix_nano).min().unwrap_or(0);
+        let traces: Vec<TraceId> = summaries.into_iter().map(|trace| trace.trace_id).collect();
+        if traces.is_empty() {
             explain_nothing(reader)?;
         }
-        let count = chosen.traces.len();
         self.write(out, |out| match self.format {
-            Format::Otlp => otlp::write(out, reader, &chosen.traces),
-            Format::OtlpJson => otlp::write_json(out, reader, &chosen.traces),
-            Format::Perfetto => perfetto::write(out, reader, &chosen.traces, chosen.start),
-            _ => table::write(out, reader, &chosen.traces),
+            Format::Otlp => otlp::write(out, reader, &traces),
+            Format::OtlpJson => otlp::write_json(out, reader, &traces),
+            Format::Perfetto => perfetto::write(out, reader, &traces, start),
+            _ => table::write(out, reader, &traces),
         })?;
-        self.say(&format!("{count} {}", if count == 1 { "trace" } else { "traces" }));
+        self.say(&format!("{} {}", traces.len(), if traces.len() == 1 { "trace" } else { "traces" }));
         Ok(())
     }
 
-    fn write_samples(&self, out: &mut dyn Write, reader: &Reader, chosen: &Chosen) -> anyhow::Result<()> {
-        let samples = self.samples(reader, chosen)?;
+    fn search(&self, reader: &Reader, query: Query) -> anyhow::Result<Vec<TraceSummary>> {
+        let since_unix_nano = self.since.map(ago);
+        let filter = TraceFilter { query, since_unix_nano, limit: self.limit, ..TraceFilter::default() };
+        let found = reader.traces(&filter)?;
+        if found.len() == self.limit {
+            eprintln!("tandem: these are the newest {} traces only; --limit takes more", self.limit);
+        }
+        Ok(found)
+    }
+
+    fn write_samples(&self, out: &mut dyn Write, reader: &Reader, chosen: Chosen) -> anyhow::Result<()> {
+        let all = ProfileFilter { with_operations: true, limit: MOST_SAMPLES, ..ProfileFilter::default() };
+        let samples = reader.profile(&match chosen {
+            Chosen::Trace(id) => ProfileFilter { trace: Some(id), ..all },
+            Chosen::Query(query) => {
+                let since_unix_nano = Some(ago(self.since.unwrap_or(USUAL_TIME)));
+                ProfileFilter { query, since_unix_nano, ..all }
+            }
+        })?;
         if samples.is_empty() {
             eprintln!("tandem: there are no profile samples of this; tandem run --profile -- ./app makes some");
         }
@@ -160,19 +158,6 @@ impl Export {
         })?;
         self.say(&format!("{} samples", samples.len()));
         Ok(())
-    }
-
-    fn samples(&self, reader: &Reader, chosen: &Chosen) -> anyhow::Result<Vec<StoredSample>> {
-        let of_all = ProfileFilter { with_operations: true, limit: MOST_SAMPLES, ..ProfileFilter::default() };
-        if chosen.is_all {
-            let since = ago(self.since.unwrap_or(USUAL_TIME));
-            return Ok(reader.profile(&ProfileFilter { since_unix_nano: Some(since), ..of_all })?);
-        }
-        let mut samples = Vec::new();
-        for trace in &chosen.traces {
-            samples.extend(reader.profile(&ProfileFilter { trace: Some(*trace), ..of_all.clone() })?);
-        }
-        Ok(samples)
     }
 
     /// Writes to the file, packed where its name says so, or to standard output.
@@ -208,11 +193,23 @@ impl Export {
     }
 }
 
-/// The traces that are written.
-struct Chosen {
-    traces: Vec<TraceId>,
-    /// When the first of them began, ns since 1970.
-    start: u64,
-    /// Nobody asked for some of them.
-    is_all: bool,
+/// What is written.
+enum Chosen {
+    Trace(TraceId),
+    Query(Query),
+}
+
+/// What an id's beginning stands for; `None`: that has been said.
+fn find(reader: &Reader, beginning: &str) -> anyhow::Result<Option<Chosen>> {
+    match reader.find(beginning)? {
+        Found::One(id) => return Ok(Some(Chosen::Trace(id))),
+        Found::Nothing if beginning == "last" => explain_nothing(reader)?,
+        // Some words consist of such digits: then it is a query.
+        Found::Nothing | Found::NotAnId => return Ok(Some(Chosen::Query(Query::parse(beginning)?))),
+        Found::Several(ids) => {
+            let list = ids.iter().map(TraceId::to_string).collect::<Vec<_>>().join("\n  ");
+            eprintln!("tandem: several traces begin with {beginning}: say more of the id\n  {list}");
+        }
+    }
+    Ok(None)
 }
