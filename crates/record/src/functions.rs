@@ -195,6 +195,10 @@ impl Functions {
         Arc::clone(&self.texts.mapping)
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Which file it is.
     pub fn identity(&self) -> Identity {
         self.identity

@@ -14,6 +14,7 @@ pub mod header;
 mod hello;
 #[cfg(feature = "writer")]
 pub mod image;
+mod in_flight;
 mod instrument;
 pub mod layout;
 mod log;
@@ -32,6 +33,7 @@ pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{GoroutineFacts, Header, HeaderError, HeaderFacts, READABLE_VERSIONS};
 pub use hello::Hello;
+pub use in_flight::InFlight;
 pub use instrument::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue};
 pub use log::{LogItem, LogItems, LogRecord};
 pub use memory::{Identity, Memory, OpenError};

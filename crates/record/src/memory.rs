@@ -139,23 +139,8 @@ impl Memory {
     }
 
     /// Calls `each` with the entries of the in-flight table that hold a span: what a dead program left unfinished.
-    pub fn in_flight(&self, mut each: impl FnMut(&[u8])) {
-        let geometry = &self.header.geometry;
-        let mut chunk = vec![0; 64 * ENTRY_SIZE];
-        let mut offset = geometry.entries as u64;
-        let mut left = geometry.entry_count as usize;
-        while left > 0 {
-            let entries = left.min(64);
-            let Some(read) = self.read(&mut chunk, entries * ENTRY_SIZE, offset) else { return };
-            for entry in read.chunks_exact(ENTRY_SIZE) {
-                let size = crate::bytes::u32_at(entry, 0) as usize;
-                if size != 0 {
-                    each(&entry[..size.min(ENTRY_SIZE)]);
-                }
-            }
-            offset += (entries * ENTRY_SIZE) as u64;
-            left -= entries;
-        }
+    pub fn in_flight(&self, each: impl FnMut(&[u8])) {
+        in_flight(&self.file, &self.header, each);
     }
 
     /// One processor's table of counts, read into `buffer`; at most so many bytes as there are.
@@ -166,11 +151,35 @@ impl Memory {
         self.read(buffer, table, geometry.series as u64 + u64::from(processor) * table as u64)
     }
 
-    /// Reads by system call: holes of the file stay holes, while touching them in the mapping would fill them.
     fn read<'b>(&self, buffer: &'b mut [u8], size: usize, offset: u64) -> Option<&'b [u8]> {
-        let part = &mut buffer[..size];
-        self.file.read_exact_at(part, offset).ok()?;
-        Some(part)
+        read(&self.file, buffer, size, offset)
+    }
+}
+
+/// Reads by system call: holes of the file stay holes, while touching them in the mapping would fill them.
+fn read<'b>(file: &File, buffer: &'b mut [u8], size: usize, offset: u64) -> Option<&'b [u8]> {
+    let part = &mut buffer[..size];
+    file.read_exact_at(part, offset).ok()?;
+    Some(part)
+}
+
+/// Calls `each` with the entries of the in-flight table that hold a span.
+pub(crate) fn in_flight(file: &File, header: &Header, mut each: impl FnMut(&[u8])) {
+    let geometry = &header.geometry;
+    let mut chunk = vec![0; 64 * ENTRY_SIZE];
+    let mut offset = geometry.entries as u64;
+    let mut left = geometry.entry_count as usize;
+    while left > 0 {
+        let entries = left.min(64);
+        let Some(read) = read(file, &mut chunk, entries * ENTRY_SIZE, offset) else { return };
+        for entry in read.chunks_exact(ENTRY_SIZE) {
+            let size = crate::bytes::u32_at(entry, 0) as usize;
+            if size != 0 {
+                each(&entry[..size.min(ENTRY_SIZE)]);
+            }
+        }
+        offset += (entries * ENTRY_SIZE) as u64;
+        left -= entries;
     }
 }
 

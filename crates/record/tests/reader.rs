@@ -246,6 +246,29 @@ fn unfinished_spans_are_found() {
     assert_eq!(found, [3, 63]);
 }
 
+/// Who looks at a program that runs sees what is under way, with what is known of it so far; entries that are being written
+/// are left out.
+#[test]
+fn spans_under_way_are_seen_from_outside() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let descriptor = writer.descriptor("net/http.server", "tandem/net/http", 2, "x").expect("descriptor");
+    let begun = |number: u8, descriptor| {
+        RecordBuilder::span([number; 16], [number; 8], descriptor).times(1000, 0).text(1, "GET").int(3, 200).build()
+    };
+    writer.begin(0, &begun(3, descriptor)).expect("begin");
+    writer.begin(1, &begun(4, 400)).expect("begin");
+    writer.begin(2, &[0xff; 64]).expect("begin");
+    let functions = Functions::open(writer.descriptor_of_file()).expect("open").expect("it has functions");
+    let [seen] = &functions.in_flight()[..] else { panic!("one span") };
+    assert_eq!(
+        (seen.operation.id.as_str(), seen.span_id, seen.start),
+        ("net/http.server", [3; 8], MonotonicNanos(1000))
+    );
+    assert_eq!(seen.attributes, [("http.request.method", "GET".to_owned())]);
+    writer.finish(0).expect("finish");
+    assert_eq!(functions.in_flight(), []);
+}
+
 /// Counts come once each, summed over looks, and survive a writer that counts backwards.
 #[test]
 fn counts_come_once() {
