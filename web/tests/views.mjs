@@ -73,6 +73,7 @@ export const views = {
     await page.locator('.card.alarm', { hasText: '7' }).waitFor();
     await page.getByText('990 of 1,000 requests').waitFor();
     await page.getByRole('cell', { name: 'payments' }).waitFor();
+    await page.getByText('2, the oldest for 4.20 s').waitFor();
     await page.getByText('mail.(*Renderer).Render is hot and has no span').waitFor();
     await page.getByRole('button', { name: 'Switch on' }).click();
     await page.getByRole('status').getByText('mail (process 9): shop/mail.(*Renderer).Render on').waitFor();

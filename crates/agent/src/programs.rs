@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use deliver::otlp::decode;
 use model::Span;
-use record::{Functions, Identity, OpenError};
+use record::{Functions, Identity, OpenError, SpanRecord};
 
 use crate::assemble::{Assembler, Ending};
 use crate::clock::{self, Clock};
@@ -51,7 +51,10 @@ impl Program {
         let (clock, now) = (Clock::default(), clock::now());
         let mut nothing = Measure::new(0, &ServiceGraph::default());
         memory.in_flight(|entry| {
-            // What was half written just then makes no sense, and is nobody's loss.
+            // What is being written or freed just then makes no sense, and is nobody's loss.
+            if SpanRecord::parse(entry).is_ok_and(|record| record.end().is_some()) {
+                return;
+            }
             let _ = assembler.record(entry, Ending::Noticed(now), clock.offset(), &mut nothing);
         });
         let batch = assembler.take();

@@ -246,6 +246,25 @@ fn unfinished_spans_are_found() {
     assert_eq!(found, [3, 63]);
 }
 
+/// Who looks at a program that runs sees what is under way.
+#[test]
+fn spans_under_way_are_seen_from_outside() {
+    let mut writer = Writer::create(Options::default()).expect("create");
+    let descriptor = writer.descriptor("net/http.server", "tandem/net/http", 2, "x").expect("descriptor");
+    let begun = RecordBuilder::span([3; 16], [3; 8], descriptor).times(1000, 0).text(1, "GET").int(3, 200).build();
+    writer.begin(0, &begun).expect("begin");
+    let functions = Functions::open(writer.descriptor_of_file()).expect("open").expect("it has functions");
+    let seen = || {
+        let mut seen = Vec::new();
+        functions.in_flight(|entry| seen.push(SpanRecord::parse(entry).expect("a span").span_id()));
+        seen
+    };
+    assert_eq!(seen(), [[3; 8]]);
+    assert_eq!(functions.tables().descriptor(descriptor).expect("it is known").id, "net/http.server");
+    writer.finish(0).expect("finish");
+    assert_eq!(seen(), [[0; 8]; 0]);
+}
+
 /// Counts come once each, summed over looks, and survive a writer that counts backwards.
 #[test]
 fn counts_come_once() {

@@ -4,15 +4,14 @@
 use crate::{Reader, StoreError, Trace, TraceFilter};
 
 impl Reader {
-    /// The newest traces that fit, whole, until they have so many spans together.
+    /// The newest traces that fit, whole, with so many spans together at most: one that is too large is left out, so that it
+    /// does not stand for all.
     pub fn whole_traces(&self, filter: &TraceFilter, most_spans: u64) -> Result<Vec<Trace>, StoreError> {
         let mut traces = Vec::new();
-        let mut spans = 0;
+        let mut room = most_spans;
         for summary in self.traces(filter)? {
-            if spans >= most_spans {
-                break;
-            }
-            spans += summary.span_count;
+            let Some(left) = room.checked_sub(summary.span_count) else { continue };
+            room = left;
             // One that has been removed meanwhile is none.
             traces.extend(self.trace(summary.trace_id)?);
         }

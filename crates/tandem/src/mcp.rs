@@ -120,6 +120,8 @@ struct DiagnosisAsked {
 
 #[derive(Deserialize, JsonSchema)]
 struct LogsAsked {
+    /// Only records written in spans that fit: `status=error service=orders`.
+    query: Option<String>,
     /// Only of this service.
     service: Option<String>,
     /// Only of this trace, its id or its beginning.
@@ -141,7 +143,7 @@ impl Questions {
     /// Lists traces, newest first, one JSON object a line: id, root, services, spans, errors, start, duration in ns.
     #[tool(annotations(title = "Traces", read_only_hint = true))]
     fn list_traces(&self, Parameters(asked): Parameters<TracesAsked>) -> Answer {
-        let query = Query::parse(asked.query.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+        let query = query(asked.query.as_deref())?;
         let since_unix_nano = since(asked.since.as_deref())?.map(ago);
         let limit = asked.limit.unwrap_or(USUAL).min(MOST);
         let filter = TraceFilter { query, since_unix_nano, limit, ..TraceFilter::default() };
@@ -203,11 +205,11 @@ impl Questions {
         };
         let filter = LogFilter {
             trace,
+            query: query(asked.query.as_deref())?,
             service: asked.service,
-            min_severity: 0,
             since_unix_nano: since(asked.since.as_deref())?.map(ago),
-            after: None,
             limit: asked.limit.unwrap_or(USUAL).min(MOST),
+            ..LogFilter::default()
         };
         lines(&self.reader.logs(&filter).map_err(said)?.0)
     }
@@ -237,6 +239,10 @@ impl ServerHandler for Questions {}
 
 /// ns.
 const HOUR: u64 = 3600 * 1_000_000_000;
+
+fn query(text: Option<&str>) -> Result<Query, String> {
+    Query::parse(text.unwrap_or_default()).map_err(|error| error.to_string())
+}
 
 fn since(text: Option<&str>) -> Result<Option<u64>, String> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };

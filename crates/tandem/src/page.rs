@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use agent::programs::{self, Choice, Program, ProgramsError};
 use deliver::metrics::{OwnMetric, Snapshot};
 
 use crate::advise;
@@ -19,6 +20,30 @@ pub struct PageHost {
 impl ui::Host for PageHost {
     fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
         self.metrics.as_ref().map(|metrics| metrics().own)
+    }
+
+    fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
+        let programs = match programs::find(&Choice::All) {
+            Ok(programs) => programs,
+            Err(ProgramsError::None(_)) => Vec::new(),
+            Err(error) => return Err(error.to_string()),
+        };
+        let under_way = |program: &Program| {
+            let pid = program.pid;
+            let spans = program.in_flight().into_iter();
+            spans.map(move |span| ui::UnderWay {
+                service: span.service,
+                pid,
+                title: span.name,
+                kind: span.kind,
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                age_ns: span.duration_ns,
+            })
+        };
+        let mut spans: Vec<ui::UnderWay> = programs.iter().flat_map(under_way).collect();
+        spans.sort_by_key(|span| std::cmp::Reverse(span.age_ns));
+        Ok(spans)
     }
 
     fn advice(&self) -> Result<Vec<ui::Advice>, String> {

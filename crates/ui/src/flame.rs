@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::{Query, State};
 use model::{Frame, ProfileKind, SpanId, TraceId, parse_duration};
+use query::{Query as Words, Term};
 use serde::{Deserialize, Serialize};
 use store::{ProfileFilter, Reader, StoredSample};
 
@@ -85,7 +86,7 @@ impl Asked {
             kind: Some(kind),
             trace: trace.transpose()?,
             span: span.transpose()?,
-            route: given(self.route),
+            query: given(self.route).map(|route| Words::from(Term::contains(route))).unwrap_or_default(),
             service: given(self.service),
             since_unix_nano: since.transpose()?,
             with_operations: false,

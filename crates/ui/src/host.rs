@@ -1,6 +1,7 @@
 //! What the page asks of the program that serves it: what only that knows besides the store, and the one thing it may change.
 //!
 //! ```text
+//! GET  /api/in-flight  {"spans": [under way …], or null where nobody can tell}
 //! GET  /api/advice     {"advice": [advice …], or null where nobody gives any, "may_enable": false}
 //! POST /api/enable     {"function": …, "service": …} answers {"done": "…"}: makes spans of a dormant function's calls
 //! ```
@@ -15,7 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use deliver::metrics::OwnMetric;
-use model::TraceId;
+use model::{Kind, SpanId, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiError;
@@ -24,10 +25,16 @@ use crate::serve::Sources;
 /// The page sends it with what changes something.
 pub const FROM_PAGE: &str = "x-tandem-page";
 
+/// Spans under way that are told.
+const MOST_IN_FLIGHT: usize = 1000;
+
 /// The program that serves the page.
 pub trait Host: Send + Sync {
     /// What an agent says of itself; nothing, where there is none.
     fn own_numbers(&self) -> Option<Vec<OwnMetric>>;
+
+    /// Spans that are under way in woven programs, those that began first first.
+    fn in_flight(&self) -> Result<Vec<UnderWay>, String>;
 
     /// Blind spots and what to do about them, the most valuable first. May take seconds.
     fn advice(&self) -> Result<Vec<Advice>, String>;
@@ -37,6 +44,25 @@ pub trait Host: Send + Sync {
 
     /// Switches a function on that is woven dormant into programs that run. What was done, or why it could not be.
     fn enable(&self, function: &Function) -> Result<String, String>;
+}
+
+/// A span that has not ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnderWay {
+    /// Whose.
+    pub service: String,
+    /// The process.
+    pub pid: u32,
+    /// Its name, as far as that is known already.
+    pub title: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// The span.
+    pub span_id: SpanId,
+    /// For how long it has been under way, ns.
+    pub age_ns: u64,
 }
 
 /// A blind spot, and what to do about it.
@@ -86,6 +112,19 @@ pub async fn advice(State(sources): State<Sources>) -> Result<Json<AllAdvice>, A
     let may_enable = host.may_enable();
     let advice = ask(host, |host| host.advice()).await?;
     Ok(Json(AllAdvice { advice: Some(advice), may_enable }))
+}
+
+#[derive(Serialize)]
+pub struct InFlight {
+    spans: Option<Vec<UnderWay>>,
+}
+
+/// `GET /api/in-flight`
+pub async fn in_flight(State(sources): State<Sources>) -> Result<Json<InFlight>, ApiError> {
+    let Some(host) = sources.host else { return Ok(Json(InFlight { spans: None })) };
+    let mut spans = ask(host, |host| host.in_flight()).await?;
+    spans.truncate(MOST_IN_FLIGHT);
+    Ok(Json(InFlight { spans: Some(spans) }))
 }
 
 /// `POST /api/enable`

@@ -20,7 +20,7 @@ mod token;
 
 use std::net::SocketAddr;
 
-pub use host::{Act, Advice, Function, Host};
+pub use host::{Act, Advice, Function, Host, UnderWay};
 pub use serve::{Server, serve, serve_with};
 
 /// Where the page is when nobody says otherwise: this machine only.

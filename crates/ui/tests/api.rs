@@ -270,6 +270,10 @@ impl ui::Host for Switchboard {
         None
     }
 
+    fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
+        Err("it cannot be seen".to_owned())
+    }
+
     fn advice(&self) -> Result<Vec<ui::Advice>, String> {
         Ok(Vec::new())
     }
@@ -310,7 +314,9 @@ fn only_what_was_allowed_is_changed() {
     assert_eq!(enable(&open, "shop.Render", "").status, 403, "another site cannot send the header");
     assert_eq!(enable(&closed, "shop.Render", FROM_PAGE).status, 403);
     assert_eq!(get(&open, "/api/advice").json(), json!({ "advice": [], "may_enable": true }));
+    assert_eq!(get(&open, "/api/in-flight").json(), json!({ "error": "it cannot be seen" }));
     let (_folder, plain) = shop();
+    assert_eq!(get(&plain, "/api/in-flight").json(), json!({ "spans": null }));
     assert_eq!(enable(&plain, "shop.Render", FROM_PAGE).status, 403);
     assert_eq!(get(&plain, "/api/advice").json(), json!({ "advice": null, "may_enable": false }));
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use deliver::metrics::{OwnKind, OwnMetric};
 use libtest_mimic::{Arguments, Failed, Trial};
-use model::Span;
+use model::{Kind, Span};
 use store::Reader;
 use tempfile::TempDir;
 use traffic::Traffic;
@@ -78,6 +78,19 @@ struct Agent;
 impl ui::Host for Agent {
     fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
         Some(own_numbers())
+    }
+
+    fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
+        let under_way = |title: &str, age_ms: u64| ui::UnderWay {
+            service: "gateway".to_owned(),
+            pid: 9,
+            title: title.to_owned(),
+            kind: Kind::Server,
+            trace_id: fixture::span(1, 1, 0, "", "", 0, 0).trace_id,
+            span_id: fixture::span(1, 1, 0, "", "", 0, 0).span_id,
+            age_ns: age_ms * 1_000_000,
+        };
+        Ok(vec![under_way("POST /checkout", 4200), under_way("POST /checkout", 30), under_way("GET /products", 2)])
     }
 
     fn advice(&self) -> Result<Vec<ui::Advice>, String> {
