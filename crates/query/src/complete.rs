@@ -141,12 +141,15 @@ fn keys(before: &str, from: usize, values: &impl Values) -> Vec<Completion> {
     let candidates = known.chain(attributes).chain(parts);
     let keys = fitting(typed, candidates).into_iter();
     // What has been written whole already wants an operator, which the next key press asks for.
-    let offered = keys.map(|key| {
-        let meaning = meaning_of(&key);
+    let mut offered: Vec<Completion> = Vec::new();
+    for key in keys {
         let written = written_key(&key);
-        completion(before, CompletionKind::Key, from, written, meaning)
-    });
-    offered.collect()
+        // An attribute may have a key of its own: `service.name` is `service`.
+        if !offered.iter().any(|known| known.text == written) {
+            offered.push(completion(before, CompletionKind::Key, from, written, meaning_of(&key)));
+        }
+    }
+    offered
 }
 
 fn written_key(key: &str) -> String {

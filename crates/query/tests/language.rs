@@ -228,6 +228,9 @@ proptest! {
                 prop_assert!(error.length >= 1 && error.column - 1 + error.length <= length.max(error.column), "{error:?}");
             }
         }
+        let texts: Vec<String> = complete(&text, cursor, &Seen).into_iter().map(|found| found.text).collect();
+        let different: std::collections::BTreeSet<&String> = texts.iter().collect();
+        prop_assert_eq!(different.len(), texts.len(), "{:?}", texts);
         for found in complete(&text, cursor, &Seen) {
             prop_assert!(found.from <= found.to && found.to <= length);
         }
