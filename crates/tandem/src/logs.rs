@@ -13,7 +13,7 @@ use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
 use crate::traces::{StoreFolder, ago, duration, moment};
 
-/// Show log records from the store, oldest first.
+/// Show log records from the store, and those that come.
 ///
 /// With a query, those that were written in spans that fit: `tandem logs 'status=error service=orders'`.
 #[derive(Args)]

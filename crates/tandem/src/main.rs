@@ -72,7 +72,6 @@ enum Command {
     Attach(attach::Attach),
     /// Say what this machine allows, and what to do about the rest.
     Doctor(doctor::Doctor),
-    /// List the traces in the store, newest first.
     Traces(traces::Traces),
     /// Show one trace: its spans as a tree, with times, errors and where the time went.
     Trace(trace::Trace),
@@ -80,7 +79,6 @@ enum Command {
     Export(export::Export),
     Open(open::Open),
     Diagnose(diagnose::Diagnose),
-    /// Show log records from the store, and those that come.
     Logs(logs::Logs),
     Metrics(metrics::Metrics),
     Budget(budget::Budget),
