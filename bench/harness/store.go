@@ -18,6 +18,7 @@ type stored struct {
 	What          string  `json:"what,omitempty"`
 	Median        float64 `json:"p50_ms,omitempty"`
 	P95           float64 `json:"p95_ms,omitempty"`
+	CPU           float64 `json:"cpu_ms,omitempty"` // median
 	Found         int     `json:"found,omitempty"`
 }
 
@@ -57,7 +58,7 @@ func storePart(b *bench) (*outcome, error) {
 		if f.What == "trace by id" {
 			limit = 5
 		}
-		note := fmt.Sprintf("median %.2f ms, %d found", f.Median, f.Found)
+		note := fmt.Sprintf("median %.2f ms, %.2f on the CPU; %d found", f.Median, f.CPU, f.Found)
 		result.Rows = append(result.Rows, row{What: f.What + ", p95", Unit: "ms", Value: f.P95, Goal: atMost(ofValue, limit), Note: note})
 	}
 	return result, nil

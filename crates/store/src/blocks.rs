@@ -168,11 +168,15 @@ impl Block {
     }
 }
 
-/// Removes the blocks before that of the oldest trace.
+/// Removes the blocks before that of the oldest trace, and those behind the newest: their numbers are given away again, to
+/// traces that go on in the block before.
 pub fn forget_removed(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM trace_block WHERE id < coalesce(
-                   (SELECT max(id) FROM trace_block WHERE id <= (SELECT min(id) FROM trace)), 9223372036854775807)";
-    connection.prepare_cached(sql)?.execute([])?;
+    let before = "DELETE FROM trace_block WHERE id < coalesce(
+                      (SELECT max(id) FROM trace_block WHERE id <= (SELECT min(id) FROM trace)), 9223372036854775807)";
+    let behind = "DELETE FROM trace_block WHERE id > (SELECT max(id) FROM trace)";
+    for sql in [before, behind] {
+        connection.prepare_cached(sql)?.execute([])?;
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Not;
 
 use deliver::otlp::walk::{self, AnyValue, Malformed, SPAN_ATTRIBUTES};
+use memchr::memmem::Finder;
 use model::{ANATOMY_PREFIX, Kind, SOURCE_ATTRIBUTE, Source, StatusCode};
 use query::{Comparison, Expression, Field, Pattern, Query, Term, Test};
 use rusqlite::Connection;
@@ -91,6 +92,8 @@ enum Node {
 
 struct Leaf {
     term: Term,
+    /// The key of the attribute that it asks for, and how it is found among others' bytes.
+    key: Option<Finder<'static>>,
     /// Operations that it fits, where they decide it.
     operations: Option<HashSet<i64>>,
     /// Resources whose attributes it fits.
@@ -272,9 +275,10 @@ impl Leaf {
         };
         let of_resources: HashSet<i64> =
             resources.iter().filter(|(_, resource)| of_resource(resource)).map(|(id, _)| *id).collect();
+        let key = attribute_key(&term.field).map(|key| Finder::new(&key).into_owned());
         let tokens = tokens(&term, of_operation.as_ref(), &of_resources);
         let operations = if term.field == Field::Root { None } else { of_operation };
-        Self { operations, resources: of_resources, tokens, term }
+        Self { term, key, operations, resources: of_resources, tokens }
     }
 
     fn of_block(&self, block: &Block<'_>) -> Fits {
@@ -320,6 +324,9 @@ impl Leaf {
 
     fn of_span(&self, span: &SpanRow<'_>) -> Result<bool, Malformed> {
         let test = &self.term.test;
+        if let Some(key) = &self.key {
+            return has_attribute(span.data, key, test);
+        }
         Ok(match &self.term.field {
             Field::Duration => fits_number(test, span.duration as f64),
             Field::Status if span.is_error => fits_text(test, "error"),
@@ -327,8 +334,6 @@ impl Leaf {
                 let code = walk::status_code(walk::bytes_field(span.data, 15)?)?;
                 fits_text(test, code.unwrap_or_default().name())
             }
-            Field::Anatomy(part) => has_attribute(span.data, &format!("{ANATOMY_PREFIX}{part}"), test)?,
-            Field::Attribute(key) => has_attribute(span.data, key, test)?,
             Field::Source => match walk::attribute(span.data, SPAN_ATTRIBUTES, SOURCE_ATTRIBUTE)? {
                 Some(AnyValue::String(name)) => fits_text(test, &walk::text(name)),
                 _ => fits_text(test, Source::default().name()),
@@ -371,16 +376,23 @@ fn tokens(term: &Term, operations: Option<&HashSet<i64>>, resources: &HashSet<i6
             codes.into_iter().filter(|code| fits_text(test, code.name())).map(Token::status).collect()
         }
         (Field::TraceErrors, test) if !fits_number(test, 0.0) => vec![Token::status(StatusCode::Error)],
-        (Field::Anatomy(part), test) => attribute_tokens(&format!("{ANATOMY_PREFIX}{part}"), test),
-        (Field::Attribute(key), test) => attribute_tokens(key, test),
         (Field::Source, Test::Text { pattern: Pattern::Exact(word), negated: false })
             if word != Source::default().name() =>
         {
             Token::equal(SOURCE_ATTRIBUTE, word)
         }
-        _ => return None,
+        (field, test) => attribute_tokens(&attribute_key(field)?, test),
     };
     Some(of_span.into_iter().chain(resources.iter().map(|id| Token::resource(*id))).collect())
+}
+
+/// The key of the attribute that a field is.
+fn attribute_key(field: &Field) -> Option<String> {
+    match field {
+        Field::Anatomy(part) => Some(format!("{ANATOMY_PREFIX}{part}")),
+        Field::Attribute(key) => Some(key.clone()),
+        _ => None,
+    }
 }
 
 fn attribute_tokens(key: &str, test: &Test) -> Vec<Token> {
@@ -432,10 +444,14 @@ fn equals_number(pattern: &Pattern, value: f64) -> bool {
     }
 }
 
-fn has_attribute(span: &[u8], key: &str, test: &Test) -> Result<bool, Malformed> {
+fn has_attribute(span: &[u8], key: &Finder<'_>, test: &Test) -> Result<bool, Malformed> {
+    // Most spans do not have it, which a look for its bytes says sooner than a walk.
+    if key.find(span).is_none() {
+        return Ok(false);
+    }
     for attribute in walk::attributes(span, SPAN_ATTRIBUTES) {
         let attribute = attribute?;
-        if attribute.key == key.as_bytes() && fits_value(test, AnyValue::read(attribute.value)?, attribute.value)? {
+        if attribute.key == key.needle() && fits_value(test, AnyValue::read(attribute.value)?, attribute.value)? {
             return Ok(true);
         }
     }

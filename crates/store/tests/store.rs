@@ -563,6 +563,40 @@ fn late_spans_are_found_whatever_block_their_trace_is_in() {
     assert!((11..=13).contains(&blocks), "{blocks} blocks");
 }
 
+/// What arrives too old is removed from the end of the store, and its numbers are given away again.
+#[test]
+fn traces_are_found_that_come_after_the_newest_were_removed() {
+    let folder = folder();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let limits = Limits { age: Duration::from_secs(3600), ..unlimited() };
+    let write = |numbers: std::ops::Range<u64>, start: u64| {
+        let store = Store::open(folder.path(), limits).expect("the store opens");
+        let spans: Vec<Span> = numbers
+            .map(|number| {
+                let mut span = span(0, 1, 0, "a", "step", 0, 5).with("user.id", number as i64);
+                span.trace_id.0[8..].copy_from_slice(&(number + 1).to_be_bytes());
+                span.start_unix_nano = start;
+                span
+            })
+            .collect();
+        store.offer(&batch_of(&spans)).expect("the queue has room");
+        flush(&store);
+    };
+    write(0..1500, now);
+    write(1500..5000, now - 7200 * 1_000_000_000);
+    // Opening looks for what is too old.
+    write(5000..9000, now);
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let count = |query: &str| {
+        let filter = TraceFilter { query: query.parse().expect("a query"), limit: 10_000, ..filter() };
+        reader.traces(&filter).expect("the query runs").len()
+    };
+    assert_eq!((count(""), count("service=a")), (5500, 5500));
+    for number in (0..1500).chain(5000..9000).step_by(250) {
+        assert_eq!(count(&format!("user.id={number}")), 1, "{number}");
+    }
+}
+
 #[test]
 fn completions_know_what_was_seen() {
     let folder = folder();
