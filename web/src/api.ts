@@ -231,7 +231,7 @@ export interface ServiceMap {
 }
 
 /** Filters of traces, under the names that both the address and the API have for them. Empty text: no filter. */
-export const FILTERS = ['service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'from', 'to', 'attribute'] as const;
+export const FILTERS = ['q', 'service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'from', 'to', 'attribute'] as const;
 export type FilterName = (typeof FILTERS)[number];
 
 /** The query of the lists, of the plots and of what is computed from traces: here alone filters become parameters. */
@@ -242,8 +242,21 @@ export function filterQuery(of: (name: FilterName) => string, without: FilterNam
   return new URLSearchParams(names.map((name) => [name, of(name)]));
 }
 
+/** Where a query is wrong, in code points counted from 1. */
+export interface Place {
+  column: number;
+  length: number;
+}
+
 /** An answer that says what was wrong with the question. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  readonly place: Place | null;
+
+  constructor(answer: { error?: string } & Partial<Place>, status: number) {
+    super(answer.error ?? `the agent answered ${status}`);
+    this.place = answer.column === undefined ? null : { column: answer.column, length: answer.length ?? 1 };
+  }
+}
 
 /** What to say of a failed question. */
 export function complaint(error: unknown): string {
@@ -255,7 +268,7 @@ export async function ask<T>(path: string, signal?: AbortSignal, read: (json: st
   const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
   const answer = read(await response.text());
   if (response.ok) return answer as T;
-  throw new Refused((answer as { error?: string }).error ?? `the agent answered ${response.status}`);
+  throw new Refused(answer as { error?: string }, response.status);
 }
 
 /** Has the agent do something. The header says that it is this page that asks: no other site's can send it. */
@@ -264,7 +277,7 @@ export async function tell<T>(path: string, what: object): Promise<T> {
   const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(what) });
   const answer = parse(await response.text());
   if (response.ok) return answer as T;
-  throw new Refused((answer as { error?: string }).error ?? `the agent answered ${response.status}`);
+  throw new Refused(answer as { error?: string }, response.status);
 }
 
 /** Integers that JavaScript's numbers cannot hold (moments in ns, large attributes) stay text instead of becoming wrong. */

@@ -1,9 +1,11 @@
 // Asks again and again while somebody looks.
-import { ask, complaint } from './api';
+import { Refused, ask, complaint, type Place } from './api';
 
 export interface Polled<T> {
   readonly answer: T | null;
   readonly problem: string | null;
+  /** Where in the query the problem is. */
+  readonly place: Place | null;
   /** The answer is to a question that has changed meanwhile. */
   readonly waiting: boolean;
 }
@@ -12,6 +14,7 @@ export interface Polled<T> {
 export function polled<T>(path: () => string | null, every: () => number): Polled<T> {
   let answer = $state.raw<T | null>(null);
   let problem = $state<string | null>(null);
+  let place = $state.raw<Place | null>(null);
   let waiting = $state(false);
 
   $effect(() => {
@@ -24,10 +27,11 @@ export function polled<T>(path: () => string | null, every: () => number): Polle
       for (;;) {
         try {
           answer = await ask<T>(asked, stop.signal);
-          problem = null;
+          problem = place = null;
         } catch (error) {
           if (stop.signal.aborted) return;
           problem = complaint(error);
+          place = error instanceof Refused ? error.place : null;
         }
         waiting = false;
         // An agent that does not answer may come back.
@@ -47,6 +51,9 @@ export function polled<T>(path: () => string | null, every: () => number): Polle
     },
     get problem() {
       return problem;
+    },
+    get place() {
+      return place;
     },
     get waiting() {
       return waiting;

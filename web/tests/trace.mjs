@@ -1,6 +1,6 @@
 // One trace: the anatomy in its bars, the critical path, what is said of a span, copies, large traces, hostile text.
 import assert from 'node:assert/strict';
-import { accessible, count, fits, home, page, picture } from './harness.mjs';
+import { accessible, ask, count, fits, home, page, picture } from './harness.mjs';
 
 const HOSTILE = `<img src=x onerror="document.title='broken into'"> \u001b[31mred`;
 const spans = page.locator('.row');
@@ -140,6 +140,7 @@ export const trace = {
   },
 
   async 'a trace of 50,000 spans draws only what is in sight'() {
+    await ask('large');
     await page.goto(`${home}trace/5a`);
     await page.getByText('50,000 rows').waitFor();
     await page.locator('.row').first().waitFor();

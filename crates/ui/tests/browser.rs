@@ -167,11 +167,9 @@ fn run(browser: &Path) -> Result<(), Failed> {
     // The script asks for what only this side can do, and waits for an answer.
     for line in BufReader::new(script.stdout.take().ok_or("no pipe")?).lines() {
         match line?.as_str() {
-            "fill" => {
-                fixture::write(folder.path(), &fixture::shop());
-                // In parts: on a machine that others want as well the store takes its time.
-                large().chunks(5000).for_each(|spans| fixture::write(folder.path(), spans));
-            }
+            "fill" => fixture::write(folder.path(), &fixture::shop()),
+            // In parts: on a machine that others want as well the store takes its time.
+            "large" => large().chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
             "add" => {
                 let fresh = fixture::span(100, 1, 0, "gateway", "GET /fresh", 30_000_000, 900);
                 let hostile = fixture::span(100, 2, 1, fixture::HOSTILE_NAME, "answer", 30_000_100, 500);
