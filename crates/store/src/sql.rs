@@ -60,7 +60,7 @@ CREATE TEMP VIEW traces AS SELECT
 FROM trace;
 CREATE TEMP VIEW spans AS SELECT
     lower(hex(trace.trace_id)) AS trace_id, lower(hex(span.span_id)) AS span_id,
-    lower(hex(span.parent_id)) AS parent_span_id, operation.service AS service, operation.name AS name,
+    nullif(lower(hex(span.parent_id)), '') AS parent_span_id, operation.service AS service, operation.name AS name,
     nullif(operation.route, '') AS route, kind_name(operation.kind) AS kind, span_part(span.data, 'status') AS status,
     span.start AS start_unix_nano, span.duration AS duration_ns, operation.scope AS scope,
     span_part(span.data, 'source') AS source, span_part(span.data, 'attributes') AS attributes,
@@ -70,13 +70,13 @@ FROM span JOIN trace ON trace.id = span.id >> ORDINAL_BITS JOIN operation ON ope
     LEFT JOIN resource ON resource.id = span.resource;
 CREATE TEMP VIEW logs AS SELECT
     time AS time_unix_nano, severity AS severity_number, log_part(log.data, 'severity_text') AS severity_text,
-    log_part(log.data, 'body') AS body, service_of(resource.data) AS service, lower(hex(trace_id)) AS trace_id,
+    log_part(log.data, 'body') AS body, service_of(resource.data) AS service, nullif(lower(hex(trace_id)), '') AS trace_id,
     log_part(log.data, 'span_id') AS span_id, scope, log_part(log.data, 'attributes') AS attributes,
     resource_attributes(resource.data) AS resource
 FROM log LEFT JOIN resource ON resource.id = log.resource;
 CREATE TEMP VIEW samples AS SELECT
     time AS time_unix_nano, profile_kind(kind) AS kind, value AS value_ns, service_of(resource.data) AS service,
-    lower(hex(trace_id)) AS trace_id, lower(hex(span_id)) AS span_id, thread AS thread_id,
+    nullif(lower(hex(trace_id)), '') AS trace_id, nullif(lower(hex(span_id)), '') AS span_id, thread AS thread_id,
     stack_functions(frames) ->> 0 AS function, stack_functions(frames) AS stack
 FROM profile_sample LEFT JOIN profile_stack ON profile_stack.id = profile_sample.stack
     LEFT JOIN resource ON resource.id = profile_sample.resource;

@@ -12,7 +12,7 @@ use deliver::{Batch, Signal, Sink};
 use fixture::{Details, START, flush, resource, unlimited};
 use model::{Frame, Location, ProfileKind, SpanId, TraceId};
 use query::Term;
-use store::{Limits, ProfileFilter, ProfileStore, Reader, Store, StoredSample};
+use store::{Limits, ProfileFilter, ProfileStore, Reader, SqlValue, Store, StoredSample};
 use tempfile::TempDir;
 
 fn location(function: &str) -> Arc<Location> {
@@ -85,6 +85,18 @@ fn a_sample_comes_out_as_it_went_in() {
     assert!(Arc::ptr_eq(&first.stack, &stored[1].sample.stack), "equal stacks are one");
     assert_eq!((&*stored[0].service, stored[2].sample.span_id), ("cart", None));
     assert_eq!((store.report().signal, store.report().delivered), (Signal::Profiles, 3));
+}
+
+#[test]
+fn sql_sees_samples_with_their_functions() {
+    let samples = [("main.a", CPU, Some((1, 2)), 0), ("main.b", ProfileKind::OffCpu, None, 1)];
+    let (folder, _store) = written(unlimited(), &[batch("cart", &samples)]);
+    let reader = Reader::open(folder.path()).expect("the store opens");
+    let answer = fixture::sql(&reader, "SELECT kind, function, stack ->> -1, span_id, service FROM samples ORDER BY 1");
+    let text = |text: &str| SqlValue::Text(text.to_owned());
+    let row = |kind, span| vec![text(kind), text("main.small"), text("main.main"), span, text("cart")];
+    let span = text(&ids(1, 2).1.to_string());
+    assert_eq!(answer, Ok(vec![row("cpu", span), row("off_cpu", SqlValue::Null)]));
 }
 
 /// A root with a route, a child of it, and a trace of something else.

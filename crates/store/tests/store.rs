@@ -14,7 +14,7 @@ use deliver::{Batch, Refused, Signal, Sink};
 use fixture::{Details, START, batch_of, flush, resource, span, unlimited};
 use model::{Event, Kind, Link, Resource, Source, Span, SpanId, Status, StatusCode, TraceId, Value};
 use proptest::prelude::*;
-use store::{Found, Limits, Reader, SqlError, SqlRows, SqlValue, Store, StoreError, TraceFilter};
+use store::{Found, Limits, Reader, SqlError, SqlValue, Store, StoreError, TraceFilter};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -615,31 +615,12 @@ fn completions_know_what_was_seen() {
     assert_eq!(complete("root=")[0], "\"GET /products\"");
 }
 
-#[derive(Default)]
-struct Answer(Vec<Vec<SqlValue>>);
-
-impl SqlRows for Answer {
-    type Error = std::convert::Infallible;
-
-    fn columns(&mut self, _: &[String]) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<SqlValue>) -> Result<(), Self::Error> {
-        self.0.push(values);
-        Ok(())
-    }
-}
-
 #[test]
 fn sql_reads_views_and_nothing_writes() {
     let folder = folder();
     fixture::write(folder.path(), &fixture::shop());
     let reader = Reader::open(folder.path()).expect("the store opens");
-    let ask = |sql: &str| {
-        let mut answer = Answer::default();
-        reader.sql(sql, Duration::from_secs(30), &mut answer).map(|()| answer.0).map_err(|error| error.to_string())
-    };
+    let ask = |sql: &str| fixture::sql(&reader, sql);
     let text = |text: &str| SqlValue::Text(text.to_owned());
     let answer = ask("SELECT service, count(*) FROM spans WHERE attributes ->> 'http.route' = '/products' GROUP BY 1");
     assert_eq!(answer, Ok(vec![vec![text("gateway"), SqlValue::Integer(30)]]));
@@ -649,6 +630,8 @@ fn sql_reads_views_and_nothing_writes() {
     assert_eq!(answer, Ok(vec![vec![text("POST /items/{sku}/reserve"), text("unset"), text("server"), text("kiosk")]]));
     let answer = ask("SELECT root, services, span_count FROM traces WHERE error_count > 0;");
     assert_eq!(answer, Ok(vec![vec![text("POST /checkout"), text("[\"gateway\",\"orders\"]"), SqlValue::Integer(2)]]));
+    let roots = ask("SELECT count(*) FROM spans WHERE parent_span_id IS NULL");
+    assert_eq!(roots, Ok(vec![vec![SqlValue::Integer(35)]]));
     assert_eq!(ask("SELECT count(*) FROM logs, samples"), Ok(vec![vec![SqlValue::Integer(0)]]));
 
     let marked = "no such column: nam\n  SELECT nam FROM spans\n         ^^^";
@@ -661,7 +644,7 @@ fn sql_reads_views_and_nothing_writes() {
         assert!(ask(sql).expect_err(sql).contains("only SELECT is answered"), "{sql}");
     }
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
-    let hasty = reader.sql(endless, Duration::ZERO, &mut Answer::default());
+    let hasty = reader.sql(endless, Duration::ZERO, &mut fixture::Answer::default());
     assert!(matches!(hasty, Err(SqlError::Store(StoreError::TooSlow))));
     without_blocks(folder.path());
     assert_eq!(ask("SELECT count(*) FROM spans").map(|rows| rows.len()), Ok(1));
