@@ -20,7 +20,7 @@ suite otlp go env -C tests/standalone "$TANDEM" go test -tags woven -v ./encoder
 suite hooks go scripts/test-hooks.sh -v
 suite propagation go go -C tests/propagation test -v ./...
 suite compat go go -C compat/runner test -v ./...
-suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands
+suite terminal cargo tandem_test --bins --test doctor --test traces --test run --test build_commands --test files --test mcp
 suite ui cargo cargo test --quiet --package ui --no-fail-fast
 suite ui-command cargo tandem_test --test ui
 suite anatomy cargo tandem_test --test anatomy

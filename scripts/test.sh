@@ -48,6 +48,8 @@ suite() {
     else
         printf '%4d passed, %d FAILED  %d s\n' "$ok" "$bad" $((SECONDS - started))
         failures+=("$name")
+        # What failed may have been said long before the end.
+        [ "$format" != go ] || grep -e '--- FAIL' -A 20 "$log" | head -n 100
         tail -n 120 "$log"
         [ -z "${TANDEM_LOGS:-}" ] || { mkdir -p "$TANDEM_LOGS" && cp "$log" "$TANDEM_LOGS/"; }
     fi
