@@ -40,7 +40,7 @@ impl Reading<'_> {
             }
         }
         let Some((operator, at)) = operator else {
-            return if *has { self.exists() } else { Ok(self.bare()) };
+            return if *has { self.exists() } else { self.bare() };
         };
         let field = self.field()?;
         if value.at.is_empty() {
@@ -56,17 +56,16 @@ impl Reading<'_> {
         Ok(Term { test: test?, field })
     }
 
-    /// A word by itself.
-    fn bare(&self) -> Term {
+    /// A word by itself. What looks like a key is one, and as wrong as behind `has:` where there is no such key.
+    fn bare(&self) -> Result<Term, QueryError> {
         let key = &self.raw.key;
-        let word = key.inner(self.query);
-        if key.quote.is_none() && is_key(word) {
-            let field = Field::of_key(word);
+        if key.quote.is_none() && is_key(key.inner(self.query)) {
+            let field = self.field()?;
             if field.may_be_absent() {
-                return Term { field, test: Test::Exists };
+                return Ok(Term { field, test: Test::Exists });
             }
         }
-        Term { field: Field::Text, test: Test::Text { pattern: self.pattern(key), negated: false } }
+        Ok(Term { field: Field::Text, test: Test::Text { pattern: self.pattern(key), negated: false } })
     }
 
     fn exists(&self) -> Result<Term, QueryError> {

@@ -203,6 +203,14 @@ fn any_query() -> impl Strategy<Value = Query> {
         .prop_map(|expression| Query { expression })
 }
 
+/// Found by fuzzing: written again as `has:…` it was refused.
+#[test]
+fn a_word_that_looks_like_a_part_of_the_anatomy_is_one_or_wrong() {
+    assert!(Query::parse("anatomy.run_queue").is_ok());
+    let error = Query::parse("anatomy.blockel").expect_err("there is none");
+    assert!(error.message.contains("is no part of the anatomy"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
