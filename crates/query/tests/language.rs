@@ -211,6 +211,13 @@ fn a_word_that_looks_like_a_part_of_the_anatomy_is_one_or_wrong() {
     assert!(error.message.contains("is no part of the anatomy"), "{error}");
 }
 
+/// Found by fuzzing: each was written as two levels, and what was just not too deep could not be read again.
+#[test]
+fn what_is_denied_twice_is_not_denied() {
+    assert_eq!(Query::parse("!!status=error"), Query::parse("status=error"));
+    assert_eq!(Query::parse("not not not (a or b)"), Query::parse("-(a or b)"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
