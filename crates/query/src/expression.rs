@@ -78,6 +78,14 @@ pub enum Expression {
 }
 
 impl Expression {
+    /// What fits where this one does not. Denied twice is not denied: written again it would be nested deeper than it was.
+    pub fn denied(inner: Self) -> Self {
+        match inner {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
     fn add_attribute_keys<'a>(&'a self, keys: &mut Vec<&'a str>) {
         match self {
             Self::And(inner) | Self::Or(inner) => inner.iter().for_each(|inner| inner.add_attribute_keys(keys)),

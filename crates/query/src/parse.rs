@@ -72,11 +72,7 @@ impl Parser<'_> {
         }
         match piece {
             Piece::Term(term) => meaning::term(self.query, &term).map(Expression::Term),
-            Piece::Not => Ok(match self.one(depth + 1)? {
-                // Twice is not at all; written again it would be nested deeper than it was.
-                Expression::Not(inner) => *inner,
-                other => Expression::Not(Box::new(other)),
-            }),
+            Piece::Not => Ok(Expression::denied(self.one(depth + 1)?)),
             Piece::Open => {
                 let inner = self.any_of(depth + 1)?;
                 if !self.take(&Piece::Close) {

@@ -197,7 +197,7 @@ fn any_query() -> impl Strategy<Value = Query> {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 2..4).prop_map(Expression::And),
                 prop::collection::vec(inner.clone(), 2..4).prop_map(Expression::Or),
-                inner.prop_map(|inner| Expression::Not(Box::new(inner))),
+                inner.prop_map(Expression::denied),
             ]
         })
         .prop_map(|expression| Query { expression })
