@@ -93,3 +93,17 @@ fn scalar(kind: Kind, value: Field<'_>, repeated: bool) -> Result<(), Unsound> {
     };
     if sound { Ok(()) } else { Err(unsound("of the wrong type")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a field that only profiles have, of a type that it does not have, which libraries refuse.
+    #[test]
+    fn fields_of_profiles_are_checked_too() {
+        let key_of_wrong_type = b"\x0a\x06\x0a\x04\x0a\x02\x1a\x00";
+        let unsound = request(Signal::Traces, key_of_wrong_type).expect_err("it is no number");
+        assert!(unsound.to_string().ends_with("keyStrindex: of the wrong type"), "{unsound}");
+        assert_eq!(request(Signal::Traces, b"\x0a\x06\x0a\x04\x0a\x02\x18\x01"), Ok(()));
+    }
+}

@@ -160,8 +160,14 @@ static SCOPE: Message = Message {
         one(4, "droppedAttributesCount", Kind::Uint32),
     ],
 };
-static KEY_VALUE: Message =
-    Message { name: "KeyValue", fields: &[one(1, "key", Kind::Text), one(2, "value", Kind::Message(&ANY_VALUE))] };
+static KEY_VALUE: Message = Message {
+    name: "KeyValue",
+    fields: &[
+        one(1, "key", Kind::Text),
+        one(2, "value", Kind::Message(&ANY_VALUE)),
+        one(3, "keyStrindex", Kind::Int32), // of profiles only
+    ],
+};
 static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[
@@ -172,6 +178,7 @@ static ANY_VALUE: Message = Message {
         one(5, "arrayValue", Kind::Message(&ARRAY_VALUE)),
         one(6, "kvlistValue", Kind::Message(&KEY_VALUE_LIST)),
         one(7, "bytesValue", Kind::Bytes),
+        one(8, "stringValueStrindex", Kind::Int32), // of profiles only
     ],
 };
 static ARRAY_VALUE: Message = Message { name: "ArrayValue", fields: &[many(1, "values", Kind::Message(&ANY_VALUE))] };
