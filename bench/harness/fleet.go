@@ -112,9 +112,9 @@ const badger = `extensions:
           ephemeral: false
   jaeger_query:
     storage: {traces: traces}
-    http: {endpoint: "127.0.0.1:%[3]d"}
-    grpc: {endpoint: "127.0.0.1:%[4]d"}
-receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:%[5]d"}}}}
+    http: {endpoint: %[3]q}
+    grpc: {endpoint: %[4]q}
+receivers: {otlp: {protocols: {grpc: {endpoint: %[5]q}}}}
 processors: {batch: {}}
 exporters: {jaeger_storage_exporter: {trace_storage: traces}}
 service:
@@ -129,37 +129,43 @@ func (b *bench) fleet(collector, jaeger string, kept int) (*fleetRun, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(work)
-	ports, err := freePorts(6)
-	if err != nil {
-		return nil, err
+	var addresses [5]string
+	for index := range addresses {
+		if addresses[index], err = freeAddress(); err != nil {
+			return nil, err
+		}
 	}
+	forDatabase, forCollector, forAgent := addresses[2], addresses[3], addresses[4]
 	data := filepath.Join(work, "badger")
 	keys, values := filepath.Join(data, "keys"), filepath.Join(data, "values")
 	configuration := filepath.Join(work, "jaeger.yaml")
-	text := fmt.Sprintf(badger, keys, values, ports[0], ports[1], ports[2])
+	text := fmt.Sprintf(badger, keys, values, addresses[0], addresses[1], forDatabase)
 	if err := os.WriteFile(configuration, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	address := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-	database, err := b.receiver(address(ports[2]), []string{jaeger, "--config", configuration}, nil)
+	database, err := b.receiver(forDatabase, []string{jaeger, "--config", configuration}, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer database.stop()
-	middle, err := b.receiver(address(ports[3]),
+	host, port, err := net.SplitHostPort(forCollector)
+	if err != nil {
+		return nil, err
+	}
+	middle, err := b.receiver(forCollector,
 		[]string{collector, "--config", filepath.Join(b.folder, "..", "deploy", "fleet", "collector.yaml")},
-		[]string{"LISTEN=127.0.0.1", fmt.Sprintf("PORT=%d", ports[3]), "DATABASE=" + address(ports[2]),
+		[]string{"LISTEN=" + host, "PORT=" + port, "DATABASE=" + forDatabase,
 			"DECISION_WAIT=3s", fmt.Sprintf("KEPT_PERCENT=%d", kept)})
 	if err != nil {
 		return nil, err
 	}
 	defer middle.stop()
 	// The balance is on, as deploy/fleet has it.
-	agent, err := b.receiver(address(ports[4]),
+	agent, err := b.receiver(forAgent,
 		[]string{b.tandem, "agent", "--no-ui", "--no-kernel", "--store", filepath.Join(work, "store"),
 			"--config", filepath.Join(b.folder, "..", "deploy", "fleet", "agent.yaml"),
-			"--socket", filepath.Join(work, "agent.sock"), "--otlp=" + address(ports[4])},
-		[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + address(ports[3]), "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+			"--socket", filepath.Join(work, "agent.sock"), "--otlp=" + forAgent},
+		[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + forCollector, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
 			"OTEL_METRICS_EXPORTER=none", "OTEL_LOGS_EXPORTER=none"})
 	if err != nil {
 		return nil, err
@@ -239,17 +245,4 @@ func sizeOf(folder string) (size int64) {
 		return nil
 	})
 	return size
-}
-
-// freePorts are so many ports that nobody listens at.
-func freePorts(count int) (ports []int, err error) {
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

@@ -1,12 +1,6 @@
 package main
 
-import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"os/exec"
-	"path/filepath"
-)
+import "fmt"
 
 // sampled is what crates/agent/benches/sample.rs says of traces of one size.
 type sampled struct {
@@ -22,21 +16,9 @@ type sampled struct {
 
 // samplingPart: what spans cost that wait for the decision on their trace.
 func samplingPart(b *bench) (*outcome, error) {
-	command := exec.CommandContext(b.ctx, "cargo", "bench", "--quiet", "--package", "agent", "--bench", "sample", "--", "--json")
-	command.Dir = filepath.Join(b.folder, "..")
-	var complaints bytes.Buffer
-	command.Stderr = &complaints
-	output, err := command.Output()
+	found, err := cargoBench[sampled](b, "agent", "sample")
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, complaints.String())
-	}
-	var found []sampled
-	for lines := json.NewDecoder(bytes.NewReader(output)); lines.More(); {
-		var line sampled
-		if err := lines.Decode(&line); err != nil {
-			return nil, fmt.Errorf("what the bench says: %w", err)
-		}
-		found = append(found, line)
+		return nil, err
 	}
 	result := &outcome{Raw: found}
 	for _, f := range found {

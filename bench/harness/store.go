@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 )
@@ -28,22 +25,9 @@ func storePart(b *bench) (*outcome, error) {
 	if b.quick {
 		spans = 200_000
 	}
-	command := exec.CommandContext(b.ctx, "cargo", "bench", "--quiet", "--package", "store", "--bench", "search", "--",
-		"--json", "--spans", strconv.Itoa(spans), "--folder", filepath.Join(b.work, "store"))
-	command.Dir = filepath.Join(b.folder, "..")
-	var complaints bytes.Buffer
-	command.Stderr = &complaints
-	output, err := command.Output()
+	found, err := cargoBench[stored](b, "store", "search", "--spans", strconv.Itoa(spans), "--folder", filepath.Join(b.work, "store"))
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, complaints.String())
-	}
-	var found []stored
-	for lines := json.NewDecoder(bytes.NewReader(output)); lines.More(); {
-		var line stored
-		if err := lines.Decode(&line); err != nil {
-			return nil, fmt.Errorf("what the bench says: %w", err)
-		}
-		found = append(found, line)
+		return nil, err
 	}
 	result := &outcome{Raw: found}
 	for _, f := range found {

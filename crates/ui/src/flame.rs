@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Query as Parameters, State};
 use model::{Frame, ProfileKind, SpanId, TraceId, parse_duration};
-use query::{Query as Words, Term};
+use query::{Query, Term};
 use serde::{Deserialize, Serialize};
 use store::{ProfileFilter, Reader, StoredSample};
 
@@ -57,7 +57,10 @@ struct Call {
 }
 
 /// `GET /api/flame`
-pub async fn flame(State(reader): State<Arc<Reader>>, Query(asked): Query<Asked>) -> Result<Json<Flame>, ApiError> {
+pub async fn flame(
+    State(reader): State<Arc<Reader>>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Json<Flame>, ApiError> {
     let filter = asked.filter().map_err(ApiError::BadRequest)?;
     let samples = ask(reader, move |reader| reader.profile(&filter).map_err(ApiError::Store)).await?;
     Ok(Json(burn(&samples)))
@@ -86,7 +89,7 @@ impl Asked {
             kind: Some(kind),
             trace: trace.transpose()?,
             span: span.transpose()?,
-            query: given(self.route).map(|route| Words::from(Term::contains(route))).unwrap_or_default(),
+            query: given(self.route).map(|route| Query::from(Term::contains(route))).unwrap_or_default(),
             service: given(self.service),
             since_unix_nano: since.transpose()?,
             with_operations: false,

@@ -97,9 +97,9 @@ pub async fn overview(
 ) -> Result<Json<Overview>, ApiError> {
     let filter = TraceFilter { limit: MOST + 1, ..filter(parameters)? };
     let overview = ask(reader, move |reader| {
-        let newest = TraceFilter { limit: facets::TRACES, ..filter.clone() };
-        let whole = reader.whole_traces(&newest, facets::SPANS).map_err(ApiError::Store)?;
-        Ok(look(&reader.traces(&filter).map_err(ApiError::Store)?, &whole))
+        let found = reader.traces(&filter).map_err(ApiError::Store)?;
+        let newest = &found[..found.len().min(facets::TRACES)];
+        Ok(look(&found, &reader.whole(newest, facets::SPANS).map_err(ApiError::Store)?))
     });
     Ok(Json(overview.await?))
 }

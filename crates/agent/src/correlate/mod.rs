@@ -25,7 +25,6 @@ use deliver::sink::have_room;
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
 use crate::receive::Meter;
-use once::Once;
 use window::{Counts, Window};
 
 /// How long spans wait where programs send some themselves: SDKs do so every five seconds.
@@ -115,7 +114,7 @@ impl Correlator {
 }
 
 fn run(shared: &Shared, wait: Duration, sinks: &[Arc<dyn Sink>]) {
-    let (mut window, mut once) = (Window::new(wait, LIMIT), Once::new(wait));
+    let mut window = Window::new(wait, LIMIT);
     // When somebody else was last seen.
     let mut company = None;
     let hand_on = |batch: &Arc<Batch>| {
@@ -144,7 +143,7 @@ fn run(shared: &Shared, wait: Duration, sinks: &[Arc<dyn Sink>]) {
         // Those who have gone may have told of spans that are still to come.
         let is_alone = company.is_none_or(|last| now.saturating_duration_since(last) >= wait);
         for batch in batches {
-            let passed = if is_alone { window.pass(batch, &mut once, now) } else { window.add(batch, now) };
+            let passed = if is_alone { window.pass(batch, now) } else { window.add(batch, now) };
             passed.iter().for_each(hand_on);
         }
         while let Some(batch) = window.take(now, all) {

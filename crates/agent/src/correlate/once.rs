@@ -15,10 +15,10 @@ const REMEMBERED: usize = 1 << 20;
 
 /// Which spans have passed lately.
 pub(super) struct Once {
-    /// Spans are remembered so long at least, and twice as long at most.
+    /// Spans are remembered so long at least, and twice as long at most; less where more come than are remembered.
     age: Duration,
     hash: RandomState,
-    /// Of trace and span id. Of two different spans in a million per second one a day has the number of another one.
+    /// Of trace and span id, 64 bits: of a million spans a second one in some hundred days has the number of another one.
     newer: HashSet<u64, RandomState>,
     older: HashSet<u64, RandomState>,
     turned: Option<Instant>,

@@ -48,6 +48,8 @@ pub(super) struct Counts {
 pub(super) type Place = (u64, u32);
 /// Operations that may be the same: of a service, of a kind, doing the same.
 type Alike = (u64, Kind, What);
+/// A span that may be the other account, the likelier the less the first is: what both know of each other, and how far they are apart, ns.
+type Candidate = ((Kinship, u128), Place);
 /// A span, by its trace and itself.
 type Id = (TraceId, SpanId);
 
@@ -67,6 +69,8 @@ pub(super) struct Window {
     servers: HashMap<TraceId, Vec<Place>, RandomState>,
     renamed: Remembered<Id, SpanId>,
     moved: Remembered<TraceId, TraceId>,
+    /// What went through without waiting.
+    once: Once,
     pub(super) counts: Counts,
 }
 
@@ -110,6 +114,7 @@ impl Window {
             servers: HashMap::default(),
             renamed: Remembered::default(),
             moved: Remembered::default(),
+            once: Once::new(age),
             counts: Counts::default(),
         }
     }
@@ -136,8 +141,8 @@ impl Window {
     }
 
     /// Lets a batch through that has nobody to wait for, without what has passed before.
-    pub(super) fn pass(&mut self, batch: Arc<Batch>, once: &mut Once, now: Instant) -> Option<Arc<Batch>> {
-        match once.pass(Arc::clone(&batch), now) {
+    pub(super) fn pass(&mut self, batch: Arc<Batch>, now: Instant) -> Option<Arc<Batch>> {
+        match self.once.pass(Arc::clone(&batch), now) {
             Ok((batch, again)) => {
                 self.counts.merged += again;
                 batch
@@ -268,10 +273,15 @@ impl Window {
         // Servers first: what is below them is told apart by them.
         self.settle(facts.trace_id);
         if self.slot(place).1.waits {
-            for (_, other) in self.candidates(place) {
-                self.settle(self.slot(other).1.facts.trace_id);
+            let mut candidates = self.candidates(place);
+            let mut has_settled = false;
+            for (_, other) in &candidates {
+                has_settled |= self.settle(self.slot(*other).1.facts.trace_id);
             }
-            self.find(place);
+            if has_settled {
+                candidates = self.candidates(place);
+            }
+            self.find(place, &candidates);
         }
         self.stop_waiting(place);
         let id = (facts.trace_id, facts.span_id);
@@ -280,21 +290,26 @@ impl Window {
         }
     }
 
-    /// A trace's servers meet their other accounts, as far as these are there.
-    fn settle(&mut self, trace: TraceId) {
-        let Some(servers) = self.servers.get(&trace) else { return };
+    /// A trace's servers meet their other accounts, as far as these are there. Whether one has.
+    fn settle(&mut self, trace: TraceId) -> bool {
+        let Some(servers) = self.servers.get(&trace) else { return false };
+        let mut has_met = false;
         for place in servers.clone() {
-            self.find(place);
+            has_met |= self.find(place, &self.candidates(place));
         }
+        has_met
     }
 
-    /// Puts a span that waits together with its other account, if that is there.
-    fn find(&mut self, place: Place) {
-        if self.slot(place).1.waits
-            && let Some(other) = self.alike(place)
-        {
+    /// Puts a span that waits together with its other account, if that is among these. Whether it was.
+    fn find(&mut self, place: Place, candidates: &[Candidate]) -> bool {
+        if !self.slot(place).1.waits {
+            return false;
+        }
+        let other = self.alike(place, candidates);
+        if let Some(other) = other {
             self.join(place, other);
         }
+        other.is_some()
     }
 
     /// A span that is one operation with this one by its ids: the same caller's server, or a client that was seen within one
@@ -321,10 +336,9 @@ impl Window {
         own.copied().find(|other| is_asking(facts.kind) && matches(other) && is_client(other))
     }
 
-    /// A span that is one operation with this one by what it does, where, and when. Of many at once each is to meet another one:
-    /// the nearest may be somebody else's only one.
-    fn alike(&self, place: Place) -> Option<Place> {
-        let own = self.candidates(place);
+    /// Of those that may be one operation with this one, the one that is. Of many at once each is to meet another one: the nearest may
+    /// be somebody else's only one.
+    fn alike(&self, place: Place, own: &[Candidate]) -> Option<Place> {
         let &((kinship, _), nearest) = own.iter().min()?;
         if own.len() == 1 && self.candidates(nearest).len() == 1 || kinship != Kinship::Unknown {
             return Some(nearest);
@@ -343,15 +357,12 @@ impl Window {
                 }
             }
         }
-        pairs::of(edges).into_iter().find_map(|(told, seen)| match place {
-            _ if place == told => Some(seen),
-            _ if place == seen => Some(told),
-            _ => None,
-        })
+        let pair = pairs::of(edges).into_iter().find(|(told, seen)| place == *told || place == *seen);
+        pair.map(|(told, seen)| if place == told { seen } else { told })
     }
 
     /// Spans that may be one operation with this one by what they do, where, and when, and how likely each is.
-    fn candidates(&self, place: Place) -> Vec<((Kinship, u128), Place)> {
+    fn candidates(&self, place: Place) -> Vec<Candidate> {
         let (held, slot) = self.slot(place);
         let facts = &slot.facts;
         let others = facts.what.and_then(|what| self.alike.get(&(held.service, facts.kind, what)));

@@ -18,7 +18,7 @@ use weave::{WeaveError, pack_source};
 /// Traces that are looked at in one go.
 const MOST_TRACES: usize = 3000;
 /// Spans, too.
-const MOST_SPANS: usize = 300_000;
+const MOST_SPANS: u64 = 300_000;
 /// Samples, too.
 const MOST_SAMPLES: usize = 500_000;
 
@@ -83,19 +83,10 @@ pub fn gather(store: &Path, project: &Project, service: Option<&str>, since: u64
         limit: MOST_TRACES,
         ..TraceFilter::default()
     };
-    let summaries = reader.traces(&filter)?;
-    let mut is_cut = summaries.len() == MOST_TRACES;
-    let (mut traces, mut count) = (Vec::new(), 0);
-    for summary in summaries {
-        if count >= MOST_SPANS {
-            is_cut = true;
-            break;
-        }
-        if let Some(trace) = reader.trace(summary.trace_id)? {
-            count += trace.spans.len();
-            traces.push(trace.spans);
-        }
-    }
+    let found = reader.traces(&filter)?;
+    let whole = reader.whole(&found, MOST_SPANS)?;
+    let is_cut = found.len() == MOST_TRACES || whole.len() < found.len();
+    let mut traces: Vec<Vec<Span>> = whole.into_iter().map(|trace| trace.spans).collect();
     let samples = reader.profile(&ProfileFilter {
         service: service.map(str::to_owned),
         since_unix_nano: Some(since),
