@@ -66,6 +66,7 @@ const MODULES: &[(&str, &str, &[&str], &[&str])] = &[
             "google.golang.org/grpc.(*clientStream).RecvMsg",
             "google.golang.org/grpc.(*clientStream).finish",
             "google.golang.org/grpc/internal/transport.(*http2Client).NewStream",
+            "google.golang.org/grpc/internal/transport.(*loopyWriter).writeHeader",
         ],
     ),
     (

@@ -64,7 +64,7 @@ int on_grpc_serve(void *context)
 	struct tandem_work work = {};
 	struct tandem_open open = {};
 	struct tandem_ends ends = {};
-	struct tandem_unsettled *call;
+	struct tandem_call_key call = {};
 	struct tandem_connection connection = {};
 	u64 stream, metadata, address;
 
@@ -72,8 +72,6 @@ int on_grpc_serve(void *context)
 	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
 	    !take_draft(&work))
 		return 0;
-	call = (void *)work.draft->structure;
-	__builtin_memset(call, 0, sizeof(*call));
 	open.subject = work.registers->di;
 	begin_open(&open, TANDEM_SPAN_GRPC_SERVER, 0);
 	stream = common_stream(open.subject, work.binary->served_stream, work.binary->served_stream_points);
@@ -81,23 +79,18 @@ int on_grpc_serve(void *context)
 	metadata = find_metadata(&work, open.context);
 	open.target = find_header(&work, metadata, AUTHORITY_SIZE, AUTHORITY);
 	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
-	    read_user(&call->call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
+	    read_user(&call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
 		work.counts->failed_reads++;
 	if (find_ends_of(&ends, &connection,
 			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
 		set_peer(&open, &ends);
 	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
 	if (!read_remote_parent(&work, &open, address)) {
-		turn_round(&call->call.ends, &ends);
-		if (!open.peer_port || !find_caller(&open, &call->call)) {
+		turn_round(&call.ends, &ends);
+		if (!open.peer_port || !find_caller(&open, &call))
 			new_trace(&open);
-			open.own.unsettled = open.peer_port != 0;
-		}
 	}
-	if (keep_open(&work, &open) && open.own.unsettled) {
-		call->key = work.key;
-		bpf_map_update_elem(&unsettled_calls, open.own.span_id, call, BPF_ANY);
-	}
+	keep_open(&work, &open);
 	return 0;
 }
 
@@ -141,7 +134,7 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 	u64 target[2] = {};
 
 	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(work, open);
+	forget(work);
 	event->numbers[TANDEM_GRPC_CODE] = code;
 	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
 	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));
@@ -168,7 +161,6 @@ int on_grpc_served(void *context)
 	if (!found || found->kind != TANDEM_SPAN_GRPC_SERVER || found->subject != work.registers->bx ||
 	    !take_draft(&work))
 		return 0;
-	settle(&found->own);
 	open = *found;
 	code = read_status(&work, work.registers->cx, message);
 	end_call(&work, &open, code, message);
@@ -209,114 +201,162 @@ int on_grpc_call(void *context)
 	return 0;
 }
 
-/* Contexts of a call that are looked at for what it sends, and of that the lists of pairs, and the pairs of each. */
-#define OUTGOING_DEPTH 24
-#define PAIR_LISTS 4
-#define PAIRS 4
+/* Calls that have their headers and no number yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TANDEM_OPEN_CALL_COUNT);
+	__type(key, struct tandem_ready_key);
+	__type(value, struct tandem_ready_call);
+} ready_calls SEC(".maps");
 
-/* One of the pairs that were added to what a call sends is a traceparent, or there are too many to say. */
-static __always_inline bool pairs_name_trace(u64 lists, u64 count)
+/* The span of a call that is being made on this goroutine. */
+static __always_inline struct tandem_open *call_of_goroutine(struct tandem_work *work)
 {
-	u64 list[2], text[2], name[2];
+	struct tandem_open *open;
 
-	if (count > PAIR_LISTS)
-		return true;
-	for (u32 index = 0; index < PAIR_LISTS && index < count; index++) {
-		if (read_user(list, sizeof(list), (void *)(lists + 24 * index)) || list[1] > 2 * PAIRS)
-			return true;
-		for (u32 pair = 0; pair < PAIRS && 2 * pair < list[1]; pair++) {
-			if (read_user(text, sizeof(text), (void *)(list[0] + 32 * pair)))
-				return true;
-			if (text[1] != TRACEPARENT_SIZE)
-				continue;
-			name[1] = 0;
-			if (read_user(name, TRACEPARENT_SIZE, (void *)text[0]))
-				return true;
-			/* In whatever letters. */
-			if ((name[0] | WORD_OF(0x20)) == 0x7261706563617274ULL && (name[1] | 0x202020) == 0x746e65)
-				return true;
-		}
-	}
-	return false;
+	work->key.kind = TANDEM_SPAN_GRPC_CLIENT;
+	open = bpf_map_lookup_elem(&open_spans, &work->key);
+	if (open)
+		return open;
+	work->key.kind = TANDEM_SPAN_GRPC_STREAM;
+	return bpf_map_lookup_elem(&open_spans, &work->key);
 }
 
-/* What a call sends names a trace already, or it cannot be said. */
-static __always_inline bool may_name_trace(struct tandem_work *work, u64 attempt)
-{
-	u64 context[2], metadata[3]; /* of what the program has set: a map, then lists that were added */
-	struct {
-		u64 parent[2], key[2], value[2];
-	} *link = (void *)work->draft->structure;
-
-	if (read_user(context, sizeof(context), (void *)(attempt + work->binary->attempt_context)))
-		return true;
-	for (int depth = 0; depth < OUTGOING_DEPTH; depth++) {
-		if (read_user(link, sizeof(*link), (void *)context[1]))
-			return true;
-		if (!link->parent[0])
-			return false; /* it was derived from nothing */
-		if (type_number(context[0]) == work->binary->value_context &&
-		    type_number(link->key[0]) == work->binary->outgoing_key) {
-			if (read_user(metadata, sizeof(metadata), (void *)link->value[1]))
-				return true;
-			return find_header(work, metadata[0], TRACEPARENT_SIZE, TRACEPARENT) ||
-			       find_header(work, metadata[0], TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT) ||
-			       pairs_name_trace(metadata[1], metadata[2]);
-		}
-		context[0] = link->parent[0];
-		context[1] = link->parent[1];
-	}
-	return true;
-}
-
-/*
- * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream, which will be sent by
- * another goroutine. The same is called for messages.
- */
+/* (*http2Client).NewStream(rax: *http2Client): an attempt of a call is made on this connection. */
 SEC("uprobe.multi.s")
-int on_grpc_send(void *context)
+int on_grpc_attempt(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open *open;
-	struct tandem_call_key key = {};
-	struct tandem_caller caller = {};
-	struct tandem_pending_key pending = {};
-	struct tandem_connection connection = {};
-	u64 attempt, stream, transport[2];
 
-	if (!begin_work(&work, context, TANDEM_SPAN_GRPC_CLIENT))
+	if (!begin_work(&work, context, 0))
 		return 0;
-	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open) {
-		work.key.kind = TANDEM_SPAN_GRPC_STREAM;
-		open = bpf_map_lookup_elem(&open_spans, &work.key);
+	open = call_of_goroutine(&work);
+	if (open)
+		open->transport = work.registers->ax;
+	return 0;
+}
+
+/* An hpack.HeaderField: name, value and a mark. So many of a call are looked at. */
+#define HEADER_FIELD_SIZE 40
+#define HEADER_FIELD_COUNT 64
+
+struct tandem_header_search {
+	u64 fields;
+	u32 names_trace; /* or it cannot be said */
+};
+
+static long next_header_field(u64 index, void *context)
+{
+	struct tandem_header_search *search = context;
+	u64 text[2], name[2] = {}, expected[2] = {TRACEPARENT};
+
+	search->names_trace = 1;
+	if (read_user(text, sizeof(text), (void *)(search->fields + index * HEADER_FIELD_SIZE)))
+		return 1;
+	if (text[1] == TRACEPARENT_SIZE) {
+		if (read_user(name, TRACEPARENT_SIZE, (void *)text[0]))
+			return 1;
+		if (name[0] == expected[0] && name[1] == expected[1])
+			return 1;
 	}
-	if (!open)
+	search->names_trace = 0;
+	return 0;
+}
+
+/* What a call is about to send names a trace already, or it cannot be said. */
+static __always_inline bool may_name_trace(u64 fields, u64 count)
+{
+	struct tandem_header_search search = {.fields = fields};
+
+	if (count > HEADER_FIELD_COUNT)
+		return true;
+	bpf_loop(count, next_header_field, &search, 0);
+	return search.names_trace;
+}
+
+/*
+ * createHeaderFields has returned to NewStream: rax, rbx: []hpack.HeaderField. Whoever sends them, on whatever
+ * goroutine, has not got them yet.
+ */
+SEC("uprobe.multi.s")
+int on_grpc_headers(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_ready_key key = {};
+	struct tandem_ready_call call = {};
+	struct tandem_connection connection = {};
+	struct tandem_open *open;
+
+	if (!begin_work(&work, context, 0))
 		return 0;
-	attempt = user_word(work.registers->ax + work.binary->calling_attempt);
-	if (!attempt || attempt == open->attempt)
+	open = call_of_goroutine(&work);
+	if (!open || !open->transport || !work.registers->ax ||
+	    !find_ends_of(&call.ends, &connection,
+			  user_word(open->transport + work.binary->calling_transport_connection + 8)))
 		return 0;
-	open->attempt = attempt;
-	if (read_user(transport, sizeof(transport), (void *)(attempt + work.binary->attempt_transport)) ||
-	    type_number(transport[0]) != work.binary->calling_transport)
+	set_peer(open, &call.ends);
+	call.own = open->own;
+	if (connection.cookie && bpf_map_lookup_elem(&marking_processes, &work.key.process) &&
+	    !may_name_trace(work.registers->ax, work.registers->bx))
+		call.cookie = connection.cookie;
+	key.headers = work.registers->ax;
+	key.process = work.key.process;
+	bpf_map_update_elem(&ready_calls, &key, &call, BPF_ANY);
+	return 0;
+}
+
+/*
+ * (*loopyWriter).writeHeader(rax: *loopyWriter; rbx: number of the stream; cl: it ends; rdi: headers): the goroutine
+ * that sends all of a connection is about to send these. What servers answer goes by here, too.
+ */
+SEC("uprobe.multi.s")
+int on_grpc_write(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_call_key key = {};
+	struct tandem_pending_key pending = {};
+	struct tandem_caller caller = {};
+	struct tandem_ready_key ready = {};
+	struct tandem_ready_call *call;
+
+	if (!begin_work(&work, context, 0))
 		return 0;
-	stream = common_stream(user_word(attempt + work.binary->attempt_stream), work.binary->called_stream,
-			       work.binary->called_stream_points);
-	if (read_user(&key.stream, sizeof(key.stream), (void *)(stream + work.binary->stream_id)) ||
-	    !find_ends_of(&key.ends, &connection,
-			  user_word(transport[1] + work.binary->calling_transport_connection + 8)))
+	ready.headers = work.registers->di;
+	ready.process = work.key.process;
+	call = bpf_map_lookup_elem(&ready_calls, &ready);
+	if (!call)
 		return 0;
-	set_peer(open, &key.ends);
-	open->subject = work.registers->ax;
-	caller.own = open->own;
+	key.ends = call->ends;
+	key.stream = work.registers->bx;
+	caller.own = call->own;
 	caller.time = bpf_ktime_get_ns();
 	bpf_map_update_elem(&grpc_callers, &key, &caller, BPF_ANY);
-	if (connection.cookie && bpf_map_lookup_elem(&marking_processes, &work.key.process) && take_draft(&work) &&
-	    !may_name_trace(&work, attempt)) {
-		pending.cookie = connection.cookie;
+	if (call->cookie) {
+		pending.cookie = call->cookie;
 		pending.stream = key.stream;
 		bpf_map_update_elem(&pending_calls, &pending, &caller.own, BPF_ANY);
 	}
+	bpf_map_delete_elem(&ready_calls, &ready);
+	return 0;
+}
+
+/*
+ * (*clientStream).bufferForRetryLocked(rax: *clientStream): an attempt has got its stream. The same is called for
+ * messages.
+ */
+SEC("uprobe.multi.s")
+int on_grpc_stream(void *context)
+{
+	struct tandem_work work = {};
+	struct tandem_open *open;
+
+	if (!begin_work(&work, context, 0))
+		return 0;
+	open = call_of_goroutine(&work);
+	if (!open || open->subject == work.registers->ax)
+		return 0;
+	open->subject = work.registers->ax;
 	if (work.key.kind != TANDEM_SPAN_GRPC_STREAM)
 		return 0;
 	/* From now on any goroutine may end it. */

@@ -58,14 +58,6 @@ struct {
 	__type(value, struct tandem_caller);
 } grpc_callers SEC(".maps");
 
-/* Spans of calls whose caller was not found, by their ids. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TANDEM_OPEN_CALL_COUNT);
-	__type(key, u64);
-	__type(value, struct tandem_unsettled);
-} unsettled_calls SEC(".maps");
-
 /* A thread's own, since a probe may be interrupted by one on another thread of the same CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -264,31 +256,6 @@ static __always_inline bool find_caller(struct tandem_open *open, const struct t
 	return true;
 }
 
-/* Before anybody is told the trace of a call: its caller may be known by now. `identity` is the span's own, or a copy.
- */
-static __noinline int settle(struct tandem_identity *identity)
-{
-	struct tandem_unsettled *unsettled;
-	struct tandem_open *open;
-	u64 id;
-
-	if (!identity || !identity->unsettled)
-		return 0;
-	id = *(u64 *)identity->span_id;
-	unsettled = bpf_map_lookup_elem(&unsettled_calls, &id);
-	open = unsettled ? bpf_map_lookup_elem(&open_spans, &unsettled->key) : 0;
-	if (open && *(u64 *)open->own.span_id == id) {
-		if (open->own.unsettled) {
-			open->own.unsettled = 0;
-			find_caller(open, &unsettled->call);
-		}
-		__builtin_memcpy(identity->trace_id, open->own.trace_id, sizeof(identity->trace_id));
-		identity->trace_flags = open->own.trace_flags;
-	}
-	identity->unsettled = 0;
-	return 0;
-}
-
 /* The context.Context that was passed, or one that it was derived from, belongs to a span. */
 static __always_inline struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
 {
@@ -349,7 +316,6 @@ static __always_inline void find_parent(struct tandem_work *work, struct tandem_
 	}
 	if (!found)
 		return new_trace(open);
-	settle(found);
 	child_of(open, found, how);
 }
 
@@ -465,17 +431,9 @@ static __always_inline void hand_over(struct tandem_work *work)
 }
 
 /* The span is no longer open. Whoever has its context later is still its child. */
-static __always_inline void forget(struct tandem_work *work, const struct tandem_open *open)
+static __always_inline void forget(struct tandem_work *work)
 {
-	struct tandem_context_key key = {.context = open->context, .process = work->key.process};
-	struct tandem_context_span *span;
-
 	bpf_map_delete_elem(&open_spans, &work->key);
-	if (!open->context)
-		return;
-	span = bpf_map_lookup_elem(&span_contexts, &key);
-	if (span && *(u64 *)span->own.span_id == *(u64 *)open->own.span_id)
-		span->own = open->own; /* its trace may have been settled */
 }
 
 #endif

@@ -15,8 +15,8 @@
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
 #define TANDEM_CONNECTION_COUNT 8192
-/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent, and those
- * that are served although nobody has sent them. The oldest go. */
+/* Calls on connections of many: those that were sent and are not served yet; those that are about to be sent. The
+ * oldest go. */
 #define TANDEM_CALL_COUNT 4096
 #define TANDEM_OPEN_CALL_COUNT 1536
 /* Bytes of all texts of a span, and of the longest one: powers of two. */
@@ -192,16 +192,7 @@ struct tandem_binary {
 	unsigned int stream_context;
 	unsigned int metadata_key; /* number of the type of the key under which a context has the metadata of a call */
 	unsigned int calling_target; /* grpc.ClientConn.target */
-	unsigned int calling_attempt; /* grpc.clientStream.attempt */
-	unsigned int attempt_transport; /* grpc.csAttempt.transport */
-	unsigned int attempt_stream; /* grpc.csAttempt.transportStream */
-	unsigned int attempt_context; /* grpc.csAttempt.ctx */
-	unsigned int value_context; /* number of the type *context.valueCtx */
-	unsigned int outgoing_key; /* number of the type of the key under which a context has what a call sends */
-	unsigned int calling_transport; /* number of the type *transport.http2Client */
 	unsigned int calling_transport_connection; /* transport.http2Client.conn */
-	unsigned int called_stream; /* transport.ClientStream.Stream */
-	unsigned int called_stream_points;
 	unsigned int status_error; /* number of the type *status.Error */
 	unsigned int status_error_status; /* status.Error.s */
 	unsigned int status_message; /* status.Status.s */
@@ -236,8 +227,7 @@ struct tandem_identity {
 	unsigned char trace_id[16];
 	unsigned char span_id[8];
 	unsigned char trace_flags;
-	unsigned char unsettled; /* its parent was not known yet, and may be by now */
-	unsigned char reserved[6];
+	unsigned char reserved[7];
 };
 
 /* The span that a context.Context belongs to, also when that has ended: what was begun for it may go on. */
@@ -269,10 +259,18 @@ struct tandem_caller {
 	unsigned long long time; /* when */
 };
 
-/* A call that came before its caller has said so: only a moment passes from when that is possible. */
-struct tandem_unsettled {
-	struct tandem_call_key call; /* as its caller sees it */
-	struct tandem_open_key key;
+/* Names a call by its headers, which lie ready in the memory of who makes it. */
+struct tandem_ready_key {
+	unsigned long long headers; /* address of the first */
+	unsigned int process;
+	unsigned int reserved;
+};
+
+/* What is known of it before it has a number. */
+struct tandem_ready_call {
+	struct tandem_identity own;
+	struct tandem_ends ends;
+	unsigned long long cookie; /* of the socket; 0: it gets no header of ours */
 };
 
 /* The request that was last sent on a connection. */
@@ -317,7 +315,7 @@ struct tandem_open {
 	unsigned char peer[16];
 	unsigned long long method[2]; /* address and size of a text */
 	unsigned long long target; /* address of another one */
-	unsigned long long attempt; /* the one for which the other end knows this span */
+	unsigned long long transport; /* address of what sends it */
 };
 
 /* A span that has ended. `texts` goes as far as there are any. */

@@ -48,13 +48,11 @@ impl Types<'_> {
         }
     }
 
-    fn both(&self, facts: &mut tandem_binary) -> Result<(), String> {
+    /// What both sides read.
+    fn statuses(&self, facts: &mut tandem_binary) -> Result<(), String> {
         const STATUS: &str = "google.golang.org/grpc/internal/status.Status";
         const ERROR: &str = "google.golang.org/grpc/internal/status.Error";
         const MESSAGE: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
-        facts.stream_id = self.field(STREAM, &["id"])?;
-        facts.stream_method = self.field(STREAM, &["method"])?;
-        facts.stream_context = self.field(STREAM, &["ctx"])?;
         facts.status_message = self.field(STATUS, &["s"])?;
         facts.status_error_status = self.field(ERROR, &["s"])?;
         facts.message_code = self.field(MESSAGE, &["Code"])?;
@@ -66,7 +64,10 @@ impl Types<'_> {
 pub(super) fn server_types(offsets: &Offsets, facts: &mut tandem_binary) -> Result<(), String> {
     let types = Types(offsets);
     let transport = format!("{TRANSPORT}.http2Server");
-    types.both(facts)?;
+    types.statuses(facts)?;
+    facts.stream_id = types.field(STREAM, &["id"])?;
+    facts.stream_method = types.field(STREAM, &["method"])?;
+    facts.stream_context = types.field(STREAM, &["ctx"])?;
     facts.served_transport = types.pointer_number(&transport)?;
     facts.served_transport_connection = types.field(&transport, &["conn"])?;
     (facts.served_stream, facts.served_stream_points) = types.common("ServerStream", "st")?;
@@ -75,20 +76,11 @@ pub(super) fn server_types(offsets: &Offsets, facts: &mut tandem_binary) -> Resu
 }
 
 pub(super) fn client_types(offsets: &Offsets, facts: &mut tandem_binary) -> Result<(), String> {
-    const ATTEMPT: &str = "google.golang.org/grpc.csAttempt";
     let types = Types(offsets);
     let transport = format!("{TRANSPORT}.http2Client");
-    types.both(facts)?;
-    facts.calling_transport = types.pointer_number(&transport)?;
+    types.statuses(facts)?;
     facts.calling_transport_connection = types.field(&transport, &["conn"])?;
     facts.calling_target = types.field("google.golang.org/grpc.ClientConn", &["target"])?;
-    facts.calling_attempt = types.field("google.golang.org/grpc.clientStream", &["attempt"])?;
-    facts.attempt_transport = types.field(ATTEMPT, &["transport", "t"])?;
-    facts.attempt_stream = types.field(ATTEMPT, &["transportStream", "s"])?;
-    facts.attempt_context = types.field(ATTEMPT, &["ctx"])?;
-    facts.value_context = types.pointer_number("context.valueCtx")?;
-    facts.outgoing_key = types.number("google.golang.org/grpc/metadata.mdOutgoingKey")?;
-    (facts.called_stream, facts.called_stream_points) = types.common("ClientStream", "ct")?;
     facts.status_error = types.pointer_number("google.golang.org/grpc/internal/status.Error")?;
     facts.plain_error = types.pointer_number("errors.errorString")?;
     Ok(())

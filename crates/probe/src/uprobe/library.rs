@@ -19,7 +19,10 @@ pub(crate) enum Program {
     GrpcServed,
     GrpcCall,
     GrpcCalled,
-    GrpcSend,
+    GrpcAttempt,
+    GrpcHeaders,
+    GrpcWrite,
+    GrpcStream,
     GrpcFinish,
     Ask,
     AskWrite,
@@ -28,7 +31,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::HttpServe,
         Self::HttpServed,
         Self::HttpCall,
@@ -40,7 +43,10 @@ impl Program {
         Self::GrpcServed,
         Self::GrpcCall,
         Self::GrpcCalled,
-        Self::GrpcSend,
+        Self::GrpcAttempt,
+        Self::GrpcHeaders,
+        Self::GrpcWrite,
+        Self::GrpcStream,
         Self::GrpcFinish,
         Self::Ask,
         Self::AskWrite,
@@ -62,7 +68,10 @@ impl Program {
             Self::GrpcServed => "on_grpc_served",
             Self::GrpcCall => "on_grpc_call",
             Self::GrpcCalled => "on_grpc_called",
-            Self::GrpcSend => "on_grpc_send",
+            Self::GrpcAttempt => "on_grpc_attempt",
+            Self::GrpcHeaders => "on_grpc_headers",
+            Self::GrpcWrite => "on_grpc_write",
+            Self::GrpcStream => "on_grpc_stream",
             Self::GrpcFinish => "on_grpc_finish",
             Self::Ask => "on_ask",
             Self::AskWrite => "on_ask_write",
@@ -80,7 +89,9 @@ pub(crate) enum Place {
     /// There, and another program at its returns, where its results are in their registers: at no cheap instruction can one
     /// be sure of that.
     Whole(Program),
-    /// The same, but for programs in which nothing comes between the function and what it calls: there that tells the end.
+    /// Behind the one call that it makes of this function, whose results are in their registers.
+    Behind(&'static str),
+    /// As `Whole`, but for programs in which nothing comes between the function and what it calls: there that tells the end.
     Through(&'static Through),
 }
 
@@ -238,6 +249,9 @@ const CONNECTION_ENDS: u8 = 3;
 const UNARY: u8 = 0;
 const STREAM: u8 = 1;
 const NOT_MADE: u8 = 2;
+
+const NEW_STREAM: &[&str] = &["google.golang.org/grpc/internal/transport.(*http2Client).NewStream"];
+const CALLS_ARE_KNOWN: Need = Need::IfThere("what serves its calls does not know who has made them");
 
 /// Unary calls: interceptors may do with an error as they like, and make a call twice.
 static UNARY_CALLS: Through = Through {
@@ -414,7 +428,18 @@ pub static LIBRARIES: [Library; 10] = [
                 Need::IfThere("streams have no spans"),
             ),
             begin(Program::GrpcFinish, &["google.golang.org/grpc.(*clientStream).finish"], 0, Need::All),
-            begin(Program::GrpcSend, &["google.golang.org/grpc.(*clientStream).bufferForRetryLocked"], 0, Need::All),
+            begin(Program::GrpcAttempt, NEW_STREAM, 0, CALLS_ARE_KNOWN),
+            Probe {
+                place: Place::Behind("google.golang.org/grpc/internal/transport.(*http2Client).createHeaderFields"),
+                ..begin(Program::GrpcHeaders, NEW_STREAM, 0, CALLS_ARE_KNOWN)
+            },
+            begin(
+                Program::GrpcWrite,
+                &["google.golang.org/grpc/internal/transport.(*loopyWriter).writeHeader"],
+                0,
+                CALLS_ARE_KNOWN,
+            ),
+            begin(Program::GrpcStream, &["google.golang.org/grpc.(*clientStream).bufferForRetryLocked"], 0, Need::All),
         ],
         fields: &[],
         types: grpc::client_types,

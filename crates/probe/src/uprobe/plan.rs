@@ -236,6 +236,11 @@ fn place(binary: &Binary, probe: &Probe, style: Style, facts: &mut tandem_binary
     let at = |program, file_offset, condition| Placement { program, file_offset, variant: probe.variant, condition };
     let mut direct = None;
     let end = match probe.place {
+        Place::Behind(called) => {
+            let called = binary.function(called).ok_or_else(|| format!("the program has no {called}"))?;
+            let site = gobin::behind_call(binary, &function, &called).map_err(|error| error.to_string())?;
+            return Ok(vec![at(probe.program, site.file_offset, gobin::Condition::Always.code())]);
+        }
         Place::Begin => None,
         Place::Whole(end) => Some(end),
         Place::Through(through) => {

@@ -192,6 +192,8 @@ fn service(path: &str) -> &'static str {
     }
 }
 
+/// Of `probe::uprobe`: those on servers and clients.
+const GRPC_PROGRAMS: usize = 9;
 const ORDINARY: [&str; 3] = ["unary", "pool", "stream"];
 const FRESH: [&str; 2] = ["fresh", "large"];
 const STRANGE: [&str; 5] = ["own", "nowhere", "unknown", "late", "twice"];
@@ -283,7 +285,7 @@ fn a_woven_end_is_completed() {
         let back = End::start(back, &["back"], Some(&socket));
         let mut front = End::start(front, &["front", &back.address], Some(&socket));
         // Those of grpc come first in each process, with a link for each program of the kernel's.
-        wait_for("both are observed", || links(agent.id()).len() >= 6 * probes);
+        wait_for("both are observed", || links(agent.id()).len() >= GRPC_PROGRAMS * probes);
         front.serve(60, 20, paths);
         rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
             .expect("it runs");
@@ -291,7 +293,6 @@ fn a_woven_end_is_completed() {
         let spans = fs::read_to_string(said).expect("spans");
         let spans: Vec<Span> = spans.lines().map(|line| serde_json::from_str(line).expect("a span")).collect();
         let mut requests = by_request(spans.into_iter().filter(|span| span.scope != "tandem/process").collect());
-        let mut roots = 0;
         for n in 0..60 {
             let path = paths[n % paths.len()];
             let request = requests.remove(&n).expect("every request was seen");
@@ -305,13 +306,8 @@ fn a_woven_end_is_completed() {
                 continue;
             }
             is_child(call, front, &[ways[0]]);
-            match served.parent_span_id {
-                None if served.source == Source::Woven => roots += 1,
-                _ => is_child(served, call, &[ways[1]]),
-            }
+            is_child(served, call, &[ways[1]]);
         }
-        // A call that is sent before the kernel knows of it goes without a header: seldom.
-        assert!(roots <= 6, "{roots} calls were not told whose they are");
     }
 }
 
