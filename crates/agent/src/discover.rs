@@ -76,7 +76,8 @@ impl Selection {
     }
 }
 
-fn is_same_file(one: &Path, other: &Path) -> Option<bool> {
+/// Whether two paths lead to one file; `None`: one leads nowhere.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> Option<bool> {
     let (one, other) = (fs::metadata(one).ok()?, fs::metadata(other).ok()?);
     Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }

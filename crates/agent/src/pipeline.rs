@@ -740,6 +740,9 @@ impl Pipeline {
             if Identity::of(memory.as_fd()).is_ok_and(|identity| self.session_of(identity).is_some()) {
                 continue; // inherited by a child of the program
             }
+            if !self.listener.is_for(pid) {
+                continue; // it has, or waits for, an agent of its own
+            }
             if let Some(token) = self.open(pid, None, &memory)
                 && let Some(session) = self.sessions.get(&token)
             {

@@ -21,7 +21,8 @@ fn fake_program() {
     let mut writer = Writer::create(options).expect("create");
     let operation = writer.descriptor("net/http.server", "tandem/net/http", 2, "{http.request.method} {http.route}");
     let operation = operation.expect("descriptor");
-    if let Some(socket) = std::env::var_os("TANDEM_SOCKET") {
+    // One that waits until it is called does not call.
+    if let Some(socket) = std::env::var_os("TANDEM_SOCKET").filter(|_| !plan.contains("called")) {
         writer.connect(Path::new(&socket)).expect("an agent");
     }
     let span = |number: u8, end: u64| {
@@ -270,15 +271,23 @@ fn stop(child: &mut Child) -> ExitStatus {
     child.wait().expect("it ends")
 }
 
-/// The machine's agent: programs that come, programs that ran before, metrics, the end. Its socket goes with it.
+/// The machine's agent: programs that come, programs that ran before, but for one that says that it is another agent's; metrics,
+/// the end. Its socket goes with it.
 #[test]
 fn the_agent_of_a_machine_finds_programs() {
     let place = Place::new();
     let socket = place.folder.path().join("run/agent.sock");
     // Runs already, knows no agent, and waits until it is called.
+    let other = place.folder.path().join("other.sock");
+    let mut anothers = fake("wait=0 wait=0 wait=0 span called").env("TANDEM_SOCKET", &other).spawn().expect("spawn");
+    let same = place.folder.path().join("run/../run/agent.sock");
+    let mut by_other_name = fake("span called exit=0").env("TANDEM_SOCKET", &same).spawn().expect("spawn");
     let mut before = fake("span called span exit=0").env_remove("TANDEM_SOCKET").spawn().expect("spawn");
     let (mut child, metrics) = agent(&place, &socket, &["--metrics", "127.0.0.1:0"]);
     assert!(before.wait().expect("it was called").success());
+    assert!(by_other_name.wait().expect("it was called").success());
+    anothers.kill().expect("it was not");
+    anothers.wait().expect("it ends");
     let status = fake("span span span exit=0").env("TANDEM_SOCKET", &socket).status().expect("spawn");
     assert!(status.success());
     let text = get(&metrics);
@@ -290,7 +299,9 @@ fn the_agent_of_a_machine_finds_programs() {
     assert!(calls >= 5, "{text}"); // other tests' programs may be found, too
     assert!(stop(&mut child).success());
     assert!(!socket.exists());
-    assert!(place.spans().len() >= 5);
+    let spans = place.spans();
+    assert!(spans.len() >= 6);
+    assert!(spans.iter().all(|span| span.span_id.to_string() != "0404040404040404"), "another agent's is left alone");
 }
 
 fn get(address: &str) -> String {

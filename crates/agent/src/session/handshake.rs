@@ -15,7 +15,9 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
+use super::process;
 use crate::AccountMap;
+use crate::discover::is_same_file;
 
 /// Why the agent's socket could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,17 @@ impl Listener {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
         rustix::net::listen(&listener.socket, 128).map_err(|errno| failed(errno.into()))?;
         Ok(listener)
+    }
+
+    /// Whether a process may be taken by itself: it says nothing of where its agent listens, or that it is here.
+    pub(crate) fn is_for(&self, pid: u32) -> bool {
+        let environment = process::told(pid, "environ");
+        let said = environment.split('\0').find_map(|variable| variable.strip_prefix("TANDEM_SOCKET="));
+        let Some(said) = said.map(Path::new).filter(|said| !said.as_os_str().is_empty()) else { return true };
+        // In a container the same socket may have another path.
+        let seen = Path::new("/proc").join(pid.to_string()).join("root");
+        let seen = seen.join(said.strip_prefix("/").unwrap_or(said));
+        said == self.path || is_same_file(&seen, &self.path) == Some(true)
     }
 
     /// The next program that has connected, if any.
