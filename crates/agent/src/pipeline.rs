@@ -567,6 +567,7 @@ impl Pipeline {
                 self.connections.remove(&token);
                 self.fault(cause);
             }
+            Greeting::Silence => drop(self.connections.remove(&token)),
             Greeting::Without(errno, said) => {
                 let peer = handshake::peer(connection.socket.as_fd());
                 self.connections.remove(&token);

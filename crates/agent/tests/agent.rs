@@ -434,7 +434,8 @@ fn one_agent_a_socket() {
     };
     let error = Agent::start(config()).expect_err("in use").to_string();
     assert!(error.contains("another agent listens"), "{error}");
-    rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5));
+    let statistics = rig.agent.stop(Duration::from_secs(5), Duration::from_secs(5)).statistics;
+    assert!(statistics.faults.is_empty(), "the other one has only looked: {:?}", statistics.faults);
     assert!(!rig.socket.exists());
     let foreign = std::os::unix::net::UnixListener::bind(&rig.socket).expect("bind");
     let error = Agent::start(config()).expect_err("somebody else's").to_string();

@@ -129,8 +129,10 @@ pub(crate) enum Greeting {
     Question,
     /// The program could not make any, for this reason.
     Without(Errno, Hello),
-    /// Nonsense, or the end.
+    /// Nonsense.
     Over(&'static str),
+    /// The end, and nothing was said: another agent that wanted to know whether somebody listens, a program that has ended.
+    Silence,
 }
 
 /// Reads the program's message.
@@ -144,6 +146,9 @@ pub(crate) fn receive(connection: BorrowedFd<'_>) -> Greeting {
         Err(Errno::AGAIN | Errno::INTR) => return Greeting::Waiting,
         Err(_) => return Greeting::Over("hello_unreadable"),
     };
+    if received.bytes == 0 {
+        return Greeting::Silence;
+    }
     if message.get(..received.bytes) == Some(QUESTION) {
         return Greeting::Question;
     }
