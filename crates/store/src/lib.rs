@@ -7,6 +7,7 @@
 mod aggregate;
 mod blocks;
 mod fits;
+mod follow;
 mod logs;
 mod otlp;
 mod profiles;
@@ -23,6 +24,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub use follow::Follower;
 pub use logs::LogFilter;
 pub use profiles::{ProfileFilter, StoredSample};
 pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};

@@ -94,7 +94,11 @@ impl Reader {
         &self.folder
     }
 
-    fn with_connection<T: Default>(
+    pub(crate) fn longest_query(&self) -> Duration {
+        self.longest_query
+    }
+
+    pub(crate) fn with_connection<T: Default>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
