@@ -304,6 +304,13 @@ pub struct Span {
     pub kind: Kind,
     /// `service.name` of its resource.
     pub service: String,
+    /// W3C tracestate, as it came.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
+    /// W3C trace flags in the low byte (1: sampled), and what OTLP has beside them: 0x100 says that 0x200, the parent is
+    /// remote, is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
     /// Start, ns since 1970.
     pub start_unix_nano: u64,
     /// Duration, ns.
@@ -328,6 +335,10 @@ pub struct Span {
     /// The whole resource; not part of the JSON line of a span.
     #[serde(skip)]
     pub resource: Arc<Resource>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A log record, in the form that people and scripts see.
