@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod advise;
 mod agent;
@@ -120,7 +120,8 @@ fn main() -> ExitCode {
     if let Some(code) = weave::tool::run_as_tool() {
         return code;
     }
-    match Arguments::parse().command {
+    let arguments = query::with_denials(std::env::args_os(), &Arguments::command());
+    match Arguments::parse_from(arguments).command {
         Command::Go(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Agent(command) => command.run(),

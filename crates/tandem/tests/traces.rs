@@ -87,6 +87,8 @@ fn queries_find_and_say_what_is_wrong() {
     assert_eq!(count(&["traces", "service=orders or service=lager"]), 3);
     assert_eq!(count(&["traces", "service=orders", "or", "service=lager", "--errors"]), 1, "without quotes, too");
     assert_eq!(count(&["traces", "not service=gateway", "--limit", "100"]), 5);
+    assert_eq!(count(&["traces", "-service=gateway", "--limit", "100"]), 5, "no option begins so");
+    assert_eq!(count(&["traces", "root=*products", "-http.route=/products", "--json"]), 0, "nor so");
     assert_snapshot!(tandem(store.path(), &["traces", "service=orders duration>200"], &[]));
     assert_snapshot!(tandem(store.path(), &["traces", "service=nobody"], &[]));
     assert_snapshot!(tandem(store.path(), &["traces", "http.rout=/cart host.name=kiosk"], &[]));
