@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use follow::Follower;
 pub use logs::LogFilter;
 pub use profiles::{ProfileFilter, StoredSample};
-pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};
+pub use read::{Found, OtlpRecord, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
 pub use sql::{SqlError, SqlRows, SqlValue};
 pub use write::{Limits, LogStore, ProfileStore, Store};

@@ -38,11 +38,11 @@ pub struct Trace {
     pub spans: Vec<Span>,
 }
 
-/// A span as it came.
+/// A span or log record as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtlpSpan {
-    /// Its `Span` message.
-    pub span: Vec<u8>,
+pub struct OtlpRecord {
+    /// Its `Span` or `LogRecord` message.
+    pub record: Vec<u8>,
     /// Its `Resource` message.
     pub resource: Vec<u8>,
     /// Name of its instrumentation scope.
@@ -138,7 +138,7 @@ impl Reader {
     }
 
     /// The spans of a trace as they came.
-    pub fn otlp_spans(&self, trace_id: TraceId) -> Result<Vec<OtlpSpan>, StoreError> {
+    pub fn otlp_spans(&self, trace_id: TraceId) -> Result<Vec<OtlpRecord>, StoreError> {
         self.with_connection(|connection| {
             connection
                 .prepare_cached(
@@ -149,7 +149,7 @@ impl Reader {
                      WHERE trace_id = ?1 ORDER BY span.start, span.id",
                 )?
                 .query_map(params![&trace_id.0, ORDINAL_BITS, LAST_ORDINAL], |row| {
-                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
+                    Ok(OtlpRecord { record: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
                 })?
                 .collect()
         })
@@ -184,6 +184,11 @@ impl Reader {
     /// Log records that fit, oldest first, and the number of the newest that there is, for a filter's `after`.
     pub fn logs(&self, filter: &LogFilter) -> Result<(Vec<LogRecord>, i64), StoreError> {
         self.with_connection(|connection| logs::query(connection, filter))
+    }
+
+    /// The same as they came.
+    pub fn otlp_logs(&self, filter: &LogFilter) -> Result<Vec<OtlpRecord>, StoreError> {
+        self.with_connection(|connection| logs::as_they_came(connection, filter))
     }
 
     /// Samples of stacks that fit, oldest first.

@@ -229,7 +229,8 @@ impl Traces {
 fn kept_by(reader: &Reader, trace: TraceId) -> anyhow::Result<Vec<String>> {
     let mut policies = Vec::new();
     for stored in reader.otlp_spans(trace)? {
-        if let Ok(Some(AnyValue::String(name))) = walk::attribute(&stored.span, walk::SPAN_ATTRIBUTES, POLICY_ATTRIBUTE)
+        if let Ok(Some(AnyValue::String(name))) =
+            walk::attribute(&stored.record, walk::SPAN_ATTRIBUTES, POLICY_ATTRIBUTE)
         {
             policies.push(walk::text(name).into_owned());
         }

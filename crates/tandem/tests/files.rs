@@ -66,6 +66,46 @@ fn otlp_files_come_in_again_as_they_went_out() {
     assert_eq!(packed[..2], [0x1f, 0x8b]);
 }
 
+/// Log records of two services, of spans of the shop and of none, with all that OTLP has.
+const LOGS: &str = r#"{"resourceLogs":[
+  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"orders"}}]},
+   "scopeLogs":[{"scope":{"name":"tandem/log/slog"},"logRecords":[
+    {"timeUnixNano":"1795449602005000000","observedTimeUnixNano":"1795449602005000007","severityNumber":17,"severityText":"ERROR",
+     "body":{"stringValue":"card declined, \"0000\"\nask again"},"traceId":"02ababababababababababababababab","spanId":"5a00000000000202",
+     "flags":1,"attributes":[{"key":"attempt","value":{"intValue":"2"}}]},
+    {"timeUnixNano":"1795449602006000000","severityNumber":9,"eventName":"order.closed",
+     "body":{"kvlistValue":{"values":[{"key":"paid","value":{"boolValue":false}}]}}}]}]},
+  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"worker"}}]},
+   "scopeLogs":[{"scope":{"name":"zap"},"logRecords":[{"observedTimeUnixNano":"1795449602007000000","body":{"stringValue":"started"}}]}]}]}"#;
+
+#[test]
+fn log_records_come_in_again_as_they_went_out() {
+    let folder = shop();
+    let (store, path) = (folder.path().join("store"), |name: &str| folder.path().join(name).display().to_string());
+    std::fs::write(path("logs.json"), LOGS).expect("written");
+    stdout(&store, &["open", &path("logs.json"), "--into", &store.display().to_string()]);
+    let all = stdout(&store, &["logs", "--json"]);
+    assert_eq!(all.lines().count(), 3, "{all}");
+    for (format, name) in [("otlp", "logs.pb"), ("otlp-json", "logs.jsonl"), ("otlp", "logs.pb.gz")] {
+        let exported = run(&store, &["export", "--format", format, "--signal", "logs", "-o", &path(name)]);
+        assert!(String::from_utf8_lossy(&exported.stderr).contains("3 log records in "), "{exported:?}");
+        let copy = path(&format!("copy of {name}"));
+        let opened = run(&store, &["open", &path(name), "--into", &copy]);
+        assert!(String::from_utf8_lossy(&opened.stderr).contains("3 log records in "), "{opened:?}");
+        assert_eq!(stdout(Path::new(&copy), &["logs", "--json"]), all, "{name}");
+        let resources = ["sql", "SELECT body, resource FROM logs", "--json"];
+        assert_eq!(stdout(Path::new(&copy), &resources), stdout(&store, &resources), "{name}");
+    }
+    let table = |query: &[&str]| stdout(&store, &[&["export", "--format", "csv", "--signal", "logs"], query].concat());
+    assert_snapshot!(table(&[]));
+    assert_eq!(table(&["status=error"]).matches("card declined").count(), 1);
+    assert_eq!(table(&["status=error"]).matches("order.closed").count(), 0);
+    assert_eq!(table(&["02ab"]).matches("card declined").count(), 1);
+    let wrong = run(&store, &["export", "--format", "perfetto", "--signal", "logs"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("has no place for log records"), "{wrong:?}");
+}
+
 #[test]
 fn what_is_exported_is_chosen_by_id_or_query() {
     let folder = shop();
