@@ -4,6 +4,7 @@
 //! build them; they are made where a person or a script reads. Times are integers: nanoseconds since 1970 for moments,
 //! nanoseconds for durations.
 
+mod metric;
 mod pattern;
 mod profile;
 mod tree;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use metric::{MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, quantile};
 pub use pattern::{BadPattern, FunctionPattern, wildcard};
 pub use profile::{Frame, Location, ProfileKind, ProfileSample};
 pub use tree::{Node, Row, Tree};

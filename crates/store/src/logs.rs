@@ -31,9 +31,6 @@ pub struct LogFilter {
     pub limit: usize,
 }
 
-/// Log records that one transaction removes at most.
-const PRUNE_LOGS: i64 = 65_536;
-
 /// Writes one log record.
 pub fn insert(transaction: &Transaction<'_>, resource: i64, scope: &str, bytes: &[u8]) -> rusqlite::Result<bool> {
     let Ok(facts) = otlp::log_facts(bytes) else { return Ok(false) };
@@ -161,21 +158,4 @@ fn conditions(filter: &LogFilter, newest: i64) -> (String, Vec<Value>) {
         values.push(Value::Integer(after));
     }
     (conditions.join(" AND "), values)
-}
-
-/// Removes those from before a moment. How many they were.
-pub fn remove_before(transaction: &Transaction<'_>, unix_nano: i64) -> rusqlite::Result<usize> {
-    transaction
-        .prepare_cached("DELETE FROM log WHERE id IN (SELECT id FROM log WHERE time < ?1 LIMIT ?2)")?
-        .execute([unix_nano, PRUNE_LOGS])
-}
-
-/// Removes so much of them, those that came first. How many they were.
-pub fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
-    let ends = "SELECT (SELECT min(id) FROM log), (SELECT max(id) FROM log)";
-    let (first, last): (Option<i64>, Option<i64>) =
-        transaction.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
-    let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_LOGS);
-    transaction.prepare_cached("DELETE FROM log WHERE id < ?1")?.execute([first + count])
 }

@@ -1,4 +1,4 @@
-//! The way out: lists of traces by filters, a whole trace, the services, log records, samples of stacks.
+//! The way out: lists of traces by filters, a whole trace, the services, log records, samples of stacks, metrics.
 //!
 //! A [`Reader`] holds a small pool of read-only connections, so that a long query does not hold up a short one.
 
@@ -13,7 +13,8 @@ use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::{
-    LogFilter, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs, otlp, profiles, search, seen, sql,
+    LogFilter, MetricFilter, MetricName, Metrics, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs,
+    metrics, otlp, profiles, search, seen, sql,
 };
 
 /// Which traces to list.
@@ -194,6 +195,16 @@ impl Reader {
     /// Samples of stacks that fit, oldest first.
     pub fn profile(&self, filter: &ProfileFilter) -> Result<Vec<StoredSample>, StoreError> {
         self.with_connection(|connection| profiles::query(connection, filter))
+    }
+
+    /// Metrics that fit, by name.
+    pub fn metric_names(&self, filter: &MetricFilter) -> Result<Vec<MetricName>, StoreError> {
+        self.with_connection(|connection| metrics::names(connection, filter))
+    }
+
+    /// Series of metrics that fit, with what came for them.
+    pub fn metrics(&self, filter: &MetricFilter) -> Result<Metrics, StoreError> {
+        self.with_connection(|connection| metrics::query(connection, filter))
     }
 
     /// Whether there are samples of a trace.
