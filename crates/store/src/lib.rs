@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use follow::Follower;
 pub use logs::LogFilter;
-pub use metrics::{MetricFilter, MetricName, MetricSampler, MetricTotals, Metrics, Sample};
+pub use metrics::{MeasuredSeries, MetricFilter, MetricName, MetricSampler, MetricTotals, Metrics, Sample};
 pub use profiles::{ProfileFilter, StoredSample};
 pub use read::{Found, OtlpRecord, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;

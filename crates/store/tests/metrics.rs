@@ -2,78 +2,22 @@
 //! limits hold, beside traces.
 
 mod fixture;
+#[path = "fixture/metrics.rs"]
+mod measured;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deliver::Sink;
-use deliver::metrics::{Metric, Origin, Point, RedKey, RedSeries, Snapshot};
+use deliver::metrics::{RedKey, RedSeries, Snapshot};
 use deliver::otlp::encode::UnixNanos;
 use fixture::{START, flush, resource, unlimited};
+use measured::{BEGIN, SECOND, at, int, metric, snapshot, write};
 use model::{MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricValue, Value};
 use record::layout::BUCKET_COUNT;
 use record::{InstrumentKind, InstrumentValue};
 use store::{Limits, MetricFilter, MetricTotals, Reader, SqlValue, Store};
 use tempfile::TempDir;
-
-const SECOND: u64 = 1_000_000_000;
-/// When the agent began to count.
-const BEGIN: UnixNanos = UnixNanos(START);
-
-fn at(seconds: u64) -> UnixNanos {
-    UnixNanos(START + seconds * SECOND)
-}
-
-fn snapshot(seconds: u64, metrics: Vec<Metric>) -> Snapshot {
-    Snapshot {
-        host: "kiosk".to_owned(),
-        start: BEGIN,
-        now: at(seconds),
-        red: Vec::new(),
-        metrics,
-        received: Vec::new(),
-        own: Vec::new(),
-    }
-}
-
-/// A metric of a process of the service `shop`, whose counting began at `start`.
-fn metric(name: &str, kind: InstrumentKind, start: UnixNanos, values: &[(&str, InstrumentValue)]) -> Metric {
-    let point = |(state, value): &(&str, InstrumentValue)| Point {
-        attributes: vec![("state".to_owned(), Value::String((*state).to_owned()))],
-        start,
-        time: start,
-        value: value.clone(),
-        exemplars: Vec::new(),
-    };
-    Metric {
-        origin: Origin::Process(resource("shop")),
-        scope: "tandem/test".to_owned(),
-        scope_version: String::new(),
-        schema_url: String::new(),
-        name: name.to_owned(),
-        unit: "{thing}".to_owned(),
-        description: "Things.".to_owned(),
-        kind,
-        observed: false,
-        points: values.iter().map(point).collect(),
-    }
-}
-
-fn int(value: i64) -> InstrumentValue {
-    InstrumentValue::Int(value)
-}
-
-/// Writes snapshots into the store of a folder, one after the other.
-fn write(folder: &Path, limits: Limits, snapshots: impl IntoIterator<Item = Snapshot>) -> Store {
-    let store = Store::open(folder, limits).expect("the store opens");
-    let mut totals = MetricTotals::default();
-    for snapshot in snapshots {
-        store.offer_metrics(totals.sample(&snapshot));
-    }
-    flush(&store);
-    store
-}
 
 fn folder() -> TempDir {
     TempDir::new().expect("a temporary folder")

@@ -48,6 +48,7 @@ mod run;
 mod sampling;
 mod sockets;
 mod sql;
+mod stored_metrics;
 mod summary;
 mod terminal;
 mod top;

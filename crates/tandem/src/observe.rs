@@ -29,7 +29,7 @@ use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
 use probe::Rate;
 use probe::uprobe::Headers;
-use store::{Limits, LogStore, ProfileStore, Reader, Store};
+use store::{Limits, LogStore, MetricSampler, ProfileStore, Reader, Store};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -41,6 +41,7 @@ use crate::kernel;
 use crate::page::PageHost;
 use crate::privileges::{self, Extra};
 use crate::sockets;
+use crate::stored_metrics;
 use crate::summary::{sampled, summary};
 use crate::uprobes;
 
@@ -138,6 +139,7 @@ pub struct Observer {
     page: Option<ui::Server>,
     prometheus: Option<prometheus::Server>,
     otlp_metrics: Option<MetricsExporter>,
+    stored_metrics: Option<MetricSampler>,
     otlp_receiver: Option<server::Server>,
     sampler: Option<Arc<Sampler>>,
     /// What a person has to type to see this store.
@@ -237,7 +239,9 @@ impl Destinations {
         let export = ExportConfig::from_environment();
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         let json = self.json.or(export.console.then(|| PathBuf::from("-")));
-        let mut sinks = sinks(&store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
+        let written = Arc::new(Store::open(&store, Limits::default())?);
+        let mut sinks =
+            sinks(&written, &store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
         let objectives = regulating.as_ref().filter(|regulating| !regulating.objectives.is_empty());
         let objectives = objectives.map(|regulating| Arc::clone(&regulating.wanted));
         let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling, objectives)).transpose()?;
@@ -252,7 +256,7 @@ impl Destinations {
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
         let correlates = listening.is_some();
-        let shows_received = listening.is_some() && self.metrics.is_some();
+        let shows_received = listening.is_some();
         let agent = Agent::start(Config {
             socket,
             scan,
@@ -300,13 +304,27 @@ impl Destinations {
             }
             None => None,
         };
+        let stored_metrics = stored_metrics::interval()
+            .map(|interval| MetricSampler::start(written, interval, agent.metrics()))
+            .transpose()?;
         let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver())).transpose()?;
-        Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, sampler, traces_command, scope })
+        Ok(Observer {
+            agent,
+            page,
+            prometheus,
+            otlp_metrics,
+            stored_metrics,
+            otlp_receiver,
+            sampler,
+            traces_command,
+            scope,
+        })
     }
 }
 
 /// Everything that spans, metrics, log records and profiles go to.
 fn sinks(
+    written: &Arc<Store>,
     store: &Path,
     json: Option<&Path>,
     export: &ExportConfig,
@@ -314,9 +332,11 @@ fn sinks(
     receives: bool,
     profiles: bool,
 ) -> anyhow::Result<Vec<Arc<dyn Sink>>> {
-    let written = Arc::new(Store::open(store, Limits::default())?);
-    let mut sinks: Vec<Arc<dyn Sink>> =
-        vec![Arc::clone(&written) as _, Arc::new(LogStore(Arc::clone(&written))), Arc::new(ProfileStore(written))];
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![
+        Arc::clone(written) as _,
+        Arc::new(LogStore(Arc::clone(written))),
+        Arc::new(ProfileStore(Arc::clone(written))),
+    ];
     if let Some(file) = json {
         sinks.push(Arc::new(json_lines(file)?));
     }
@@ -469,10 +489,11 @@ impl Observer {
     /// Takes and delivers what is left, and says what there was.
     pub fn finish(self) {
         drop(self.otlp_receiver); // answers what has begun
-        if self.otlp_metrics.is_some() {
+        if self.otlp_metrics.is_some() || self.stored_metrics.is_some() {
             self.agent.settle();
         }
         drop(self.otlp_metrics); // sends them once more
+        drop(self.stored_metrics); // stores them once more
         drop(self.prometheus);
         drop(self.page);
         let (done, waiting) = mpsc::channel::<()>();

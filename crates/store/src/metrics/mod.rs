@@ -20,7 +20,7 @@ use std::sync::Arc;
 use model::{Attributes, MetricKind};
 
 pub use points::json as points_as_json;
-pub use read::{MetricFilter, MetricName, Metrics, names, query};
+pub use read::{MeasuredSeries, MetricFilter, MetricName, Metrics, names, query};
 pub use sampler::{MetricSampler, MetricTotals};
 pub use write::{KnownSeries, forget_unused, insert};
 

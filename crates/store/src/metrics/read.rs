@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Attributes, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, Resource, wildcard};
+use model::{
+    Attributes, MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, Resource, wildcard,
+};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -57,7 +59,25 @@ pub struct Metrics {
     pub newest: i64,
 }
 
+/// A series with its figures, for scripts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasuredSeries {
+    /// The series.
+    #[serde(flatten)]
+    pub series: MetricSeries,
+    /// What its points are together.
+    #[serde(flatten)]
+    pub figures: MetricFigures,
+}
+
 impl Metrics {
+    /// The series with their figures.
+    pub fn measured(self) -> Vec<MeasuredSeries> {
+        let looked_at = self.looked_at_ns();
+        let series = self.series.into_iter();
+        series.map(|series| MeasuredSeries { figures: series.figures(looked_at), series }).collect()
+    }
+
     /// How long a time was looked at, ns.
     pub fn looked_at_ns(&self) -> u64 {
         self.end_unix_nano.saturating_sub(self.start_unix_nano)
