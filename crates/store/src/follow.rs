@@ -4,7 +4,7 @@
 //! trace is decided on when its root is there and nothing was added for a moment, or when it has waited long enough: a
 //! query about its duration or its root would be answered wrongly before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use model::TraceSummary;
@@ -75,18 +75,18 @@ impl Follower {
 
     fn see_changes(&mut self, connection: &Connection, now: Instant) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached("SELECT spans, has_root FROM trace WHERE id = ?1")?;
-        let mut removed = Vec::new();
+        let mut removed = HashSet::new();
         for (number, open) in &mut self.open {
             let found = statement.query_row([number], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             let Some((spans, has_root)) = found else {
-                removed.push(*number);
+                removed.insert(*number);
                 continue;
             };
             if spans != open.spans {
                 *open = Open { spans, has_root, changed: now, ..*open };
             }
         }
-        removed.iter().for_each(|number| drop(self.open.remove(number)));
+        self.open.retain(|number, _| !removed.contains(number));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use deliver::Batch;
 use deliver::otlp::profiles;
-use model::{Frame, ProfileKind, ProfileSample, SpanId, TraceId};
+use model::{Frame, ProfileKind, ProfileSample, ServiceSample, SpanId, TraceId};
 use query::Query;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
@@ -53,6 +53,12 @@ pub struct StoredSample {
     pub operation: Option<Arc<str>>,
     /// The route of the span, or of the nearest one around it that has one.
     pub route: Option<Arc<str>>,
+}
+
+impl From<StoredSample> for ServiceSample {
+    fn from(stored: StoredSample) -> Self {
+        Self { service: stored.service, sample: stored.sample }
+    }
 }
 
 /// Stacks and functions that a writer remembers.

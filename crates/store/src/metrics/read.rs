@@ -1,5 +1,6 @@
 //! Metrics by name, service and time.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -122,10 +123,11 @@ pub fn query(connection: &Connection, filter: &MetricFilter) -> rusqlite::Result
     read_points(connection, filter, &mut rows, &mut found)?;
     let mut resources: HashMap<i64, Arc<Resource>> = HashMap::new();
     for row in &mut rows {
-        if !resources.contains_key(&row.resource) {
-            resources.insert(row.resource, Arc::new(logs::resource_of(connection, row.resource)?));
-        }
-        row.series.resource = Arc::clone(&resources[&row.resource]);
+        let resource = match resources.entry(row.resource) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Arc::new(logs::resource_of(connection, row.resource)?)),
+        };
+        row.series.resource = Arc::clone(resource);
     }
     found.series = rows.into_iter().map(|row| row.series).filter(|series| !series.points.is_empty()).collect();
     Ok(found)

@@ -150,25 +150,13 @@ fn read_spans<'a>(
     spans: &mut Vec<NewSpan<'a>>,
     written: &mut WrittenOf,
 ) -> rusqlite::Result<()> {
-    let Ok(parts) = otlp::split_request(&batch.bytes) else {
-        written.malformed += u64::from(batch.records);
-        return Ok(());
-    };
-    for part in parts {
-        let Ok((resource, service)) = known.resource(transaction, part.resource)? else {
-            written.malformed += part.spans.len() as u64;
-            continue;
-        };
-        for bytes in part.spans {
-            let Ok(facts) = otlp::span_facts(bytes) else {
-                written.malformed += 1;
-                continue;
-            };
-            let operation = known.operation(transaction, &service, part.scope, &facts)?;
-            spans.push(NewSpan { facts, operation, resource, bytes });
-        }
-    }
-    Ok(())
+    each_record(transaction, known, batch, written, |known, origin, bytes| {
+        let Ok(facts) = otlp::span_facts(bytes) else { return Ok(false) };
+        let operation = known.operation(transaction, &origin.service, origin.scope, &facts)?;
+        spans.push(NewSpan { facts, operation, resource: origin.resource, bytes });
+        Ok(true)
+    })
+    .map(drop)
 }
 
 fn write_logs(
@@ -177,23 +165,47 @@ fn write_logs(
     batch: &Batch,
     written: &mut WrittenOf,
 ) -> rusqlite::Result<()> {
+    let stored = each_record(transaction, known, batch, written, |_, origin, bytes| {
+        logs::insert(transaction, origin.resource, &text(origin.scope), bytes)
+    })?;
+    written.stored += stored;
+    Ok(())
+}
+
+/// What some records of a batch have in common.
+struct RecordsOrigin<'a> {
+    resource: i64,
+    service: Arc<str>,
+    scope: &'a [u8],
+}
+
+/// Shows the spans or log records of a batch to `take`, which says whether they are sound. How many were; the others are counted.
+fn each_record<'a>(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    batch: &'a Batch,
+    written: &mut WrittenOf,
+    mut take: impl FnMut(&mut Known, &RecordsOrigin<'a>, &'a [u8]) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<u64> {
     let Ok(parts) = otlp::split_request(&batch.bytes) else {
         written.malformed += u64::from(batch.records);
-        return Ok(());
+        return Ok(0);
     };
+    let mut taken = 0;
     for part in parts {
-        let Ok((resource, _)) = known.resource(transaction, part.resource)? else {
+        let Ok((resource, service)) = known.resource(transaction, part.resource)? else {
             written.malformed += part.spans.len() as u64;
             continue;
         };
+        let origin = RecordsOrigin { resource, service, scope: part.scope };
         for bytes in part.spans {
-            match logs::insert(transaction, resource, &text(part.scope), bytes)? {
-                true => written.stored += 1,
+            match take(known, &origin, bytes)? {
+                true => taken += 1,
                 false => written.malformed += 1,
             }
         }
     }
-    Ok(())
+    Ok(taken)
 }
 
 fn write_profiles(
