@@ -24,6 +24,11 @@ impl MetricKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Counter, Self::UpDownCounter, Self::Gauge, Self::Histogram];
 
+    /// A point is what was added, not what was so.
+    pub fn is_added(self) -> bool {
+        matches!(self, Self::Counter | Self::Histogram)
+    }
+
     /// As scripts have it.
     pub fn name(self) -> &'static str {
         match self {

@@ -89,6 +89,22 @@ fn totals_that_began_elsewhere_or_again_are_told_apart() {
     assert_eq!(numbers(&found.series[1].points), [(20, 2.0)]);
 }
 
+/// Scenario: a sender tells a gauge once a minute, and the agent shows it all the time. Guarantee: it is one point, not six.
+#[test]
+fn what_was_said_already_is_not_said_again() {
+    let folder = folder();
+    let told_once = || {
+        let mut told =
+            metric("room.temperature", InstrumentKind::Gauge, BEGIN, &[("hall", InstrumentValue::Float(21.5))]);
+        told.points[0].time = at(5);
+        told
+    };
+    let of = |seconds| Snapshot { received: vec![told_once()], ..snapshot(seconds, Vec::new()) };
+    write(folder.path(), unlimited(), [of(10), of(20), of(30)]);
+    let found = reader(&folder).metrics(&named("room.temperature")).expect("the query runs");
+    assert_eq!(numbers(&found.series[0].points), [(10, 21.5)]);
+}
+
 /// Durations of spans, whose counts are kept by the agent: p50, p95, p99 of what came since the time that is asked for.
 #[test]
 fn durations_have_quantiles_of_the_time_that_is_asked_for() {

@@ -106,6 +106,30 @@ fn log_records_come_in_again_as_they_went_out() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("has no place for log records"), "{wrong:?}");
 }
 
+/// Totals and deltas of another program, in the order in which it exported them.
+const METRICS: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"elsewhere"}}]},
+  "scopeMetrics":[{"metrics":[
+    {"name":"jobs","unit":"{job}","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","asInt":"60"},
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449720000000000","asInt":"90"}]}},
+    {"name":"mails","sum":{"isMonotonic":true,"aggregationTemporality":1,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","asDouble":1.5},
+      {"startTimeUnixNano":"1795449660000000000","timeUnixNano":"1795449720000000000","asDouble":2}]}},
+    {"name":"room.temperature","unit":"Cel","gauge":{"dataPoints":[{"timeUnixNano":"1795449660000000000","asDouble":21.5}]}},
+    {"name":"waits","unit":"s","histogram":{"aggregationTemporality":2,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","count":"4","sum":2,"explicitBounds":[0.5,1],
+       "bucketCounts":["2","2","0"]}]}}]}]}]}"#;
+
+#[test]
+fn metrics_of_others_are_what_they_were_at_their_times() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("metrics.json"), METRICS).expect("written");
+    let opened = run(folder.path(), &["open", &path("metrics.json"), "--into", &path("store")]);
+    assert!(String::from_utf8_lossy(&opened.stderr).contains("4 metrics in "), "{opened:?}");
+    assert_snapshot!(stdout(Path::new(&path("store")), &["metrics", "*", "--since", "9000d", "--json"]));
+}
+
 #[test]
 fn what_is_exported_is_chosen_by_id_or_query() {
     let folder = shop();

@@ -2,9 +2,9 @@
 //! old.
 //!
 //! ```text
-//! Snapshot ─► Sampler ─► Sample ─► metric_sample (a row an interval, all numbers in it: points.rs)
-//!             what was added        │ numbers of series
-//!             since the last one    └─► metric_series (a row a series)
+//! Snapshot ─► totals.rs ──────► Sample ─► metric_sample (a row an interval, all numbers in it: points.rs)
+//!             what was added      │ numbers of series
+//!             since the last one  └─► metric_series (a row a series)
 //! ```
 //!
 //! A row an interval instead of a row a number: a number takes a few bytes, and the writer changes one page however many
@@ -13,6 +13,7 @@
 mod points;
 mod read;
 mod sampler;
+mod totals;
 mod write;
 
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use model::{Attributes, MetricKind};
 
 pub use points::json as points_as_json;
 pub use read::{MeasuredSeries, MetricFilter, MetricName, Metrics, names, query};
-pub use sampler::{MetricSampler, MetricTotals};
+pub use sampler::MetricSampler;
+pub use totals::MetricTotals;
 pub use write::{KnownSeries, forget_unused, insert};
 
 /// The longest time between two samples. A series says how late it is only so exactly.

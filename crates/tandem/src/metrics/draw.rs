@@ -129,7 +129,7 @@ fn short(value: f64) -> String {
 /// How a series went, from left to right: of what is added the amount, of what is so the newest number in each cell.
 fn picture(series: &MetricSeries, (start, end): (u64, u64), cells: usize) -> String {
     const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let is_added = matches!(series.kind, MetricKind::Counter | MetricKind::Histogram);
+    let is_added = series.kind.is_added();
     let mut values: Vec<Option<f64>> = vec![None; cells];
     for point in &series.points {
         let offset = u128::from(point.time_unix_nano.saturating_sub(start).saturating_sub(1));
