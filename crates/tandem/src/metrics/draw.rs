@@ -1,15 +1,22 @@
 //! Metrics for people: the list of them, and their series with figures and how they went.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use anstyle::Style;
 use model::{MetricFigures, MetricKind, MetricSeries, MetricValue, format_duration};
 use store::{MetricName, Metrics};
 
-use crate::terminal::{BAR, BOLD, DIM, Layout, clean, fit, width};
+use crate::terminal::{self, BAR, BOLD, DIM, Layout, clean, fit, width, wrap};
 use crate::traces::moment;
 
-/// Widest that names get in the list.
+/// Widest that names get in the list, and units.
 const WIDEST_NAME: usize = 44;
+const WIDEST_UNIT: usize = 12;
+/// Services are not worth fewer columns.
+const FEWEST_SERVICES: usize = 8;
+/// Columns between two, and before series.
+const GAP: usize = 2;
 /// Cells of the picture beside the figures.
 const CELLS: usize = 24;
 /// Before figures and pictures.
@@ -17,40 +24,61 @@ const INDENT: usize = 4;
 
 /// A line a metric.
 pub fn list(out: &mut dyn Write, names: &[MetricName], layout: Layout) -> io::Result<()> {
-    let cleaned = |metric: &MetricName| fit(&clean(&metric.name), WIDEST_NAME).into_owned();
-    let name_width = names.iter().map(|metric| width(&cleaned(metric))).max().unwrap_or(0);
-    let line = |name: &str, kind: &str, unit: &str, series: &str, services: &str| {
-        let before = format!("{name}{}  {kind:<13}  {unit:<12}  {series:>6}  ", " ".repeat(name_width - width(name)));
-        let services = fit(services, layout.columns.saturating_sub(width(&before))).into_owned();
-        (before, services)
-    };
-    let (before, services) = line(&fit("METRIC", name_width), "KIND", "UNIT", "SERIES", "SERVICES");
-    writeln!(out, "{}", layout.paint(DIM, format!("{before}{services}").trim_end()))?;
-    for metric in names {
-        let services = metric.services.iter().map(|service| clean(service)).collect::<Vec<_>>().join(", ");
-        let unit = fit(&clean(&metric.unit), 12).into_owned();
-        let (before, services) =
-            line(&cleaned(metric), metric.kind.name(), &unit, &metric.series.to_string(), &services);
-        writeln!(out, "{before}{}", layout.paint(DIM, services))?;
+    let mut rows = vec![["METRIC", "KIND", "UNIT", "SERIES"].map(str::to_owned)];
+    rows.extend(names.iter().map(|metric| {
+        let series = metric.series.to_string();
+        [clean(&metric.name).into_owned(), kind(metric.kind).to_owned(), clean(&metric.unit).into_owned(), series]
+    }));
+    let widest = |column: usize, most: usize| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0).min(most);
+    let widths = [widest(0, WIDEST_NAME), widest(1, WIDEST_UNIT), widest(2, WIDEST_UNIT), "SERIES".len()];
+    let room = layout.columns.saturating_sub(widths.iter().sum::<usize>() + widths.len() * GAP);
+    let services =
+        names.iter().map(|metric| metric.services.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", "));
+    let services = ["SERVICES".to_owned()].into_iter().chain(services);
+    for (index, (row, services)) in rows.iter().zip(services).enumerate() {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            let cell = fit(cell, width);
+            let blanks = " ".repeat(width - terminal::width(&cell));
+            if column == 3 { blanks + &cell } else { cell.into_owned() + &blanks }
+        });
+        // Names are what people came for.
+        let services = if room < FEWEST_SERVICES { "".into() } else { fit(&services, room) };
+        let line = cells.chain([services.into_owned()]).collect::<Vec<_>>().join(&" ".repeat(GAP));
+        let style = if index == 0 { DIM } else { Style::new() };
+        writeln!(out, "{}", layout.paint(style, line.trim_end()))?;
     }
     Ok(())
 }
 
+/// In short.
+fn kind(kind: MetricKind) -> &'static str {
+    match kind {
+        MetricKind::UpDownCounter => "up-down",
+        other => other.name(),
+    }
+}
+
 /// Each metric with its series, and each of those with its figures.
 pub fn series(out: &mut dyn Write, found: &Metrics, layout: Layout) -> io::Result<()> {
+    let moments = found.series.iter().flat_map(|series| series.points.iter().map(|point| point.time_unix_nano));
+    let moments = moments.collect::<BTreeSet<_>>().len();
     let mut before: Option<(&str, MetricKind, &str)> = None;
     for series in &found.series {
         let metric = (series.name.as_str(), series.kind, series.unit.as_str());
         if before.replace(metric) != Some(metric) {
-            let facts = format!("{}, {}", series.kind.name(), clean(&series.unit));
+            let facts = format!("{}, {}", kind(series.kind), clean(&series.unit));
             let facts = facts.trim_end_matches([',', ' ']);
             writeln!(out, "{}  {}", layout.paint(BOLD, clean(&series.name)), layout.paint(DIM, facts))?;
         }
-        writeln!(out, "  {}", fit(&title(series), layout.columns - 2))?;
+        for line in wrap(&title(series), layout.columns - GAP) {
+            writeln!(out, "{}{line}", " ".repeat(GAP))?;
+        }
         let figures = figures(series, &series.figures(found.looked_at_ns()));
-        let room = layout.columns.saturating_sub(INDENT + width(&figures) + 2).min(CELLS);
-        let picture = picture(series, (found.start_unix_nano, found.end_unix_nano), room);
-        writeln!(out, "{}{figures}  {}", " ".repeat(INDENT), layout.paint(BAR, picture.trim_end()))?;
+        // More cells than samples would have holes.
+        let cells = layout.columns.saturating_sub(INDENT + width(&figures) + GAP).min(CELLS).min(moments);
+        let picture = picture(series, (found.start_unix_nano, found.end_unix_nano), cells);
+        let picture = picture.trim_end();
+        writeln!(out, "{}{figures}  {}", " ".repeat(INDENT), layout.paint(BAR, picture))?;
     }
     Ok(())
 }
