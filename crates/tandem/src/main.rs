@@ -58,6 +58,7 @@ mod ui;
 mod uprobes;
 mod version;
 mod warm;
+mod warnings;
 
 /// Makes Go programs observable without touching their source.
 #[derive(Parser)]

@@ -1,6 +1,5 @@
 //! What `tandem run` and `tandem agent` share: the agent, and where its spans, metrics and log records go.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -30,10 +29,6 @@ use deliver::{otlp, prometheus};
 use probe::Rate;
 use probe::uprobe::Headers;
 use store::{Limits, LogStore, MetricSampler, ProfileStore, Reader, Store};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
 use ui::UiError;
 
 use crate::environment;
@@ -44,6 +39,7 @@ use crate::sockets;
 use crate::stored_metrics;
 use crate::summary::{sampled, summary};
 use crate::uprobes;
+use crate::warnings;
 
 /// Where the agent of a machine is told what to do.
 const SETTINGS: &str = "/etc/tandem/agent.yaml";
@@ -208,7 +204,7 @@ impl Destinations {
 
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(mut self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
-        say_warnings();
+        warnings::say();
         let extra = self.extra(scope)?;
         let Settings { receive, attributes, fold, service_graph, sampling, balance, budget, objectives } =
             std::mem::take(&mut self.settings);
@@ -394,35 +390,6 @@ fn receive_at(listening: &server::Listening, receiver: Arc<dyn server::Receiver>
         }
     }
     Ok(server)
-}
-
-/// What the libraries have to say goes to standard error, a line each.
-fn say_warnings() {
-    let level = if std::env::var_os("TANDEM_DEBUG").is_some() { Level::DEBUG } else { Level::WARN };
-    // Fails when it has been done before.
-    let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(Line).finish(),
-    );
-}
-
-/// `tandem: warning: …`
-struct Line;
-
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let word = match *event.metadata().level() {
-            Level::ERROR => "error",
-            Level::WARN => "warning",
-            _ => "debug",
-        };
-        write!(out, "tandem: {word}: ")?;
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
-    }
 }
 
 /// Says what went wrong, with the causes that the message does not name itself.
