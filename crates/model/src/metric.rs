@@ -58,6 +58,15 @@ impl MetricNumber {
             Self::Float(number) => number,
         }
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Int(one), Self::Int(other)) => Self::Int(one.saturating_add(other)),
+            _ => Self::Float(self.as_f64() + other.as_f64()),
+        }
+    }
 }
 
 /// What a point says.
@@ -148,6 +157,27 @@ pub struct MetricFigures {
 }
 
 impl MetricSeries {
+    /// Puts what came next into the newest point: what was added together, else what was so last.
+    pub fn merge(&mut self, next: MetricPoint) {
+        let is_added = self.kind.is_added();
+        let Some(newest) = self.points.last_mut() else { return self.points.push(next) };
+        newest.time_unix_nano = next.time_unix_nano;
+        match (&mut newest.value, next.value) {
+            (
+                MetricValue::Histogram { count, sum, bucket_counts },
+                MetricValue::Histogram { count: more, sum: larger, bucket_counts: counts },
+            ) => {
+                *count += more;
+                *sum += larger;
+                bucket_counts.iter_mut().zip(counts).for_each(|(count, more)| *count += more);
+            }
+            (MetricValue::Number { value }, MetricValue::Number { value: next }) if is_added => {
+                *value = value.plus(next);
+            }
+            (value, next) => *value = next,
+        }
+    }
+
     /// The figures of a series that was looked at for so long.
     pub fn figures(&self, looked_at_ns: u64) -> MetricFigures {
         let seconds = looked_at_ns as f64 / 1e9;
@@ -167,7 +197,7 @@ impl MetricSeries {
                 }
             }
             MetricKind::Counter => {
-                let added = self.numbers().reduce(plus);
+                let added = self.numbers().reduce(MetricNumber::plus);
                 let per_second = rate(added.map_or(0.0, MetricNumber::as_f64));
                 MetricFigures { value: added, per_second, ..MetricFigures::default() }
             }
@@ -194,13 +224,6 @@ impl MetricSeries {
             all.2.iter_mut().zip(bucket_counts).for_each(|(all, more)| *all += more);
         }
         all
-    }
-}
-
-fn plus(one: MetricNumber, other: MetricNumber) -> MetricNumber {
-    match (one, other) {
-        (MetricNumber::Int(one), MetricNumber::Int(other)) => MetricNumber::Int(one.saturating_add(other)),
-        _ => MetricNumber::Float(one.as_f64() + other.as_f64()),
     }
 }
 

@@ -204,7 +204,7 @@ impl Reader {
 
     /// Series of metrics that fit, with what came for them.
     pub fn metrics(&self, filter: &MetricFilter) -> Result<Metrics, StoreError> {
-        self.with_connection(|connection| metrics::query(connection, filter))
+        self.with_connection(|connection| metrics::query(connection, filter, Instant::now() + self.longest_query))
     }
 
     /// Whether there are samples of a trace.

@@ -117,7 +117,7 @@ impl Search<'_> {
 
     /// SQLite looks at the clock only within statements, of which there are many here.
     fn check_deadline(&self) -> rusqlite::Result<()> {
-        if Instant::now() > self.deadline { Err(interrupted()) } else { Ok(()) }
+        check(self.deadline)
     }
 
     /// Whether there are as many as are asked for, and nothing can be newer of what began until then.
@@ -258,6 +258,11 @@ fn span_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<SpanRow<'a>> {
 
 fn bound(time: Option<u64>) -> Option<i64> {
     time.map(|time| i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+/// An error where there is no time left.
+pub fn check(deadline: Instant) -> rusqlite::Result<()> {
+    if Instant::now() > deadline { Err(interrupted()) } else { Ok(()) }
 }
 
 /// As if SQLite had stopped.

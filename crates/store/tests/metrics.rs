@@ -165,6 +165,27 @@ fn metrics_are_listed_by_name_and_followed_by_number() {
     assert_eq!(reader.metric_names(&none).expect("the query runs"), []);
 }
 
+/// Scenario: somebody asks for a long time. Guarantee: the points are bounded, and nothing of what was added is missing.
+#[test]
+fn points_of_a_long_time_are_put_together() {
+    let folder = folder();
+    let of = |number: u64| {
+        let metrics = vec![
+            metric("shop.sold", InstrumentKind::Counter, BEGIN, &[("cart", int(number as i64))]),
+            metric("go.goroutine.count", InstrumentKind::UpDown, BEGIN, &[("all", int(number as i64))]),
+        ];
+        snapshot(number * 10, metrics)
+    };
+    write(folder.path(), unlimited(), (1..=3000).map(of));
+    let found = reader(&folder).metrics(&named("*")).expect("the query runs");
+    let of = |name: &str| found.series.iter().find(|series| series.name == name).expect("it is there");
+    let sold = of("shop.sold");
+    assert!((900..=1001).contains(&sold.points.len()), "{}", sold.points.len());
+    assert_eq!(sold.figures(found.looked_at_ns()).value, Some(MetricNumber::Int(3000)));
+    let last = numbers(&of("go.goroutine.count").points);
+    assert_eq!(last.last(), Some(&(30_000, 3000.0)));
+}
+
 #[test]
 fn sql_reads_them() {
     let folder = folder();

@@ -3,15 +3,16 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::{
     Attributes, MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, Resource, wildcard,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 use serde::Serialize;
 
 use super::{LATENESS, Value, points};
-use crate::{logs, schema};
+use crate::{logs, schema, search};
 
 /// Which metrics to show.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,14 +114,14 @@ pub fn names(connection: &Connection, filter: &MetricFilter) -> rusqlite::Result
 }
 
 /// Series that fit, with their points.
-pub fn query(connection: &Connection, filter: &MetricFilter) -> rusqlite::Result<Metrics> {
+pub fn query(connection: &Connection, filter: &MetricFilter, deadline: Instant) -> rusqlite::Result<Metrics> {
     if !schema::has_metrics(connection)? {
         return Ok(Metrics::default());
     }
     let mut rows = rows(connection, filter)?;
     let mut found = Metrics { is_cut: rows.len() > filter.limit, ..Metrics::default() };
     rows.truncate(filter.limit);
-    read_points(connection, filter, &mut rows, &mut found)?;
+    read_points(connection, filter, &mut rows, &mut found, deadline)?;
     let mut resources: HashMap<i64, Arc<Resource>> = HashMap::new();
     for row in &mut rows {
         let resource = match resources.entry(row.resource) {
@@ -170,35 +171,53 @@ fn rows(connection: &Connection, filter: &MetricFilter) -> rusqlite::Result<Vec<
     Ok(found)
 }
 
+/// Points of a series that are told. Of a longer time those are put together that came close to each other.
+const MOST_POINTS: i64 = 1000;
+
 fn read_points(
     connection: &Connection,
     filter: &MetricFilter,
     rows: &mut [Row],
     found: &mut Metrics,
+    deadline: Instant,
 ) -> rusqlite::Result<()> {
     let places: HashMap<i64, usize> = rows.iter().enumerate().map(|(place, row)| (row.id, place)).collect();
     found.newest = connection.query_row("SELECT coalesce(max(id), 0) FROM metric_sample", [], |row| row.get(0))?;
     // Numbers begin again when the table was emptied.
     let after = filter.after.filter(|&after| after <= found.newest).unwrap_or(0);
+    let range = params![since(filter), after];
+    let step = step(connection, range)?;
     let mut statement = connection.prepare_cached(
         "SELECT start, time, points FROM metric_sample WHERE time >= ?1 AND id > ?2 ORDER BY time, id",
     )?;
-    let mut samples = statement.query(params![since(filter), after])?;
+    let mut samples = statement.query(range)?;
     while let Some(sample) = samples.next()? {
+        search::check(deadline)?;
         let (start, time) = (sample.get::<_, i64>(0)? as u64, sample.get::<_, i64>(1)? as u64);
         if found.end_unix_nano == 0 {
             found.start_unix_nano = start;
         }
         found.end_unix_nano = time;
         for (series, value) in points::decode(sample.get_ref(2)?.as_blob()?) {
-            if let Some(place) = places.get(&series) {
-                let series = &mut rows[*place].series;
-                let value = said(value, series.bounds.len());
-                series.points.push(MetricPoint { start_unix_nano: start, time_unix_nano: time, value });
-            }
+            let Some(place) = places.get(&series) else { continue };
+            let series = &mut rows[*place].series;
+            let value = said(value, series.bounds.len());
+            let point = MetricPoint { start_unix_nano: start, time_unix_nano: time, value };
+            let newest = series.points.last().map(|newest| newest.time_unix_nano / step);
+            if newest == Some(time / step) { series.merge(point) } else { series.points.push(point) }
         }
     }
     Ok(())
+}
+
+/// Points of the same step are put together, ns.
+fn step(connection: &Connection, range: &[&dyn ToSql]) -> rusqlite::Result<u64> {
+    let (count, longest): (i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(*), coalesce(max(time) - min(time), 0) FROM metric_sample WHERE time >= ?1 AND id > ?2",
+        )?
+        .query_row(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(if count > MOST_POINTS { (longest / MOST_POINTS) as u64 + 1 } else { 1 })
 }
 
 fn said(value: Value, bounds: usize) -> MetricValue {
