@@ -22,6 +22,8 @@ export interface Span {
   name: string;
   kind: string;
   service: string;
+  trace_state?: string;
+  flags?: number;
   start_unix_nano: Moment;
   duration_ns: number;
   status: { code: 'unset' | 'ok' | 'error'; message?: string };

@@ -92,6 +92,7 @@ export const trace = {
     const all = otlp.resourceSpans.flatMap((resource) => resource.scopeSpans.flatMap((scope) => scope.spans));
     assert.equal(all.length, 9);
     const root = all.find((span) => !span.parentSpanId);
+    assert.deepEqual([root.traceState, root.flags], ['vendor=t61rcWkgMzE,ot=th:8', 0x101]);
     assert.equal(BigInt(root.endTimeUnixNano) - BigInt(root.startTimeUnixNano), 182_400_000n);
     assert.ok(root.attributes.some(({ key, value }) => key === 'tandem.anatomy.go_network' && value.intValue === '171300000'));
     const text = await copy('text for an issue', 'text');

@@ -1,9 +1,9 @@
 //! What is known: of programs by their spans, their stacks, their files and their memory, and of the project.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use model::{ProfileSample, Span};
+pub use model::ServiceSample as Sample;
+use model::Span;
 
 /// Everything that advice is made of.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +20,6 @@ pub struct Facts {
     pub configuration: Configuration,
     /// When this was gathered, ns since 1970.
     pub now_unix_nano: u64,
-}
-
-/// A look at a stack.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// Whose.
-    pub service: Arc<str>,
-    /// What was seen.
-    pub sample: ProfileSample,
 }
 
 /// A module in a program.

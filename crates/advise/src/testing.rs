@@ -28,6 +28,8 @@ pub fn span(name: &str) -> Span {
         anatomy: None,
         source: model::Source::Woven,
         unfinished: false,
+        trace_state: String::new(),
+        flags: 0,
         scope: "example.com/shop".into(),
         resource: Arc::new(Resource::default()),
     }

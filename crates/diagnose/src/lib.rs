@@ -17,12 +17,11 @@ mod stacks;
 pub use cause::{Cause, CauseKind};
 pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
+pub use model::ServiceSample as Sample;
 pub use quantiles::{Piece, QUANTILES, Quantile, RouteTime, critical_path, route_times};
 pub use side_by_side::{Place, Side, SideBySide, side_by_side};
 
-use std::sync::Arc;
-
-use model::{ProfileSample, Span};
+use model::Span;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
@@ -55,13 +54,4 @@ pub struct Facts<'a> {
     pub traces: &'a [Vec<Span>],
     /// Samples of stacks, where programs were profiled.
     pub samples: &'a [Sample],
-}
-
-/// A look at a stack, and whose it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// `service.name`.
-    pub service: Arc<str>,
-    /// The look.
-    pub sample: ProfileSample,
 }

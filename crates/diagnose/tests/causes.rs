@@ -81,6 +81,8 @@ fn span(resource: &Arc<Resource>, name: &str, kind: Kind, start: u64, duration: 
         anatomy: Some(Anatomy { wall_ns: duration, parts_ns }),
         source: Source::Woven,
         unfinished: false,
+        trace_state: String::new(),
+        flags: 0,
         scope: String::new(),
         resource: Arc::clone(resource),
     }

@@ -4,6 +4,7 @@
 //! build them; they are made where a person or a script reads. Times are integers: nanoseconds since 1970 for moments,
 //! nanoseconds for durations.
 
+mod metric;
 mod pattern;
 mod profile;
 mod tree;
@@ -13,8 +14,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use metric::{MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, quantile};
 pub use pattern::{BadPattern, FunctionPattern, wildcard};
-pub use profile::{Frame, Location, ProfileKind, ProfileSample};
+pub use profile::{Frame, Location, ProfileKind, ProfileSample, ServiceSample};
 pub use tree::{Node, Row, Tree};
 pub use units::{format_duration, parse_duration};
 
@@ -304,6 +306,13 @@ pub struct Span {
     pub kind: Kind,
     /// `service.name` of its resource.
     pub service: String,
+    /// W3C tracestate, as it came.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
+    /// W3C trace flags in the low byte (1: sampled), and what OTLP has beside them: 0x100 says that 0x200, the parent is
+    /// remote, is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
     /// Start, ns since 1970.
     pub start_unix_nano: u64,
     /// Duration, ns.
@@ -328,6 +337,10 @@ pub struct Span {
     /// The whole resource; not part of the JSON line of a span.
     #[serde(skip)]
     pub resource: Arc<Resource>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A log record, in the form that people and scripts see.

@@ -74,3 +74,12 @@ pub struct ProfileSample {
     /// The innermost function first.
     pub stack: Arc<Vec<Frame>>,
 }
+
+/// A sample, and whose it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSample {
+    /// `service.name`.
+    pub service: Arc<str>,
+    /// The sample.
+    pub sample: ProfileSample,
+}

@@ -172,6 +172,8 @@ mod tests {
             anatomy: None,
             source: Source::Woven,
             unfinished: false,
+            trace_state: String::new(),
+            flags: 0,
             scope: String::new(),
             resource: Arc::new(Resource::default()),
         }

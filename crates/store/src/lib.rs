@@ -1,13 +1,16 @@
-//! The local store: traces, log records and profiles on disk, bounded by size and age, written by the agent while people read.
+//! The local store: traces, log records, profiles and metrics on disk, bounded by size and age, written by the agent while people read.
 //!
 //! [`Store`] writes, from a thread of its own; [`Reader`] answers queries, as many at once as are asked for. Both may be
 //! open in several processes. SQLite, since it is the best-kept embedded engine whose files survive the death of their
 //! writer and that every reader can open while another process writes. How it lies on disk is in `schema.rs`.
 
 mod aggregate;
+mod aging;
 mod blocks;
 mod fits;
+mod follow;
 mod logs;
+mod metrics;
 mod otlp;
 mod profiles;
 mod read;
@@ -16,6 +19,7 @@ mod search;
 mod seen;
 mod sql;
 mod tokens;
+mod varint;
 mod write;
 
 use std::fs::{DirBuilder, Permissions};
@@ -23,9 +27,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub use follow::Follower;
 pub use logs::LogFilter;
+pub use metrics::{MeasuredSeries, MetricFilter, MetricName, MetricSampler, MetricTotals, Metrics, Sample};
 pub use profiles::{ProfileFilter, StoredSample};
-pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};
+pub use read::{Found, OtlpRecord, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
 pub use sql::{SqlError, SqlRows, SqlValue};
 pub use write::{Limits, LogStore, ProfileStore, Store};

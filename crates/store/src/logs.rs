@@ -7,10 +7,10 @@ use std::sync::Arc;
 use model::{LogRecord, Resource, SpanId, TraceId};
 use query::Query;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
 use crate::fits::Plan;
-use crate::{otlp, schema, search};
+use crate::{OtlpRecord, otlp, schema, search};
 
 /// Which log records to list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,9 +30,6 @@ pub struct LogFilter {
     /// At most so many: the newest.
     pub limit: usize,
 }
-
-/// Log records that one transaction removes at most.
-const PRUNE_LOGS: i64 = 65_536;
 
 /// Writes one log record.
 pub fn insert(transaction: &Transaction<'_>, resource: i64, scope: &str, bytes: &[u8]) -> rusqlite::Result<bool> {
@@ -54,6 +51,24 @@ pub fn insert(transaction: &Transaction<'_>, resource: i64, scope: &str, bytes: 
 
 /// Log records that fit, oldest first, and the number of the last one that there is.
 pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(Vec<LogRecord>, i64)> {
+    fitting(connection, filter, |log, _, _| Ok(log))
+}
+
+/// Log records that fit as they came, oldest first.
+pub fn as_they_came(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<Vec<OtlpRecord>> {
+    let as_it_came = |log: LogRecord, record: &[u8], resource| {
+        Ok(OtlpRecord { record: record.to_vec(), resource: resource_bytes(connection, resource)?, scope: log.scope })
+    };
+    Ok(fitting(connection, filter, as_it_came)?.0)
+}
+
+/// What is made of those that fit (of the record, its bytes and its resource's number), oldest first, and the number of the last
+/// one that there is.
+fn fitting<T>(
+    connection: &Connection,
+    filter: &LogFilter,
+    make: impl Fn(LogRecord, &[u8], i64) -> rusqlite::Result<T>,
+) -> rusqlite::Result<(Vec<T>, i64)> {
     if !schema::has_logs(connection)? {
         return Ok((Vec::new(), 0));
     }
@@ -63,10 +78,10 @@ pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(V
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let plan = if filter.query.is_empty() { None } else { Some(Plan::new(connection, &filter.query)?) };
-    let mut fitting: HashMap<TraceId, HashSet<SpanId>> = HashMap::new();
+    let mut within: HashMap<TraceId, HashSet<SpanId>> = HashMap::new();
     let mut resources: HashMap<i64, Arc<Resource>> = HashMap::new();
-    let mut logs = Vec::new();
-    while logs.len() < filter.limit
+    let mut made = Vec::new();
+    while made.len() < filter.limit
         && let Some(row) = rows.next()?
     {
         let id = row.get(1)?;
@@ -78,17 +93,18 @@ pub fn query(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(V
                 resource
             }
         };
-        match otlp::log(row.get_ref(0)?.as_blob()?, resource, row.get(2)?) {
+        let bytes = row.get_ref(0)?.as_blob()?;
+        match otlp::log(bytes, resource, row.get(2)?) {
             Ok(log) => {
-                if plan.as_ref().map_or(Ok(true), |plan| is_within(connection, plan, &log, &mut fitting))? {
-                    logs.push(log);
+                if plan.as_ref().map_or(Ok(true), |plan| is_within(connection, plan, &log, &mut within))? {
+                    made.push(make(log, bytes, id)?);
                 }
             }
             Err(error) => tracing::warn!(%error, "a stored log record cannot be read"),
         }
     }
-    logs.reverse();
-    Ok((logs, newest))
+    made.reverse();
+    Ok((made, newest))
 }
 
 /// Whether a record was written in a span that fits; each trace is looked at once.
@@ -106,14 +122,15 @@ fn is_within(
     Ok(of_trace.contains(&span))
 }
 
-/// An older Tandem may have removed the resource, as no trace uses it.
+/// Without what cannot be read.
 pub(crate) fn resource_of(connection: &Connection, id: i64) -> rusqlite::Result<Resource> {
+    Ok(otlp::resource(&resource_bytes(connection, id)?).unwrap_or_default())
+}
+
+/// An older Tandem may have removed the resource, as no trace uses it: then it is empty.
+fn resource_bytes(connection: &Connection, id: i64) -> rusqlite::Result<Vec<u8>> {
     let mut statement = connection.prepare_cached("SELECT data FROM resource WHERE id = ?1")?;
-    let mut rows = statement.query([id])?;
-    Ok(match rows.next()? {
-        Some(row) => otlp::resource(row.get_ref(0)?.as_blob()?).unwrap_or_default(),
-        None => Resource::default(),
-    })
+    Ok(statement.query_row([id], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
 fn conditions(filter: &LogFilter, newest: i64) -> (String, Vec<Value>) {
@@ -141,21 +158,4 @@ fn conditions(filter: &LogFilter, newest: i64) -> (String, Vec<Value>) {
         values.push(Value::Integer(after));
     }
     (conditions.join(" AND "), values)
-}
-
-/// Removes those from before a moment. How many they were.
-pub fn remove_before(transaction: &Transaction<'_>, unix_nano: i64) -> rusqlite::Result<usize> {
-    transaction
-        .prepare_cached("DELETE FROM log WHERE id IN (SELECT id FROM log WHERE time < ?1 LIMIT ?2)")?
-        .execute([unix_nano, PRUNE_LOGS])
-}
-
-/// Removes so much of them, those that came first. How many they were.
-pub fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
-    let ends = "SELECT (SELECT min(id) FROM log), (SELECT max(id) FROM log)";
-    let (first, last): (Option<i64>, Option<i64>) =
-        transaction.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
-    let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_LOGS);
-    transaction.prepare_cached("DELETE FROM log WHERE id < ?1")?.execute([first + count])
 }

@@ -162,6 +162,8 @@ pub fn span(bytes: &[u8], resource: Arc<Resource>, scope: String) -> Result<Span
         anatomy: None,
         source: Source::Woven,
         unfinished: false,
+        trace_state: text(facts.tracestate).into_owned(),
+        flags: facts.flags,
         scope,
         resource,
     };

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use deliver::Batch;
 use deliver::otlp::profiles;
-use model::{Frame, ProfileKind, ProfileSample, SpanId, TraceId};
+use model::{Frame, ProfileKind, ProfileSample, ServiceSample, SpanId, TraceId};
 use query::Query;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
 use crate::fits::Plan;
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
-use crate::{logs, search};
+use crate::{logs, search, varint};
 
 /// Which samples to show.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,8 +55,12 @@ pub struct StoredSample {
     pub route: Option<Arc<str>>,
 }
 
-/// Samples that one transaction removes at most.
-const PRUNE_SAMPLES: i64 = 65_536;
+impl From<StoredSample> for ServiceSample {
+    fn from(stored: StoredSample) -> Self {
+        Self { service: stored.service, sample: stored.sample }
+    }
+}
+
 /// Stacks and functions that a writer remembers.
 const KNOWN: usize = 50_000;
 
@@ -114,8 +118,8 @@ impl KnownStacks {
         let mut written = Vec::with_capacity(frames.len() * 4);
         for frame in frames {
             let function = self.function(transaction, frame)?;
-            varint(&mut written, (function as u64) << 1 | u64::from(frame.inlined));
-            varint(&mut written, frame.line.into());
+            varint::write(&mut written, (function as u64) << 1 | u64::from(frame.inlined));
+            varint::write(&mut written, frame.line.into());
         }
         if let Some(&id) = self.stacks.get(&written) {
             return Ok(id);
@@ -413,50 +417,10 @@ impl Names {
 /// The frames of a stack as they are written: number of the function, inlined or not, line.
 pub fn functions(mut written: &[u8]) -> impl Iterator<Item = (i64, bool, u32)> {
     std::iter::from_fn(move || {
-        let function = read_varint(&mut written)?;
-        let line = read_varint(&mut written)?;
+        let function = varint::read(&mut written)?;
+        let line = varint::read(&mut written)?;
         Some(((function >> 1) as i64, function & 1 != 0, u32::try_from(line).unwrap_or(0)))
     })
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Removes those from before a moment. How many they were.
-pub fn remove_before(transaction: &Transaction<'_>, unix_nano: i64) -> rusqlite::Result<usize> {
-    transaction
-        .prepare_cached(
-            "DELETE FROM profile_sample WHERE id IN (SELECT id FROM profile_sample WHERE time < ?1 LIMIT ?2)",
-        )?
-        .execute([unix_nano, PRUNE_SAMPLES])
-}
-
-/// Removes so much of them, those that came first. How many they were.
-pub fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
-    let ends = "SELECT (SELECT min(id) FROM profile_sample), (SELECT max(id) FROM profile_sample)";
-    let (first, last): (Option<i64>, Option<i64>) =
-        transaction.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
-    let count = (((last - first) as f64 * share) as i64).clamp(1, PRUNE_SAMPLES);
-    transaction.prepare_cached("DELETE FROM profile_sample WHERE id < ?1")?.execute([first + count])
 }
 
 /// Removes stacks and functions that no sample has any more.

@@ -1,4 +1,4 @@
-//! The way out: lists of traces by filters, a whole trace, the services, log records, samples of stacks.
+//! The way out: lists of traces by filters, a whole trace, the services, log records, samples of stacks, metrics.
 //!
 //! A [`Reader`] holds a small pool of read-only connections, so that a long query does not hold up a short one.
 
@@ -13,7 +13,8 @@ use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::{
-    LogFilter, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs, otlp, profiles, search, seen, sql,
+    LogFilter, MetricFilter, MetricName, Metrics, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs,
+    metrics, otlp, profiles, search, seen, sql,
 };
 
 /// Which traces to list.
@@ -38,11 +39,11 @@ pub struct Trace {
     pub spans: Vec<Span>,
 }
 
-/// A span as it came.
+/// A span or log record as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtlpSpan {
-    /// Its `Span` message.
-    pub span: Vec<u8>,
+pub struct OtlpRecord {
+    /// Its `Span` or `LogRecord` message.
+    pub record: Vec<u8>,
     /// Its `Resource` message.
     pub resource: Vec<u8>,
     /// Name of its instrumentation scope.
@@ -94,7 +95,11 @@ impl Reader {
         &self.folder
     }
 
-    fn with_connection<T: Default>(
+    pub(crate) fn longest_query(&self) -> Duration {
+        self.longest_query
+    }
+
+    pub(crate) fn with_connection<T: Default>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
@@ -134,7 +139,7 @@ impl Reader {
     }
 
     /// The spans of a trace as they came.
-    pub fn otlp_spans(&self, trace_id: TraceId) -> Result<Vec<OtlpSpan>, StoreError> {
+    pub fn otlp_spans(&self, trace_id: TraceId) -> Result<Vec<OtlpRecord>, StoreError> {
         self.with_connection(|connection| {
             connection
                 .prepare_cached(
@@ -145,7 +150,7 @@ impl Reader {
                      WHERE trace_id = ?1 ORDER BY span.start, span.id",
                 )?
                 .query_map(params![&trace_id.0, ORDINAL_BITS, LAST_ORDINAL], |row| {
-                    Ok(OtlpSpan { span: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
+                    Ok(OtlpRecord { record: row.get(0)?, resource: row.get(1)?, scope: row.get(2)? })
                 })?
                 .collect()
         })
@@ -182,9 +187,24 @@ impl Reader {
         self.with_connection(|connection| logs::query(connection, filter))
     }
 
+    /// The same as they came.
+    pub fn otlp_logs(&self, filter: &LogFilter) -> Result<Vec<OtlpRecord>, StoreError> {
+        self.with_connection(|connection| logs::as_they_came(connection, filter))
+    }
+
     /// Samples of stacks that fit, oldest first.
     pub fn profile(&self, filter: &ProfileFilter) -> Result<Vec<StoredSample>, StoreError> {
         self.with_connection(|connection| profiles::query(connection, filter))
+    }
+
+    /// Metrics that fit, by name.
+    pub fn metric_names(&self, filter: &MetricFilter) -> Result<Vec<MetricName>, StoreError> {
+        self.with_connection(|connection| metrics::names(connection, filter))
+    }
+
+    /// Series of metrics that fit, with what came for them.
+    pub fn metrics(&self, filter: &MetricFilter) -> Result<Metrics, StoreError> {
+        self.with_connection(|connection| metrics::query(connection, filter, Instant::now() + self.longest_query))
     }
 
     /// Whether there are samples of a trace.

@@ -21,6 +21,8 @@
 //! ```text
 //! profile_function ──< profile_stack ──< profile_sample >── resource
 //! ```
+//!
+//! Metrics have a row for each interval, and one for each series: metrics/mod.rs.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -137,17 +139,46 @@ CREATE TABLE IF NOT EXISTS profile_sample (
 );
 CREATE INDEX IF NOT EXISTS profile_by_time ON profile_sample (time);
 CREATE INDEX IF NOT EXISTS profile_by_trace ON profile_sample (trace_id) WHERE trace_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS metric_series (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- samples may still name one that was removed
+    identity    BLOB NOT NULL UNIQUE,       -- hash of what follows, but the description
+    name        TEXT NOT NULL,
+    unit        TEXT NOT NULL,
+    description TEXT NOT NULL,
+    kind        INTEGER NOT NULL,           -- 0: counter, 1: up and down, 2: gauge, 3: histogram
+    scope       TEXT NOT NULL,              -- instrumentation scope
+    resource    INTEGER NOT NULL,
+    attributes  TEXT NOT NULL,              -- JSON
+    bounds      BLOB NOT NULL,              -- of a histogram: f64, little-endian
+    last        INTEGER NOT NULL            -- when something last came for it, to within ten minutes; ns since 1970
+);
+CREATE TABLE IF NOT EXISTS metric_sample (
+    id        INTEGER PRIMARY KEY,          -- in order of arrival
+    start     INTEGER NOT NULL,             -- when the sample before was made, ns since 1970
+    time      INTEGER NOT NULL,             -- ns since 1970
+    points    BLOB NOT NULL                 -- what was added and what is so, by metric_series.id; metrics/points.rs
+);
+CREATE INDEX IF NOT EXISTS metric_by_time ON metric_sample (time);
 ";
 
 /// Whether log records can be asked for: not in a store that only an older Tandem has written to.
 pub fn has_logs(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT count(*) FROM sqlite_master WHERE name = 'log'")?.query_row([], |row| row.get(0))
+    has_table(connection, "log")
 }
 
 /// The same of profiles.
 pub fn has_profiles(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'profile_sample'";
-    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    has_table(connection, "profile_sample")
+}
+
+/// The same of metrics.
+pub fn has_metrics(connection: &Connection) -> rusqlite::Result<bool> {
+    has_table(connection, "metric_sample")
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE name = ?1";
+    connection.prepare_cached(sql)?.query_row([name], |row| row.get(0))
 }
 
 /// Makes the tables that an older Tandem has not made, empty and for this connection only.

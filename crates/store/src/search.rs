@@ -30,6 +30,22 @@ pub fn traces(connection: &Connection, filter: &TraceFilter, deadline: Instant) 
     found.into_iter().map(|found| with_services(connection, found.id, found.summary)).collect()
 }
 
+/// Of the traces with these numbers those that fit, in order of their start.
+pub fn among(
+    connection: &Connection,
+    filter: &TraceFilter,
+    numbers: &[i64],
+    deadline: Instant,
+) -> rusqlite::Result<Vec<TraceSummary>> {
+    let search = Search { connection, filter, plan: Plan::new(connection, &filter.query)?, deadline };
+    let mut found = Vec::new();
+    for &id in numbers {
+        search.look_into(Range { id, end: id + 1 }, search.times(), &mut found)?;
+    }
+    found.sort_by_key(Found::order);
+    found.into_iter().map(|found| with_services(connection, found.id, found.summary)).collect()
+}
+
 struct Search<'a> {
     connection: &'a Connection,
     filter: &'a TraceFilter,
@@ -65,8 +81,7 @@ FROM trace_block AS block ORDER BY last_start DESC, id DESC";
 
 impl Search<'_> {
     fn run(&self) -> rusqlite::Result<Vec<Found>> {
-        let since = bound(self.filter.since_unix_nano).unwrap_or(0);
-        let until = bound(self.filter.until_unix_nano).unwrap_or(i64::MAX);
+        let (since, until) = self.times();
         let mut found: Vec<Found> = Vec::new();
         for range in self.without_blocks()? {
             self.look_into(range, (since, until), &mut found)?;
@@ -95,9 +110,14 @@ impl Search<'_> {
         Ok(found)
     }
 
+    /// Between these moments a trace must have begun.
+    fn times(&self) -> (i64, i64) {
+        (bound(self.filter.since_unix_nano).unwrap_or(0), bound(self.filter.until_unix_nano).unwrap_or(i64::MAX))
+    }
+
     /// SQLite looks at the clock only within statements, of which there are many here.
     fn check_deadline(&self) -> rusqlite::Result<()> {
-        if Instant::now() > self.deadline { Err(interrupted()) } else { Ok(()) }
+        check(self.deadline)
     }
 
     /// Whether there are as many as are asked for, and nothing can be newer of what began until then.
@@ -238,6 +258,11 @@ fn span_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<SpanRow<'a>> {
 
 fn bound(time: Option<u64>) -> Option<i64> {
     time.map(|time| i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+/// An error where there is no time left.
+pub fn check(deadline: Instant) -> rusqlite::Result<()> {
+    if Instant::now() > deadline { Err(interrupted()) } else { Ok(()) }
 }
 
 /// As if SQLite had stopped.

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Kind, ProfileKind};
+use model::{Kind, MetricKind, ProfileKind};
 use query::QueryError;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
 
+use crate::metrics::points_as_json;
 use crate::profiles::functions;
 use crate::schema::{self, ORDINAL_BITS};
 use crate::{StoreError, otlp};
@@ -80,6 +81,12 @@ CREATE TEMP VIEW samples AS SELECT
     stack_functions(frames) ->> 0 AS function, stack_functions(frames) AS stack
 FROM profile_sample LEFT JOIN profile_stack ON profile_stack.id = profile_sample.stack
     LEFT JOIN resource ON resource.id = profile_sample.resource;
+CREATE TEMP VIEW metrics AS SELECT
+    time AS time_unix_nano, name, metric_kind(kind) AS kind, unit, service_of(resource.data) AS service, scope, attributes,
+    point.value ->> 1 AS value, point.value ->> 2 AS count, point.value ->> 3 AS sum, point.value -> 4 AS bucket_counts,
+    metric_bounds(bounds) AS bounds, start AS start_unix_nano, resource_attributes(resource.data) AS resource
+FROM metric_sample, json_each(metric_points(points)) AS point JOIN metric_series ON metric_series.id = point.value ->> 0
+    LEFT JOIN resource ON resource.id = metric_series.resource;
 ";
 
 /// Answers a question in SQL.
@@ -172,6 +179,16 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     })?;
     connection.create_scalar_function("log_part", 2, flags, |context| {
         Ok(log_part(blob(context), context.get_raw(1).as_str().unwrap_or_default()))
+    })?;
+    connection.create_scalar_function("metric_kind", 1, flags, |context| {
+        let number = context.get::<i64>(0).unwrap_or(0);
+        let kind = MetricKind::ALL.into_iter().find(|kind| *kind as i64 == number);
+        Ok(kind.map(MetricKind::name))
+    })?;
+    connection.create_scalar_function("metric_points", 1, flags, |context| Ok(points_as_json(blob(context))))?;
+    connection.create_scalar_function("metric_bounds", 1, flags, |context| {
+        let bounds: Vec<f64> = blob(context).as_chunks().0.iter().map(|bound| f64::from_le_bytes(*bound)).collect();
+        Ok(if bounds.is_empty() { None } else { json(&bounds) })
     })?;
     let names = function_names(connection)?;
     connection.create_scalar_function("stack_functions", 1, flags, move |context| {

@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use deliver::metrics::{OwnKind, OwnMetric};
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
-use crate::{StoreError, schema};
+use crate::{Sample, StoreError, schema};
 use writer::Writer;
 
-/// How large and how old a store may grow. The oldest traces, log records and samples go first.
+/// How large and how old a store may grow. The oldest traces, log records, samples and metrics go first.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the database (its log beside it is bounded on its own).
     pub bytes: u64,
-    /// Age of a trace's start, of a log record, and of a sample.
+    /// Age of a trace's start, of a log record, of a sample, and of metrics.
     pub age: Duration,
 }
 
@@ -37,16 +38,18 @@ struct Counts {
     spans: SignalCounts,
     logs: SignalCounts,
     profiles: SignalCounts,
+    metrics: SignalCounts,
     problem: Mutex<Option<String>>,
 }
 
-/// Of spans, of log records, or of samples.
+/// Of spans, of log records, of samples, or of numbers and histograms of metrics.
 #[derive(Default)]
 struct SignalCounts {
     stored: AtomicU64,
     malformed: AtomicU64,
     queue_full: AtomicU64,
     write_failed: AtomicU64,
+    too_many_series: AtomicU64,
 }
 
 impl Counts {
@@ -54,7 +57,8 @@ impl Counts {
         match signal {
             Signal::Logs => &self.logs,
             Signal::Profiles => &self.profiles,
-            _ => &self.spans,
+            Signal::Metrics => &self.metrics,
+            Signal::Traces => &self.spans,
         }
     }
 
@@ -65,6 +69,7 @@ impl Counts {
             ("queue_full", &counts.queue_full),
             ("malformed", &counts.malformed),
             ("write_failed", &counts.write_failed),
+            ("too_many_series", &counts.too_many_series),
         ];
         SinkReport {
             signal,
@@ -103,6 +108,7 @@ struct Queued {
 
 enum Message {
     Batch(Arc<Batch>),
+    Metrics(Box<Sample>),
     Flush(Sender<()>),
 }
 
@@ -127,6 +133,17 @@ impl Store {
             .spawn(move || writer.run(&receiver))
             .map_err(StoreError::Thread)?;
         Ok(Self { queue: Some(queue), queued, counts, thread: Some(thread) })
+    }
+}
+
+impl Store {
+    /// Takes metrics, or refuses them at once and counts that.
+    pub fn offer_metrics(&self, sample: Sample) {
+        let points = sample.points();
+        let taken = self.queue.as_ref().is_some_and(|queue| queue.try_send(Message::Metrics(Box::new(sample))).is_ok());
+        if !taken {
+            self.counts.metrics.queue_full.fetch_add(points, Ordering::Relaxed);
+        }
     }
 }
 
@@ -185,6 +202,27 @@ impl Sink for Store {
 
     fn report(&self) -> SinkReport {
         self.counts.report(Signal::Traces)
+    }
+
+    /// Of metrics, which come by another way than batches.
+    fn metrics(&self) -> Vec<OwnMetric> {
+        let SinkReport { delivered, dropped, .. } = self.counts.report(Signal::Metrics);
+        let counter = |name, help, label, points| OwnMetric { name, help, kind: OwnKind::Counter, label, points };
+        let causes = dropped.into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect();
+        vec![
+            counter(
+                "tandem_stored_metric_points_total",
+                "Numbers and histograms of metrics that the store has taken.",
+                None,
+                vec![(String::new(), delivered)],
+            ),
+            counter(
+                "tandem_metric_points_not_stored_total",
+                "Those that it has not taken, by cause.",
+                Some("cause"),
+                causes,
+            ),
+        ]
     }
 }
 

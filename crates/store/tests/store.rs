@@ -667,9 +667,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 prop_compose! {
     fn any_span()(
-        name in ".*",
+        (name, trace_state) in (".*", ".*"),
         parent in any::<Option<[u8; 8]>>(),
-        kind in 1..=5i32,
+        (kind, flags) in (1..=5i32, any::<u32>()),
         start in 0..1u64 << 62,
         duration in 0..1u64 << 40,
         attributes in prop::collection::btree_map("[a-z.é]{1,10}", any_value(), 0..6),
@@ -700,6 +700,7 @@ prop_compose! {
         span.anatomy = parts.map(|parts_ns| model::Anatomy { wall_ns: duration, parts_ns });
         span.source = [Source::Woven, Source::Api, Source::Otlp, Source::Uprobe, Source::Socket][source];
         span.unfinished = unfinished;
+        (span.trace_state, span.flags) = (trace_state, flags);
         span
     }
 }

@@ -112,11 +112,7 @@ fn traces(reader: &Reader, since: u64) -> anyhow::Result<Vec<Vec<Span>>> {
 
 fn samples(reader: &Reader, since: u64) -> anyhow::Result<Vec<Sample>> {
     let filter = ProfileFilter { since_unix_nano: Some(since), limit: MOST_SAMPLES, ..ProfileFilter::default() };
-    Ok(reader
-        .profile(&filter)?
-        .into_iter()
-        .map(|stored| Sample { service: stored.service, sample: stored.sample })
-        .collect())
+    Ok(reader.profile(&filter)?.into_iter().map(Sample::from).collect())
 }
 
 struct Printer {

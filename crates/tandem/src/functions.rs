@@ -52,7 +52,12 @@ impl Meant {
 impl Programs {
     /// All of a service.
     pub fn of_service(service: &str) -> Self {
-        Self { pid: None, service: Some(service.to_owned()) }
+        Self::chosen(None, Some(service.to_owned()))
+    }
+
+    /// A process, all of a service, or all.
+    pub fn chosen(pid: Option<u32>, service: Option<String>) -> Self {
+        Self { pid, service }
     }
 
     /// The programs that are meant; at least one.

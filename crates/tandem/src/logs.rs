@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anstyle::Style;
 use clap::Args;
@@ -11,7 +10,7 @@ use store::{Found, LogFilter, Reader};
 
 use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
-use crate::traces::{StoreFolder, ago, duration, moment};
+use crate::traces::{LOOK, StoreFolder, ago, duration, moment};
 
 /// Show log records from the store, oldest first, and those that come.
 ///
@@ -56,9 +55,6 @@ Examples:
   tandem logs --service shop --follow        # those that come, until Ctrl-C
 
 Exit codes: 0, also when no record fits; 1 when there is no such trace, or when the store cannot be read.";
-
-/// How often the store is asked for new ones.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Lowest OTLP number of each severity.
 const SEVERITIES: [(&str, u8); 6] =

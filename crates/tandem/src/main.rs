@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod advise;
 mod agent;
@@ -48,6 +48,7 @@ mod run;
 mod sampling;
 mod sockets;
 mod sql;
+mod stored_metrics;
 mod summary;
 mod terminal;
 mod top;
@@ -57,6 +58,7 @@ mod ui;
 mod uprobes;
 mod version;
 mod warm;
+mod warnings;
 
 /// Makes Go programs observable without touching their source.
 #[derive(Parser)]
@@ -120,7 +122,8 @@ fn main() -> ExitCode {
     if let Some(code) = weave::tool::run_as_tool() {
         return code;
     }
-    match Arguments::parse().command {
+    let arguments = query::with_denials(std::env::args_os(), &Arguments::command());
+    match Arguments::parse_from(arguments).command {
         Command::Go(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Agent(command) => command.run(),

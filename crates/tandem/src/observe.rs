@@ -1,6 +1,5 @@
 //! What `tandem run` and `tandem agent` share: the agent, and where its spans, metrics and log records go.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -29,11 +28,7 @@ use deliver::{Signal, Sink};
 use deliver::{otlp, prometheus};
 use probe::Rate;
 use probe::uprobe::Headers;
-use store::{Limits, LogStore, ProfileStore, Reader, Store};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use store::{Limits, LogStore, MetricSampler, ProfileStore, Reader, Store};
 use ui::UiError;
 
 use crate::environment;
@@ -41,8 +36,10 @@ use crate::kernel;
 use crate::page::PageHost;
 use crate::privileges::{self, Extra};
 use crate::sockets;
+use crate::stored_metrics;
 use crate::summary::{sampled, summary};
 use crate::uprobes;
+use crate::warnings;
 
 /// Where the agent of a machine is told what to do.
 const SETTINGS: &str = "/etc/tandem/agent.yaml";
@@ -138,6 +135,7 @@ pub struct Observer {
     page: Option<ui::Server>,
     prometheus: Option<prometheus::Server>,
     otlp_metrics: Option<MetricsExporter>,
+    stored_metrics: Option<MetricSampler>,
     otlp_receiver: Option<server::Server>,
     sampler: Option<Arc<Sampler>>,
     /// What a person has to type to see this store.
@@ -206,7 +204,7 @@ impl Destinations {
 
     /// Starts the agent; [`Self::confine`] comes first. Nothing has been started when this fails.
     pub fn start(mut self, socket: PathBuf, scope: Scope) -> anyhow::Result<Observer> {
-        say_warnings();
+        warnings::say();
         let extra = self.extra(scope)?;
         let Settings { receive, attributes, fold, service_graph, sampling, balance, budget, objectives } =
             std::mem::take(&mut self.settings);
@@ -237,7 +235,9 @@ impl Destinations {
         let export = ExportConfig::from_environment();
         export.warnings.iter().for_each(|warning| eprintln!("tandem: warning: {warning}"));
         let json = self.json.or(export.console.then(|| PathBuf::from("-")));
-        let mut sinks = sinks(&store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
+        let written = Arc::new(Store::open(&store, Limits::default())?);
+        let mut sinks =
+            sinks(&written, &store, json.as_deref(), &export, balance, listening.is_some(), self.profile.is_some())?;
         let objectives = regulating.as_ref().filter(|regulating| !regulating.objectives.is_empty());
         let objectives = objectives.map(|regulating| Arc::clone(&regulating.wanted));
         let sampler = sampling.map(|sampling| sampler_before(&mut sinks, &sampling, objectives)).transpose()?;
@@ -252,7 +252,7 @@ impl Destinations {
             .zip(sockets)
             .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
         let correlates = listening.is_some();
-        let shows_received = listening.is_some() && self.metrics.is_some();
+        let shows_received = listening.is_some();
         let agent = Agent::start(Config {
             socket,
             scan,
@@ -300,13 +300,27 @@ impl Destinations {
             }
             None => None,
         };
+        let stored_metrics = stored_metrics::interval()
+            .map(|interval| MetricSampler::start(written, interval, agent.metrics()))
+            .transpose()?;
         let otlp_receiver = listening.map(|listening| receive_at(&listening, agent.receiver())).transpose()?;
-        Ok(Observer { agent, page, prometheus, otlp_metrics, otlp_receiver, sampler, traces_command, scope })
+        Ok(Observer {
+            agent,
+            page,
+            prometheus,
+            otlp_metrics,
+            stored_metrics,
+            otlp_receiver,
+            sampler,
+            traces_command,
+            scope,
+        })
     }
 }
 
 /// Everything that spans, metrics, log records and profiles go to.
 fn sinks(
+    written: &Arc<Store>,
     store: &Path,
     json: Option<&Path>,
     export: &ExportConfig,
@@ -314,9 +328,11 @@ fn sinks(
     receives: bool,
     profiles: bool,
 ) -> anyhow::Result<Vec<Arc<dyn Sink>>> {
-    let written = Arc::new(Store::open(store, Limits::default())?);
-    let mut sinks: Vec<Arc<dyn Sink>> =
-        vec![Arc::clone(&written) as _, Arc::new(LogStore(Arc::clone(&written))), Arc::new(ProfileStore(written))];
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![
+        Arc::clone(written) as _,
+        Arc::new(LogStore(Arc::clone(written))),
+        Arc::new(ProfileStore(Arc::clone(written))),
+    ];
     if let Some(file) = json {
         sinks.push(Arc::new(json_lines(file)?));
     }
@@ -374,35 +390,6 @@ fn receive_at(listening: &server::Listening, receiver: Arc<dyn server::Receiver>
         }
     }
     Ok(server)
-}
-
-/// What the libraries have to say goes to standard error, a line each.
-fn say_warnings() {
-    let level = if std::env::var_os("TANDEM_DEBUG").is_some() { Level::DEBUG } else { Level::WARN };
-    // Fails when it has been done before.
-    let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(Line).finish(),
-    );
-}
-
-/// `tandem: warning: …`
-struct Line;
-
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let word = match *event.metadata().level() {
-            Level::ERROR => "error",
-            Level::WARN => "warning",
-            _ => "debug",
-        };
-        write!(out, "tandem: {word}: ")?;
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
-    }
 }
 
 /// Says what went wrong, with the causes that the message does not name itself.
@@ -469,10 +456,11 @@ impl Observer {
     /// Takes and delivers what is left, and says what there was.
     pub fn finish(self) {
         drop(self.otlp_receiver); // answers what has begun
-        if self.otlp_metrics.is_some() {
+        if self.otlp_metrics.is_some() || self.stored_metrics.is_some() {
             self.agent.settle();
         }
         drop(self.otlp_metrics); // sends them once more
+        drop(self.stored_metrics); // stores them once more
         drop(self.prometheus);
         drop(self.page);
         let (done, waiting) = mpsc::channel::<()>();

@@ -20,12 +20,12 @@ use deliver::{Batch, Refused, Signal, Sink};
 use model::SOURCE_ATTRIBUTE;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use store::{Limits, Reader, Store};
+use store::{Limits, MetricTotals, Reader, Store};
 
 use crate::otlp_file;
 use crate::terminal::{self, clean};
 
-/// Show the traces and log records of OTLP files on a page, until Ctrl-C.
+/// Show the traces and log records of OTLP files on a page, until Ctrl-C; their metrics in the terminal.
 ///
 /// Files may be JSON or protobuf, packed with gzip or not: those of `tandem export`, of the OpenTelemetry Collector's file
 /// exporter and of SDKs. They are put into a store of their own, which other commands can read meanwhile and which is removed
@@ -54,6 +54,9 @@ Examples:
 
 /// A file that cannot be read; as of weaves that cannot be done.
 const UNREADABLE: u8 = 3;
+
+/// So many samples of metrics may wait for the store: it refuses more than it has room for.
+const MOST_WAITING: usize = 1000;
 
 /// How long is waited for what is written last.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -109,19 +112,27 @@ fn fill(folder: &Path, requests: otlp_file::Requests) -> anyhow::Result<String> 
     // Nothing is too old or too much that somebody wants to see.
     let limits = Limits { bytes: u64::MAX, age: Duration::MAX };
     let store = Store::open(folder, limits)?;
+    let (mut totals, mut waiting) = (MetricTotals::default(), 0);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for (signal, request) in requests {
         let count = u64::from(otlp_file::records(&request).context("a request that cannot be read")?);
         *counts.entry(signal.noun()).or_default() += count;
-        // The store has no metrics.
-        if signal != Signal::Metrics {
+        if signal == Signal::Metrics {
+            for sample in totals.exported(&request).context("a request that cannot be read")? {
+                store.offer_metrics(sample);
+                waiting += 1;
+                if waiting == MOST_WAITING {
+                    store.flush(Instant::now() + PATIENCE);
+                    waiting = 0;
+                }
+            }
+        } else {
             offer(&store, signal, &request)?;
         }
     }
     store.flush(Instant::now() + PATIENCE);
     let mut what: Vec<String> =
         counts.iter().map(|(noun, count)| format!("{count} {noun}{}", if *count == 1 { "" } else { "s" })).collect();
-    what.extend(counts.contains_key(Signal::Metrics.noun()).then(|| "(metrics are not kept)".to_owned()));
     let report = store.report();
     let lost: u64 = report.dropped.values().sum();
     if let Some(problem) = report.problem {

@@ -1,9 +1,10 @@
 //! A query as arguments of a command.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ::query::Query;
-use clap::Args;
+use clap::{Args, Command};
 
 use crate::terminal::clean;
 
@@ -13,6 +14,31 @@ pub struct QueryArgument {
     /// What to look for, in quotes: 'service=orders status=error duration>200ms' (docs/queries.md).
     #[arg(value_name = "QUERY")]
     words: Vec<String>,
+}
+
+/// Arguments of the command line in which a query that begins with `-` is no option: `-status:error` becomes `not status:error`,
+/// which means the same. What may be an option stays as it is.
+pub fn with_denials(arguments: impl Iterator<Item = OsString>, tandem: &Command) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let Some(command) = arguments.get(1).and_then(|name| tandem.find_subcommand(name)) else { return arguments };
+    if !command.get_positionals().any(|positional| positional.get_id() == "words") {
+        return arguments;
+    }
+    for argument in arguments.iter_mut().skip(2).take_while(|argument| *argument != "--") {
+        if let Some(denied) = argument.to_str().and_then(|text| denied(text, command)) {
+            *argument = format!("not {denied}").into();
+        }
+    }
+    arguments
+}
+
+/// What stands behind the `-` of a term that cannot be options in short.
+fn denied<'a>(argument: &'a str, command: &Command) -> Option<&'a str> {
+    let term = argument.strip_prefix('-').filter(|term| !term.starts_with('-'))?;
+    let is_term = term.contains(['=', ':', '<', '>', '~', '.', '"', '(']);
+    let first = term.chars().next()?;
+    let takes_rest = command.get_opts().any(|option| option.get_short() == Some(first));
+    (is_term && !takes_rest).then_some(term)
 }
 
 /// A wrong use of tandem.

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use model::format_duration;
 use serde_json::json;
-use store::{OtlpSpan, Reader, TraceFilter};
+use store::{OtlpRecord, Reader, TraceFilter};
 
 use crate::terminal::{self, BOLD, DIM, Layout, clean};
 use crate::traces::{StoreFolder, ago, duration, explain_nothing};
@@ -110,8 +110,8 @@ impl Sampling {
     }
 }
 
-fn read(stored: &OtlpSpan) -> Option<TraceSpan<'_>> {
-    TraceSpan::read(&stored.span, &stored.resource).ok()
+fn read(stored: &OtlpRecord) -> Option<TraceSpan<'_>> {
+    TraceSpan::read(&stored.record, &stored.resource).ok()
 }
 
 fn as_json(trial: &Trial) -> serde_json::Value {

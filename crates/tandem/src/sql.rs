@@ -15,7 +15,7 @@ use crate::query::WRONG_USE;
 use crate::terminal::{self, DIM, Layout, clean, fit, width};
 use crate::traces::{StoreFolder, duration};
 
-/// Ask the store in SQL: SELECT over the views spans, traces, logs and samples.
+/// Ask the store in SQL: SELECT over the views spans, traces, logs, samples and metrics.
 ///
 /// Nothing is ever written. The SQL is SQLite's, with its functions for JSON: `attributes ->> 'http.route'`. Times are
 /// nanoseconds since 1970, durations nanoseconds. docs/queries.md lists the columns.
@@ -62,7 +62,9 @@ impl Sql {
                 Err(error @ (SqlError::Wrong(_) | SqlError::NotReading)) => {
                     let lines: Vec<_> = error.to_string().lines().map(|line| clean(line).into_owned()).collect();
                     eprintln!("tandem: {}", lines.join("\n"));
-                    eprintln!("the views are spans, traces, logs and samples; tandem sql --help shows examples");
+                    eprintln!(
+                        "the views are spans, traces, logs, samples and metrics; tandem sql --help shows examples"
+                    );
                     return Ok(ExitCode::from(WRONG_USE));
                 }
                 Err(SqlError::Store(store::StoreError::TooSlow)) => {

@@ -1,24 +1,25 @@
 //! `tandem traces`: the traces in the store, newest first.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ::agent::sample::POLICY_ATTRIBUTE;
 use ::query::{Comparison, Field, Query, Term, nearest_word};
-use anyhow::Context;
 use clap::Args;
 use deliver::otlp::walk::{self, AnyValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{TraceId, TraceSummary, format_duration, parse_duration};
 use serde::Serialize;
-use store::{Reader, TraceFilter};
+use store::{Follower, Reader, TraceFilter};
 
 use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 
-/// List the traces in the store, newest first.
+/// List the traces in the store, newest first, and those that come.
 ///
 /// A query says what one span of the trace must be like: terms beside each other all fit, `or`, `not` and brackets join them
 /// otherwise, a word by itself is looked for in names and routes. The flags are short forms of terms. docs/queries.md says all
@@ -55,6 +56,9 @@ pub struct Traces {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Go on with those that come, oldest first, until Ctrl-C.
+    #[arg(long, short, conflicts_with = "until")]
+    follow: bool,
     /// Say of each trace which sampling policies kept it (docs/agent.md).
     #[arg(long)]
     why: bool,
@@ -65,6 +69,9 @@ pub struct Traces {
     store: StoreFolder,
 }
 
+/// How often the store is asked for new ones, where it is followed.
+pub const LOOK: Duration = Duration::from_millis(500);
+
 /// What `--help` shows below the options.
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +80,7 @@ Examples:
   tandem traces 'route=/cart duration>200ms'            # requests of a route that took long
   tandem traces 'anatomy.run_queue>10ms'                # something waited for a CPU
   tandem traces 'http.response.status_code>=500 -service=gateway'
+  tandem traces 'service=orders status=error' --follow    # those that come, until Ctrl-C
   tandem traces 'checkout (error.type or db.system.name=postgresql)' --since 10m --json
 
 Exit codes: 0, also when no trace fits; 1 when the store cannot be read; 2 when the query is wrong.";
@@ -121,27 +129,76 @@ impl Traces {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let filter = self.filter(query);
-            let traces = reader.traces(&filter)?;
-            let explained = |trace| -> anyhow::Result<Kept<'_>> { self.explained(&reader, trace) };
-            let traces = traces.iter().map(explained).collect::<anyhow::Result<Vec<_>>>()?;
-            if self.json {
-                for trace in &traces {
-                    serde_json::to_writer(&mut *out, trace).map_err(std::io::Error::from)?;
-                    writeln!(out)?;
-                }
-            } else if traces.is_empty() {
+            // Before the list, so that nothing that comes meanwhile is lost between both.
+            let follower = if self.follow { Some(Follower::new(&reader)?) } else { None };
+            let mut traces = reader.traces(&filter)?;
+            if let Some(follower) = follower {
+                traces.reverse();
+                return self.go_on(out, &reader, &filter, follower, traces);
+            }
+            if traces.is_empty() && !self.json {
                 explain_nothing(&reader)?;
                 explain_keys(&reader, &filter.query)?;
             } else {
-                print(out, &traces, Layout::of_stdout()).context("cannot write")?;
+                let traces = self.explained(&reader, &traces)?;
+                let columns = Columns::of(&traces, Layout::of_stdout());
+                self.write(out, &traces, &columns, true)?;
             }
             Ok(ExitCode::SUCCESS)
         })
     }
 
-    fn explained<'a>(&self, reader: &Reader, trace: &'a TraceSummary) -> anyhow::Result<Kept<'a>> {
-        let kept_by = if self.why { Some(kept_by(reader, trace.trace_id)?) } else { None };
-        Ok(Kept { trace, kept_by })
+    /// Shows what is there, then what comes, until nobody reads any more.
+    fn go_on(
+        &self,
+        out: &mut dyn Write,
+        reader: &Reader,
+        filter: &TraceFilter,
+        mut follower: Follower,
+        mut traces: Vec<TraceSummary>,
+    ) -> anyhow::Result<ExitCode> {
+        let columns = Columns::unknown(self.why, Layout::of_stdout());
+        // What was shown while it grew is not shown again when it is whole.
+        let shown: HashSet<TraceId> = traces.iter().map(|trace| trace.trace_id).collect();
+        self.write(out, &self.explained(reader, &traces)?, &columns, true)?;
+        loop {
+            out.flush()?;
+            std::thread::sleep(LOOK);
+            traces = follower.look(reader, filter)?;
+            traces.retain(|trace| !shown.contains(&trace.trace_id));
+            self.write(out, &self.explained(reader, &traces)?, &columns, false)?;
+        }
+    }
+
+    fn write(
+        &self,
+        out: &mut dyn Write,
+        traces: &[Kept<'_>],
+        columns: &Columns,
+        with_header: bool,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            for trace in traces {
+                serde_json::to_writer(&mut *out, trace).map_err(std::io::Error::from)?;
+                writeln!(out)?;
+            }
+            return Ok(());
+        }
+        if with_header {
+            columns.header(out)?;
+        }
+        for kept in traces {
+            columns.line(out, kept)?;
+        }
+        Ok(())
+    }
+
+    fn explained<'a>(&self, reader: &Reader, traces: &'a [TraceSummary]) -> anyhow::Result<Vec<Kept<'a>>> {
+        let explained = |trace: &'a TraceSummary| {
+            let kept_by = if self.why { Some(kept_by(reader, trace.trace_id)?) } else { None };
+            Ok(Kept { trace, kept_by })
+        };
+        traces.iter().map(explained).collect()
     }
 
     fn filter(&self, query: Query) -> TraceFilter {
@@ -172,7 +229,8 @@ impl Traces {
 fn kept_by(reader: &Reader, trace: TraceId) -> anyhow::Result<Vec<String>> {
     let mut policies = Vec::new();
     for stored in reader.otlp_spans(trace)? {
-        if let Ok(Some(AnyValue::String(name))) = walk::attribute(&stored.span, walk::SPAN_ATTRIBUTES, POLICY_ATTRIBUTE)
+        if let Ok(Some(AnyValue::String(name))) =
+            walk::attribute(&stored.record, walk::SPAN_ATTRIBUTES, POLICY_ATTRIBUTE)
         {
             policies.push(walk::text(name).into_owned());
         }
@@ -216,21 +274,42 @@ fn explain_keys(reader: &Reader, query: &Query) -> anyhow::Result<()> {
 /// Shortest beginning of an id that is shown.
 const ID_DIGITS: usize = 8;
 
-/// Widest that the names of policies get.
+/// Heading of the names of policies.
+const KEPT_BY: &str = "KEPT BY";
+
+/// Widest that they get.
 const REASON: usize = 16;
 
-fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::Result<()> {
-    let reasons = traces.iter().map(|kept| kept.kept_by.as_ref().map(|names| clean(&names.join(", ")).into_owned()));
-    let reasons: Vec<Option<String>> = reasons.collect();
-    let widest = reasons.iter().flatten().map(|reason| terminal::width(reason)).max();
-    let reason_width = widest.map(|width| width.clamp("KEPT BY".len(), REASON));
-    let mut header =
-        format!("{:<14}  {:>9}  {:>5}  {:>3}  {:<ID_DIGITS$}  ", "WHEN", "DURATION", "SPANS", "ERR", "TRACE");
-    if let Some(width) = reason_width {
-        header += &format!("{:<width$}  ", "KEPT BY");
+/// How a list is laid out.
+struct Columns {
+    layout: Layout,
+    /// Of the names of policies, where somebody asked for them.
+    reason: Option<usize>,
+}
+
+impl Columns {
+    /// As wide as what is in them.
+    fn of(traces: &[Kept<'_>], layout: Layout) -> Self {
+        let widest = traces.iter().filter_map(reason).map(|reason| terminal::width(&reason)).max();
+        Self { layout, reason: widest.map(|width| width.clamp(KEPT_BY.len(), REASON)) }
     }
-    writeln!(out, "{}", layout.paint(DIM, header + "WHAT, WHERE"))?;
-    for (Kept { trace, .. }, reason) in traces.iter().zip(&reasons) {
+
+    /// Nobody knows what comes.
+    fn unknown(with_reason: bool, layout: Layout) -> Self {
+        Self { layout, reason: with_reason.then_some(REASON) }
+    }
+
+    fn header(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let mut header =
+            format!("{:<14}  {:>9}  {:>5}  {:>3}  {:<ID_DIGITS$}  ", "WHEN", "DURATION", "SPANS", "ERR", "TRACE");
+        if let Some(width) = self.reason {
+            header += &format!("{KEPT_BY:<width$}  ");
+        }
+        writeln!(out, "{}", self.layout.paint(DIM, header + "WHAT, WHERE"))
+    }
+
+    fn line(&self, out: &mut dyn Write, kept: &Kept<'_>) -> std::io::Result<()> {
+        let (trace, layout) = (kept.trace, self.layout);
         let id = trace.trace_id.to_string();
         let (errors, style) = match trace.error_count {
             0 => ("·".to_owned(), DIM),
@@ -242,8 +321,9 @@ fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::R
             format_duration(trace.duration_ns),
             trace.span_count
         );
-        let reason = reason_width.map_or_else(String::new, |width| {
-            let reason = fit(reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("·"), width).into_owned();
+        let reason = self.reason.map_or_else(String::new, |width| {
+            let reason = reason(kept).filter(|reason| !reason.is_empty()).unwrap_or_else(|| "·".to_owned());
+            let reason = fit(&reason, width).into_owned();
             let blanks = " ".repeat(width.saturating_sub(terminal::width(&reason)) + 2);
             reason + &blanks
         });
@@ -261,9 +341,13 @@ fn print(out: &mut dyn Write, traces: &[Kept<'_>], layout: Layout) -> std::io::R
             layout.paint(DIM, &id[..ID_DIGITS]),
             layout.paint(if trace.error_count > 0 { ERROR } else { BOLD }, root),
             layout.paint(DIM, fit(&services, for_services)),
-        )?;
+        )
     }
-    Ok(())
+}
+
+/// The policies that kept a trace, where somebody asked for them.
+fn reason(kept: &Kept<'_>) -> Option<String> {
+    kept.kept_by.as_ref().map(|names| clean(&names.join(", ")).into_owned())
 }
 
 /// This moment, ns since 1970.

@@ -66,6 +66,70 @@ fn otlp_files_come_in_again_as_they_went_out() {
     assert_eq!(packed[..2], [0x1f, 0x8b]);
 }
 
+/// Log records of two services, of spans of the shop and of none, with all that OTLP has.
+const LOGS: &str = r#"{"resourceLogs":[
+  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"orders"}}]},
+   "scopeLogs":[{"scope":{"name":"tandem/log/slog"},"logRecords":[
+    {"timeUnixNano":"1795449602005000000","observedTimeUnixNano":"1795449602005000007","severityNumber":17,"severityText":"ERROR",
+     "body":{"stringValue":"card declined, \"0000\"\nask again"},"traceId":"02ababababababababababababababab","spanId":"5a00000000000202",
+     "flags":1,"attributes":[{"key":"attempt","value":{"intValue":"2"}}]},
+    {"timeUnixNano":"1795449602006000000","severityNumber":9,"eventName":"order.closed",
+     "body":{"kvlistValue":{"values":[{"key":"paid","value":{"boolValue":false}}]}}}]}]},
+  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"worker"}}]},
+   "scopeLogs":[{"scope":{"name":"zap"},"logRecords":[{"observedTimeUnixNano":"1795449602007000000","body":{"stringValue":"started"}}]}]}]}"#;
+
+#[test]
+fn log_records_come_in_again_as_they_went_out() {
+    let folder = shop();
+    let (store, path) = (folder.path().join("store"), |name: &str| folder.path().join(name).display().to_string());
+    std::fs::write(path("logs.json"), LOGS).expect("written");
+    stdout(&store, &["open", &path("logs.json"), "--into", &store.display().to_string()]);
+    let all = stdout(&store, &["logs", "--json"]);
+    assert_eq!(all.lines().count(), 3, "{all}");
+    for (format, name) in [("otlp", "logs.pb"), ("otlp-json", "logs.jsonl"), ("otlp", "logs.pb.gz")] {
+        let exported = run(&store, &["export", "--format", format, "--signal", "logs", "-o", &path(name)]);
+        assert!(String::from_utf8_lossy(&exported.stderr).contains("3 log records in "), "{exported:?}");
+        let copy = path(&format!("copy of {name}"));
+        let opened = run(&store, &["open", &path(name), "--into", &copy]);
+        assert!(String::from_utf8_lossy(&opened.stderr).contains("3 log records in "), "{opened:?}");
+        assert_eq!(stdout(Path::new(&copy), &["logs", "--json"]), all, "{name}");
+        let resources = ["sql", "SELECT body, resource FROM logs", "--json"];
+        assert_eq!(stdout(Path::new(&copy), &resources), stdout(&store, &resources), "{name}");
+    }
+    let table = |query: &[&str]| stdout(&store, &[&["export", "--format", "csv", "--signal", "logs"], query].concat());
+    assert_snapshot!(table(&[]));
+    assert_eq!(table(&["status=error"]).matches("card declined").count(), 1);
+    assert_eq!(table(&["status=error"]).matches("order.closed").count(), 0);
+    assert_eq!(table(&["02ab"]).matches("card declined").count(), 1);
+    let wrong = run(&store, &["export", "--format", "perfetto", "--signal", "logs"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("has no place for log records"), "{wrong:?}");
+}
+
+/// Totals and deltas of another program, in the order in which it exported them.
+const METRICS: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"elsewhere"}}]},
+  "scopeMetrics":[{"metrics":[
+    {"name":"jobs","unit":"{job}","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","asInt":"60"},
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449720000000000","asInt":"90"}]}},
+    {"name":"mails","sum":{"isMonotonic":true,"aggregationTemporality":1,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","asDouble":1.5},
+      {"startTimeUnixNano":"1795449660000000000","timeUnixNano":"1795449720000000000","asDouble":2}]}},
+    {"name":"room.temperature","unit":"Cel","gauge":{"dataPoints":[{"timeUnixNano":"1795449660000000000","asDouble":21.5}]}},
+    {"name":"waits","unit":"s","histogram":{"aggregationTemporality":2,"dataPoints":[
+      {"startTimeUnixNano":"1795449600000000000","timeUnixNano":"1795449660000000000","count":"4","sum":2,"explicitBounds":[0.5,1],
+       "bucketCounts":["2","2","0"]}]}}]}]}]}"#;
+
+#[test]
+fn metrics_of_others_are_what_they_were_at_their_times() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("metrics.json"), METRICS).expect("written");
+    let opened = run(folder.path(), &["open", &path("metrics.json"), "--into", &path("store")]);
+    assert!(String::from_utf8_lossy(&opened.stderr).contains("4 metrics in "), "{opened:?}");
+    assert_snapshot!(stdout(Path::new(&path("store")), &["metrics", "*", "--since", "9000d", "--json"]));
+}
+
 #[test]
 fn what_is_exported_is_chosen_by_id_or_query() {
     let folder = shop();

@@ -65,7 +65,16 @@ fn tools_say_that_they_only_read() {
     assert!(answers[0]["instructions"].as_str().is_some_and(|text| text.contains("never instructions")));
     let tools = answers[1]["tools"].as_array().expect("tools");
     let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().expect("a name")).collect();
-    for name in ["list_services", "list_traces", "show_trace", "show_spans", "list_routes", "diagnose", "list_logs"] {
+    for name in [
+        "list_services",
+        "list_traces",
+        "show_trace",
+        "show_spans",
+        "list_routes",
+        "diagnose",
+        "list_logs",
+        "list_metrics",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
     for tool in tools {
@@ -84,6 +93,7 @@ fn answers_are_those_of_the_commands() {
         ("list_routes", json!({"since": "9000d", "service": "gateway"})),
         ("diagnose", json!({"since": "9000d", "route": "products"})),
         ("list_logs", json!({"since": "1s"})),
+        ("list_metrics", json!({"name": "go.*"})),
     ]);
     assert!(text(&answers[2]).lines().any(|line| line == "gateway"), "{}", text(&answers[2]));
     let traces: Vec<Value> =
@@ -95,6 +105,7 @@ fn answers_are_those_of_the_commands() {
     assert!(text(&answers[6]).contains("\"operation\":\"GET /products\""), "{}", text(&answers[6]));
     assert!(text(&answers[7]).contains("GET /products"), "{}", text(&answers[7]));
     assert_eq!(text(&answers[8]), "nothing fits");
+    assert_eq!(text(&answers[9]), "nothing fits");
 }
 
 #[test]

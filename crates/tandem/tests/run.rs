@@ -138,6 +138,27 @@ fn spans_arrive_and_the_exit_code_passes_through() {
     }
 }
 
+/// What the agent has measured is in the store when it has ended, all of it once.
+#[test]
+fn metrics_are_in_the_store_afterwards() {
+    let place = Place::new();
+    let output = place.run("span span span exit=0").output().expect("tandem runs");
+    assert_eq!(output.status.code(), Some(0));
+    let stored = |names: &[&str]| -> Vec<Value> {
+        let mut tandem = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        tandem.arg("metrics").args(names).args(["--json", "--store"]).arg(place.folder.path().join("store"));
+        let output = tandem.output().expect("tandem runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    };
+    let durations = stored(&["traces.span.metrics.duration"]);
+    assert_eq!(durations.len(), 1, "{durations:?}");
+    assert_eq!((&durations[0]["service"], &durations[0]["count"]), (&"fake".into(), &3.into()));
+    assert_eq!(durations[0]["attributes"]["span.name"], "GET /a");
+    let list = stored(&[]);
+    assert!(list.iter().any(|metric| metric["name"] == "http.server.request.duration"), "{list:?}");
+}
+
 /// Killed with SIGKILL: no finished span is lost, none comes twice, unfinished ones are marked; the code is 128 + 9.
 #[test]
 fn a_killed_program_loses_no_finished_span() {

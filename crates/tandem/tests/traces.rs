@@ -3,6 +3,7 @@
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Command;
 
@@ -86,6 +87,8 @@ fn queries_find_and_say_what_is_wrong() {
     assert_eq!(count(&["traces", "service=orders or service=lager"]), 3);
     assert_eq!(count(&["traces", "service=orders", "or", "service=lager", "--errors"]), 1, "without quotes, too");
     assert_eq!(count(&["traces", "not service=gateway", "--limit", "100"]), 5);
+    assert_eq!(count(&["traces", "-service=gateway", "--limit", "100"]), 5, "no option begins so");
+    assert_eq!(count(&["traces", "root=*products", "-http.route=/products", "--json"]), 0, "nor so");
     assert_snapshot!(tandem(store.path(), &["traces", "service=orders duration>200"], &[]));
     assert_snapshot!(tandem(store.path(), &["traces", "service=nobody"], &[]));
     assert_snapshot!(tandem(store.path(), &["traces", "http.rout=/cart host.name=kiosk"], &[]));
@@ -292,6 +295,34 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// A trace is told once, when its root is there: what a query says of the whole trace is known only then.
+#[test]
+fn traces_that_come_are_told_when_they_are_whole() {
+    let failed = |trace, id, parent| fixture::span(trace, id, parent, "shop", "GET /cart", 0, 10).failed("broken");
+    let store = store_of(&[failed(1, 1, 0)]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["traces", "--follow", "--json", "status=error"])
+        .env("TANDEM_STORE", store.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("tandem runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || {
+        let line = lines.next().expect("it goes on").expect("a line");
+        let trace: TraceSummary = serde_json::from_str(&line).expect("a trace");
+        (trace.trace_id.0[0], trace.span_count)
+    };
+    assert_eq!(next(), (1, 1), "what is there already");
+    fixture::write(store.path(), &[failed(2, 2, 1)]);
+    fixture::write(store.path(), &[fixture::span(3, 1, 0, "shop", "GET /cart", 1, 10), failed(4, 1, 0)]);
+    assert_eq!(next(), (4, 1), "the second has no root yet, the third did not fail");
+    fixture::write(store.path(), &[fixture::span(2, 1, 0, "shop", "GET /cart", 0, 20)]);
+    assert_eq!(next(), (2, 2));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .expect("it lives");
+    child.wait().expect("it ends");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod host;
 mod map;
+mod metrics;
 mod overview;
 mod page;
 mod routes;

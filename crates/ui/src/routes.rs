@@ -117,6 +117,6 @@ impl Asked {
         let since_unix_nano = self.traces.since_unix_nano;
         let filter = ProfileFilter { since_unix_nano, limit: MOST_SAMPLES, ..ProfileFilter::default() };
         let samples = reader.profile(&filter).map_err(ApiError::Store)?;
-        Ok(samples.into_iter().map(|stored| Sample { service: stored.service, sample: stored.sample }).collect())
+        Ok(samples.into_iter().map(Sample::from).collect())
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 use crate::host::Host;
 use crate::token::Token;
-use crate::{UiError, api, drawing, flame, guard, health, host, map, overview, page, routes};
+use crate::{UiError, api, drawing, flame, guard, health, host, map, metrics, overview, page, routes};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -125,6 +125,7 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
         .route("/api/diagnosis", get(routes::diagnosis))
         .route("/api/flame", get(flame::flame))
         .route("/api/map", get(map::map))
+        .route("/api/metrics", get(metrics::metrics))
         .route("/api/services", get(api::services))
         .route("/api/{*rest}", get(api::unknown))
         .with_state(reader)

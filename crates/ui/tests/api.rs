@@ -2,6 +2,8 @@
 
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
+#[path = "../../store/tests/fixture/metrics.rs"]
+mod measured;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -54,6 +56,24 @@ fn shop() -> (TempDir, Server) {
     fixture::write(folder.path(), &fixture::shop());
     let server = serve(Reader::open(folder.path()).expect("the store opens"), any_port()).expect("it serves");
     (folder, server)
+}
+
+#[test]
+fn metrics_are_listed_and_told_by_name() {
+    let folder = TempDir::new().expect("a temporary folder");
+    drop(measured::write(folder.path(), fixture::unlimited(), measured::shop()));
+    let server = serve(Reader::open(folder.path()).expect("the store opens"), any_port()).expect("it serves");
+    let list = get(&server, "/api/metrics?since=9000d&service=shop").json();
+    let names: Vec<&str> =
+        list["metrics"].as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["go.goroutine.count", "shop.request.duration", "shop.sold"]);
+    let told = get(&server, "/api/metrics?since=9000d&name=shop.sold&limit=1").json();
+    let series = &told["series"][0];
+    assert_eq!((&series["attributes"]["state"], &series["value"]), (&json!("cart"), &json!(11)));
+    assert_eq!(series["points"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["is_cut"], json!(true));
+    assert_eq!(get(&server, "/api/metrics?service=shop").json(), json!({"metrics": []}), "an hour is looked at");
+    assert_eq!(get(&server, "/api/metrics?since=soon").status, 400);
 }
 
 #[test]
@@ -211,7 +231,7 @@ fn what_is_wrong_is_said() {
     assert_eq!(error("/api/traces/ff"), (404, "no trace begins with ff".into()));
     assert_eq!(error("/api/traces/0").0, 400);
     assert_eq!(error("/api/traces/%3Cscript%3E").0, 400);
-    assert_eq!(error("/api/metrics").0, 404);
+    assert_eq!(error("/api/nothing").0, 404);
     assert_eq!(error("/api/traces/01/spans/5a").0, 400);
     assert_eq!(error("/api/traces/01/spans/ffffffffffffffff").0, 404);
     assert_eq!(get(&server, "/nowhere").status, 404);

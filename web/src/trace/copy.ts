@@ -39,6 +39,8 @@ function otlpSpan(span: Span): unknown {
   return {
     traceId: span.trace_id,
     spanId: span.span_id,
+    ...(span.trace_state ? { traceState: span.trace_state } : {}),
+    ...(span.flags ? { flags: span.flags } : {}),
     ...(span.parent_span_id ? { parentSpanId: span.parent_span_id } : {}),
     name: span.name,
     kind: KINDS[span.kind] ?? 1,

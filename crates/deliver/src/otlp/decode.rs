@@ -96,6 +96,8 @@ pub fn span(span: proto::Span, resource: &Arc<Resource>, scope: &str) -> Span {
         anatomy,
         source,
         unfinished,
+        trace_state: span.trace_state,
+        flags: span.flags,
         scope: scope.to_owned(),
         resource: Arc::clone(resource),
     }

@@ -1,4 +1,4 @@
-//! One transaction: spans by trace, log records and samples into their tables, and the traces into their blocks.
+//! One transaction: spans by trace, log records, samples and metrics into their tables, and the traces into their blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, pa
 use crate::blocks::{BlockSpan, Blocks};
 use crate::otlp::{self, SpanFacts};
 use crate::schema::{LAST_ORDINAL, ORDINAL_BITS};
-use crate::{logs, profiles};
+use crate::{Sample, logs, metrics, profiles};
 
 /// Row ids that are known, so that they are not asked for again. Another process may remove rows: then all is forgotten.
 #[derive(Default)]
@@ -20,6 +20,7 @@ pub(super) struct Known {
     resources: HashMap<Vec<u8>, KnownResource>,
     operations: HashMap<Vec<u8>, i64>,
     stacks: profiles::KnownStacks,
+    metrics: metrics::KnownSeries,
     blocks: Blocks,
     /// Working space for a key of `operations`.
     key: Vec<u8>,
@@ -41,12 +42,15 @@ pub(super) struct Written {
     pub spans: WrittenOf,
     pub logs: WrittenOf,
     pub profiles: WrittenOf,
+    pub metrics: WrittenOf,
 }
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct WrittenOf {
     pub stored: u64,
     pub malformed: u64,
+    /// Sound, but there is no room for their series.
+    pub refused: u64,
 }
 
 /// A trace as it was before this transaction, then with the spans that it adds.
@@ -101,6 +105,7 @@ pub(super) fn write_batches(
     connection: &mut Connection,
     known: &mut Known,
     batches: &[Arc<Batch>],
+    samples: &[Sample],
 ) -> rusqlite::Result<Written> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let data_version = transaction.pragma_query_value(None, "data_version", |row| row.get(0))?;
@@ -115,6 +120,9 @@ pub(super) fn write_batches(
             Signal::Profiles => write_profiles(&transaction, known, batch, &mut all.profiles)?,
             _ => read_spans(&transaction, known, batch, &mut spans, &mut all.spans)?,
         }
+    }
+    for sample in samples {
+        write_metrics(&transaction, known, sample, &mut all.metrics)?;
     }
     let mut order: Vec<(TraceId, usize)> =
         spans.iter().enumerate().map(|(index, span)| (span.facts.fields.trace_id, index)).collect();
@@ -142,25 +150,13 @@ fn read_spans<'a>(
     spans: &mut Vec<NewSpan<'a>>,
     written: &mut WrittenOf,
 ) -> rusqlite::Result<()> {
-    let Ok(parts) = otlp::split_request(&batch.bytes) else {
-        written.malformed += u64::from(batch.records);
-        return Ok(());
-    };
-    for part in parts {
-        let Ok((resource, service)) = known.resource(transaction, part.resource)? else {
-            written.malformed += part.spans.len() as u64;
-            continue;
-        };
-        for bytes in part.spans {
-            let Ok(facts) = otlp::span_facts(bytes) else {
-                written.malformed += 1;
-                continue;
-            };
-            let operation = known.operation(transaction, &service, part.scope, &facts)?;
-            spans.push(NewSpan { facts, operation, resource, bytes });
-        }
-    }
-    Ok(())
+    each_record(transaction, known, batch, written, |known, origin, bytes| {
+        let Ok(facts) = otlp::span_facts(bytes) else { return Ok(false) };
+        let operation = known.operation(transaction, &origin.service, origin.scope, &facts)?;
+        spans.push(NewSpan { facts, operation, resource: origin.resource, bytes });
+        Ok(true)
+    })
+    .map(drop)
 }
 
 fn write_logs(
@@ -169,23 +165,47 @@ fn write_logs(
     batch: &Batch,
     written: &mut WrittenOf,
 ) -> rusqlite::Result<()> {
+    let stored = each_record(transaction, known, batch, written, |_, origin, bytes| {
+        logs::insert(transaction, origin.resource, &text(origin.scope), bytes)
+    })?;
+    written.stored += stored;
+    Ok(())
+}
+
+/// What some records of a batch have in common.
+struct RecordsOrigin<'a> {
+    resource: i64,
+    service: Arc<str>,
+    scope: &'a [u8],
+}
+
+/// Shows the spans or log records of a batch to `take`, which says whether they are sound. How many were; the others are counted.
+fn each_record<'a>(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    batch: &'a Batch,
+    written: &mut WrittenOf,
+    mut take: impl FnMut(&mut Known, &RecordsOrigin<'a>, &'a [u8]) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<u64> {
     let Ok(parts) = otlp::split_request(&batch.bytes) else {
         written.malformed += u64::from(batch.records);
-        return Ok(());
+        return Ok(0);
     };
+    let mut taken = 0;
     for part in parts {
-        let Ok((resource, _)) = known.resource(transaction, part.resource)? else {
+        let Ok((resource, service)) = known.resource(transaction, part.resource)? else {
             written.malformed += part.spans.len() as u64;
             continue;
         };
+        let origin = RecordsOrigin { resource, service, scope: part.scope };
         for bytes in part.spans {
-            match logs::insert(transaction, resource, &text(part.scope), bytes)? {
-                true => written.stored += 1,
+            match take(known, &origin, bytes)? {
+                true => taken += 1,
                 false => written.malformed += 1,
             }
         }
     }
-    Ok(())
+    Ok(taken)
 }
 
 fn write_profiles(
@@ -207,6 +227,23 @@ fn write_profiles(
         profiles::insert(transaction, &mut known.stacks, resource, &profiled.samples)?;
         written.stored += count;
     }
+    Ok(())
+}
+
+fn write_metrics(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    sample: &Sample,
+    written: &mut WrittenOf,
+) -> rusqlite::Result<()> {
+    let mut series = std::mem::take(&mut known.metrics);
+    let refused = metrics::insert(transaction, &mut series, sample, |resource| {
+        // It was made here, so it can be read.
+        Ok(known.resource(transaction, resource)?.map_or(0, |(id, _)| id))
+    })?;
+    known.metrics = series;
+    written.stored += sample.points() - refused;
+    written.refused += refused;
     Ok(())
 }
 

@@ -5,14 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deliver::Batch;
+use deliver::{Batch, Signal};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::insert::{Known, nanos, write_batches};
+use super::insert::{Known, Written, nanos, write_batches};
 use super::{Counts, Limits, Message, Queued};
-use crate::blocks;
 use crate::schema::{LAST_ORDINAL, ORDINAL_BITS};
-use crate::{logs, profiles};
+use crate::{Sample, aging, blocks, metrics, profiles};
 
 /// Batches that one transaction takes.
 const TRANSACTION_BATCHES: usize = 256;
@@ -78,7 +77,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut batches = Vec::new();
+            let (mut batches, mut samples) = (Vec::new(), Vec::new());
             let mut size = 0;
             let mut flushed = None;
             let written_by = Instant::now() + GATHERING;
@@ -89,6 +88,7 @@ impl Writer {
                         size += batch.bytes.len();
                         batches.push(batch);
                     }
+                    Message::Metrics(sample) => samples.push(*sample),
                     Message::Flush(done) => {
                         flushed = Some(done);
                         break;
@@ -98,7 +98,7 @@ impl Writer {
                 let patience = written_by.saturating_duration_since(Instant::now());
                 message = if has_room { receiver.recv_timeout(patience).ok() } else { None };
             }
-            self.write(&batches);
+            self.write(&batches, &samples);
             self.queued.bytes.fetch_sub(size as u64, Ordering::Relaxed);
             self.queued.batches.fetch_sub(batches.len() as u64, Ordering::Relaxed);
             self.prune_by_size();
@@ -109,16 +109,24 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batches: &[Arc<Batch>]) {
-        if batches.is_empty() {
+    fn write(&mut self, batches: &[Arc<Batch>], samples: &[Sample]) {
+        if batches.is_empty() && samples.is_empty() {
             return;
         }
-        match write_batches(&mut self.connection, &mut self.known, batches) {
+        match write_batches(&mut self.connection, &mut self.known, batches, samples) {
             Ok(written) => {
-                let Counts { spans, logs, profiles, .. } = &*self.counts;
-                for (counts, written) in [(spans, written.spans), (logs, written.logs), (profiles, written.profiles)] {
+                let Written { spans, logs, profiles, metrics } = written;
+                let signals = [
+                    (Signal::Traces, spans),
+                    (Signal::Logs, logs),
+                    (Signal::Profiles, profiles),
+                    (Signal::Metrics, metrics),
+                ];
+                for (signal, written) in signals {
+                    let counts = self.counts.of(signal);
                     counts.stored.fetch_add(written.stored, Ordering::Relaxed);
                     counts.malformed.fetch_add(written.malformed, Ordering::Relaxed);
+                    counts.too_many_series.fetch_add(written.refused, Ordering::Relaxed);
                 }
                 self.counts.recover();
             }
@@ -128,6 +136,8 @@ impl Writer {
                     let counts = self.counts.of(batch.signal);
                     counts.write_failed.fetch_add(batch.records.into(), Ordering::Relaxed);
                 }
+                let points = samples.iter().map(Sample::points).sum();
+                self.counts.of(Signal::Metrics).write_failed.fetch_add(points, Ordering::Relaxed);
                 self.counts.fail("telemetry cannot be written to the store and is dropped", &error);
             }
         }
@@ -137,14 +147,14 @@ impl Writer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let oldest = nanos(now.saturating_sub(self.limits.age).as_nanos());
         self.prune_while(|connection| {
-            let first = |sql| connection.query_row::<Option<i64>, _, _>(sql, [], |row| row.get(0));
-            let firsts = [
-                first("SELECT min(start) FROM trace")?,
-                first("SELECT min(time) FROM log")?,
-                first("SELECT min(time) FROM profile_sample")?,
-            ];
-            let too_old = firsts.into_iter().flatten().any(|time| time < oldest);
-            Ok(too_old.then_some(Doomed::StartedBefore(oldest)))
+            let times = aging::TABLES.map(|table| format!("SELECT min(time) FROM {table}"));
+            for first in times.into_iter().chain(["SELECT min(start) FROM trace".to_owned()]) {
+                let first: Option<i64> = connection.query_row(&first, [], |row| row.get(0))?;
+                if first.is_some_and(|time| time < oldest) {
+                    return Ok(Some(Doomed::StartedBefore(oldest)));
+                }
+            }
+            Ok(None)
         });
     }
 
@@ -158,8 +168,9 @@ impl Writer {
         self.known = Known::default();
         let mut forget = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(FORGET_UNUSED)?;
             profiles::forget_unused(&transaction)?;
+            metrics::forget_unused(&transaction)?;
+            transaction.execute_batch(FORGET_UNUSED)?;
             transaction.commit()
         };
         if let Err(error) = forget() {
@@ -209,7 +220,8 @@ const FORGET_UNUSED: &str = "
 DELETE FROM operation WHERE id NOT IN (SELECT operation FROM trace_operation);
 DELETE FROM resource WHERE id NOT IN (SELECT resource FROM trace_operation)
     AND id NOT IN (SELECT resource FROM log)
-    AND id NOT IN (SELECT resource FROM profile_sample);
+    AND id NOT IN (SELECT resource FROM profile_sample)
+    AND id NOT IN (SELECT resource FROM metric_series);
 ";
 
 fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize> {
@@ -217,7 +229,8 @@ fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize
     let removed = match doomed {
         Doomed::Oldest { share } => {
             remove_oldest(&transaction, share)?
-                + logs::remove_oldest(&transaction, share)?
+                + aging::remove_oldest(&transaction, "log", share)?
+                + aging::remove_oldest(&transaction, "metric_sample", share)?
                 + remove_oldest_samples(&transaction, share)?
         }
         Doomed::StartedBefore(start) => {
@@ -227,7 +240,8 @@ fn remove(connection: &mut Connection, doomed: Doomed) -> rusqlite::Result<usize
                 .collect::<rusqlite::Result<_>>()?;
             let traces: usize =
                 ids.iter().map(|id| remove_traces(&transaction, *id, *id)).sum::<rusqlite::Result<_>>()?;
-            traces + logs::remove_before(&transaction, start)? + profiles::remove_before(&transaction, start)?
+            let others = aging::TABLES.iter().map(|table| aging::remove_before(&transaction, table, start));
+            traces + others.sum::<rusqlite::Result<usize>>()?
         }
     };
     blocks::forget_removed(&transaction)?;
@@ -247,7 +261,7 @@ fn remove_oldest(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<
 
 /// Samples, and at once what only they had: stacks may be most of it.
 fn remove_oldest_samples(transaction: &Transaction<'_>, share: f64) -> rusqlite::Result<usize> {
-    let removed = profiles::remove_oldest(transaction, share)?;
+    let removed = aging::remove_oldest(transaction, "profile_sample", share)?;
     if removed > 0 {
         profiles::forget_unused(transaction)?;
     }

@@ -93,8 +93,7 @@ pub fn gather(store: &Path, project: &Project, service: Option<&str>, since: u64
         limit: MOST_SAMPLES,
         ..ProfileFilter::default()
     })?;
-    let mut samples: Vec<Sample> =
-        samples.into_iter().map(|stored| Sample { service: stored.service, sample: stored.sample }).collect();
+    let mut samples: Vec<Sample> = samples.into_iter().map(Sample::from).collect();
 
     let edited: BTreeSet<&str> =
         project.packs.packs.iter().flat_map(|pack| &pack.rules).map(|rule| rule.target.as_str()).collect();

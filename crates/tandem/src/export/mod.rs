@@ -1,4 +1,4 @@
-//! `tandem export`: traces and profiles from the store in the forms that other tools read.
+//! `tandem export`: traces, log records and profiles from the store in the forms that other tools read.
 //!
 //! Exit codes: 0, also when nothing fits; 1 when the store cannot be read or the file cannot be written; 2 for a wrong use.
 
@@ -18,17 +18,17 @@ use clap::{Args, ValueEnum};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use model::{ProfileKind, TraceId, TraceSummary};
-use store::{Found, ProfileFilter, Reader, TraceFilter};
+use store::{Found, LogFilter, ProfileFilter, Reader, TraceFilter};
 
 use crate::pprof;
 use crate::query::{QueryArgument, WRONG_USE};
 use crate::terminal;
 use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
-/// Write traces or profiles to a file that other tools read.
+/// Write traces, log records or profiles to a file that other tools read.
 ///
 /// otlp and otlp-json are OTLP files (`tandem open` and the OpenTelemetry Collector read them), perfetto is for
-/// ui.perfetto.dev, csv has a line a span. pprof and speedscope are profiles: samples of the programs that ran under
+/// ui.perfetto.dev, csv has a line a span, or a log record with `--signal logs`. pprof and speedscope are profiles: samples of the programs that ran under
 /// `--profile`, of the last hour, within the spans that fit.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,6 +36,9 @@ pub struct Export {
     /// The form.
     #[arg(long, short, value_enum)]
     format: Format,
+    /// What is written as otlp, otlp-json or csv. Log records are those that were written in spans that fit; without a query, all.
+    #[arg(long, value_enum, default_value_t = Exported::Traces)]
+    signal: Exported,
     #[command(flatten)]
     what: QueryArgument,
     /// The file; one that ends in .gz is packed [default: standard output].
@@ -44,9 +47,9 @@ pub struct Export {
     /// Only what began within this time: 10m, 2h, 7d.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     since: Option<u64>,
-    /// At most so many traces: the newest.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
+    /// At most so many: the newest [default: 1000 traces, 100000 log records].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     #[command(flatten)]
     store: StoreFolder,
 }
@@ -57,6 +60,7 @@ Examples:
   tandem export --format otlp-json 4bf92f35 -o trace.jsonl    # a trace by the beginning of its id
   tandem export --format otlp 'status=error' -o errors.pb.gz  # what failed; tandem open errors.pb.gz shows it
   tandem export --format csv 'service=orders' --since 1h      # spans for a spreadsheet
+  tandem export --format otlp-json --signal logs --since 1h -o logs.jsonl
   tandem export --format speedscope -o profile.json           # samples of the last hour, for speedscope.app
   tandem export --format pprof 'route=/cart' -o cart.pb.gz    # for go tool pprof";
 
@@ -72,10 +76,22 @@ enum Format {
     Speedscope,
     /// A profile for go tool pprof.
     Pprof,
-    /// A line a span.
+    /// A line a span, or a log record.
     Csv,
 }
 
+/// What OTLP and tables have of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Exported {
+    /// Spans, whole traces.
+    Traces,
+    /// Log records.
+    Logs,
+}
+
+/// So many traces, or log records, are written when nobody says how many.
+const USUAL_TRACES: usize = 1000;
+const USUAL_LOGS: usize = 100_000;
 /// Samples of this long are written when nobody says which.
 const USUAL_TIME: u64 = 3600 * 1_000_000_000;
 /// More samples are not written in one go.
@@ -86,6 +102,13 @@ impl Export {
         let is_binary = matches!(self.format, Format::Otlp | Format::Pprof);
         if is_binary && self.output.is_none() && io::stdout().is_terminal() {
             eprintln!("tandem: this form is not text: write it to a file with -o FILE");
+            return ExitCode::from(WRONG_USE);
+        }
+        let has_logs = matches!(self.format, Format::Otlp | Format::OtlpJson | Format::Csv);
+        if self.signal == Exported::Logs && !has_logs {
+            eprintln!(
+                "tandem: this form has no place for log records: write them with --format otlp, otlp-json or csv"
+            );
             return ExitCode::from(WRONG_USE);
         }
         let (query, id) = match (self.what.as_id(), self.what.read()) {
@@ -104,6 +127,7 @@ impl Export {
             };
             match self.format {
                 Format::Pprof | Format::Speedscope => self.write_samples(out, &reader, chosen)?,
+                _ if self.signal == Exported::Logs => self.write_logs(out, &reader, chosen)?,
                 _ => self.write_traces(out, &reader, chosen)?,
             }
             Ok(ExitCode::SUCCESS)
@@ -132,12 +156,44 @@ impl Export {
 
     fn search(&self, reader: &Reader, query: Query) -> anyhow::Result<Vec<TraceSummary>> {
         let since_unix_nano = self.since.map(ago);
-        let filter = TraceFilter { query, since_unix_nano, limit: self.limit, ..TraceFilter::default() };
+        let limit = self.limit.unwrap_or(USUAL_TRACES);
+        let filter = TraceFilter { query, since_unix_nano, limit, ..TraceFilter::default() };
         let found = reader.traces(&filter)?;
-        if found.len() == self.limit {
-            eprintln!("tandem: these are the newest {} traces only; --limit takes more", self.limit);
+        if found.len() == limit {
+            eprintln!("tandem: these are the newest {limit} traces only; --limit takes more");
         }
         Ok(found)
+    }
+
+    fn write_logs(&self, out: &mut dyn Write, reader: &Reader, chosen: Chosen) -> anyhow::Result<()> {
+        let limit = self.limit.unwrap_or(USUAL_LOGS);
+        let all = LogFilter { since_unix_nano: self.since.map(ago), limit, ..LogFilter::default() };
+        let filter = match chosen {
+            Chosen::Trace(id) => LogFilter { trace: Some(id), ..all },
+            Chosen::Query(query) => LogFilter { query, ..all },
+        };
+        let mut count = 0;
+        self.write(out, |out| {
+            if self.format == Format::Csv {
+                let (logs, _) = reader.logs(&filter)?;
+                count = logs.len();
+                return table::write_logs(out, &logs);
+            }
+            let logs = reader.otlp_logs(&filter)?;
+            count = logs.len();
+            match self.format {
+                Format::OtlpJson => otlp::write_logs_json(out, &logs),
+                _ => otlp::write_logs(out, logs),
+            }
+        })?;
+        if count == 0 {
+            eprintln!("tandem: there are no log records of this; tandem logs lists those that there are");
+        }
+        if count == limit {
+            eprintln!("tandem: these are the newest {limit} log records only; --limit takes more");
+        }
+        self.say(&format!("{count} {}", if count == 1 { "log record" } else { "log records" }));
+        Ok(())
     }
 
     fn write_samples(&self, out: &mut dyn Write, reader: &Reader, chosen: Chosen) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
-//! OTLP files: the spans' own bytes, in groups by resource and scope again.
+//! OTLP files: the own bytes of spans and log records, in groups by resource and scope again.
 //!
-//! As protobuf, requests stand one after the other, which is one `TracesData` with all of it. As JSON, each trace is one
-//! `TracesData` in a line of its own, as OpenTelemetry's file exporters write.
+//! As protobuf, requests stand one after the other, which is one `TracesData` (or `LogsData`) with all of it. As JSON, each
+//! trace is one `TracesData` in a line of its own, as OpenTelemetry's file exporters write; log records are some a line.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,29 +10,30 @@ use deliver::Signal;
 use deliver::otlp::json;
 use model::TraceId;
 use prost::Message;
-use store::Reader;
+use store::{OtlpRecord, Reader};
 
-/// Messages as bytes have the same form as messages: what is in a span is copied, known or not.
+/// `TracesData` or `LogsData`, which look alike down to the records. Messages as bytes have the same form as messages: what is
+/// in a record is copied, known or not.
 #[derive(Clone, PartialEq, Message)]
-struct TracesData {
+struct Data {
     #[prost(message, repeated, tag = "1")]
-    resource_spans: Vec<ResourceSpans>,
+    resources: Vec<ResourceRecords>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ResourceSpans {
+struct ResourceRecords {
     #[prost(bytes = "vec", tag = "1")]
     resource: Vec<u8>,
     #[prost(message, repeated, tag = "2")]
-    scope_spans: Vec<ScopeSpans>,
+    scopes: Vec<ScopeRecords>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ScopeSpans {
+struct ScopeRecords {
     #[prost(message, optional, tag = "1")]
     scope: Option<Scope>,
     #[prost(bytes = "vec", repeated, tag = "2")]
-    spans: Vec<Vec<u8>>,
+    records: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -41,10 +42,13 @@ struct Scope {
     name: String,
 }
 
+/// Log records in a line of JSON.
+const LINE_LOGS: usize = 1000;
+
 /// Writes traces as protobuf.
 pub fn write(out: &mut dyn Write, reader: &Reader, traces: &[TraceId]) -> anyhow::Result<()> {
     for trace in traces {
-        out.write_all(&message(reader, *trace)?)?;
+        out.write_all(&message(reader.otlp_spans(*trace)?))?;
     }
     Ok(())
 }
@@ -52,21 +56,35 @@ pub fn write(out: &mut dyn Write, reader: &Reader, traces: &[TraceId]) -> anyhow
 /// Writes traces as lines of JSON.
 pub fn write_json(out: &mut dyn Write, reader: &Reader, traces: &[TraceId]) -> anyhow::Result<()> {
     for trace in traces {
-        out.write_all(&json::request(Signal::Traces, message(reader, *trace)?.into())?)?;
+        out.write_all(&json::request(Signal::Traces, message(reader.otlp_spans(*trace)?).into())?)?;
         writeln!(out)?;
     }
     Ok(())
 }
 
-fn message(reader: &Reader, trace: TraceId) -> anyhow::Result<Vec<u8>> {
-    let mut groups: BTreeMap<Vec<u8>, BTreeMap<String, Vec<Vec<u8>>>> = BTreeMap::new();
-    for stored in reader.otlp_spans(trace)? {
-        groups.entry(stored.resource).or_default().entry(stored.scope).or_default().push(stored.span);
+/// Writes log records as protobuf.
+pub fn write_logs(out: &mut dyn Write, logs: Vec<OtlpRecord>) -> anyhow::Result<()> {
+    Ok(out.write_all(&message(logs))?)
+}
+
+/// Writes log records as lines of JSON.
+pub fn write_logs_json(out: &mut dyn Write, logs: &[OtlpRecord]) -> anyhow::Result<()> {
+    for some in logs.chunks(LINE_LOGS) {
+        out.write_all(&json::request(Signal::Logs, message(some.to_vec()).into())?)?;
+        writeln!(out)?;
     }
-    let scope_spans = |(name, spans)| ScopeSpans { scope: Some(Scope { name }), spans };
-    let resource_spans = |(resource, scopes): (_, BTreeMap<_, _>)| ResourceSpans {
+    Ok(())
+}
+
+fn message(stored: Vec<OtlpRecord>) -> Vec<u8> {
+    let mut groups: BTreeMap<Vec<u8>, BTreeMap<String, Vec<Vec<u8>>>> = BTreeMap::new();
+    for OtlpRecord { record, resource, scope } in stored {
+        groups.entry(resource).or_default().entry(scope).or_default().push(record);
+    }
+    let of_scope = |(name, records)| ScopeRecords { scope: Some(Scope { name }), records };
+    let of_resource = |(resource, scopes): (_, BTreeMap<_, _>)| ResourceRecords {
         resource,
-        scope_spans: scopes.into_iter().map(scope_spans).collect(),
+        scopes: scopes.into_iter().map(of_scope).collect(),
     };
-    Ok(TracesData { resource_spans: groups.into_iter().map(resource_spans).collect() }.encode_to_vec())
+    Data { resources: groups.into_iter().map(of_resource).collect() }.encode_to_vec()
 }

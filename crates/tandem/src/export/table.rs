@@ -1,8 +1,9 @@
-//! Comma-separated values: a line a span, its anatomy in columns, its attributes as one JSON object.
+//! Comma-separated values: a line a span, its anatomy in columns, its attributes as one JSON object. Or a line a log record, in
+//! the columns of `tandem sql`.
 
 use std::io::Write;
 
-use model::{Span, TraceId, Value};
+use model::{LogRecord, Span, TraceId, Value};
 use record::layout::PARTS;
 use store::Reader;
 
@@ -32,6 +33,45 @@ pub fn write(out: &mut dyn Write, reader: &Reader, traces: &[TraceId]) -> anyhow
         for span in reader.trace(*trace)?.into_iter().flat_map(|trace| trace.spans) {
             table.write_record(line(&span)?)?;
         }
+    }
+    Ok(table.flush()?)
+}
+
+const LOG_COLUMNS: [&str; 11] = [
+    "time_unix_nano",
+    "severity_number",
+    "severity_text",
+    "event_name",
+    "body",
+    "service",
+    "trace_id",
+    "span_id",
+    "scope",
+    "attributes",
+    "resource",
+];
+
+/// Writes log records.
+pub fn write_logs(out: &mut dyn Write, logs: &[LogRecord]) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(LOG_COLUMNS)?;
+    for log in logs {
+        table.write_record([
+            log.time_unix_nano.to_string(),
+            log.severity_number.to_string(),
+            log.severity_text.clone(),
+            log.event_name.clone(),
+            match &log.body {
+                Value::String(text) => text.clone(),
+                other => serde_json::to_string(other)?,
+            },
+            log.service.clone(),
+            log.trace_id.map(|id| id.to_string()).unwrap_or_default(),
+            log.span_id.map(|id| id.to_string()).unwrap_or_default(),
+            log.scope.clone(),
+            serde_json::to_string(&log.attributes)?,
+            serde_json::to_string(&log.resource.attributes)?,
+        ])?;
     }
     Ok(table.flush()?)
 }

@@ -166,9 +166,9 @@ fn otel_metric() {
     rig.assert_nothing_left();
 }
 
-/// What `tandem metrics` shows of what the program counts itself, a line each; of the metric with too many series the sum.
+/// What `tandem metrics --live` shows of what the program counts itself, a line each; of the metric with too many series the sum.
 fn own_metrics(rig: &Rig) -> String {
-    let output = run(rig.tandem("metrics").arg("--json"), LIMIT);
+    let output = run(rig.tandem("metrics").args(["--live", "--json"]), LIMIT);
     assert_eq!(output.code, 0, "{output}");
     let (mut several, mut series) = (0, 0);
     let mut text = String::new();

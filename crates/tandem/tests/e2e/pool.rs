@@ -45,7 +45,7 @@ fn shows(rig: &Rig, expected: &[(&str, i64)]) {
     let expected: BTreeMap<String, i64> = expected.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     let mut found = BTreeMap::new();
     let same = eventually(LIMIT, || {
-        let output = run(rig.tandem("metrics").arg("--json"), LIMIT);
+        let output = run(rig.tandem("metrics").args(["--live", "--json"]), LIMIT);
         assert_eq!(output.code, 0, "{output}");
         let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
         found = lines

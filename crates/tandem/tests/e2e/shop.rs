@@ -615,16 +615,16 @@ fn programs_say_how_they_are(shop: &Shop) {
     }
 }
 
-/// `tandem metrics` reads the same numbers from the programs' memory.
+/// `tandem metrics --live` reads the same numbers from the programs' memory.
 fn the_terminal_shows_them(shop: &Shop) {
     for service in SERVICES {
-        let output = run(shop.rig.tandem("metrics").args(["--json", "--service", service]), LIMIT);
+        let output = run(shop.rig.tandem("metrics").args(["--live", "--json", "--service", service]), LIMIT);
         assert_eq!(output.code, 0, "{output}");
         let lines: Vec<Value> =
             output.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
         let goroutines = lines.iter().find(|line| line["name"] == "go.goroutine.count");
         assert!(goroutines.is_some_and(|line| line["value"].as_i64() > Some(1)), "{output}");
-        let output = run(shop.rig.tandem("metrics").args(["--service", service]), LIMIT);
+        let output = run(shop.rig.tandem("metrics").args(["--live", "--service", service]), LIMIT);
         assert!(output.stdout.contains("go.memory.used go.memory.type=stack"), "{output}");
     }
 }

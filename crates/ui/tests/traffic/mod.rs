@@ -158,6 +158,8 @@ impl Traffic {
             anatomy: None,
             source,
             unfinished: false,
+            trace_state: String::new(),
+            flags: 0,
             scope: made.scope.to_owned(),
             resource,
         });

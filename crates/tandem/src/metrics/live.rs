@@ -1,62 +1,34 @@
-//! `tandem metrics`: the numbers that programs that run keep themselves.
+//! The numbers that programs that run keep themselves, read from their memory.
 
 use std::io::Write;
-use std::process::ExitCode;
 
-use clap::Args;
 use record::{Instrument, InstrumentAttribute, InstrumentKind, InstrumentValue};
 use serde_json::{Map, Value, json};
 
 use crate::functions::Programs;
-use crate::terminal::{self, BOLD, DIM, Layout, clean};
+use crate::terminal::{BOLD, DIM, Layout, clean};
 
-/// Show the numbers that programs that run keep themselves: Go's runtime, connection pools, metrics made by hand.
-///
-/// Those that are read at times are as new as the last agent; durations of requests are an agent's (`--metrics`). docs/metrics.md has
-/// the list.
-#[derive(Args)]
-#[command(after_help = EXAMPLES)]
-pub struct Metrics {
-    #[command(flatten)]
-    programs: Programs,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// What `--help` shows below the options.
-const EXAMPLES: &str = "\
-Examples:
-  tandem metrics                    # of every woven program of yours that runs
-  tandem metrics --service shop     # of one service
-  tandem metrics --pid 4711 --json  # of one process, a series a line
-
-Exit codes: 0; 1 when there is no such program, or none that may be looked at.";
-
-impl Metrics {
-    pub fn run(self) -> ExitCode {
-        terminal::report(|out| {
-            for program in self.programs.find()? {
-                let mut instruments = program.functions.map(|memory| memory.instruments()).unwrap_or_default();
-                instruments.sort_by_cached_key(|one| (one.name.clone(), one.scope.clone(), title(one)));
-                if !self.json {
-                    let title = format!("{} (process {})", program.service, program.pid);
-                    writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&title)))?;
-                }
-                for instrument in &instruments {
-                    if self.json {
-                        writeln!(out, "{}", object(program.pid, &program.service, instrument))?;
-                    } else {
-                        write_line(out, instrument)?;
-                    }
-                }
-                if instruments.is_empty() && !self.json {
-                    writeln!(out, "  nothing yet: an agent has to be there (`tandem run`, `tandem agent`)")?;
-                }
+/// Shows all of these programs' numbers.
+pub fn show(out: &mut dyn Write, programs: &Programs, json: bool) -> anyhow::Result<()> {
+    for program in programs.find()? {
+        let mut instruments = program.functions.map(|memory| memory.instruments()).unwrap_or_default();
+        instruments.sort_by_cached_key(|one| (one.name.clone(), one.scope.clone(), title(one)));
+        if !json {
+            let title = format!("{} (process {})", program.service, program.pid);
+            writeln!(out, "{}", Layout::of_stdout().paint(BOLD, clean(&title)))?;
+        }
+        for instrument in &instruments {
+            if json {
+                writeln!(out, "{}", object(program.pid, &program.service, instrument))?;
+            } else {
+                write_line(out, instrument)?;
             }
-            Ok(ExitCode::SUCCESS)
-        })
+        }
+        if instruments.is_empty() && !json {
+            writeln!(out, "  nothing yet: an agent has to be there (`tandem run`, `tandem agent`)")?;
+        }
     }
+    Ok(())
 }
 
 fn write_line(out: &mut dyn Write, instrument: &Instrument) -> std::io::Result<()> {
