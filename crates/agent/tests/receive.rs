@@ -67,6 +67,11 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_that(false)
+}
+
+/// One that puts together what several tell of the same operations, or not.
+fn rig_that(correlates: bool) -> Rig {
     let folder = tempfile::tempdir().expect("a folder");
     let [spans, logs, metrics] = [Signal::Traces, Signal::Logs, Signal::Metrics].map(Keep::of);
     let config = Config {
@@ -77,7 +82,7 @@ fn rig() -> Rig {
         shows_received: true,
         fold: Default::default(),
         service_graph: Default::default(),
-        correlates: false,
+        correlates,
         regulating: None,
         kernel: None,
         profiling: None,
@@ -225,6 +230,35 @@ fn what_is_not_taken_is_not_taken_in_part() {
     assert_eq!(refused, BTreeMap::from([("malformed", 1), ("queue_full", 1)]));
     assert_eq!(rig.receiver.receive(Signal::Traces, request), Ok(Accepted::default()));
     assert_eq!(rig.spans.take().len(), 1);
+}
+
+/// Where spans would wait for whoever else tells of them they pass while there is nobody: each once, whole and measured. Those of a
+/// request that was refused have not passed.
+#[test]
+fn with_nobody_to_wait_for_each_span_passes_once() {
+    let rig = rig_that(true);
+    let request = |numbers: std::ops::Range<u64>| {
+        let spans: Vec<Value> = numbers.map(|number| span(number, vec![attribute("http.route", "/a")])).collect();
+        traces(&[group("a", vec![json!({"spans": spans[..1]}), json!({"spans": spans[1..]})])])
+    };
+    let (first, second) = (request(0..4), request(2..7));
+    assert_eq!(rig.receiver.receive(Signal::Traces, first.clone()), Ok(Accepted::default()));
+    rig.spans.is_full.store(true, Ordering::Relaxed);
+    assert_eq!(rig.receiver.receive(Signal::Traces, second.clone()), Err(Refused::Full));
+    rig.spans.is_full.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(rig.receiver.receive(Signal::Traces, second.clone()), Ok(Accepted::default()));
+    }
+    rig.agent.settle();
+    let sent = [&first, &second].map(|request| decode::spans(request).expect("spans"));
+    let expected: Vec<Span> = sent[0].iter().chain(&sent[1][2..]).cloned().collect();
+    let received = decoded(&rig.spans.take());
+    assert!(received.iter().all(|span| span.source == Source::Otlp));
+    assert!(plain(expected) == received, "not each once, as it was");
+    let snapshot = rig.agent.metrics()();
+    assert_eq!(snapshot.red.iter().map(|series| series.count()).sum::<u64>(), 7);
+    let merged = snapshot.own.iter().find(|metric| metric.name == "tandem_spans_merged_total").expect("there is one");
+    assert_eq!(merged.points[0].1, 2 + 5);
 }
 
 /// A hundred thousand services with a span each, and names without end: the series are bounded, and the counts still exact.
