@@ -1,9 +1,13 @@
 //! What a span costs that others send as OTLP, from the bytes of a request to the batches that the sinks get, in one process and by
-//! phases: `cargo bench -p agent --bench receive`, with `-- --json` for scripts.
+//! phases: `cargo bench -p agent --bench receive`, with `-- --json` for scripts, with `-- WORDS` only those that have them in their names.
 //!
 //! The requests are those of `bench/harness/receive.go`: two hundred spans as an HTTP server makes them, ten attributes each, ids of
-//! their own in each request. Phases take turns in another order each round; `A/A` is what two equal phases differ by.
+//! their own in each request. Phases take turns in another order each round; `A/A` is what two equal phases differ by. The last phase is
+//! a server's thread: what HTTP adds.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,7 +17,7 @@ use agent::{Agent, Config, Fold, ServiceGraph, Settings};
 use bytes::Bytes;
 use deliver::otlp::check;
 use deliver::otlp::regroup::{Verdict, regroup};
-use deliver::otlp::server::Receiver;
+use deliver::otlp::server::{Limits, Listening, Server};
 use deliver::otlp::walk::{self, SpanFields};
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -32,22 +36,25 @@ const SPANS: usize = 200;
 struct Phase {
     name: &'static str,
     work: Box<dyn FnMut(&[Bytes])>,
-    /// CPU time of each round, of the whole process: an agent has threads.
+    /// Whose CPU time is measured.
+    clock: fn() -> Duration,
     rounds: Vec<Duration>,
 }
 
 fn main() {
     let json = std::env::args().any(|argument| argument == "--json");
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let mut phases = phases();
+    phases.retain(|phase| only.as_ref().is_none_or(|only| phase.name.contains(only)));
     let mut requests = Requests::new();
     for round in 0..ROUNDS + 5 {
         for turn in 0..phases.len() {
             let sent = requests.fresh(); // nobody is sent the same span twice
             let count = phases.len();
             let phase = &mut phases[(turn + round * 5) % count];
-            let start = processor_time();
+            let start = (phase.clock)();
             (phase.work)(&sent);
-            let time = processor_time() - start;
+            let time = (phase.clock)() - start;
             if round >= 5 {
                 phase.rounds.push(time);
             }
@@ -67,7 +74,7 @@ fn main() {
 }
 
 fn phases() -> Vec<Phase> {
-    let phase = |name, work| Phase { name, work, rounds: Vec::new() };
+    let phase = |name, work| Phase { name, work, clock: of_process, rounds: Vec::new() };
     vec![
         phase(
             "check every field",
@@ -81,6 +88,7 @@ fn phases() -> Vec<Phase> {
         received("the same once more (A/A)", false, true),
         received("all, measured without the service graph", false, false),
         received("all, told apart from what was sent before", true, true),
+        served("the same and HTTP, of the thread that serves"),
     ]
 }
 
@@ -107,39 +115,81 @@ fn mark(request: &Bytes) {
 
 /// An agent that does nothing but receive, and how long it takes until its sink has all.
 fn received(name: &'static str, correlates: bool, has_graph: bool) -> Phase {
-    let sink = Arc::new(Taken::default());
-    let folder = tempfile::tempdir().expect("a folder");
-    let off = Settings::parse("service_graph: {enabled: false}\n").expect("settings");
-    let config = Config {
-        socket: folder.path().join("agent.sock"),
-        scan: false,
-        sinks: vec![Arc::clone(&sink) as _],
-        attributes: agent::attributes::Rules::default(),
-        shows_received: false,
-        fold: Fold::default(),
-        service_graph: if has_graph { ServiceGraph::default() } else { off.service_graph },
-        correlates,
-        regulating: None,
-        kernel: None,
-        profiling: None,
-        observing: None,
-        cardinality_limit: None,
-    };
-    let agent = Agent::start(config).expect("it starts");
-    let receiver: Arc<dyn Receiver> = agent.receiver();
+    let receiving = Receiving::start(correlates, has_graph);
+    let receiver = receiving.agent.receiver();
     let work = move |requests: &[Bytes]| {
-        let _ = (&agent, &folder); // as long as there is work
-        let wanted = sink.spans.load(Ordering::Relaxed) + (requests.len() * SPANS) as u64;
-        for request in requests {
-            receiver.receive(Signal::Traces, request.clone()).expect("it is taken");
-        }
+        receiving.until_taken(requests.len() * SPANS, || {
+            for request in requests {
+                receiver.receive(Signal::Traces, request.clone()).expect("it is taken");
+            }
+        });
+    };
+    Phase { name, work: Box::new(work), clock: of_process, rounds: Vec::new() }
+}
+
+/// The same by way of a connection.
+fn served(name: &'static str) -> Phase {
+    let receiving = Receiving::start(true, true);
+    let listening = Listening { addresses: vec!["127.0.0.1:0".to_owned()], limits: Limits::default(), tls: None };
+    let server = Server::start(&listening, receiving.agent.receiver()).expect("it listens");
+    let mut connection = TcpStream::connect(server.addresses()[0]).expect("it is taken");
+    let work = move |requests: &[Bytes]| {
+        let _ = &server; // as long as there is work
+        receiving
+            .until_taken(requests.len() * SPANS, || requests.iter().for_each(|request| post(&mut connection, request)));
+    };
+    Phase { name, work: Box::new(work), clock: of_server, rounds: Vec::new() }
+}
+
+fn post(connection: &mut TcpStream, request: &[u8]) {
+    let size = request.len();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: {size}\r\n\r\n"
+    );
+    connection.write_all(&[head.as_bytes(), request].concat()).expect("it is taken");
+    let mut answer = [0; 1024];
+    let read = connection.read(&mut answer).expect("an answer"); // it is short, and comes in one piece
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", answer[..read].escape_ascii());
+}
+
+struct Receiving {
+    agent: Agent,
+    sink: Arc<Taken>,
+    _folder: tempfile::TempDir,
+}
+
+impl Receiving {
+    fn start(correlates: bool, has_graph: bool) -> Self {
+        let sink = Arc::new(Taken::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let off = Settings::parse("service_graph: {enabled: false}\n").expect("settings");
+        let config = Config {
+            socket: folder.path().join("agent.sock"),
+            scan: false,
+            sinks: vec![Arc::clone(&sink) as _],
+            attributes: agent::attributes::Rules::default(),
+            shows_received: false,
+            fold: Fold::default(),
+            service_graph: if has_graph { ServiceGraph::default() } else { off.service_graph },
+            correlates,
+            regulating: None,
+            kernel: None,
+            profiling: None,
+            observing: None,
+            cardinality_limit: None,
+        };
+        Self { agent: Agent::start(config).expect("it starts"), sink, _folder: folder }
+    }
+
+    fn until_taken(&self, spans: usize, send: impl FnOnce()) {
+        let wanted = self.sink.spans.load(Ordering::Relaxed) + spans as u64;
+        send();
         let begun = Instant::now();
-        while sink.spans.load(Ordering::Relaxed) < wanted {
+        while self.sink.spans.load(Ordering::Relaxed) < wanted {
             assert!(begun.elapsed() < Duration::from_secs(60), "spans are missing");
             thread::sleep(Duration::from_micros(200));
         }
-    };
-    Phase { name, work: Box::new(work), rounds: Vec::new() }
+    }
 }
 
 /// A sink that counts, and keeps the last batches so that their memory is not there again at once.
@@ -247,7 +297,16 @@ fn text(key: &str, text: &str) -> KeyValue {
 }
 
 /// What this process has computed: a busy machine takes the processor away, and that is not a cost of ours.
-fn processor_time() -> Duration {
+fn of_process() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+/// The same of the thread that serves.
+fn of_server() -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").expect("there is one").flatten().map(|entry| entry.path());
+    let is_server = |thread: &PathBuf| std::fs::read(thread.join("comm")).is_ok_and(|name| name == b"tandem-receive\n");
+    let times = threads.filter(is_server).map(|thread| std::fs::read_to_string(thread.join("schedstat")));
+    let nanoseconds = |times: std::io::Result<String>| times.ok()?.split(' ').next()?.parse::<u64>().ok();
+    Duration::from_nanos(times.filter_map(nanoseconds).sum())
 }
