@@ -32,10 +32,13 @@ const ROUNDS: usize = 60;
 const REQUESTS: usize = 50;
 const SPANS: usize = 200;
 
-/// A step on the way, or several, for all requests of a round.
+/// What is done with all requests of a round.
+type Work = Box<dyn FnMut(&[Bytes])>;
+
+/// A step on the way, or several.
 struct Phase {
     name: &'static str,
-    work: Box<dyn FnMut(&[Bytes])>,
+    work: Work,
     /// Whose CPU time is measured.
     clock: fn() -> Duration,
     rounds: Vec<Duration>,

@@ -1,5 +1,6 @@
 //! Requests of spans: one walk checks every field of a request, reads what is to be known of each span and finds its series; only
-//! then is anything measured or handed on. Nothing is allocated for a span.
+//! then is anything measured or handed on. Nothing is allocated for a span. What is kept of a request meanwhile is a few times as
+//! large as the request at most, and the server reads one at a time.
 
 use std::ops::Range;
 use std::sync::Arc;
