@@ -261,6 +261,34 @@ fn with_nobody_to_wait_for_each_span_passes_once() {
     assert_eq!(merged.points[0].1, 2 + 5);
 }
 
+/// What tells series apart is the value, of whatever type and in whatever order it came; of long text what is read of it.
+#[test]
+fn series_are_told_apart_by_values() {
+    let rig = rig();
+    let long = |last: &str| attribute("http.route", &format!("{}{last}", "ü".repeat(200)));
+    let status = |value: Value| json!({"key": "http.response.status_code", "value": value});
+    let method = || attribute("http.request.method", "GET");
+    let spans = [
+        vec![long("1")],
+        vec![long("2")],
+        vec![status(json!({"intValue": "200"})), method()],
+        vec![method(), status(json!({"intValue": "200"}))],
+        vec![method(), status(json!({"stringValue": "200"}))],
+        vec![method(), attribute("http.route", "/ü")],
+        vec![method(), attribute("http.route", "/u")],
+        vec![method(), attribute("http.route", "/ü"), attribute("not.a.dimension", "a")],
+    ];
+    for _ in 0..2 {
+        // The second time all of them are known.
+        let spans: Vec<Value> = spans.iter().map(|attributes| span(1, attributes.clone())).collect();
+        let request = traces(&[group("a", vec![json!({"spans": spans})])]);
+        assert_eq!(rig.receiver.receive(Signal::Traces, request), Ok(Accepted::default()));
+    }
+    let mut counts: Vec<u64> = rig.agent.metrics()().red.iter().map(|series| series.count()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [2, 2, 4, 4, 4]);
+}
+
 /// A hundred thousand services with a span each, and names without end: the series are bounded, and the counts still exact.
 #[test]
 fn a_hundred_thousand_services_are_borne() {
@@ -288,6 +316,8 @@ fn a_hundred_thousand_services_are_borne() {
     assert_eq!(all, 100_000);
     assert!(snapshot.red.len() <= 14_010, "{} series", snapshot.red.len());
     assert!(snapshot.red.iter().all(|series| series.key.span_name.len() <= 256));
+    let of_one = snapshot.red.iter().filter(|series| !series.key.overflow);
+    assert!(of_one.clone().count() > 4096 && of_one.clone().all(|series| series.count() == 1), "counted as another's");
 }
 
 fn arbitrary_request() -> impl Strategy<Value = (Vec<u8>, prop::sample::Index)> {

@@ -107,10 +107,7 @@ fn same_value(read: AnyValue<'_>, written: &Any) -> bool {
     }
 }
 
-fn same_attributes<'a>(
-    read: impl Iterator<Item = Result<walk::Attribute<'a>, Malformed>>,
-    written: &[KeyValue],
-) -> bool {
+fn same_attributes<'a>(read: impl Iterator<Item = Result<Attribute<'a>, Malformed>>, written: &[KeyValue]) -> bool {
     let read: Vec<_> = read.collect::<Result<_, _>>().expect("readable");
     read.len() == written.len()
         && read.iter().zip(written).all(|(read, written)| {
@@ -156,7 +153,7 @@ fn read_all(request: &[u8]) -> Result<usize, Malformed> {
             for record in scope.records() {
                 let (mut keys, record) = (Vec::new(), record?);
                 let _ = SpanFields::read_with(record, |attribute| {
-                    keys.extend(walk::Attribute::read(attribute)?.map(|attribute| attribute.key));
+                    keys.extend(Attribute::read(attribute)?.map(|attribute| attribute.key));
                     Ok(())
                 });
                 spans += 1;
