@@ -160,16 +160,29 @@ pub fn span<'a>(
     Ok(fields)
 }
 
-/// An attribute as nearly all are: a key and a text, both ASCII and short. That is sound.
+/// An attribute as nearly all are: a short key, and a short text or a number, written in that order. That is sound.
 #[inline]
 fn usual_attribute(key_value: &[u8]) -> Option<Attribute<'_>> {
-    let &[0x0a, size, ref rest @ ..] = key_value else { return None };
-    let (key, rest) = rest.split_at_checked(usize::from(size))?;
-    let &[0x12, size, ref value @ ..] = rest else { return None };
-    let &[0x0a, inner, ref text @ ..] = value else { return None };
-    // Sizes of 0x80 and more would be longer than a byte, which is not ASCII either.
-    let is_whole = usize::from(size) == value.len() && usize::from(inner) == text.len();
-    (is_whole && is_ascii(key_value)).then_some(Attribute { key, value })
+    let &[0x0a, key_size @ ..0x80, ref rest @ ..] = key_value else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(key_size))?;
+    let &[0x12, size @ ..0x80, ref value @ ..] = rest else { return None };
+    let is_sound = usize::from(size) == value.len()
+        && match value {
+            // A size of 0x80 and more would be longer than a byte, which is not ASCII either.
+            [0x0a, size, text @ ..] => usize::from(*size) == text.len() && is_ascii(key_value),
+            [0x10 | 0x18, number @ ..] => is_varint(number) && is_ascii(key),
+            [0x21, number @ ..] => number.len() == 8 && is_ascii(key),
+            _ => false,
+        };
+    is_sound.then_some(Attribute { key, value })
+}
+
+/// One that is not longer than nine bytes: ten would have to be looked at closely.
+#[inline]
+fn is_varint(bytes: &[u8]) -> bool {
+    bytes
+        .split_last()
+        .is_some_and(|(&last, before)| before.len() < 9 && last < 0x80 && before.iter().all(|&byte| byte >= 0x80))
 }
 
 #[cold]
