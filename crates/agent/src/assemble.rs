@@ -279,18 +279,20 @@ impl Assembler {
         measure: &mut Measure,
         stands_for: Option<&Folded>,
     ) -> Option<Assembled> {
-        let moved = SpanRecord::parse(bytes).ok().and_then(|record| self.folds.instead_of(record.parent_span_id()));
-        let moved = moved.map(|parent| {
-            let mut moved = bytes.to_vec();
-            moved[PARENT..PARENT + parent.len()].copy_from_slice(&parent);
-            moved
-        });
-        let bytes = moved.as_deref().unwrap_or(bytes);
         let record = match SpanRecord::parse(bytes) {
             Ok(record) => record,
             Err(RecordError::Size) => return self.fault("record_size"),
             Err(RecordError::Kind) => return self.fault("record_kind"),
             Err(RecordError::Id) => return self.fault("record_id"),
+        };
+        let moved = self.folds.instead_of(record.parent_span_id()).map(|parent| {
+            let mut moved = bytes.to_vec();
+            moved[PARENT..PARENT + parent.len()].copy_from_slice(&parent);
+            moved
+        });
+        let (bytes, record) = match &moved {
+            Some(moved) => (moved.as_slice(), SpanRecord::parse(moved).ok()?), // as sound as it was
+            None => (bytes, record),
         };
         let (end, unfinished) = match (record.end(), ending) {
             (Some(end), _) => (end, false),
@@ -374,7 +376,7 @@ impl Assembler {
                 let kind = operation.kind;
                 let index = find_series(series, series_key, &record, own_name, &noted, |series, series_key| {
                     let key = red_key(service, name, kind, record.status(), noted.dimensions(), &keys.known);
-                    let attributes = named(noted.wanted().iter(), &keys.known);
+                    let attributes = named(noted.wanted.iter(), &keys.known);
                     let besides = Besides { attributes: &attributes, resource: Some(resource) };
                     remember(series, series_key, key, &besides, measure)
                 });
@@ -386,7 +388,7 @@ impl Assembler {
                         span: exemplar,
                         parent: record.parent_span_id(),
                         is_inside: !record.has(RECORD_FLAG_REMOTE_PARENT),
-                        links: &noted.links[..noted.link_count],
+                        links: &noted.links,
                     });
                 }
                 measure.anatomy(index, &noted.parts);

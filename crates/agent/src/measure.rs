@@ -33,6 +33,14 @@ pub struct SeriesIndex {
     role: RoleIndex,
 }
 
+impl SeriesIndex {
+    /// What its spans are in the service graph.
+    #[inline]
+    pub fn role(self) -> RoleIndex {
+        self.role
+    }
+}
+
 /// What is known of a series' spans beside its key, for the service graph.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Besides<'a> {

@@ -252,7 +252,7 @@ impl Agent {
 
     /// What takes OTLP from others, for a server.
     pub fn receiver(&self) -> Arc<dyn Receiver> {
-        Arc::new(Received::new(Arc::clone(&self.shared)))
+        Arc::new(Received::new(Arc::clone(&self.shared), self.correlator.clone()))
     }
 
     /// Measures what has come and waits for others to tell of it, before metrics are asked for the last time.

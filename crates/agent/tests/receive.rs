@@ -67,6 +67,11 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_that(false)
+}
+
+/// One that puts together what several tell of the same operations, or not.
+fn rig_that(correlates: bool) -> Rig {
     let folder = tempfile::tempdir().expect("a folder");
     let [spans, logs, metrics] = [Signal::Traces, Signal::Logs, Signal::Metrics].map(Keep::of);
     let config = Config {
@@ -77,7 +82,7 @@ fn rig() -> Rig {
         shows_received: true,
         fold: Default::default(),
         service_graph: Default::default(),
-        correlates: false,
+        correlates,
         regulating: None,
         kernel: None,
         profiling: None,
@@ -227,6 +232,63 @@ fn what_is_not_taken_is_not_taken_in_part() {
     assert_eq!(rig.spans.take().len(), 1);
 }
 
+/// Where spans would wait for whoever else tells of them they pass while there is nobody: each once, whole and measured. Those of a
+/// request that was refused have not passed.
+#[test]
+fn with_nobody_to_wait_for_each_span_passes_once() {
+    let rig = rig_that(true);
+    let request = |numbers: std::ops::Range<u64>| {
+        let spans: Vec<Value> = numbers.map(|number| span(number, vec![attribute("http.route", "/a")])).collect();
+        traces(&[group("a", vec![json!({"spans": spans[..1]}), json!({"spans": spans[1..]})])])
+    };
+    let (first, second) = (request(0..4), request(2..7));
+    assert_eq!(rig.receiver.receive(Signal::Traces, first.clone()), Ok(Accepted::default()));
+    rig.spans.is_full.store(true, Ordering::Relaxed);
+    assert_eq!(rig.receiver.receive(Signal::Traces, second.clone()), Err(Refused::Full));
+    rig.spans.is_full.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(rig.receiver.receive(Signal::Traces, second.clone()), Ok(Accepted::default()));
+    }
+    rig.agent.settle();
+    let sent = [&first, &second].map(|request| decode::spans(request).expect("spans"));
+    let expected: Vec<Span> = sent[0].iter().chain(&sent[1][2..]).cloned().collect();
+    let received = decoded(&rig.spans.take());
+    assert!(received.iter().all(|span| span.source == Source::Otlp));
+    assert!(plain(expected) == received, "not each once, as it was");
+    let snapshot = rig.agent.metrics()();
+    assert_eq!(snapshot.red.iter().map(|series| series.count()).sum::<u64>(), 7);
+    let merged = snapshot.own.iter().find(|metric| metric.name == "tandem_spans_merged_total").expect("there is one");
+    assert_eq!(merged.points[0].1, 2 + 5);
+}
+
+/// What tells series apart is the value, of whatever type and in whatever order it came; of long text what is read of it.
+#[test]
+fn series_are_told_apart_by_values() {
+    let rig = rig();
+    let long = |last: &str| attribute("http.route", &format!("{}{last}", "ü".repeat(200)));
+    let status = |value: Value| json!({"key": "http.response.status_code", "value": value});
+    let method = || attribute("http.request.method", "GET");
+    let spans = [
+        vec![long("1")],
+        vec![long("2")],
+        vec![status(json!({"intValue": "200"})), method()],
+        vec![method(), status(json!({"intValue": "200"}))],
+        vec![method(), status(json!({"stringValue": "200"}))],
+        vec![method(), attribute("http.route", "/ü")],
+        vec![method(), attribute("http.route", "/u")],
+        vec![method(), attribute("http.route", "/ü"), attribute("not.a.dimension", "a")],
+    ];
+    for _ in 0..2 {
+        // The second time all of them are known.
+        let spans: Vec<Value> = spans.iter().map(|attributes| span(1, attributes.clone())).collect();
+        let request = traces(&[group("a", vec![json!({"spans": spans})])]);
+        assert_eq!(rig.receiver.receive(Signal::Traces, request), Ok(Accepted::default()));
+    }
+    let mut counts: Vec<u64> = rig.agent.metrics()().red.iter().map(|series| series.count()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [2, 2, 4, 4, 4]);
+}
+
 /// A hundred thousand services with a span each, and names without end: the series are bounded, and the counts still exact.
 #[test]
 fn a_hundred_thousand_services_are_borne() {
@@ -254,6 +316,8 @@ fn a_hundred_thousand_services_are_borne() {
     assert_eq!(all, 100_000);
     assert!(snapshot.red.len() <= 14_010, "{} series", snapshot.red.len());
     assert!(snapshot.red.iter().all(|series| series.key.span_name.len() <= 256));
+    let of_one = snapshot.red.iter().filter(|series| !series.key.overflow);
+    assert!(of_one.clone().count() > 4096 && of_one.clone().all(|series| series.count() == 1), "counted as another's");
 }
 
 fn arbitrary_request() -> impl Strategy<Value = (Vec<u8>, prop::sample::Index)> {

@@ -1,6 +1,9 @@
 //! What the protobuf library wrote, read in place; and bytes that nobody wrote.
 
-use deliver::otlp::walk::{self, AnyValue, Malformed, SpanFields};
+use deliver::Signal;
+use deliver::otlp::check::{self, Level};
+use deliver::otlp::regroup::{Verdict, regroup};
+use deliver::otlp::walk::{self, AnyValue, Attribute, Field, Malformed, SpanFields, Whole};
 use model::{SpanId, StatusCode, TraceId};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -104,10 +107,7 @@ fn same_value(read: AnyValue<'_>, written: &Any) -> bool {
     }
 }
 
-fn same_attributes<'a>(
-    read: impl Iterator<Item = Result<walk::Attribute<'a>, Malformed>>,
-    written: &[KeyValue],
-) -> bool {
+fn same_attributes<'a>(read: impl Iterator<Item = Result<Attribute<'a>, Malformed>>, written: &[KeyValue]) -> bool {
     let read: Vec<_> = read.collect::<Result<_, _>>().expect("readable");
     read.len() == written.len()
         && read.iter().zip(written).all(|(read, written)| {
@@ -153,7 +153,7 @@ fn read_all(request: &[u8]) -> Result<usize, Malformed> {
             for record in scope.records() {
                 let (mut keys, record) = (Vec::new(), record?);
                 let _ = SpanFields::read_with(record, |attribute| {
-                    keys.extend(walk::Attribute::read(attribute)?.map(|attribute| attribute.key));
+                    keys.extend(Attribute::read(attribute)?.map(|attribute| attribute.key));
                     Ok(())
                 });
                 spans += 1;
@@ -163,7 +163,79 @@ fn read_all(request: &[u8]) -> Result<usize, Malformed> {
     Ok(spans)
 }
 
+type Read<'a> = Vec<(SpanFields<'a>, Vec<Attribute<'a>>)>;
+
+/// Checks all of a request and reads its spans, in one walk.
+fn checked_while_read(request: &[u8]) -> Result<Read<'_>, Malformed> {
+    let mut read = Vec::new();
+    for (number, field, whole) in Whole::of(request) {
+        let (1, Field::Bytes(group)) = (number, field?) else {
+            check::beside_spans(Level::Request, whole)?;
+            continue;
+        };
+        let regrouped = regroup(group, |span| {
+            let mut attributes = Vec::new();
+            let fields = check::span(span, |attribute, key_value| {
+                assert_eq!(Attribute::read(key_value), Ok(Some(attribute)));
+                attributes.push(attribute);
+            })?;
+            read.push((fields, attributes));
+            Ok(Verdict::Kept)
+        })?;
+        regrouped.check_beside_spans()?;
+    }
+    Ok(read)
+}
+
+/// The same in two: first whether it is sound, then what is in it.
+fn checked_then_read(request: &[u8]) -> Result<Read<'_>, Malformed> {
+    check::request(Signal::Traces, request)?;
+    let mut read = Vec::new();
+    for group in walk::resources(request) {
+        for scope in group?.scopes() {
+            for span in scope?.records() {
+                let mut attributes = Vec::new();
+                let fields = SpanFields::read_with(span?, |key_value| {
+                    attributes.extend(Attribute::read(key_value)?);
+                    Ok(())
+                })?;
+                read.push((fields, attributes));
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// Writes the request of [`request`] in another way: a field that nobody knows, text that is none, or what is longer than most.
+fn strangely(mut request: ExportTraceServiceRequest, how: u8) -> Vec<u8> {
+    let mut spans = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+    if let Some(span) = spans.find_map(|scope| scope.spans.last_mut()) {
+        let value = match how % 4 {
+            0 => Any::StringValue("long".repeat(usize::from(how))),
+            1 => Any::StringValue("\u{fc}".repeat(usize::from(how))),
+            2 => Any::BytesValue(vec![how; 9]),
+            _ => Any::IntValue(how.into()),
+        };
+        let value = Some(opentelemetry_proto::tonic::common::v1::AnyValue { value: Some(value) });
+        span.attributes.push(KeyValue { key: "k".repeat(usize::from(how / 2)), value, ..Default::default() });
+    }
+    let mut bytes = request.encode_to_vec();
+    bytes.extend_from_slice([&b""[..], b"\x08\x01", b"\x12\x00", b"\x0a\x02\x10\x01"][usize::from(how % 4)]);
+    bytes
+}
+
 proptest! {
+    /// What is sound in the eyes of the one is so in the eyes of the other, and they read the same.
+    #[test]
+    fn one_walk_says_what_two_say(request in request(), how: u8, damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>()))) {
+        let mut bytes = if how == 0 { request.encode_to_vec() } else { strangely(request, how) };
+        if let (Some((at, byte)), false) = (damage, bytes.is_empty()) {
+            let place = at.index(bytes.len());
+            bytes[place] = byte;
+        }
+        prop_assert_eq!(checked_while_read(&bytes), checked_then_read(&bytes));
+    }
+
     #[test]
     fn requests_are_read_as_they_were_written(request in request()) {
         let bytes = request.encode_to_vec();

@@ -1,5 +1,6 @@
 //! One record's items, gone through once: what they say about the span as a whole is noted, all else goes on to be encoded.
 
+use arrayvec::ArrayVec;
 use deliver::otlp::encode::{Parts, SpanEncoder, UnixNanos};
 use record::layout::{self, FIRST_NON_METRIC_KEY, PARTS, RECORD_FLAG_GO_PARTS, RECORD_FLAG_KERNEL_PARTS};
 use record::{Item, Key, MonotonicNanos, SpanRecord, Value};
@@ -13,14 +14,13 @@ const NOTED_LIMIT: usize = 24;
 /// Attributes of one span that the service graph tells spans apart by, and spans that it is linked to.
 const WANTED_LIMIT: usize = 8;
 const LINKS_LIMIT: usize = 16;
+
 /// What the items of a record say about the span as a whole.
 pub(super) struct Noted<'a> {
-    pub(super) values: [(u16, Value<'a>); NOTED_LIMIT],
-    pub(super) count: usize,
-    pub(super) wanted: [(u16, Value<'a>); WANTED_LIMIT],
-    pub(super) wanted_count: usize,
-    pub(super) links: [([u8; 16], [u8; 8]); LINKS_LIMIT],
-    pub(super) link_count: usize,
+    values: ArrayVec<(u16, Value<'a>), NOTED_LIMIT>,
+    /// What the service graph wants beside the dimensions.
+    pub(super) wanted: ArrayVec<(u16, Value<'a>), WANTED_LIMIT>,
+    pub(super) links: ArrayVec<([u8; 16], [u8; 8]), LINKS_LIMIT>,
     /// It has events or links.
     pub(super) has_more: bool,
     pub(super) name: Option<&'a [u8]>,
@@ -47,12 +47,9 @@ impl<'a> Noted<'a> {
         encoder: &mut SpanEncoder<'_>,
     ) -> Self {
         let mut noted = Self {
-            values: [(0, Value::Bool(false)); NOTED_LIMIT],
-            count: 0,
-            wanted: [(0, Value::Bool(false)); WANTED_LIMIT],
-            wanted_count: 0,
-            links: [([0; 16], [0; 8]); LINKS_LIMIT],
-            link_count: 0,
+            values: ArrayVec::new(),
+            wanted: ArrayVec::new(),
+            links: ArrayVec::new(),
             has_more: false,
             name: None,
             status_message: &[],
@@ -79,9 +76,8 @@ impl<'a> Noted<'a> {
                     let place = if key == RETRANSMITS { &mut noted.retransmits } else { &mut noted.page_faults };
                     *place = count.max(0).cast_unsigned();
                 }
-                if !is_inside && keys.is_wanted(key, operation.kind) && noted.wanted_count < WANTED_LIMIT {
-                    noted.wanted[noted.wanted_count] = (key, value);
-                    noted.wanted_count += 1;
+                if !is_inside && keys.is_wanted(key, operation.kind) {
+                    let _ = noted.wanted.try_push((key, value)); // more than there is room for are nobody's dimensions
                 }
                 if let Some(value) = budget.admit_attribute(value) {
                     encoder.attribute(key, value, &keys.known);
@@ -143,37 +139,26 @@ impl<'a> Noted<'a> {
     }
 
     #[inline]
-    pub(super) fn note(&mut self, key: u16, value: Value<'a>) {
+    fn note(&mut self, key: u16, value: Value<'a>) {
         // Of a key that is given twice the last value counts.
-        let known = self.values[..self.count].iter_mut().find(|(known, _)| *known == key);
-        if let Some(known) = known {
-            known.1 = value;
-        } else if self.count < NOTED_LIMIT {
-            self.values[self.count] = (key, value);
-            self.count += 1;
+        match self.values.iter_mut().find(|(known, _)| *known == key) {
+            Some(known) => known.1 = value,
+            None => drop(self.values.try_push((key, value))),
         }
     }
 
     #[inline]
     pub(super) fn value(&self, wanted: u16) -> Option<Value<'a>> {
-        self.values[..self.count].iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value)
+        self.values.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value)
     }
 
-    /// What the service graph wants beside the dimensions.
-    pub(super) fn wanted(&self) -> &[(u16, Value<'a>)] {
-        &self.wanted[..self.wanted_count]
-    }
-
-    pub(super) fn link(&mut self, trace_id: [u8; 16], span_id: [u8; 8]) {
+    fn link(&mut self, trace_id: [u8; 16], span_id: [u8; 8]) {
         self.has_more = true;
-        if let Some(place) = self.links.get_mut(self.link_count) {
-            *place = (trace_id, span_id);
-            self.link_count += 1;
-        }
+        let _ = self.links.try_push((trace_id, span_id));
     }
 
     pub(super) fn dimensions(&self) -> impl Iterator<Item = &(u16, Value<'a>)> {
-        self.values[..self.count].iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
+        self.values.iter().filter(|(key, _)| *key < FIRST_NON_METRIC_KEY)
     }
 }
 

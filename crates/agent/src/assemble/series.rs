@@ -30,8 +30,8 @@ pub(super) fn find_series(
     noted.dimensions().for_each(|(key, value)| append(series_key, *key, value));
     append(series_key, 0, &Value::String(own_name));
     // While there is room: these have any number of values.
-    if !noted.wanted().is_empty() && series.len() < DIMENSIONS_LIMIT / 2 {
-        noted.wanted().iter().for_each(|(key, value)| append(series_key, *key, value));
+    if !noted.wanted.is_empty() && series.len() < DIMENSIONS_LIMIT / 2 {
+        noted.wanted.iter().for_each(|(key, value)| append(series_key, *key, value));
     }
     match series.get(series_key.as_slice()) {
         Some(index) => *index,
@@ -42,21 +42,21 @@ pub(super) fn find_series(
 /// Appends a dimension to a series' local key.
 #[inline]
 pub(super) fn append(series_key: &mut Vec<u8>, key: u16, value: &Value<'_>) {
-    series_key.extend(key.to_le_bytes());
+    series_key.extend_from_slice(&key.to_le_bytes());
     match value {
         Value::String(bytes) => {
-            series_key.extend((bytes.len() as u16 | 0x8000).to_le_bytes()); // at most 4095
+            series_key.extend_from_slice(&(bytes.len() as u16 | 0x8000).to_le_bytes()); // at most 4095
             series_key.extend_from_slice(bytes);
         }
         Value::Int(number) => {
             series_key.push(1);
-            series_key.extend(number.to_le_bytes());
+            series_key.extend_from_slice(&number.to_le_bytes());
         }
         Value::Float(number) => {
             series_key.push(2);
-            series_key.extend(number.to_bits().to_le_bytes());
+            series_key.extend_from_slice(&number.to_bits().to_le_bytes());
         }
-        Value::Bool(flag) => series_key.extend([3, u8::from(*flag)]),
+        Value::Bool(flag) => series_key.extend_from_slice(&[3, u8::from(*flag)]),
     }
 }
 

@@ -2,7 +2,7 @@
 //! together become one (docs/correlation.md).
 //!
 //! A stage in front of the sinks: spans wait in a `window` for whoever else tells of the same operations. Where nobody does, since no
-//! program here is woven or observed, they go on at once, each of them `once`. What they are compared by
+//! program here is woven or observed, they go on at once, each of them `once`; what is received then passes by. What they are compared by
 //! is in `facts`, who of many belongs to whom in `pairs`, how they are written again in `merge`.
 
 mod facts;
@@ -25,6 +25,7 @@ use deliver::sink::have_room;
 use deliver::{Batch, Refused, Signal, Sink, SinkReport};
 
 use crate::receive::Meter;
+use once::Once;
 use window::{Counts, Window};
 
 /// How long spans wait where programs send some themselves: SDKs do so every five seconds.
@@ -49,11 +50,14 @@ impl fmt::Debug for Correlator {
     }
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     around: OnceLock<Around>,
+    /// What went on without waiting.
+    once: Mutex<Once>,
+    /// How long spans wait.
+    wait: Duration,
 }
 
 /// The agent that the stage is a part of.
@@ -71,13 +75,40 @@ struct State {
     wanted: u64,
     given: u64,
     stop: bool,
+    /// When somebody else was last seen.
+    company: Option<Instant>,
     counts: Counts,
+    /// Spans that had passed before.
+    again: u64,
     refused: u64,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn once(&self) -> MutexGuard<'_, Once> {
+        self.once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is nobody whom spans could wait for, and has not been for long: those who have gone may have told of spans that
+    /// are still to come.
+    fn is_alone(&self, now: Instant) -> bool {
+        let is_alone = self.around.get().is_some_and(|around| (around.is_alone)());
+        let mut state = self.state();
+        if !is_alone {
+            state.company = Some(now);
+        }
+        state.company.is_none_or(|last| now.saturating_duration_since(last) >= self.wait)
+    }
+
+    /// A batch without those spans that have passed before; `None`: nothing is left.
+    fn pass(&self, batch: Arc<Batch>, now: Instant) -> Option<Arc<Batch>> {
+        let passed = self.once().pass(Arc::clone(&batch), now);
+        let (batch, again) = passed.unwrap_or((Some(batch), 0)); // what is no OTLP passes as it is
+        self.state().again += again;
+        batch
     }
 }
 
@@ -104,26 +135,58 @@ impl Correlator {
 
     /// In front of these sinks, which are all of traces; spans wait so long.
     pub fn start(wait: Duration, behind: Vec<Arc<dyn Sink>>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            around: OnceLock::new(),
+            once: Mutex::new(Once::new(wait)),
+            wait,
+        });
         let (theirs, sinks) = (Arc::clone(&shared), behind.clone());
         let thread = thread::Builder::new().name("tandem-correlate".to_owned()).spawn(move || {
-            run(&theirs, wait, &sinks);
+            run(&theirs, &sinks);
         })?;
         Ok(Self { shared, behind, thread: Some(thread) })
     }
+
+    /// Whether spans that are received now may pass by this stage: nobody else could tell of them. Who lets them asks for each of them
+    /// whether it has [passed before](Self::passed_before), and measures it.
+    pub(crate) fn may_be_passed_by(&self, now: Instant) -> bool {
+        self.shared.is_alone(now) && !self.shared.state().stop
+    }
+
+    /// Of the spans with these ids, the places of those that have passed before. From now on all of them have.
+    pub(crate) fn passed_before(&self, ids: impl Iterator<Item = ([u8; 16], [u8; 8])>, now: Instant) -> Vec<usize> {
+        let mut once = self.shared.once();
+        once.turn(now);
+        let again = ids.enumerate().filter(|&(_, (trace_id, span_id))| !once.is_new(trace_id, span_id));
+        let again: Vec<_> = again.map(|(place, _)| place).collect();
+        drop(once);
+        if !again.is_empty() {
+            self.shared.state().again += again.len() as u64;
+        }
+        again
+    }
+
+    /// Hands a batch to those behind, as if it had been here.
+    pub(crate) fn hand_on(&self, batch: &Arc<Batch>) {
+        hand_on(&self.behind, batch);
+    }
 }
 
-fn run(shared: &Shared, wait: Duration, sinks: &[Arc<dyn Sink>]) {
-    let mut window = Window::new(wait, LIMIT);
-    // When somebody else was last seen.
-    let mut company = None;
-    let hand_on = |batch: &Arc<Batch>| {
+fn hand_on(sinks: &[Arc<dyn Sink>], batch: &Arc<Batch>) {
+    for sink in sinks {
+        let _ = sink.offer(batch); // who refuses it has counted it
+    }
+}
+
+fn run(shared: &Shared, sinks: &[Arc<dyn Sink>]) {
+    let mut window = Window::new(shared.wait, LIMIT);
+    let measure_and_hand_on = |batch: &Arc<Batch>| {
         if let Some(meter) = shared.around.get().and_then(|around| around.meter.as_ref()) {
             let _ = meter.others(batch); // what is no OTLP has been counted
         }
-        for sink in sinks {
-            let _ = sink.offer(batch); // who refuses it has counted it
-        }
+        hand_on(sinks, batch);
     };
     loop {
         let mut state = shared.state();
@@ -137,17 +200,13 @@ fn run(shared: &Shared, wait: Duration, sinks: &[Arc<dyn Sink>]) {
         let all = stop || wanted > state.given;
         drop(state);
         let now = Instant::now();
-        if !shared.around.get().is_some_and(|around| (around.is_alone)()) {
-            company = Some(now);
-        }
-        // Those who have gone may have told of spans that are still to come.
-        let is_alone = company.is_none_or(|last| now.saturating_duration_since(last) >= wait);
+        let is_alone = shared.is_alone(now);
         for batch in batches {
-            let passed = if is_alone { window.pass(batch, now) } else { window.add(batch, now) };
-            passed.iter().for_each(hand_on);
+            let passed = if is_alone { shared.pass(batch, now) } else { window.add(batch, now) };
+            passed.iter().for_each(measure_and_hand_on);
         }
         while let Some(batch) = window.take(now, all) {
-            batch.iter().for_each(hand_on);
+            batch.iter().for_each(measure_and_hand_on);
         }
         let mut state = shared.state();
         state.counts = window.counts;
@@ -217,7 +276,9 @@ impl Sink for Correlator {
     }
 
     fn metrics(&self) -> Vec<OwnMetric> {
-        let counts = self.shared.state().counts;
+        let state = self.shared.state();
+        let (counts, again) = (state.counts, state.again);
+        drop(state);
         let one = |name, help, number| OwnMetric {
             name,
             help,
@@ -229,7 +290,7 @@ impl Sink for Correlator {
             one(
                 "tandem_spans_merged_total",
                 "Spans that told of an operation that another one tells of, too.",
-                counts.merged,
+                counts.merged + again,
             ),
             one("tandem_traces_joined_total", "Traces that were found to be a part of another one.", counts.joined),
             one(

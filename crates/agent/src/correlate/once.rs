@@ -38,7 +38,7 @@ impl Once {
             for scope in resource?.scopes() {
                 for span in scope?.records() {
                     let fields = SpanFields::read(span?)?;
-                    if !self.is_new(self.hash.hash_one((fields.trace_id.0, fields.span_id.0))) {
+                    if !self.is_new(fields.trace_id.0, fields.span_id.0) {
                         again.push(index);
                     }
                     index += 1;
@@ -57,14 +57,17 @@ impl Once {
         Ok((rest.map(Arc::new), again.len() as u64))
     }
 
-    fn is_new(&mut self, number: u64) -> bool {
+    /// Whether a span has not passed before. From now on it has.
+    pub(super) fn is_new(&mut self, trace_id: [u8; 16], span_id: [u8; 8]) -> bool {
+        let number = self.hash.hash_one((trace_id, span_id));
         if self.newer.len() >= REMEMBERED {
             self.older = std::mem::take(&mut self.newer);
         }
         !self.older.contains(&number) && self.newer.insert(number)
     }
 
-    fn turn(&mut self, now: Instant) {
+    /// Forgets what has passed too long ago.
+    pub(super) fn turn(&mut self, now: Instant) {
         let since = *self.turned.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.age {
             std::mem::swap(&mut self.newer, &mut self.older);

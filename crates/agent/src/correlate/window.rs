@@ -17,7 +17,6 @@ use model::{Kind, Source, SpanId, TraceId, Value};
 
 use super::facts::{Facts, What};
 use super::merge::{self, Change};
-use super::once::Once;
 use super::pairs::{self, Edge};
 
 /// Spans of one kind of operation that are compared with one, to each side in time.
@@ -69,8 +68,6 @@ pub(super) struct Window {
     servers: HashMap<TraceId, Vec<Place>, RandomState>,
     renamed: Remembered<Id, SpanId>,
     moved: Remembered<TraceId, TraceId>,
-    /// What went through without waiting.
-    once: Once,
     pub(super) counts: Counts,
 }
 
@@ -114,7 +111,6 @@ impl Window {
             servers: HashMap::default(),
             renamed: Remembered::default(),
             moved: Remembered::default(),
-            once: Once::new(age),
             counts: Counts::default(),
         }
     }
@@ -138,20 +134,6 @@ impl Window {
             self.meet((number, index));
         }
         None
-    }
-
-    /// Lets a batch through that has nobody to wait for, without what has passed before.
-    pub(super) fn pass(&mut self, batch: Arc<Batch>, now: Instant) -> Option<Arc<Batch>> {
-        match self.once.pass(Arc::clone(&batch), now) {
-            Ok((batch, again)) => {
-                self.counts.merged += again;
-                batch
-            }
-            Err(Malformed) => {
-                self.counts.malformed += 1;
-                Some(batch)
-            }
-        }
     }
 
     /// When the next batch is due; `None`: there is none.

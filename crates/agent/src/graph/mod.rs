@@ -323,6 +323,12 @@ impl Graph {
         role
     }
 
+    /// Whether links of such spans matter: those of messages that arrive.
+    #[inline]
+    pub fn asks_for_links(&self, role: RoleIndex) -> bool {
+        self.roles.get(role.0 as usize).is_some_and(|role| role.side == Side::Consumer)
+    }
+
     /// Adds one span.
     #[inline]
     pub fn span(&mut self, role: RoleIndex, ends: &Ends<'_>) {

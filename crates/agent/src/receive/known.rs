@@ -27,15 +27,15 @@ pub struct Sender {
     pub resource: Arc<Resource>,
     service: Arc<str>,
     /// Stands for the service in the keys of series.
-    number: u32,
+    number: u64,
 }
 
 /// Resources and series that have come up.
 #[derive(Default)]
 pub struct Known {
     senders: HashMap<Box<[u8]>, Sender, RandomState>,
-    services: HashMap<Arc<str>, u32, RandomState>,
-    numbers: u32,
+    services: HashMap<Arc<str>, u64, RandomState>,
+    numbers: u64,
     series: HashMap<Box<[u8]>, SeriesIndex, RandomState>,
     /// Of spans that have been measured already.
     roles: HashMap<Box<[u8]>, RoleIndex, RandomState>,
@@ -51,8 +51,8 @@ impl Known {
         let name = resource.service();
         let service: Arc<str> = Arc::from(&name[..name.floor_char_boundary(LONGEST_TEXT)]);
         if self.senders.len() >= RESOURCES {
-            // Numbers begin anew with the series that they stand in.
-            *self = Self::default();
+            // Numbers go on: who is being measured keeps his.
+            *self = Self { numbers: self.numbers, ..Self::default() };
         }
         let number = match self.services.get(&service) {
             Some(&number) => number,
@@ -67,6 +67,12 @@ impl Known {
             self.senders.insert(message.into(), sender.clone());
         }
         Ok(sender)
+    }
+
+    /// The series that spans with this key belong to, where there has been one.
+    #[inline]
+    pub fn found(&self, key: &[u8]) -> Option<SeriesIndex> {
+        self.series.get(key).copied()
     }
 
     /// The series that a span belongs to, found by its key or made of the span itself.
@@ -143,16 +149,39 @@ const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 const CONSUMER: i32 = 5;
 
-/// Whether an attribute may be a dimension: all of them are longer than 8 bytes and have a point.
+/// Whether an attribute may be a dimension.
 fn may_be_dimension(key: &[u8]) -> bool {
-    let lists = match key {
-        [b'h' | b'r' | b'm' | b'e', ..] => ALWAYS,
-        [b'd', ..] => return ALWAYS.contains(&key) || OF_CALLERS.contains(&key),
-        [b's', ..] => OF_CALLERS,
-        [b'u', ..] => OF_SERVERS,
-        _ => return false,
-    };
-    lists.contains(&key)
+    [ALWAYS, OF_CALLERS, OF_SERVERS].iter().any(|keys| keys.contains(&key))
+}
+
+/// Keys of attributes that tell series apart, found fast: nearly all of what is looked for is none of them.
+pub struct Telling {
+    /// By their length; the longest here, and all that are as long or longer.
+    by_length: [Vec<Box<[u8]>>; LONGEST_KEY + 1],
+}
+
+const LONGEST_KEY: usize = 31;
+
+impl Telling {
+    /// What may be a dimension, and these, which the service graph wants.
+    pub fn with(wanted: &[String]) -> Self {
+        let mut by_length = std::array::from_fn(|_| Vec::new());
+        let dimensions = [ALWAYS, OF_CALLERS, OF_SERVERS].concat();
+        for key in dimensions.into_iter().chain(wanted.iter().map(String::as_bytes)) {
+            let alike: &mut Vec<Box<[u8]>> = &mut by_length[key.len().min(LONGEST_KEY)];
+            if !alike.iter().any(|known| **known == *key) {
+                alike.push(key.into());
+            }
+        }
+        Self { by_length }
+    }
+
+    #[inline]
+    fn has(&self, key: &[u8]) -> bool {
+        let alike = &self.by_length[key.len().min(LONGEST_KEY)];
+        // Of those that are as long the last letters differ most.
+        alike.iter().any(|known| known.last_chunk::<4>() == key.last_chunk() && **known == *key)
+    }
 }
 
 /// Whether a dimension is one of spans of this kind.
@@ -164,10 +193,16 @@ fn is_of(key: &[u8], kind: i32) -> bool {
     }
 }
 
-/// Writes an attribute into a key, where it may be a dimension or the service graph wants it.
+/// Writes an attribute into a key, where it tells series apart. `key_value` is what it was read from.
 #[inline]
-pub fn note(key: &mut Vec<u8>, attribute: Attribute<'_>, wanted: &[String]) {
-    if may_be_dimension(attribute.key) || wanted.iter().any(|wanted| wanted.as_bytes() == attribute.key) {
+pub fn note(key: &mut Vec<u8>, attribute: Attribute<'_>, key_value: &[u8], telling: &Telling) {
+    if !telling.has(attribute.key) {
+        return;
+    }
+    if key_value.len() <= LONGEST_TEXT {
+        append(key, key_value);
+    } else {
+        // Not as it is, or texts that are alike as far as they are read would each have a series here.
         append(key, attribute.key);
         append(key, attribute.value);
     }

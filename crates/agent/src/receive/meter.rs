@@ -7,12 +7,13 @@ use std::time::Instant;
 use deliver::Batch;
 use deliver::metrics::Exemplar;
 use deliver::otlp::encode::UnixNanos;
-use deliver::otlp::walk::{self, AnyValue, Attribute, Malformed, SpanFields, resources};
+use deliver::otlp::walk::{self, AnyValue, Attribute, Malformed, ResourceGroup, SpanFields, resources};
 use model::{SOURCE_ATTRIBUTE, Source};
 
-use super::known::{self, Known, Sender};
-use crate::graph::Ends;
-use crate::pipeline::{Shared, State};
+use super::known::{self, Known, Sender, Telling};
+use crate::graph::{Ends, RoleIndex};
+use crate::measure::{Measure, SeriesIndex};
+use crate::pipeline::Shared;
 
 /// Links of a span that are looked at.
 const LINKS: usize = 16;
@@ -22,26 +23,20 @@ const MEASURED_AT_ONCE: usize = 256;
 /// Measures spans into an agent's series.
 pub(crate) struct Meter {
     shared: Weak<Shared>,
-    /// Attributes that the service graph tells spans apart by.
-    wanted: Arc<[String]>,
+    telling: Telling,
     known: Mutex<Known>,
 }
 
 impl Meter {
     /// Into those of this agent, while it is there.
     pub fn of(shared: &Arc<Shared>) -> Self {
-        let wanted = shared.state().measure.graph.wanted();
-        Self { shared: Arc::downgrade(shared), wanted, known: Mutex::default() }
+        let telling = Telling::with(&shared.state().measure.graph.wanted());
+        Self { shared: Arc::downgrade(shared), telling, known: Mutex::default() }
     }
 
-    /// Who has this resource, a message.
-    pub fn sender(&self, resource: &[u8]) -> Result<Sender, Malformed> {
-        self.known().sender(resource)
-    }
-
-    /// What measures spans of this sender.
-    pub fn spans_of<'m, 'a>(&'m self, sender: &'m Sender) -> Measured<'m, 'a> {
-        Measured { meter: self, sender, keys: Vec::new(), spans: Vec::new() }
+    /// What is kept of senders.
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Measures those spans of a batch that no program has measured itself: what was received, and what was seen from outside. All
@@ -49,34 +44,67 @@ impl Meter {
     pub fn others(&self, batch: &Batch) -> Result<(), Malformed> {
         for resource in resources(&batch.bytes) {
             let resource = resource?;
-            let sender = self.sender(resource.resource)?;
-            let mut measured = self.spans_of(&sender);
-            for scope in resource.scopes() {
-                for span in scope?.records() {
-                    measured.of_anybody(span?)?;
+            let mut known = self.known();
+            let sender = known.sender(resource.resource)?;
+            let mut noted = Noted::default();
+            let read = self.read(&resource, &sender, &mut known, &mut noted);
+            self.measure(&mut noted, &sender, &mut known); // what came before something malformed, too
+            read?;
+        }
+        Ok(())
+    }
+
+    fn read<'a>(
+        &self,
+        resource: &ResourceGroup<'a>,
+        sender: &Sender,
+        known: &mut Known,
+        noted: &mut Noted<'a>,
+    ) -> Result<(), Malformed> {
+        for scope in resource.scopes() {
+            for span in scope?.records() {
+                noted.of_anybody(span?, &self.telling, sender, known)?;
+                if noted.spans.len() >= MEASURED_AT_ONCE {
+                    self.measure(noted, sender, known);
                 }
             }
         }
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes an attribute into the key of the span that is being noted, where it may tell series apart.
+    #[inline]
+    pub fn note(&self, attribute: Attribute<'_>, key_value: &[u8], noted: &mut Noted<'_>) {
+        known::note(&mut noted.keys, attribute, key_value, &self.telling);
+    }
+
+    /// Measures what was noted of spans of this sender, which is forgotten.
+    pub fn measure(&self, noted: &mut Noted<'_>, sender: &Sender, known: &mut Known) {
+        let Some(shared) = self.shared.upgrade() else { return noted.clear() };
+        for spans in noted.spans.chunks(MEASURED_AT_ONCE) {
+            let mut state = shared.state();
+            spans.iter().for_each(|span| span.measure(&noted.keys, sender, known, &mut state.measure));
+            state.measure.graph.tick(Instant::now());
+        }
+        noted.clear();
     }
 }
 
-/// Spans of one sender. Dropped, they are measured.
-pub(crate) struct Measured<'m, 'a> {
-    meter: &'m Meter,
-    sender: &'m Sender,
-    /// What tells their series apart, one after the other.
-    pub(super) keys: Vec<u8>,
+/// Spans of one sender, as far as they are measured.
+#[derive(Default)]
+pub(crate) struct Noted<'a> {
     spans: Vec<Pending<'a>>,
+    /// What tells series apart that are not known yet, one after the other; at the end that of the span that is being noted.
+    keys: Vec<u8>,
+    /// Where the last one begins.
+    begin: usize,
 }
 
 struct Pending<'a> {
     span: &'a [u8],
     key: Range<usize>,
+    /// Known by the key, which is gone then.
+    series: Option<SeriesIndex>,
     exemplar: Exemplar,
     parent: [u8; 8],
     is_inside: bool,
@@ -84,14 +112,41 @@ struct Pending<'a> {
     is_measured: bool,
 }
 
-impl<'a> Measured<'_, 'a> {
-    /// The span's dimensions stand in the keys already, from `begin` on.
-    pub(super) fn add(&mut self, span: &'a [u8], fields: &SpanFields<'a>, begin: usize) {
-        self.push(span, fields, begin, false, false);
+impl<'a> Noted<'a> {
+    /// Notes a received span, whose dimensions stand in the key already.
+    #[inline]
+    pub fn add(&mut self, span: &'a [u8], fields: &SpanFields<'a>, sender: &Sender, known: &Known) {
+        known::finish(&mut self.keys, sender, fields);
+        let series = known.found(&self.keys[self.begin..]);
+        if series.is_some() {
+            self.keys.truncate(self.begin);
+        }
+        self.push(span, fields, series, false, false);
     }
 
-    fn push(&mut self, span: &'a [u8], fields: &SpanFields<'a>, begin: usize, is_inside: bool, is_measured: bool) {
-        known::finish(&mut self.keys, self.sender, fields);
+    /// Forgets the span that is being noted.
+    pub fn skip(&mut self) {
+        self.keys.truncate(self.begin);
+    }
+
+    /// The spans' ids.
+    pub fn ids(&self) -> impl Iterator<Item = ([u8; 16], [u8; 8])> {
+        self.spans.iter().map(|pending| (pending.exemplar.trace_id, pending.exemplar.span_id))
+    }
+
+    /// Leaves spans out after all, asking about each in its order.
+    pub fn retain(&mut self, mut is_kept: impl FnMut() -> bool) {
+        self.spans.retain(|_| is_kept());
+    }
+
+    fn push(
+        &mut self,
+        span: &'a [u8],
+        fields: &SpanFields<'a>,
+        series: Option<SeriesIndex>,
+        is_inside: bool,
+        is_measured: bool,
+    ) {
         let exemplar = Exemplar {
             trace_id: fields.trace_id.0,
             span_id: fields.span_id.0,
@@ -99,26 +154,20 @@ impl<'a> Measured<'_, 'a> {
             duration_ns: fields.duration_ns(),
         };
         let parent = fields.parent_span_id.unwrap_or_default().0;
-        self.spans.push(Pending { span, key: begin..self.keys.len(), exemplar, parent, is_inside, is_measured });
-        if self.spans.len() >= MEASURED_AT_ONCE {
-            self.flush();
-        }
+        let key = self.begin..self.keys.len();
+        self.begin = key.end;
+        self.spans.push(Pending { span, key, series, exemplar, parent, is_inside, is_measured });
     }
 
-    fn forget(&mut self) {
-        self.spans.clear();
-        self.keys.clear();
-    }
-
-    /// An attribute that may tell series apart.
-    pub(super) fn note(&mut self, attribute: Attribute<'_>) {
-        known::note(&mut self.keys, attribute, &self.meter.wanted);
-    }
-
-    fn of_anybody(&mut self, span: &'a [u8]) -> Result<(), Malformed> {
-        let begin = self.keys.len();
+    fn of_anybody(
+        &mut self,
+        span: &'a [u8],
+        telling: &Telling,
+        sender: &Sender,
+        known: &Known,
+    ) -> Result<(), Malformed> {
         let mut source = Source::Woven;
-        let (keys, wanted) = (&mut self.keys, &self.meter.wanted);
+        let keys = &mut self.keys;
         let fields = SpanFields::read_with(span, |key_value| {
             if let Some(attribute) = Attribute::read(key_value)? {
                 if attribute.key == SOURCE_ATTRIBUTE.as_bytes()
@@ -126,47 +175,55 @@ impl<'a> Measured<'_, 'a> {
                 {
                     source = Source::from_name(name).unwrap_or_default();
                 }
-                known::note(keys, attribute, wanted);
+                known::note(keys, attribute, key_value, telling);
             }
             Ok(())
         })?;
         let is_measured = matches!(source, Source::Woven | Source::Api);
-        if !is_measured || is_end_of_request(fields.kind) {
+        if !is_measured {
+            self.add(span, &fields, sender, known);
+        } else if is_end_of_request(fields.kind) {
+            known::finish(&mut self.keys, sender, &fields);
             // Of what was received nobody knows; of what hangs below another account of its caller neither.
             let is_inside = source == Source::Woven && fields.flags & PARENT_IS_KNOWN == PARENT_IS_INSIDE;
-            self.push(span, &fields, begin, is_inside, is_measured);
+            self.push(span, &fields, None, is_inside, true);
         } else {
-            self.keys.truncate(begin);
+            self.skip();
         }
         Ok(())
     }
 
-    fn flush(&mut self) {
-        let Some(shared) = self.meter.shared.upgrade() else { return self.forget() };
-        let mut known = self.meter.known();
-        let mut state = shared.state();
-        let State { measure, .. } = &mut *state;
-        for pending in self.spans.drain(..) {
-            let key = &self.keys[pending.key.clone()];
-            let mut links = Vec::new();
-            if pending.is_measured {
-                let role = known.role(key, self.sender, pending.span, measure);
-                measure.graph.span(role, &pending.ends(&mut links));
-            } else {
-                let index = known.series(key, self.sender, pending.span, measure);
-                measure.span(index, pending.exemplar);
-                measure.ends(index, || pending.ends(&mut links));
-            }
-        }
-        measure.graph.tick(Instant::now());
+    fn clear(&mut self) {
+        self.spans.clear();
         self.keys.clear();
+        self.begin = 0;
     }
 }
 
 impl Pending<'_> {
-    fn ends<'l>(&self, links: &'l mut Vec<([u8; 16], [u8; 8])>) -> Ends<'l> {
-        links.extend(walk::links(self.span).take(LINKS).flatten().map(|(trace, span)| (trace.0, span.0)));
-        Ends { span: self.exemplar, parent: self.parent, is_inside: self.is_inside, links }
+    fn measure(&self, keys: &[u8], sender: &Sender, known: &mut Known, measure: &mut Measure) {
+        let key = &keys[self.key.clone()];
+        if self.is_measured {
+            let role = known.role(key, sender, self.span, measure);
+            self.show(role, measure);
+            return;
+        }
+        let series = self.series.unwrap_or_else(|| known.series(key, sender, self.span, measure));
+        measure.span(series, self.exemplar);
+        self.show(series.role(), measure);
+    }
+
+    /// Shows it to the service graph.
+    fn show(&self, role: RoleIndex, measure: &mut Measure) {
+        if role.is_none() {
+            return;
+        }
+        let mut links = Vec::new();
+        if measure.graph.asks_for_links(role) {
+            links.extend(walk::links(self.span).take(LINKS).flatten().map(|(trace, span)| (trace.0, span.0)));
+        }
+        let ends = Ends { span: self.exemplar, parent: self.parent, is_inside: self.is_inside, links: &links };
+        measure.graph.span(role, &ends);
     }
 }
 
@@ -176,10 +233,4 @@ const PARENT_IS_INSIDE: u32 = 0x100;
 
 fn is_end_of_request(kind: i32) -> bool {
     (2..=5).contains(&kind)
-}
-
-impl Drop for Measured<'_, '_> {
-    fn drop(&mut self) {
-        self.flush();
-    }
 }

@@ -8,6 +8,7 @@ mod known;
 mod latest;
 mod meter;
 pub mod settings;
+mod spans;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,24 +19,23 @@ use deliver::otlp::check;
 use deliver::otlp::encode::UnixNanos;
 use deliver::otlp::regroup::{Regrouped, Verdict, regroup};
 use deliver::otlp::server::{Accepted, Receiver, Refused};
-use deliver::otlp::walk::{self, Attribute, Field, Fields, Malformed, ResourceGroup, SpanFields, Whole};
+use deliver::otlp::walk::{self, Field, Fields, Malformed, ResourceGroup, Whole};
 use deliver::{Batch, Signal};
-use model::SOURCE_ATTRIBUTE;
 
+use crate::correlate::Correlator;
 use crate::pipeline::Shared;
-use known::Sender;
 pub(crate) use known::resource_of;
 pub(crate) use latest::Latest;
 pub(crate) use meter::Meter;
 
 /// What begins later than this from now (ns) has a clock that is wrong beyond use: the store would keep it for good.
 const FUTURE: u64 = 24 * 3600 * 1_000_000_000;
-/// A span that took longer (ns) has no start: one such would make every sum of durations worthless.
-const LONGEST: u64 = 30 * 24 * 3600 * 1_000_000_000;
 
 /// What takes OTLP.
 pub(crate) struct Received {
     shared: Arc<Shared>,
+    /// The stage in which spans wait that others may tell of, too.
+    correlator: Option<Arc<Correlator>>,
     meter: Meter,
 }
 
@@ -105,21 +105,22 @@ fn explained(cause: &str) -> &'static str {
 }
 
 impl Received {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { meter: Meter::of(&shared), shared }
+    pub fn new(shared: Arc<Shared>, correlator: Option<Arc<Correlator>>) -> Self {
+        Self { meter: Meter::of(&shared), shared, correlator }
     }
 
     fn take(&self, signal: Signal, request: &Bytes) -> Result<Accepted, Refused> {
-        check::request(signal, request).map_err(|unsound| Refused::Malformed(unsound.to_string()))?;
-        let malformed = |malformed: Malformed| Refused::Malformed(malformed.to_string());
-        let groups = Fields::of(request).filter(|field| matches!(field, Ok((1, Field::Bytes(_)))));
-        if !self.shared.has_room(signal, groups.count(), request.len()) {
-            return Err(Refused::Full);
-        }
         let mut tally = Tally::default();
-        match signal {
-            Signal::Metrics => self.metrics(request, &mut tally).map_err(malformed)?,
-            _ => self.records(signal, request, &mut tally).map_err(malformed)?,
+        if signal == Signal::Traces {
+            self.spans(request, &mut tally)?;
+        } else {
+            check::request(signal, request).map_err(|unsound| Refused::Malformed(unsound.to_string()))?;
+            self.find_room(signal, request)?;
+            let taken = match signal {
+                Signal::Metrics => self.metrics(request, &mut tally),
+                _ => self.logs(request, &mut tally),
+            };
+            taken.map_err(|malformed| Refused::Malformed(malformed.to_string()))?;
         }
         let rejected: u64 = tally.refused.iter().map(|(_, count)| count).sum();
         let told = tally.refused.iter().map(|(cause, count)| format!("{count} {}", explained(cause)));
@@ -128,72 +129,28 @@ impl Received {
         Ok(Accepted { rejected, message })
     }
 
-    /// Spans or log records.
-    fn records(&self, signal: Signal, request: &Bytes, tally: &mut Tally) -> Result<(), Malformed> {
+    /// Whether there is room for all groups of a request.
+    fn find_room(&self, signal: Signal, request: &Bytes) -> Result<(), Refused> {
+        let groups = Fields::of(request).filter(|field| matches!(field, Ok((1, Field::Bytes(_)))));
+        let has_room = self.shared.has_room(signal, groups.count(), request.len());
+        if has_room { Ok(()) } else { Err(Refused::Full) }
+    }
+
+    fn logs(&self, request: &Bytes, tally: &mut Tally) -> Result<(), Malformed> {
         let latest = UnixNanos::now().0.saturating_add(FUTURE);
         let mut begin = 0;
         for (number, field, whole) in Whole::of(request) {
             let end = begin + whole.len();
             if let (1, Field::Bytes(message)) = (number, field?) {
                 let group = ResourceGroup::read(message)?;
-                let sender = self.meter.sender(group.resource)?;
-                let regrouped = match signal {
-                    Signal::Traces => self.spans(&sender, group, latest, tally)?,
-                    _ => logs(group, latest, tally)?,
-                };
-                let resource = &sender.resource;
-                regrouped.batches(signal, resource, request.slice(begin..end), |batch| self.offer(batch, tally));
+                let sender = self.meter.known().sender(group.resource)?;
+                let regrouped = logs(group, latest, tally)?;
+                let whole = request.slice(begin..end);
+                regrouped.batches(Signal::Logs, &sender.resource, whole, |batch| self.offer(batch, tally));
             }
             begin = end;
         }
         Ok(())
-    }
-
-    fn spans<'a>(
-        &self,
-        sender: &Sender,
-        group: ResourceGroup<'a>,
-        latest: u64,
-        tally: &mut Tally,
-    ) -> Result<Regrouped<'a>, Malformed> {
-        let mut measured = self.meter.spans_of(sender);
-        let measures_late = self.shared.measures_late();
-        let regrouped = regroup(group.message, |span| {
-            let mut is_marked = false;
-            let before = measured.keys.len();
-            let fields = SpanFields::read_with(span, |key_value| {
-                if let Some(attribute) = Attribute::read(key_value)? {
-                    is_marked |= attribute.key == SOURCE_ATTRIBUTE.as_bytes();
-                    if !measures_late {
-                        measured.note(attribute);
-                    }
-                }
-                Ok(())
-            })?;
-            let refused = match () {
-                () if fields.trace_id.is_zero() => Some("no_trace_id"),
-                () if fields.span_id.is_zero() => Some("no_span_id"),
-                () if fields.start_unix_nano.max(fields.end_unix_nano) > latest => Some("future"),
-                () if fields.duration_ns() > LONGEST => Some("too_long"),
-                () => None,
-            };
-            if let Some(cause) = refused {
-                measured.keys.truncate(before);
-                count(&mut tally.refused, cause);
-                return Ok(Verdict::Refused);
-            }
-            if fields.end_unix_nano < fields.start_unix_nano {
-                count(&mut tally.strange, "ends_before_it_starts");
-            }
-            tally.spans += 1;
-            tally.roots += u64::from(fields.parent_span_id.is_none());
-            if !measures_late {
-                measured.add(span, &fields, before);
-            }
-            Ok(if is_marked { Verdict::Kept } else { Verdict::Marked })
-        })?;
-        drop(measured);
-        Ok(regrouped)
     }
 
     /// Metrics pass through as they are.

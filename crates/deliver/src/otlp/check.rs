@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::schema::{self, Kind, Message};
-use super::walk::{Field, Fields};
+use super::walk::{Attribute, Field, Fields, Malformed, SPAN_ATTRIBUTES, SpanFields};
 use crate::Signal;
 
 /// Messages in messages; deeper is nobody's telemetry. Those that read protobuf into trees stop at a hundred.
@@ -46,36 +46,31 @@ fn check(message: &Message, bytes: &[u8], depth: usize) -> Result<(), Unsound> {
     if depth == 0 {
         return Err(unsound("values are nested too deeply"));
     }
-    // Fields mostly come in order, so the next one is the same or the one after.
-    let mut at = 0;
     for field in Fields::of(bytes) {
         let (number, value) = field.map_err(|_| unsound("not protobuf, or cut off"))?;
-        let known = message.fields;
-        if known[at].number != number {
-            match known.iter().position(|field| field.number == number) {
-                Some(found) => at = found,
-                None => continue, // of a later version
-            }
-        }
-        let field = &known[at];
-        let sound = match (field.kind, value) {
-            (Kind::Message(inner), Field::Bytes(bytes)) => check(inner, bytes, depth - 1),
-            (kind, value) => scalar(kind, value, field.repeated),
-        };
-        if let Err(mut wrong) = sound {
-            wrong.path.push(field.name);
-            return Err(wrong);
-        }
+        check_field(message, number, value, depth)?;
     }
     Ok(())
+}
+
+/// Looks at one field of a message that is so deep.
+#[inline]
+fn check_field(message: &Message, number: u64, value: Field<'_>, depth: usize) -> Result<(), Unsound> {
+    let Some(field) = message.field(number) else { return Ok(()) }; // of a later version
+    let sound = match (field.kind, value) {
+        (Kind::Message(inner), Field::Bytes(bytes)) => check(inner, bytes, depth - 1),
+        (kind, value) => scalar(kind, value, field.repeated),
+    };
+    sound.map_err(|mut wrong| {
+        wrong.path.push(field.name);
+        wrong
+    })
 }
 
 #[inline]
 fn scalar(kind: Kind, value: Field<'_>, repeated: bool) -> Result<(), Unsound> {
     let sound = match (kind, value) {
-        (Kind::Text, Field::Bytes(bytes)) => {
-            return if std::str::from_utf8(bytes).is_ok() { Ok(()) } else { Err(unsound("not UTF-8")) };
-        }
+        (Kind::Text, Field::Bytes(bytes)) => return if is_text(bytes) { Ok(()) } else { Err(unsound("not UTF-8")) },
         (Kind::TraceId, Field::Bytes(bytes)) => {
             return if matches!(bytes.len(), 0 | 16) { Ok(()) } else { Err(unsound("not 16 bytes")) };
         }
@@ -92,6 +87,114 @@ fn scalar(kind: Kind, value: Field<'_>, repeated: bool) -> Result<(), Unsound> {
         _ => false,
     };
     if sound { Ok(()) } else { Err(unsound("of the wrong type")) }
+}
+
+#[inline]
+fn is_text(bytes: &[u8]) -> bool {
+    is_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
+}
+
+/// The standard library's looks at up to 31 bytes one by one, which is all there is of most texts.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let all = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word));
+    let last = match bytes.last_chunk::<8>() {
+        Some(last) => u64::from_ne_bytes(*last), // some of it a second time
+        None => rest.iter().fold(0, |all, &byte| all | u64::from(byte)),
+    };
+    (all | last) & 0x8080_8080_8080_8080 == 0
+}
+
+/// What a request of spans consists of, down to them.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// The request, of groups.
+    Request,
+    /// A `ResourceSpans`, of scopes.
+    Group,
+    /// A `ScopeSpans`, of spans.
+    Scope,
+}
+
+/// Depths at which spans and their attributes stand in a request.
+const SPAN_DEPTH: usize = DEEPEST - 3;
+const ATTRIBUTE_DEPTH: usize = SPAN_DEPTH - 1;
+
+/// Looks at fields beside groups, scopes or spans. With [`span`] for each span this is what [`request`] does: for who reads all of a
+/// request anyway.
+pub fn beside_spans(level: Level, fields: &[u8]) -> Result<(), Malformed> {
+    let (message, depth) = match level {
+        Level::Request => (&schema::TRACES, DEEPEST),
+        Level::Group => (&schema::RESOURCE_SPANS, DEEPEST - 1),
+        Level::Scope => (&schema::SCOPE_SPANS, DEEPEST - 2),
+    };
+    Ok(check(message, fields, depth)?)
+}
+
+/// Looks at every field of a span and reads it in the same walk. Shows each attribute on the way, with the `KeyValue` that it was read
+/// from, though what comes after it may be unsound.
+#[inline]
+pub fn span<'a>(
+    span: &'a [u8],
+    mut attribute: impl FnMut(Attribute<'a>, &'a [u8]),
+) -> Result<SpanFields<'a>, Malformed> {
+    let mut fields = SpanFields::default();
+    for field in Fields::of(span) {
+        match field? {
+            (SPAN_ATTRIBUTES, Field::Bytes(key_value)) => {
+                let found = match usual_attribute(key_value) {
+                    Some(usual) => Some(usual),
+                    None => any_attribute(key_value)?,
+                };
+                if let Some(found) = found {
+                    attribute(found, key_value);
+                }
+            }
+            (number, field) => {
+                check_field(&schema::SPAN, number, field, SPAN_DEPTH)?;
+                fields.take(number, field)?;
+            }
+        }
+    }
+    Ok(fields)
+}
+
+/// An attribute as nearly all are: a short key, and a short text or a number, written in that order. That is sound.
+#[inline]
+fn usual_attribute(key_value: &[u8]) -> Option<Attribute<'_>> {
+    let &[0x0a, key_size @ ..0x80, ref rest @ ..] = key_value else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(key_size))?;
+    let &[0x12, size @ ..0x80, ref value @ ..] = rest else { return None };
+    let is_sound = usize::from(size) == value.len()
+        && match value {
+            // A size of 0x80 and more would be longer than a byte, which is not ASCII either.
+            [0x0a, size, text @ ..] => usize::from(*size) == text.len() && is_ascii(key_value),
+            [0x10 | 0x18, number @ ..] => is_varint(number) && is_ascii(key),
+            [0x21, number @ ..] => number.len() == 8 && is_ascii(key),
+            _ => false,
+        };
+    is_sound.then_some(Attribute { key, value })
+}
+
+/// One that is not longer than nine bytes: ten would have to be looked at closely.
+#[inline]
+fn is_varint(bytes: &[u8]) -> bool {
+    bytes
+        .split_last()
+        .is_some_and(|(&last, before)| before.len() < 9 && last < 0x80 && before.iter().all(|&byte| byte >= 0x80))
+}
+
+#[cold]
+fn any_attribute(key_value: &[u8]) -> Result<Option<Attribute<'_>>, Malformed> {
+    check(&schema::KEY_VALUE, key_value, ATTRIBUTE_DEPTH)?;
+    Attribute::read(key_value)
+}
+
+impl From<Unsound> for Malformed {
+    fn from(_: Unsound) -> Self {
+        Self
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use model::{Resource, Source};
 
 use super::builder::{Buffer, memory};
+use super::check::{self, Level};
 use super::encode::{source_attribute, varint, varint_size};
 use super::walk::{Field, Malformed, Whole};
 use crate::{Batch, Signal};
@@ -93,6 +94,22 @@ struct Part<'r, 'a> {
 }
 
 impl Regrouped<'_> {
+    /// Looks at what is beside its spans, as [`check::beside_spans`] does.
+    pub fn check_beside_spans(&self) -> Result<(), Malformed> {
+        self.heads.iter().try_for_each(|head| check::beside_spans(Level::Group, head))?;
+        let mut in_scopes = self.scopes.iter().flat_map(|scope| &scope.heads);
+        in_scopes.try_for_each(|head| check::beside_spans(Level::Scope, head))
+    }
+
+    /// Leaves records out after all, asking about each in its order.
+    pub fn retain(&mut self, mut is_kept: impl FnMut() -> bool) {
+        for scope in &mut self.scopes {
+            let before = scope.records.len();
+            scope.records.retain(|_| is_kept());
+            self.is_whole &= scope.records.len() == before;
+        }
+    }
+
     /// Records in it.
     pub fn records(&self) -> usize {
         self.scopes.iter().map(|scope| scope.records.len()).sum()

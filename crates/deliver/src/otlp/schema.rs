@@ -12,6 +12,18 @@ pub struct Message {
     pub fields: &'static [Field],
 }
 
+impl Message {
+    /// The field of this number, where it is known.
+    #[inline]
+    pub fn field(&self, number: u64) -> Option<&'static Field> {
+        // Most messages have all numbers from one on.
+        match self.fields.get((number as usize).wrapping_sub(1)) {
+            Some(field) if field.number == number => Some(field),
+            _ => self.fields.iter().find(|field| field.number == number),
+        }
+    }
+}
+
 /// A field of a message.
 #[derive(Debug)]
 pub struct Field {
@@ -78,7 +90,7 @@ const fn many(number: u64, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind, repeated: true }
 }
 
-static TRACES: Message =
+pub(super) static TRACES: Message =
     Message { name: "ExportTraceServiceRequest", fields: &[many(1, "resourceSpans", Kind::Message(&RESOURCE_SPANS))] };
 static LOGS: Message =
     Message { name: "ExportLogsServiceRequest", fields: &[many(1, "resourceLogs", Kind::Message(&RESOURCE_LOGS))] };
@@ -86,7 +98,7 @@ static METRICS: Message = Message {
     name: "ExportMetricsServiceRequest",
     fields: &[many(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
 };
-static RESOURCE_SPANS: Message = Message {
+pub(super) static RESOURCE_SPANS: Message = Message {
     name: "ResourceSpans",
     fields: &[
         one(1, "resource", Kind::Message(&RESOURCE)),
@@ -110,7 +122,7 @@ static RESOURCE_METRICS: Message = Message {
         one(3, "schemaUrl", Kind::Text),
     ],
 };
-static SCOPE_SPANS: Message = Message {
+pub(super) static SCOPE_SPANS: Message = Message {
     name: "ScopeSpans",
     fields: &[
         one(1, "scope", Kind::Message(&SCOPE)),
@@ -160,7 +172,7 @@ static SCOPE: Message = Message {
         one(4, "droppedAttributesCount", Kind::Uint32),
     ],
 };
-static KEY_VALUE: Message = Message {
+pub(super) static KEY_VALUE: Message = Message {
     name: "KeyValue",
     fields: &[
         one(1, "key", Kind::Text),
@@ -168,7 +180,7 @@ static KEY_VALUE: Message = Message {
         one(3, "keyStrindex", Kind::Int32), // of profiles only
     ],
 };
-static ANY_VALUE: Message = Message {
+pub(super) static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[
         one(1, "stringValue", Kind::Text),
@@ -184,7 +196,7 @@ static ANY_VALUE: Message = Message {
 static ARRAY_VALUE: Message = Message { name: "ArrayValue", fields: &[many(1, "values", Kind::Message(&ANY_VALUE))] };
 static KEY_VALUE_LIST: Message =
     Message { name: "KeyValueList", fields: &[many(1, "values", Kind::Message(&KEY_VALUE))] };
-static SPAN: Message = Message {
+pub(super) static SPAN: Message = Message {
     name: "Span",
     fields: &[
         one(1, "traceId", Kind::TraceId),

@@ -60,6 +60,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[cold]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -89,7 +90,7 @@ impl<'a> Fields<'a> {
         Ok(*taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<(u64, Field<'a>), Malformed> {
         let tag = self.varint()?;
         let field = match tag & 7 {
@@ -110,7 +111,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u64, Field<'a>), Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -310,21 +311,30 @@ impl<'a> SpanFields<'a> {
         let mut fields = Self::default();
         for field in Fields::of(span) {
             match field? {
-                (1, Field::Bytes(id)) => fields.trace_id = trace_id(id)?,
-                (2, Field::Bytes(id)) => fields.span_id = span_id(id)?.unwrap_or_default(),
-                (3, Field::Bytes(tracestate)) => fields.tracestate = tracestate,
-                (4, Field::Bytes(id)) => fields.parent_span_id = span_id(id)?,
-                (5, Field::Bytes(name)) => fields.name = name,
-                (6, Field::Varint(kind)) => fields.kind = kind as i32,
-                (7, Field::Fixed64(start)) => fields.start_unix_nano = start,
-                (8, Field::Fixed64(end)) => fields.end_unix_nano = end,
                 (SPAN_ATTRIBUTES, Field::Bytes(key_value)) => attribute(key_value)?,
-                (15, Field::Bytes(status)) => fields.status = status_code(status)?.unwrap_or(fields.status),
-                (16, Field::Fixed32(flags)) => fields.flags = flags,
-                _ => {}
+                (number, field) => fields.take(number, field)?,
             }
         }
         Ok(fields)
+    }
+
+    /// Takes a field of the span in.
+    #[inline]
+    pub(super) fn take(&mut self, number: u64, field: Field<'a>) -> Result<(), Malformed> {
+        match (number, field) {
+            (1, Field::Bytes(id)) => self.trace_id = trace_id(id)?,
+            (2, Field::Bytes(id)) => self.span_id = span_id(id)?.unwrap_or_default(),
+            (3, Field::Bytes(tracestate)) => self.tracestate = tracestate,
+            (4, Field::Bytes(id)) => self.parent_span_id = span_id(id)?,
+            (5, Field::Bytes(name)) => self.name = name,
+            (6, Field::Varint(kind)) => self.kind = kind as i32,
+            (7, Field::Fixed64(start)) => self.start_unix_nano = start,
+            (8, Field::Fixed64(end)) => self.end_unix_nano = end,
+            (15, Field::Bytes(status)) => self.status = status_code(status)?.unwrap_or(self.status),
+            (16, Field::Fixed32(flags)) => self.flags = flags,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Time from start to end, ns; 0 where the end is before the start.
