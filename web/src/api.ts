@@ -39,40 +39,6 @@ export interface Anatomy {
   parts_ns: Record<string, number>;
 }
 
-/** A trace in columns (crates/ui/src/drawing.rs). */
-export interface Drawing {
-  summary: Summary;
-  /** Exactly. */
-  start_unix_nano: string;
-  names: string[];
-  services: string[];
-  scopes: string[];
-  parent_sources: string[];
-  parts: string[];
-  rows: {
-    span_id: string[];
-    name: number[];
-    service: number[];
-    scope: number[];
-    kind: string[];
-    source: string[];
-    parent_source: number[];
-    parent: number[];
-    depth: number[];
-    children: number[];
-    offset_ns: number[];
-    duration_ns: number[];
-    marks: number[];
-    events: number[];
-    links: number[];
-    anatomy: (number[] | null)[];
-  };
-  critical: number[];
-  has_profile: boolean;
-}
-
-export const MARK = { error: 1, missing: 2, unfinished: 4 };
-
 export interface LogRecord {
   time_unix_nano: Moment;
   severity_number: number;
@@ -264,9 +230,9 @@ export function complaint(error: unknown): string {
 }
 
 /** Asks the agent. Fails with [Refused] when it says why, with another error when it cannot be reached. */
-export async function ask<T>(path: string, signal?: AbortSignal, read: (json: string) => unknown = parse): Promise<T> {
+export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
   const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
-  const answer = read(await response.text());
+  const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused(answer as { error?: string }, response.status);
 }
@@ -287,11 +253,4 @@ export function parse(json: string): unknown {
       ? context.source
       : value;
   return JSON.parse(json, exact);
-}
-
-/** A trace's drawing. Its columns hold nothing that is too large, and looking at each of a million values takes long. */
-export async function askDrawing(id: string, signal?: AbortSignal): Promise<Drawing> {
-  const drawing = await ask<Drawing>(`/api/traces/${encodeURIComponent(id)}/drawing`, signal, JSON.parse);
-  drawing.summary.start_unix_nano = drawing.start_unix_nano;
-  return drawing;
 }

@@ -9,6 +9,7 @@ mod blocks;
 mod fits;
 mod logs;
 mod otlp;
+mod outline;
 mod profiles;
 mod read;
 mod schema;
@@ -24,6 +25,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use logs::LogFilter;
+pub use outline::{Outline, OutlineSpan};
 pub use profiles::{ProfileFilter, StoredSample};
 pub use read::{Found, OtlpSpan, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;

@@ -94,7 +94,7 @@ impl Reader {
         &self.folder
     }
 
-    fn with_connection<T: Default>(
+    pub(crate) fn with_connection<T: Default>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {

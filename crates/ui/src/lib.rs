@@ -5,6 +5,7 @@
 
 mod api;
 mod caller;
+mod columns;
 mod drawing;
 mod facets;
 mod flame;

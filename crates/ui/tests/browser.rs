@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use deliver::metrics::{OwnKind, OwnMetric};
 use libtest_mimic::{Arguments, Failed, Trial};
-use model::{Kind, Span};
+use model::Kind;
 use store::Reader;
 use tempfile::TempDir;
-use traffic::Traffic;
+use traffic::{Traffic, large};
 
 /// Spans of the trace that is too large to be drawn whole.
 const LARGE: u64 = 50_000;
@@ -54,22 +54,6 @@ fn find_browser() -> Result<PathBuf, String> {
         .flat_map(|folder| names.map(|name| folder.join(name)))
         .find(|path| path.is_file())
         .ok_or_else(|| "no chromium on PATH: install it, or set CHROMIUM to its path".to_owned())
-}
-
-/// A trace of many spans, ten below each.
-fn large() -> Vec<Span> {
-    (0..LARGE)
-        .map(|index| {
-            let mut span = fixture::span(90, 1, 0, "batch", &format!("step {index}"), 20_000_000 + index * 10, 10_000);
-            span.span_id.0[..4].copy_from_slice(&(index as u32 + 1).to_be_bytes());
-            span.parent_span_id = (index > 0).then(|| {
-                let mut parent = span.span_id;
-                parent.0[..4].copy_from_slice(&(((index - 1) / 10) as u32 + 1).to_be_bytes());
-                parent
-            });
-            span
-        })
-        .collect()
 }
 
 /// An agent that has lost a little, and knows what to do next.
@@ -169,7 +153,7 @@ fn run(browser: &Path) -> Result<(), Failed> {
         match line?.as_str() {
             "fill" => fixture::write(folder.path(), &fixture::shop()),
             // In parts: on a machine that others want as well the store takes its time.
-            "large" => large().chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
+            "large" => large::spans(LARGE).chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
             "add" => {
                 let fresh = fixture::span(100, 1, 0, "gateway", "GET /fresh", 30_000_000, 900);
                 let hostile = fixture::span(100, 2, 1, fixture::HOSTILE_NAME, "answer", 30_000_100, 500);

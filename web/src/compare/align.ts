@@ -25,7 +25,7 @@ interface Node {
 }
 
 function put(root: Node, rows: Rows, side: 0 | 1): void {
-  const { parent, duration_ns } = rows.drawing.rows;
+  const { parent, duration_ns } = rows.drawing.columns;
   const places: Node[] = [];
   for (let row = 0; row < rows.count; row++) {
     const above = parent[row]! >= 0 ? places[parent[row]!]! : root;

@@ -3,6 +3,8 @@
 //! every time, but for the moment at which it ends.
 #![allow(dead_code, reason = "each target that includes this file uses a part of it")]
 
+pub mod large;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
