@@ -17,6 +17,7 @@ mod overview;
 mod page;
 mod routes;
 mod serve;
+mod socket_owner;
 mod token;
 
 use std::net::SocketAddr;

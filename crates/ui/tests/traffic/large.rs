@@ -28,7 +28,7 @@ fn one(index: u64, count: u64) -> Span {
         parent.0[..4].copy_from_slice(&(((index - 1) / 10) as u32 + 1).to_be_bytes());
         parent
     });
-    span.kind = if index % 3 == 0 { Kind::Client } else { Kind::Internal };
+    span.kind = if index.is_multiple_of(3) { Kind::Client } else { Kind::Internal };
     let wall_ns = span.duration_ns;
     let parts = [("on_cpu", 3), ("go_network", 5), ("run_queue", 1), ("go_runnable", 1)];
     let parts_ns: BTreeMap<_, _> =
