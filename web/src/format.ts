@@ -45,9 +45,14 @@ export function text(value: Value): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
+/** `12,000`; the browser's own way takes 20 ms when it is first asked. */
+export function grouped(number: number): string {
+  return String(Math.round(number * 1000) / 1000).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
 /** `1 trace`, `12,000 traces`. */
 export function plural(count: number, one: string, several = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : several}`;
+  return `${grouped(count)} ${count === 1 ? one : several}`;
 }
 
 /** Requests in a time, as a rate with two digits. */
