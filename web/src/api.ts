@@ -1,4 +1,5 @@
 // The agent's answers, in the forms that crates/ui/src gives them.
+import { connection } from './connection.svelte';
 
 export type Value = boolean | number | string | Value[] | { [key: string]: Value };
 export type Attributes = Record<string, Value>;
@@ -226,12 +227,24 @@ export class Refused extends Error {
 
 /** What to say of a failed question. */
 export function complaint(error: unknown): string {
-  return error instanceof Refused ? error.message : 'The agent does not answer. Trying again …';
+  return error instanceof Refused ? error.message : 'The agent does not answer.';
+}
+
+/** Fetches, and notes whether anybody answered. */
+export async function reach(path: string, how: RequestInit): Promise<Response> {
+  try {
+    const response = await fetch(path, how);
+    connection.answered();
+    return response;
+  } catch (error) {
+    if (!how.signal?.aborted) connection.failed();
+    throw error;
+  }
 }
 
 /** Asks the agent. Fails with [Refused] when it says why, with another error when it cannot be reached. */
 export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
+  const response = await reach(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
   const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused(answer as { error?: string }, response.status);
@@ -240,7 +253,7 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
 /** Has the agent do something. The header says that it is this page that asks: no other site's can send it. */
 export async function tell<T>(path: string, what: object): Promise<T> {
   const headers = { 'content-type': 'application/json', 'x-tandem-page': '1' };
-  const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(what) });
+  const response = await reach(path, { method: 'POST', headers, body: JSON.stringify(what) });
   const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused(answer as { error?: string }, response.status);

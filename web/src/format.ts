@@ -23,17 +23,19 @@ function date(unixNano: Moment): Date {
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
-/** `16:00:07`, with the day in front when it is not today. */
+/** `16:00:07` */
+export const clock = (time: Date): string => `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+
+/** The same, with the day in front when it is not today. */
 export function moment(unixNano: Moment): string {
   const time = date(unixNano);
-  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
   const today = new Date().toDateString() === time.toDateString();
-  return today ? clock : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
+  return today ? clock(time) : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock(time)}`;
 }
 
 export function momentInFull(unixNano: Moment): string {
   const time = date(unixNano);
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`;
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock(time)}.${String(time.getMilliseconds()).padStart(3, '0')}`;
 }
 
 /** ns from one moment to another. Both may be text: they are too large for numbers. */

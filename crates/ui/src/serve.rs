@@ -111,6 +111,7 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
     let reader = Arc::clone(&sources.reader);
     Router::new()
         .route("/api/health", get(health::health).with_state(sources.clone()))
+        .route("/api/problems", get(health::problems).with_state(sources.clone()))
         .route("/api/in-flight", get(host::in_flight).with_state(sources.clone()))
         .route("/api/advice", get(host::advice).with_state(sources.clone()))
         .route("/api/enable", post(host::enable).with_state(sources))

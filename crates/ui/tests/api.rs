@@ -317,6 +317,14 @@ impl ui::Host for Switchboard {
         None
     }
 
+    fn problems(&self) -> Vec<String> {
+        vec!["store: its disk is full".to_owned()]
+    }
+
+    fn store_limit(&self) -> Option<u64> {
+        Some(1 << 20)
+    }
+
     fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
         Err("it cannot be seen".to_owned())
     }

@@ -2,10 +2,12 @@
 //!
 //! Scenario: a store with a shop's traces, a hostile name and a trace of 50,000 spans among them; while the script looks on, a
 //! trace is added, then a quarter of an hour of traffic, then the server ends. Guarantees: what the script checks. Without a browser or the page's node modules the test counts as
-//! skipped, with the reason. `TANDEM_SCREENSHOTS=DIR` keeps pictures of every view.
+//! skipped, with the reason. `TANDEM_SCREENSHOTS=DIR` keeps pictures of every view. A store on a disk that is full is in `full.rs`.
 
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
+#[path = "browser/full.rs"]
+mod full;
 mod traffic;
 
 use std::io::{BufRead, BufReader, Write};
@@ -25,16 +27,26 @@ const LARGE: u64 = 50_000;
 /// Requests of the traffic.
 const REQUESTS: u64 = 600;
 
+type Check = fn(&Path) -> Result<(), Failed>;
+
+const CHECKS: [(&str, Check); 2] = [("the_page_works_in_a_browser", run), (full::NAME, full::run)];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trial = match find_browser() {
-        Ok(browser) => Trial::test("the_page_works_in_a_browser", move || run(&browser)),
-        Err(reason) => {
-            println!("skipped: the_page_works_in_a_browser: {reason}");
-            Trial::test("the_page_works_in_a_browser", || Ok(())).with_kind("skipped").with_ignored_flag(true)
-        }
-    };
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    let browser = find_browser();
+    let trials = CHECKS.map(|(name, check)| {
+        let skipped = match (&browser, full::can_be_checked()) {
+            (Err(reason), _) => reason.clone(),
+            (_, Err(reason)) if name == full::NAME => reason,
+            (Ok(browser), _) => {
+                let browser = browser.clone();
+                return Trial::test(name, move || check(&browser));
+            }
+        };
+        println!("skipped: {name}: {skipped}");
+        Trial::test(name, || Ok(())).with_kind("skipped").with_ignored_flag(true)
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
 fn web() -> PathBuf {
@@ -62,6 +74,14 @@ struct Agent;
 impl ui::Host for Agent {
     fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
         Some(own_numbers())
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn store_limit(&self) -> Option<u64> {
+        Some(1 << 30)
     }
 
     fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
@@ -138,19 +158,10 @@ fn run(browser: &Path) -> Result<(), Failed> {
     let folder = TempDir::new()?;
     let reader = Reader::open(folder.path())?;
     let server = ui::serve_with(reader, Arc::new(Agent), ui::parse_address("0")?)?;
-    let mut script = Command::new("node")
-        .arg("tests/page.mjs")
-        .arg(server.url())
-        .current_dir(web())
-        .env("CHROMIUM", browser)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut answers = script.stdin.take().ok_or("no pipe")?;
+    let url = server.url();
     let mut server = Some(server);
-    // The script asks for what only this side can do, and waits for an answer.
-    for line in BufReader::new(script.stdout.take().ok_or("no pipe")?).lines() {
-        match line?.as_str() {
+    drive(browser, "page.mjs", &url, |wish| {
+        match wish {
             "fill" => fixture::write(folder.path(), &fixture::shop()),
             // In parts: on a machine that others want as well the store takes its time.
             "large" => large::spans(LARGE).chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
@@ -161,12 +172,30 @@ fn run(browser: &Path) -> Result<(), Failed> {
             }
             "traffic" => Traffic::of(REQUESTS).write(folder.path()),
             "stop" => drop(server.take()),
-            other => {
-                println!("{other}");
-                continue;
-            }
+            _ => return false,
         }
-        writeln!(answers, "done")?;
+        true
+    })
+}
+
+/// Runs a script of `web/tests`. It asks for what only this side can do, and waits for an answer; what is no wish is for people.
+fn drive(browser: &Path, script: &str, url: &str, mut grant: impl FnMut(&str) -> bool) -> Result<(), Failed> {
+    let mut script = Command::new("node")
+        .arg(Path::new("tests").join(script))
+        .arg(url)
+        .current_dir(web())
+        .env("CHROMIUM", browser)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut answers = script.stdin.take().ok_or("no pipe")?;
+    for line in BufReader::new(script.stdout.take().ok_or("no pipe")?).lines() {
+        let line = line?;
+        if grant(&line) {
+            writeln!(answers, "done")?;
+        } else {
+            println!("{line}");
+        }
     }
     let status = script.wait()?;
     if status.success() { Ok(()) } else { Err(format!("the page's checks failed: {status}").into()) }

@@ -1,6 +1,6 @@
 // A trace in columns (crates/ui/src/drawing.rs, columns.rs): typed arrays over the answer's bytes, so that nothing is parsed but a
 // few names, however many spans there are.
-import { Refused, parse, type Summary } from '../api';
+import { Refused, parse, reach, type Summary } from '../api';
 
 export interface Drawing {
   summary: Summary;
@@ -48,7 +48,7 @@ const FORMS = { u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, i32: Int32Ar
 
 export async function askDrawing(id: string, signal?: AbortSignal): Promise<Drawing> {
   // The server has the browser ask this very question while the page's script is still read (crates/ui/src/page.rs).
-  const response = await fetch(`/api/traces/${encodeURIComponent(id)}/drawing`, { signal: signal ?? null });
+  const response = await reach(`/api/traces/${encodeURIComponent(id)}/drawing`, { signal: signal ?? null });
   if (!response.ok) throw new Refused(parse(await response.text()) as { error?: string }, response.status);
   return read(await response.arrayBuffer());
 }
