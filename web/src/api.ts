@@ -197,6 +197,51 @@ export interface ServiceMap {
   to_ms: number;
 }
 
+/** A place of a trace in one of two sets: means over the traces that have its root. */
+export interface ComparedSide {
+  traces: number;
+  calls: number;
+  time_ns: number;
+  failed: number;
+  parts_ns: Record<string, number>;
+  /** Of a root, at 50, 95 and 99 %. */
+  quantiles_ns?: [number, number, number];
+}
+
+export interface ComparedPlace {
+  service: string;
+  name: string;
+  /** Service and name of a root that is another one in B. */
+  second?: [string, string];
+  depth: number;
+  sides: [ComparedSide | null, ComparedSide | null];
+}
+
+export interface Compared {
+  sides: [{ traces: number; trace: Summary | null }, { traces: number; trace: Summary | null }];
+  places: ComparedPlace[];
+  telling: boolean[];
+}
+
+/** A source line at work. */
+export interface SoftwareLine {
+  service: string;
+  package: string;
+  function: string;
+  file: string;
+  /** 0 where it is not known. */
+  line: number;
+  calls: number;
+  time_ns: number;
+  parts_ns: Record<string, number>;
+}
+
+export interface Software {
+  lines: SoftwareLine[];
+  /** So many traces, or looks at stacks, it is of. */
+  of: number;
+}
+
 /** Filters of traces, under the names that both the address and the API have for them. Empty text: no filter. */
 export const FILTERS = ['q', 'service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'from', 'to', 'attribute'] as const;
 export type FilterName = (typeof FILTERS)[number];

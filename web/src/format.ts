@@ -2,7 +2,7 @@
 import type { Moment, Value } from './api';
 
 export function duration(ns: number): string {
-  if (ns < 1000) return `${ns} ns`;
+  if (ns < 1000) return `${Math.round(ns)} ns`;
   const seconds = Math.floor(ns / 1e9);
   if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`;
   if (seconds >= 600) return `${Math.floor(seconds / 60)} m ${seconds % 60} s`;

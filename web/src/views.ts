@@ -8,6 +8,7 @@ const VIEWS: Record<string, Load> = {
   '/': () => import('./traces/TracesView.svelte'),
   '/routes': () => import('./routes/RoutesView.svelte'),
   '/map': () => import('./map/MapView.svelte'),
+  '/software': () => import('./software/SoftwareView.svelte'),
   '/health': () => import('./health/HealthView.svelte'),
   '/compare': () => import('./compare/CompareView.svelte'),
 };

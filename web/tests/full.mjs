@@ -17,7 +17,7 @@ await run({
     await page.locator('table.traces tbody tr').first().waitFor();
     await accessible('the list above a full store');
     await picture('store-full');
-    for (const view of ['routes', 'map', 'health']) {
+    for (const view of ['routes', 'map', 'software', 'health']) {
       await page.goto(home + view);
       await told.waitFor();
     }

@@ -18,7 +18,7 @@ pub use cause::{Cause, CauseKind};
 pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
 pub use quantiles::{Piece, QUANTILES, Quantile, RouteTime, critical_path, route_times};
-pub use side_by_side::{Place, Side, SideBySide, side_by_side};
+pub use side_by_side::{Place, Side, SideBySide, TELLING, side_by_side};
 
 use std::sync::Arc;
 

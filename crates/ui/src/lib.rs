@@ -6,6 +6,7 @@
 mod api;
 mod caller;
 mod columns;
+mod compare;
 mod drawing;
 mod facets;
 mod flame;
@@ -18,6 +19,7 @@ mod page;
 mod routes;
 mod serve;
 mod socket_owner;
+mod software;
 mod token;
 
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 pub async fn asset(uri: Uri) -> Response {
     let trace = uri.path().strip_prefix("/trace/");
     let path = match uri.path() {
-        "/" | "/routes" | "/map" | "/health" | "/compare" => "index.html",
+        "/" | "/routes" | "/map" | "/software" | "/health" | "/compare" => "index.html",
         _ if trace.is_some() => "index.html",
         path => &path[1..],
     };

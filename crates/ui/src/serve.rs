@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 use crate::host::Host;
 use crate::token::Token;
-use crate::{UiError, api, drawing, flame, guard, health, host, map, overview, page, routes};
+use crate::{UiError, api, compare, drawing, flame, guard, health, host, map, overview, page, routes, software};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -122,9 +122,11 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
         .route("/api/traces/{id}/spans/{span}", get(drawing::span))
         .route("/api/traces/{id}/logs", get(drawing::logs))
         .route("/api/overview", get(overview::overview))
+        .route("/api/compare", get(compare::compare))
         .route("/api/routes", get(routes::routes))
         .route("/api/diagnosis", get(routes::diagnosis))
         .route("/api/flame", get(flame::flame))
+        .route("/api/software", get(software::software))
         .route("/api/map", get(map::map))
         .route("/api/services", get(api::services))
         .route("/api/{*rest}", get(api::unknown))
