@@ -141,14 +141,15 @@ export const views = {
     await page.getByRole('heading', { name: 'Two routes' }).waitFor();
     await accessible('what can be compared');
     await picture('compare-empty');
-    await page.getByRole('button', { name: 'the last 5 minutes · before' }).click();
+    await page.getByRole('button', { name: 'before · the last 5 minutes' }).click();
     await page.getByRole('row', { name: /POST \/checkout.*p95/ }).first().waitFor();
     assert.match(page.url(), /a_time=10m-5m&b_time=5m/);
     await picture('compare-times');
     await page.keyboard.press('a');
     await page.getByRole('button', { name: 'Only what has changed' }).waitFor();
 
-    await page.goto(`${home}compare?a=service.version=1.8.2&b=service.version=1.9.0`);
+    await page.goto(`${home}compare`);
+    await page.getByRole('button', { name: 'gateway 1.8.2 · 1.9.0' }).click();
     await page.getByRole('row', { name: /POST \/checkout.*p95/ }).first().waitFor();
     await page.goto(`${home}compare`);
     await page.getByLabel('A: a query, or a trace’s id').fill('root="GET /products"');

@@ -3,16 +3,18 @@
 //! ```text
 //! GET /api/compare?a=&b=&a_since=&a_until=&b_since=&b_until=
 //!     {"sides": [{"traces": n, "trace": summary, or null of a set} …], "places": [place …], "telling": [bool …]}
+//! GET /api/builds       {"builds": [{"service": …, "versions": [the one that was seen last …]} …]}: of the newest traces
 //! ```
 //!
 //! `a` and `b` are the beginning of a trace's id, `last`, or a query; the times are durations ago.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
 use diagnose::{Place, SideBySide, side_by_side};
-use model::{Span, TraceSummary};
+use model::{Span, TraceSummary, Value};
 use serde::Serialize;
 use store::{Reader, TraceFilter};
 
@@ -36,6 +38,40 @@ struct Told {
     traces: usize,
     /// Of a single trace that was asked for.
     trace: Option<TraceSummary>,
+}
+
+#[derive(Serialize)]
+pub struct Builds {
+    builds: Vec<Build>,
+}
+
+#[derive(Serialize)]
+struct Build {
+    service: String,
+    versions: Vec<String>,
+}
+
+/// `GET /api/builds`
+pub async fn builds(State(reader): State<Arc<Reader>>) -> Result<Json<Builds>, ApiError> {
+    let builds = ask(reader, |reader| {
+        let filter = TraceFilter { limit: MOST_TRACES, ..TraceFilter::default() };
+        let traces = reader.whole_traces(&filter, MOST_SPANS).map_err(ApiError::Store)?;
+        Ok(versions(traces.iter().flat_map(|trace| &trace.spans)))
+    });
+    Ok(Json(Builds { builds: builds.await? }))
+}
+
+/// Versions by service; the newest spans come first.
+fn versions<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<Build> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for span in spans {
+        let Some(Value::String(version)) = span.resource.attributes.get("service.version") else { continue };
+        let versions = found.entry(&span.service).or_default();
+        if !versions.contains(version) {
+            versions.push(version.clone());
+        }
+    }
+    found.into_iter().map(|(service, versions)| Build { service: service.to_owned(), versions }).collect()
 }
 
 /// What is asked of a side.

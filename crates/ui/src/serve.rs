@@ -123,6 +123,7 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
         .route("/api/traces/{id}/logs", get(drawing::logs))
         .route("/api/overview", get(overview::overview))
         .route("/api/compare", get(compare::compare))
+        .route("/api/builds", get(compare::builds))
         .route("/api/routes", get(routes::routes))
         .route("/api/diagnosis", get(routes::diagnosis))
         .route("/api/flame", get(flame::flame))

@@ -17,6 +17,12 @@ export const TIMES: [string, string][] = [
   ['48h-24h', 'the 24 hours before those'],
 ];
 
+/** A service's versions, the one that was seen last first. */
+export interface Builds {
+  service: string;
+  versions: string[];
+}
+
 /** Another side that is worth comparing, and what it is called. */
 export interface Suggestion {
   words: string;
@@ -42,17 +48,18 @@ export function question(query: Query): string | null {
 const quoted = (value: string): string => (/^[\w./:@-]+$/.test(value) ? value : `"${value.replaceAll(/["\\]/g, '\\$&')}"`);
 
 /** The sides are sets of the newest traces: two routes, two stretches of time, two builds. */
-export function suggestions(roots: string[], versions: string[]): { what: string; choices: Suggestion[] }[] {
+export function suggestions(roots: string[], builds: Builds[]): { what: string; choices: Suggestion[] }[] {
   const pairs = (values: string[]): [string, string][] => values.slice(1).map((value, index) => [values[index]!, value]);
-  const of = (key: string, [first, second]: [string, string]): Suggestion => ({
-    words: `${first} · ${second}`,
-    query: { a: `${key}=${quoted(first)}`, b: `${key}=${quoted(second)}` },
-  });
+  const routes = ([first, second]: [string, string]): Suggestion => ({ words: `${first} · ${second}`, query: { a: `root=${quoted(first)}`, b: `root=${quoted(second)}` } });
+  const versions = ({ service, versions: [last = '', before = ''] }: Builds): Suggestion => {
+    const of = (version: string): string => `service=${quoted(service)} service.version=${quoted(version)}`;
+    return { words: `${service} ${before} · ${last}`, query: { a: of(before), b: of(last) } };
+  };
   const over = (words: string, before: string, now: string): Suggestion => ({ words, query: { a_time: before, b_time: now } });
   return [
-    { what: 'Two stretches of time', choices: [over('the last 5 minutes · before', '10m-5m', '5m'), over('the last 15 minutes · before', '30m-15m', '15m'), over('the last hour · before', '2h-1h', '1h')] },
-    { what: 'Two builds', choices: pairs(versions).slice(0, 4).map((pair) => of('service.version', pair)) },
-    { what: 'Two routes', choices: pairs(roots).slice(0, 4).map((pair) => of('root', pair)) },
+    { what: 'Two stretches of time', choices: [over('before · the last 5 minutes', '10m-5m', '5m'), over('before · the last 15 minutes', '30m-15m', '15m'), over('before · the last hour', '2h-1h', '1h')] },
+    { what: 'Two builds', choices: builds.filter((one) => one.versions.length > 1).map(versions) },
+    { what: 'Two routes', choices: pairs(roots).slice(0, 4).map(routes) },
   ];
 }
 
