@@ -255,7 +255,8 @@ impl Agent {
         let shared = Arc::clone(&self.shared);
         move || {
             let reports = deliver::queue::reports(&with_those_behind(&shared.sinks));
-            let problems = reports.into_iter().filter_map(|(sink, report)| Some(format!("{sink}: {}", report.problem?)));
+            let problems =
+                reports.into_iter().filter_map(|(sink, report)| Some(format!("{sink}: {}", report.problem?)));
             problems.collect()
         }
     }
