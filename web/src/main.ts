@@ -13,5 +13,6 @@ async function start(): Promise<void> {
   const [{ show }] = await Promise.all([page, view]);
   document.body.replaceChildren();
   show(document.body);
-  requestIdleCallback(fetchViews);
+  // Safari has no word for it.
+  (window.requestIdleCallback ?? setTimeout)(() => void fetchViews());
 }
