@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-pictures=(traces trace-selected routes map-service)
+pictures=(traces trace-selected routes map-service software compare-times)
 work=$(mktemp -d "${TMPDIR:-/tmp}/tandem-screenshots-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

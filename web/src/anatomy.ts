@@ -45,6 +45,8 @@ export function place(part: string): number {
 
 /** Class of a part's colour. */
 export function colour(part: string): string {
+  // What stacks say of time that no CPU was used: most of it is waiting in Go.
+  if (part === 'off_cpu') return 'part-go_network';
   return ORDER.has(part) ? `part-${part}` : 'part-unknown';
 }
 

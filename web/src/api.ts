@@ -1,4 +1,5 @@
 // The agent's answers, in the forms that crates/ui/src gives them.
+import { connection } from './connection.svelte';
 
 export type Value = boolean | number | string | Value[] | { [key: string]: Value };
 export type Attributes = Record<string, Value>;
@@ -40,40 +41,6 @@ export interface Anatomy {
   wall_ns: number;
   parts_ns: Record<string, number>;
 }
-
-/** A trace in columns (crates/ui/src/drawing.rs). */
-export interface Drawing {
-  summary: Summary;
-  /** Exactly. */
-  start_unix_nano: string;
-  names: string[];
-  services: string[];
-  scopes: string[];
-  parent_sources: string[];
-  parts: string[];
-  rows: {
-    span_id: string[];
-    name: number[];
-    service: number[];
-    scope: number[];
-    kind: string[];
-    source: string[];
-    parent_source: number[];
-    parent: number[];
-    depth: number[];
-    children: number[];
-    offset_ns: number[];
-    duration_ns: number[];
-    marks: number[];
-    events: number[];
-    links: number[];
-    anatomy: (number[] | null)[];
-  };
-  critical: number[];
-  has_profile: boolean;
-}
-
-export const MARK = { error: 1, missing: 2, unfinished: 4 };
 
 export interface LogRecord {
   time_unix_nano: Moment;
@@ -232,6 +199,51 @@ export interface ServiceMap {
   to_ms: number;
 }
 
+/** A place of a trace in one of two sets: means over the traces that have its root. */
+export interface ComparedSide {
+  traces: number;
+  calls: number;
+  time_ns: number;
+  failed: number;
+  parts_ns: Record<string, number>;
+  /** Of a root, at 50, 95 and 99 %. */
+  quantiles_ns?: [number, number, number];
+}
+
+export interface ComparedPlace {
+  service: string;
+  name: string;
+  /** Service and name of a root that is another one in B. */
+  second?: [string, string];
+  depth: number;
+  sides: [ComparedSide | null, ComparedSide | null];
+}
+
+export interface Compared {
+  sides: [{ traces: number; trace: Summary | null }, { traces: number; trace: Summary | null }];
+  places: ComparedPlace[];
+  telling: boolean[];
+}
+
+/** A source line at work. */
+export interface SoftwareLine {
+  service: string;
+  package: string;
+  function: string;
+  file: string;
+  /** 0 where it is not known. */
+  line: number;
+  calls: number;
+  time_ns: number;
+  parts_ns: Record<string, number>;
+}
+
+export interface Software {
+  lines: SoftwareLine[];
+  /** So many traces, or looks at stacks, it is of. */
+  of: number;
+}
+
 /** Filters of traces, under the names that both the address and the API have for them. Empty text: no filter. */
 export const FILTERS = ['q', 'service', 'route', 'errors', 'min_duration', 'max_duration', 'since', 'from', 'to', 'attribute'] as const;
 export type FilterName = (typeof FILTERS)[number];
@@ -262,13 +274,25 @@ export class Refused extends Error {
 
 /** What to say of a failed question. */
 export function complaint(error: unknown): string {
-  return error instanceof Refused ? error.message : 'The agent does not answer. Trying again …';
+  return error instanceof Refused ? error.message : 'The agent does not answer.';
+}
+
+/** Fetches, and notes whether anybody answered. */
+export async function reach(path: string, how: RequestInit): Promise<Response> {
+  try {
+    const response = await fetch(path, how);
+    connection.answered();
+    return response;
+  } catch (error) {
+    if (!how.signal?.aborted) connection.failed();
+    throw error;
+  }
 }
 
 /** Asks the agent. Fails with [Refused] when it says why, with another error when it cannot be reached. */
-export async function ask<T>(path: string, signal?: AbortSignal, read: (json: string) => unknown = parse): Promise<T> {
-  const response = await fetch(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
-  const answer = read(await response.text());
+export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await reach(path, { signal: signal ?? null, headers: { accept: 'application/json' } });
+  const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused(answer as { error?: string }, response.status);
 }
@@ -276,7 +300,7 @@ export async function ask<T>(path: string, signal?: AbortSignal, read: (json: st
 /** Has the agent do something. The header says that it is this page that asks: no other site's can send it. */
 export async function tell<T>(path: string, what: object): Promise<T> {
   const headers = { 'content-type': 'application/json', 'x-tandem-page': '1' };
-  const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(what) });
+  const response = await reach(path, { method: 'POST', headers, body: JSON.stringify(what) });
   const answer = parse(await response.text());
   if (response.ok) return answer as T;
   throw new Refused(answer as { error?: string }, response.status);
@@ -289,11 +313,4 @@ export function parse(json: string): unknown {
       ? context.source
       : value;
   return JSON.parse(json, exact);
-}
-
-/** A trace's drawing. Its columns hold nothing that is too large, and looking at each of a million values takes long. */
-export async function askDrawing(id: string, signal?: AbortSignal): Promise<Drawing> {
-  const drawing = await ask<Drawing>(`/api/traces/${encodeURIComponent(id)}/drawing`, signal, JSON.parse);
-  drawing.summary.start_unix_nano = drawing.start_unix_nano;
-  return drawing;
 }

@@ -2,7 +2,7 @@
 import type { Moment, Value } from './api';
 
 export function duration(ns: number): string {
-  if (ns < 1000) return `${ns} ns`;
+  if (ns < 1000) return `${Math.round(ns)} ns`;
   const seconds = Math.floor(ns / 1e9);
   if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`;
   if (seconds >= 600) return `${Math.floor(seconds / 60)} m ${seconds % 60} s`;
@@ -23,17 +23,19 @@ function date(unixNano: Moment): Date {
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
-/** `16:00:07`, with the day in front when it is not today. */
+/** `16:00:07` */
+export const clock = (time: Date): string => `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+
+/** The same, with the day in front when it is not today. */
 export function moment(unixNano: Moment): string {
   const time = date(unixNano);
-  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
   const today = new Date().toDateString() === time.toDateString();
-  return today ? clock : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
+  return today ? clock(time) : `${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock(time)}`;
 }
 
 export function momentInFull(unixNano: Moment): string {
   const time = date(unixNano);
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`;
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock(time)}.${String(time.getMilliseconds()).padStart(3, '0')}`;
 }
 
 /** ns from one moment to another. Both may be text: they are too large for numbers. */
@@ -45,9 +47,14 @@ export function text(value: Value): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
+/** `12,000`; the browser's own way takes 20 ms when it is first asked. */
+export function grouped(number: number): string {
+  return String(Math.round(number * 1000) / 1000).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
 /** `1 trace`, `12,000 traces`. */
 export function plural(count: number, one: string, several = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : several}`;
+  return `${grouped(count)} ${count === 1 ? one : several}`;
 }
 
 /** Requests in a time, as a rate with two digits. */

@@ -1,5 +1,5 @@
 // Asks again and again while somebody looks.
-import { Refused, ask, complaint, type Place } from './api';
+import { Refused, ask, type Place } from './api';
 
 export interface Polled<T> {
   readonly answer: T | null;
@@ -23,19 +23,23 @@ export function polled<T>(path: () => string | null, every: () => number): Polle
     if (asked === null) return;
     const stop = new AbortController();
     waiting = true;
+    let missed = false;
     void (async () => {
       for (;;) {
         try {
           answer = await ask<T>(asked, stop.signal);
           problem = place = null;
+          missed = false;
         } catch (error) {
           if (stop.signal.aborted) return;
-          problem = complaint(error);
+          // That nobody answers is said at the top of the page, for all views.
+          problem = error instanceof Refused ? error.message : null;
+          missed = !(error instanceof Refused);
           place = error instanceof Refused ? error.place : null;
         }
         waiting = false;
         // An agent that does not answer may come back.
-        if (pause === 0 && problem === null) return;
+        if (pause === 0 && problem === null && !missed) return;
         do {
           await new Promise((resolve) => setTimeout(resolve, pause || 2000));
           if (stop.signal.aborted) return;

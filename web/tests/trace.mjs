@@ -132,7 +132,7 @@ export const trace = {
     assert.equal(await details.locator('.attributes td').first().textContent(), HOSTILE);
     assert.equal(await page.locator('img:not([src="/icon.svg"])').count(), 0);
     assert.ok((await page.title()).startsWith('<img'), 'the title is the name, as text');
-    for (const view of ['', 'routes', 'map', 'compare?a=03&b=03']) {
+    for (const view of ['', 'routes', 'map', 'software', 'compare?a=03ab&b=03ab']) {
       await page.goto(home + view);
       await page.getByText('<img src=x').filter({ visible: true }).first().waitFor();
       assert.equal(await page.locator('img:not([src="/icon.svg"])').count(), 0, view);

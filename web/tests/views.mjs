@@ -67,6 +67,38 @@ export const views = {
     assert.match(page.url(), /node=inventory/);
   },
 
+  async 'the software is a picture, from service to package to function to source line'() {
+    await page.goto(`${home}software?since=1h`);
+    const shown = page.getByRole('group', { name: 'Time by service' });
+    const cell = (name) => page.locator('.picture').getByRole('button', { name });
+    await cell(/^inventory: .* mostly go_sync/).waitFor();
+    const areas = await shown.locator('.cell:not(.inner)').evaluateAll((all) => all.map((one) => one.getBoundingClientRect().width * one.getBoundingClientRect().height));
+    const shares = await page.locator('table.list tbody tr').evaluateAll((all) => all.map((row) => Number.parseInt(row.cells[4].innerText.replace('< ', ''), 10)));
+    const whole = areas.reduce((sum, area) => sum + area, 0);
+    areas.forEach((area, index) => assert.ok(Math.abs((area / whole) * 100 - shares[index]) < 2, `cell ${index} takes ${(area / whole) * 100} %, told ${shares[index]} %`));
+    await fits();
+    await accessible('the software');
+    await picture('software');
+    await cell(/^inventory:/).click();
+    assert.match(page.url(), /service=inventory/);
+    await cell(/^shop\/stock:/).waitFor();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/package=shop%2Fstock/);
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.getByRole('cell', { name: '/src/shop/stock/shelf.go:88' }).waitFor();
+    await page.reload();
+    await page.getByRole('navigation', { name: 'Where in the software' }).getByText('(*Shelf).Reserve').waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('b');
+    await cell(/^encoding\/json:/).first().click();
+    await page.getByRole('row', { name: /stringEncoder/ }).waitFor();
+    await accessible('the software by stacks');
+    await picture('software-stacks');
+  },
+
   async 'health says what was lost, and what it costs'() {
     await page.goto(`${home}health`);
     await page.getByText('spans: ring full').waitFor();
@@ -100,5 +132,37 @@ export const views = {
     await page.getByRole('row', { name: /stock\.\(\*Shelf\)\.Reserve/ }).locator('.slower').waitFor();
     await accessible('a comparison');
     await picture('compare');
+  },
+
+  async 'two routes, two stretches of time and two builds are compared'() {
+    await page.goto(`${home}compare`);
+    await page.getByRole('heading', { name: 'Compare two of anything' }).waitFor();
+    await page.getByRole('heading', { name: 'Two builds' }).waitFor();
+    await page.getByRole('heading', { name: 'Two routes' }).waitFor();
+    await accessible('what can be compared');
+    await picture('compare-empty');
+    await page.getByRole('button', { name: 'before · the last 5 minutes' }).click();
+    await page.getByRole('row', { name: /POST \/checkout.*p95/ }).first().waitFor();
+    assert.match(page.url(), /a_time=10m-5m&b_time=5m/);
+    await picture('compare-times');
+    await page.keyboard.press('a');
+    await page.getByRole('button', { name: 'Only what has changed' }).waitFor();
+
+    await page.goto(`${home}compare`);
+    await page.getByRole('button', { name: 'gateway 1.8.2 · 1.9.0' }).click();
+    await page.getByRole('row', { name: /POST \/checkout.*p95/ }).first().waitFor();
+    await page.goto(`${home}compare`);
+    await page.getByLabel('A: a query, or a trace’s id').fill('root="GET /products"');
+    await page.keyboard.press('Enter');
+    await page.getByLabel('B: a query, or a trace’s id').fill('root="POST /checkout"');
+    await page.keyboard.press('Enter');
+    await page.getByRole('row', { name: 'GET /products → POST /checkout gateway' }).waitFor();
+    await accessible('two routes');
+    await page.getByLabel('B: a query, or a trace’s id').fill('root="POST /chekout"');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'No trace fits B' }).waitFor();
+    await page.getByLabel('B: a query, or a trace’s id').fill('duration>200');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').getByText('the unit is missing').waitFor();
   },
 };

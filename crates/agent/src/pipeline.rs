@@ -250,6 +250,17 @@ impl Agent {
         }
     }
 
+    /// Who asks this gets what is wrong at that moment with where telemetry goes, a line each.
+    pub fn problems(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let reports = deliver::queue::reports(&with_those_behind(&shared.sinks));
+            let problems =
+                reports.into_iter().filter_map(|(sink, report)| Some(format!("{sink}: {}", report.problem?)));
+            problems.collect()
+        }
+    }
+
     /// What takes OTLP from others, for a server.
     pub fn receiver(&self) -> Arc<dyn Receiver> {
         Arc::new(Received::new(Arc::clone(&self.shared), self.correlator.clone()))

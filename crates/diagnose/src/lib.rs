@@ -19,7 +19,7 @@ pub use common::Common;
 pub use compare::{Diagnosis, FEWEST_REQUESTS, Verdict, diagnose};
 pub use model::ServiceSample as Sample;
 pub use quantiles::{Piece, QUANTILES, Quantile, RouteTime, critical_path, route_times};
-pub use side_by_side::{Place, Side, SideBySide, side_by_side};
+pub use side_by_side::{Place, Side, SideBySide, TELLING, side_by_side};
 
 use model::Span;
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::{Resource, Span, SpanId, Value};
+use model::{Placed, Resource, Span, SpanId, Value};
 
 use crate::cause::{CauseKind, Role};
 
@@ -47,8 +47,8 @@ pub struct Pieces<'a> {
 }
 
 /// A span's children, and what else is known around it.
-pub struct Tree<'a> {
-    children: HashMap<SpanId, Vec<&'a Span>>,
+pub struct Tree<'a, S = Span> {
+    children: HashMap<SpanId, Vec<&'a S>>,
 }
 
 /// Deeper traces are not followed: what is below belongs to the span there.
@@ -57,29 +57,29 @@ const DEEPEST: u32 = 200;
 /// Not measured, as a part.
 const UNMEASURED: &str = "unmeasured";
 
-impl<'a> Tree<'a> {
+impl<'a, S: Placed> Tree<'a, S> {
     /// Of a trace.
-    pub fn new(trace: &'a [Span]) -> Self {
-        let mut children: HashMap<SpanId, Vec<&Span>> = HashMap::new();
+    pub fn new(trace: &'a [S]) -> Self {
+        let mut children: HashMap<SpanId, Vec<&S>> = HashMap::new();
         for span in trace {
-            if let Some(parent) = span.parent_span_id.filter(|&parent| parent != span.span_id) {
+            if let Some(parent) = span.parent_span_id().filter(|&parent| parent != span.span_id()) {
                 children.entry(parent).or_default().push(span);
             }
         }
         for list in children.values_mut() {
-            list.sort_by_key(|span| std::cmp::Reverse((end(span), span.span_id)));
+            list.sort_by_key(|span| std::cmp::Reverse((span.end_unix_nano(), span.span_id())));
         }
         Self { children }
     }
 
-    fn children(&self, span: &Span) -> &[&'a Span] {
-        self.children.get(&span.span_id).map_or(&[], Vec::as_slice)
+    fn children(&self, span: &S) -> &[&'a S] {
+        self.children.get(&span.span_id()).map_or(&[], Vec::as_slice)
     }
 }
 
 /// When a span ended, ns since 1970.
 pub fn end(span: &Span) -> u64 {
-    span.start_unix_nano.saturating_add(span.duration_ns)
+    span.end_unix_nano()
 }
 
 /// A program that runs.
@@ -248,47 +248,47 @@ pub fn divide<'a>(request: &'a Span, tree: &Tree<'a>, standstills: &Standstills)
 }
 
 /// A span on the critical path: what of its time there is its own, and what its children's.
-pub struct Stretch<'a, 'w> {
+pub struct Stretch<'a, 'w, S = Span> {
     /// The span.
-    pub span: &'a Span,
+    pub span: &'a S,
     /// When its time was its own, ns since 1970, the last first.
     pub own: &'w [(u64, u64)],
-    covered: &'w [Covered<'a>],
+    covered: &'w [Covered<'a, S>],
     depth: u32,
 }
 
-impl<'a> Tree<'a> {
+impl<'a, S: Placed> Tree<'a, S> {
     /// Walks the critical path of a request, children before their parents.
-    pub fn follow(&self, request: &'a Span, visit: &mut dyn FnMut(&Stretch<'a, '_>)) {
+    pub fn follow(&self, request: &'a S, visit: &mut dyn FnMut(&Stretch<'a, '_, S>)) {
         let mut walk = Walk { tree: self, path: Vec::new(), visit };
-        walk.span(request, request.start_unix_nano, end(request), 0);
+        walk.span(request, request.start_unix_nano(), request.end_unix_nano(), 0);
     }
 }
 
-struct Walk<'a, 'w> {
-    tree: &'w Tree<'a>,
+struct Walk<'a, 'w, S> {
+    tree: &'w Tree<'a, S>,
     /// Spans above: one that is its own ancestor is not followed.
     path: Vec<SpanId>,
-    visit: &'w mut dyn FnMut(&Stretch<'a, '_>),
+    visit: &'w mut dyn FnMut(&Stretch<'a, '_, S>),
 }
 
 /// Time of a span that a child had.
-struct Covered<'a> {
-    child: &'a Span,
+struct Covered<'a, S = Span> {
+    child: &'a S,
     time_ns: u64,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a, S: Placed> Walk<'a, '_, S> {
     /// Divides the time of a span between two moments.
-    fn span(&mut self, span: &'a Span, from: u64, to: u64, depth: u32) {
-        self.path.push(span.span_id);
+    fn span(&mut self, span: &'a S, from: u64, to: u64, depth: u32) {
+        self.path.push(span.span_id());
         let mut own: Vec<(u64, u64)> = Vec::new();
         let mut covered = Vec::new();
         let mut cursor = to;
         let tree = self.tree;
         for &child in tree.children(span) {
-            let (child_from, child_to) = (child.start_unix_nano.max(from), end(child).min(cursor));
-            if child_from >= child_to || depth >= DEEPEST || self.path.contains(&child.span_id) {
+            let (child_from, child_to) = (child.start_unix_nano().max(from), child.end_unix_nano().min(cursor));
+            if child_from >= child_to || depth >= DEEPEST || self.path.contains(&child.span_id()) {
                 continue;
             }
             own.push((child_to, cursor));

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::{Span, SpanId, StatusCode, TraceId};
+use model::{Placed, Span, SpanId, StatusCode, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::CauseKind;
 use crate::compare::requests;
-use crate::path::{Pieces, Standstills, Tree, divide, end};
+use crate::path::{Pieces, Standstills, Tree, divide};
 use crate::{Facts, Question};
 
 /// The quantiles that are told.
@@ -145,17 +145,17 @@ fn quantile(requests: &[Request<'_>], at: f64) -> Quantile {
 
 /// For each span on the critical path of a trace, when its time there was its own, ns since 1970, the last first. A trace
 /// whose root is missing has a path for each span that has no parent.
-pub fn critical_path(trace: &[Span]) -> HashMap<SpanId, Vec<(u64, u64)>> {
+pub fn critical_path<S: Placed>(trace: &[S]) -> HashMap<SpanId, Vec<(u64, u64)>> {
     let tree = Tree::new(trace);
-    let known: std::collections::HashSet<SpanId> = trace.iter().map(|span| span.span_id).collect();
+    let known: std::collections::HashSet<SpanId> = trace.iter().map(Placed::span_id).collect();
     let mut found = HashMap::new();
-    let mut roots: Vec<&Span> =
-        trace.iter().filter(|span| span.parent_span_id.is_none_or(|parent| !known.contains(&parent))).collect();
-    roots.sort_by_key(|span| std::cmp::Reverse((end(span), span.duration_ns, span.span_id)));
+    let is_root = |span: &&S| span.parent_span_id().is_none_or(|parent| !known.contains(&parent));
+    let mut roots: Vec<&S> = trace.iter().filter(is_root).collect();
+    roots.sort_by_key(|span| std::cmp::Reverse((span.end_unix_nano(), span.duration_ns(), span.span_id())));
     for root in roots {
         tree.follow(root, &mut |stretch| {
             if !stretch.own.is_empty() {
-                found.entry(stretch.span.span_id).or_insert_with(|| stretch.own.to_vec());
+                found.entry(stretch.span.span_id()).or_insert_with(|| stretch.own.to_vec());
             }
         });
     }

@@ -2,6 +2,7 @@
 //!
 //! Spans that have the same place are one: the same operation below the same operations. Times and calls are means over the
 //! traces of a set that have the place's root, so sets of different sizes can be compared; two single traces are sets of one.
+//! Where all traces of a set have the same root, and those of the other another one, the roots are compared: two routes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,6 +28,9 @@ pub struct Place {
     pub service: String,
     /// Name of the spans.
     pub name: String,
+    /// Of a root that is another operation in the second set: service and name of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<(String, String)>,
     /// Operations above it.
     pub depth: usize,
     /// Its parent in the list.
@@ -61,6 +65,33 @@ impl Place {
     }
 }
 
+/// Places that change by less than this share of their root's time say nothing.
+pub const TELLING: f64 = 0.01;
+/// Nor do those that are called so little more often or more rarely, in a trace.
+const TELLING_CALLS: f64 = 0.05;
+
+impl SideBySide {
+    /// Which places are worth a look: roots, those that have changed, and what they hang below.
+    pub fn telling(&self) -> Vec<bool> {
+        let mut telling: Vec<bool> = Vec::with_capacity(self.places.len());
+        let mut whole = 1.0;
+        for place in &self.places {
+            if place.depth == 0 {
+                whole = place.sides.iter().flatten().map(|side| side.time_ns).fold(1.0, f64::max);
+            }
+            let calls = place.sides.each_ref().map(|side| side.as_ref().map_or(0.0, |side| side.calls));
+            let differs = place.change_ns().abs() >= TELLING * whole || (calls[0] - calls[1]).abs() >= TELLING_CALLS;
+            telling.push(place.depth == 0 || differs);
+        }
+        for index in (0..self.places.len()).rev() {
+            if let Some(parent) = self.places[index].parent.filter(|_| telling[index]) {
+                telling[parent] = true;
+            }
+        }
+        telling
+    }
+}
+
 #[derive(Default)]
 struct Sum {
     calls: u64,
@@ -73,29 +104,54 @@ struct Sum {
 struct Building<'a> {
     service: &'a str,
     name: &'a str,
+    second: Option<Operation<'a>>,
     parent: Option<usize>,
     root: usize,
     children: Vec<usize>,
     sums: [Option<Sum>; 2],
 }
 
+/// Service and name.
+type Operation<'a> = (&'a str, &'a str);
+
 #[derive(Default)]
 struct Places<'a> {
     all: Vec<Building<'a>>,
-    known: HashMap<(Option<usize>, &'a str, &'a str), usize>,
+    known: HashMap<(Option<usize>, Operation<'a>), usize>,
     roots: Vec<usize>,
 }
 
 /// Puts two sets of traces side by side.
 pub fn side_by_side(first: &[Vec<Span>], second: &[Vec<Span>]) -> SideBySide {
     let mut places = Places::default();
-    for (side, traces) in [first, second].into_iter().enumerate() {
-        traces.iter().for_each(|trace| places.add(side, trace));
-    }
+    first.iter().for_each(|trace| places.add(0, trace));
+    places.meet_root_of(second);
+    second.iter().for_each(|trace| places.add(1, trace));
     SideBySide { traces: [first.len(), second.len()], places: places.finish() }
 }
 
+/// The operation that a set of traces is about: the root of all of them.
+fn only_root(traces: &[Vec<Span>]) -> Option<Operation<'_>> {
+    let mut roots = traces.iter().flatten().filter(|span| span.parent_span_id.is_none()).map(operation);
+    let first = roots.next()?;
+    roots.all(|root| root == first).then_some(first)
+}
+
+fn operation(span: &Span) -> Operation<'_> {
+    (&span.service, &span.name)
+}
+
 impl<'a> Places<'a> {
+    /// Has the root of the second set take the place of the first's, where both have but one.
+    fn meet_root_of(&mut self, second: &'a [Vec<Span>]) {
+        let (&[root], Some(other)) = (&self.roots[..], only_root(second)) else { return };
+        let own = &mut self.all[root];
+        if (own.service, own.name) != other {
+            own.second = Some(other);
+            self.known.insert((None, other), root);
+        }
+    }
+
     fn add(&mut self, side: usize, trace: &'a [Span]) {
         let tree = Tree::new(trace);
         let mut of_rows: Vec<Option<usize>> = Vec::with_capacity(tree.rows.len());
@@ -124,14 +180,14 @@ impl<'a> Places<'a> {
     }
 
     fn place(&mut self, parent: Option<usize>, span: &'a Span) -> usize {
-        let key = (parent, span.service.as_str(), span.name.as_str());
+        let key = (parent, operation(span));
         if let Some(&place) = self.known.get(&key) {
             return place;
         }
         let place = self.all.len();
         let root = parent.map_or(place, |parent| self.all[parent].root);
-        let (_, service, name) = key;
-        self.all.push(Building { service, name, parent, root, children: Vec::new(), sums: [None, None] });
+        let (_, (service, name)) = key;
+        self.all.push(Building { service, name, second: None, parent, root, children: Vec::new(), sums: [None, None] });
         self.known.insert(key, place);
         match parent {
             Some(parent) => self.all[parent].children.push(place),
@@ -150,10 +206,18 @@ impl<'a> Places<'a> {
             open.extend(self.all[place].children.iter().rev().map(|&child| (child, depth + 1, Some(at))));
             let roots = [0, 1]
                 .map(|side| self.all[self.all[place].root].sums[side].as_ref().map_or(0, |sum| sum.calls as usize));
-            let Building { service, name, sums, .. } = &mut self.all[place];
+            let Building { service, name, second, sums, .. } = &mut self.all[place];
             let side = |side: usize| sums[side].as_mut().map(|sum| sum.mean(roots[side]));
             let sides = [0, 1].map(side);
-            found.push(Place { service: (*service).to_owned(), name: (*name).to_owned(), depth, parent, sides });
+            let second = second.map(|(service, name)| (service.to_owned(), name.to_owned()));
+            found.push(Place {
+                service: (*service).to_owned(),
+                name: (*name).to_owned(),
+                second,
+                depth,
+                parent,
+                sides,
+            });
         }
         found
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use metric::{MetricFigures, MetricKind, MetricNumber, MetricPoint, MetricSeries, MetricValue, quantile};
 pub use pattern::{BadPattern, FunctionPattern, wildcard};
 pub use profile::{Frame, Location, ProfileKind, ProfileSample, ServiceSample};
-pub use tree::{Node, Row, Tree};
+pub use tree::{Node, Placed, Row, Tree};
 pub use units::{format_duration, parse_duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -55,9 +55,44 @@ struct Item {
     end: u64,
 }
 
+/// What a span's place in its trace follows from. Not all who arrange spans have read them whole.
+pub trait Placed {
+    /// Its own id.
+    fn span_id(&self) -> SpanId;
+    /// Its parent's.
+    fn parent_span_id(&self) -> Option<SpanId>;
+    /// Start, ns since 1970.
+    fn start_unix_nano(&self) -> u64;
+    /// Duration, ns.
+    fn duration_ns(&self) -> u64;
+
+    /// End, ns since 1970.
+    fn end_unix_nano(&self) -> u64 {
+        self.start_unix_nano().saturating_add(self.duration_ns())
+    }
+}
+
+impl Placed for Span {
+    fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    fn parent_span_id(&self) -> Option<SpanId> {
+        self.parent_span_id
+    }
+
+    fn start_unix_nano(&self) -> u64 {
+        self.start_unix_nano
+    }
+
+    fn duration_ns(&self) -> u64 {
+        self.duration_ns
+    }
+}
+
 impl Tree {
     /// Arranges spans that belong to one trace.
-    pub fn new(spans: &[Span]) -> Self {
+    pub fn new<S: Placed>(spans: &[S]) -> Self {
         let (mut items, parents) = link(spans);
         for index in 0..items.len() {
             let mut children = std::mem::take(&mut items[index].children);
@@ -74,18 +109,18 @@ impl Tree {
 }
 
 /// Makes an item of every span and of every missing parent, and tells each item's parent.
-fn link(spans: &[Span]) -> (Vec<Item>, Vec<Option<usize>>) {
+fn link<S: Placed>(spans: &[S]) -> (Vec<Item>, Vec<Option<usize>>) {
     let mut by_id = HashMap::with_capacity(spans.len());
     let mut items = Vec::with_capacity(spans.len());
     for (index, span) in spans.iter().enumerate() {
-        by_id.entry(span.span_id).or_insert(index);
-        let end = span.start_unix_nano.saturating_add(span.duration_ns);
-        items.push(Item { node: Node::Span(index), children: Vec::new(), start: span.start_unix_nano, end });
+        by_id.entry(span.span_id()).or_insert(index);
+        let (start, end) = (span.start_unix_nano(), span.end_unix_nano());
+        items.push(Item { node: Node::Span(index), children: Vec::new(), start, end });
     }
 
     let mut parents = vec![None; items.len()];
     for (index, span) in spans.iter().enumerate() {
-        let Some(parent_id) = span.parent_span_id else { continue };
+        let Some(parent_id) = span.parent_span_id() else { continue };
         let parent = *by_id.entry(parent_id).or_insert_with(|| {
             items.push(Item { node: Node::Missing(parent_id), children: Vec::new(), start: u64::MAX, end: 0 });
             parents.push(None);

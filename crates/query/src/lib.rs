@@ -22,3 +22,10 @@ pub use complete::{Completion, CompletionKind, Values, complete};
 pub use error::QueryError;
 pub use expression::{Comparison, Expression, Pattern, Query, RegularExpression, Term, Test};
 pub use field::{Field, FieldKind, KnownField, nearest_word};
+
+/// Whether a word is rather the beginning of a trace's id, or `last`, than a query.
+pub fn is_id(word: &str) -> bool {
+    const FEWEST_DIGITS: usize = 4; // fewer are rather a word
+    let digits = (FEWEST_DIGITS..=32).contains(&word.len()) && word.chars().all(|c| c.is_ascii_hexdigit());
+    digits || word == "last"
+}

@@ -5,18 +5,17 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
-use diagnose::{Place, Side, side_by_side};
+use diagnose::{Place, Side, SideBySide, TELLING, side_by_side};
 use model::{Span, format_duration};
+use query::is_id;
 use store::{Found, Reader, TraceFilter};
 
-use crate::query::{is_id, read};
+use crate::query::read;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit, width};
 use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
 /// Spans that are looked at of each set.
 const MOST_SPANS: u64 = 200_000;
-/// Places that change by less than this share of their root's time are left out.
-const TELLING: f64 = 0.01;
 
 /// Put two traces, or two sets of traces, side by side: what takes longer, what is called more often, what only one of them does.
 #[derive(Args)]
@@ -96,7 +95,7 @@ impl Compare {
                 serde_json::to_writer(&mut *out, &found).map_err(std::io::Error::from)?;
                 writeln!(out)?;
             } else {
-                let printer = Printer { layout: Layout::of_stdout(), places: &found.places };
+                let printer = Printer { layout: Layout::of_stdout(), found: &found };
                 printer.print(out, &sets, self.all)?;
             }
             Ok(ExitCode::SUCCESS)
@@ -135,7 +134,7 @@ const NUMBERS: usize = CALLS + 1 + TIME + 1 + TIME + 1 + CHANGE;
 
 struct Printer<'a> {
     layout: Layout,
-    places: &'a [Place],
+    found: &'a SideBySide,
 }
 
 impl Printer<'_> {
@@ -155,8 +154,8 @@ impl Printer<'_> {
             "WHAT, WHERE", "CALLS A·B", "A", "B", "CHANGE"
         );
         writeln!(out, "{}", layout.paint(DIM, header))?;
-        let shown = self.shown(all);
-        for (place, _) in self.places.iter().zip(&shown).filter(|(_, shown)| **shown) {
+        let shown: Vec<bool> = self.found.telling().into_iter().map(|telling| telling || all).collect();
+        for (place, _) in self.found.places.iter().zip(&shown).filter(|(_, shown)| **shown) {
             self.row(out, place, names)?;
         }
         let left_out = shown.iter().filter(|shown| !**shown).count();
@@ -167,30 +166,11 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Which places are worth a line: those that have changed, and what they hang below.
-    fn shown(&self, all: bool) -> Vec<bool> {
-        let mut shown: Vec<bool> = Vec::with_capacity(self.places.len());
-        let mut whole = 1.0;
-        for place in self.places {
-            if place.depth == 0 {
-                whole = place.sides.iter().flatten().map(|side| side.time_ns).fold(1.0, f64::max);
-            }
-            let calls = place.sides.each_ref().map(|side| side.as_ref().map_or(0.0, |side| side.calls));
-            let has_changed = place.change_ns().abs() >= TELLING * whole || (calls[0] - calls[1]).abs() >= 0.05;
-            shown.push(all || place.depth == 0 || has_changed);
-        }
-        for index in (0..self.places.len()).rev() {
-            if let Some(parent) = self.places[index].parent.filter(|_| shown[index]) {
-                shown[parent] = true;
-            }
-        }
-        shown
-    }
-
     fn row(&self, out: &mut dyn Write, place: &Place, names: usize) -> std::io::Result<()> {
         let layout = self.layout;
         let indent = "  ".repeat(place.depth.min(names / 4));
-        let name = format!("{indent}{}  {}", clean(&place.name), clean(&place.service));
+        let second = place.second.as_ref().map(|(_, name)| format!(" → {}", clean(name))).unwrap_or_default();
+        let name = format!("{indent}{}{second}  {}", clean(&place.name), clean(&place.service));
         let name = fit(&name, names).into_owned();
         let blanks = " ".repeat(names - width(&name));
         let calls = |side: &Option<Side>| side.as_ref().map_or("–".to_owned(), |side| number(side.calls));

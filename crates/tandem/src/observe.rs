@@ -276,8 +276,13 @@ impl Destinations {
         let page = match (self.ui, self.no_ui, scope) {
             (None, true, _) | (None, _, Scope::Machine) => None,
             (address, ..) => {
-                let (metrics, may_enable) = (Some(Box::new(agent.metrics()) as _), self.ui_enable);
-                Some(page(&store, PageHost { store: store.clone(), metrics, may_enable }, address)?)
+                let host = PageHost {
+                    store: store.clone(),
+                    metrics: Some(Box::new(agent.metrics())),
+                    problems: Some(Box::new(agent.problems())),
+                    may_enable: self.ui_enable,
+                };
+                Some(page(&store, host, address)?)
             }
         };
         if let Some(page) = &page {

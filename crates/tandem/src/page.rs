@@ -13,6 +13,8 @@ pub struct PageHost {
     pub store: PathBuf,
     /// All metrics of the agent, where there is one.
     pub metrics: Option<Box<dyn Fn() -> Snapshot + Send + Sync>>,
+    /// What is wrong with where its telemetry goes.
+    pub problems: Option<Box<dyn Fn() -> Vec<String> + Send + Sync>>,
     /// Whether the page may switch functions on.
     pub may_enable: bool,
 }
@@ -20,6 +22,15 @@ pub struct PageHost {
 impl ui::Host for PageHost {
     fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
         self.metrics.as_ref().map(|metrics| metrics().own)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.problems.as_ref().map(|problems| problems()).unwrap_or_default()
+    }
+
+    fn store_limit(&self) -> Option<u64> {
+        // Of an agent: others only read.
+        self.metrics.as_ref().map(|_| store::Limits::default().bytes)
     }
 
     fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {

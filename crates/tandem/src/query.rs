@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use ::query::Query;
+use ::query::{Query, is_id};
 use clap::{Args, Command};
 
 use crate::terminal::clean;
@@ -56,13 +56,6 @@ impl QueryArgument {
         // Whoever forgets the quotes is understood, too, as far as the shell lets it through.
         read(&self.words.join(" "))
     }
-}
-
-/// Whether it is rather the beginning of a trace's id, or `last`, than a query.
-pub fn is_id(word: &str) -> bool {
-    const FEWEST_DIGITS: usize = 4; // fewer are rather a word
-    let digits = (FEWEST_DIGITS..=32).contains(&word.len()) && word.chars().all(|c| c.is_ascii_hexdigit());
-    digits || word == "last"
 }
 
 /// A query. What is wrong with it has been said, with its place, when there is none.

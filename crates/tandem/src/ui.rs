@@ -41,7 +41,7 @@ impl Ui {
         terminal::report(|out| {
             let mut signals = Signals::new([SIGINT, SIGTERM])?;
             let store = self.store.path();
-            let host = PageHost { store: store.clone(), metrics: None, may_enable: self.ui_enable };
+            let host = PageHost { store: store.clone(), metrics: None, problems: None, may_enable: self.ui_enable };
             let server = ::ui::serve_with(Reader::open(&store)?, Arc::new(host), self.address)?;
             writeln!(out, "{}", server.url())?;
             out.flush()?;

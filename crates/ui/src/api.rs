@@ -24,7 +24,7 @@ use axum::Json;
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{Attributes, Span, TraceSummary, parse_duration};
+use model::{Attributes, Span, TraceId, TraceSummary, parse_duration};
 use query::{Comparison, Completion, Field, Query, QueryError, Term};
 use serde::{Deserialize, Serialize};
 use store::{Found, Reader, StoreError, Trace, TraceFilter};
@@ -188,8 +188,17 @@ pub async fn trace(
 
 /// The trace whose id begins so, with all its spans.
 pub fn whole(reader: &Reader, beginning: &str) -> Result<Trace, ApiError> {
+    one(reader, beginning, Reader::trace)
+}
+
+/// What is read of the trace whose id begins so.
+pub fn one<T>(
+    reader: &Reader,
+    beginning: &str,
+    read: fn(&Reader, TraceId) -> Result<Option<T>, StoreError>,
+) -> Result<T, ApiError> {
     match reader.find(beginning).map_err(ApiError::Store)? {
-        Found::One(id) => reader.trace(id).map_err(ApiError::Store)?,
+        Found::One(id) => read(reader, id).map_err(ApiError::Store)?,
         Found::Nothing => None,
         Found::NotAnId => {
             return Err(ApiError::BadRequest(format!("{beginning} is not the beginning of a trace's id")));

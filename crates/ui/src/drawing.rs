@@ -1,190 +1,156 @@
-//! One trace as the page draws it: columns instead of objects, so that 50,000 spans are few megabytes and are read at once.
-//! All there is to say about a span is asked for when somebody selects it.
+//! One trace as the page draws it: columns instead of objects (`columns.rs`), so that 50,000 spans are few megabytes that nobody has
+//! to parse. All there is to say about a span is asked for when somebody selects it.
 //!
 //! ```text
-//! GET /api/traces/ID/drawing      {"summary": …, "rows": {column: [value of each row …] …}, "critical": [row, from, to …], …}
+//! GET /api/traces/ID/drawing      columns with {"summary": …, "names": […] …}
 //! GET /api/traces/ID/spans/SPAN   {"span": …, "resource": attributes}
 //! GET /api/traces/ID/logs         {"logs": [record …]}
 //! ```
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use model::{Attributes, Kind, LogRecord, Node, Source, Span, SpanId, StatusCode, TraceId, TraceSummary, Tree};
+use model::{Attributes, Kind, LogRecord, Node, Row, Source, Span, SpanId, TraceId, TraceSummary, Tree};
 use serde::Serialize;
-use store::{LogFilter, Reader, Trace};
+use store::{LogFilter, Outline, OutlineSpan, Reader};
 
-use crate::api::{ApiError, ask, whole};
+use crate::api::{ApiError, ask, one, whole};
+use crate::columns::{Columns, Packed};
 
 /// Log records of a trace that are shown, the newest of more.
 const MOST_LOGS: usize = 2000;
 
-/// A trace as rows.
+/// What is said of a trace besides its columns.
 #[derive(Serialize)]
-pub struct Drawing {
+struct Head {
     summary: TraceSummary,
     /// The summary's, as text: JavaScript's numbers cannot hold it.
     start_unix_nano: String,
-    /// Names that [`Rows::name`] counts.
+    /// What columns of these names count.
     names: Vec<String>,
     services: Vec<String>,
     scopes: Vec<String>,
+    kinds: [&'static str; KINDS.len()],
+    sources: [&'static str; Source::ALL.len()],
     /// How parents were found, where the spans say so.
     parent_sources: Vec<String>,
-    /// Parts of the anatomy that [`Rows::anatomy`] counts.
+    /// Parts of the anatomy.
     parts: Vec<String>,
-    rows: Rows,
-    /// Row, begin, end (ns after the trace's start) of each stretch of the critical path, flat.
-    critical: Vec<u64>,
     has_profile: bool,
 }
 
-/// A value for each row; times are small enough for JavaScript's numbers.
-#[derive(Default, Serialize)]
-struct Rows {
-    span_id: Vec<SpanId>,
-    name: Vec<usize>,
-    service: Vec<usize>,
-    scope: Vec<usize>,
-    kind: Vec<Kind>,
-    source: Vec<Source>,
-    /// Index into [`Drawing::parent_sources`], or -1.
-    parent_source: Vec<i64>,
-    /// Row of the parent, or -1.
-    parent: Vec<i64>,
-    depth: Vec<usize>,
-    children: Vec<usize>,
-    /// Start, ns after the trace's.
-    offset_ns: Vec<u64>,
-    duration_ns: Vec<u64>,
-    /// [`ERROR`], [`MISSING`], [`UNFINISHED`], added.
-    marks: Vec<u8>,
-    events: Vec<usize>,
-    links: Vec<usize>,
-    /// Index of a part, its ns, of the next part …; nothing where not measured.
-    anatomy: Vec<Option<Vec<u64>>>,
-}
+/// In the order of their numbers in the column.
+const KINDS: [Kind; 5] = [Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer];
 
+/// What a row is marked with, added.
 const ERROR: u8 = 1;
 const MISSING: u8 = 2;
 const UNFINISHED: u8 = 4;
-
-/// Values by the numbers that stand for them.
-struct Numbered<T> {
-    values: Vec<T>,
-    known: HashMap<T, usize>,
-}
-
-impl<T: Eq + Hash + Clone> Numbered<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), known: HashMap::new() }
-    }
-
-    fn of<Q>(&mut self, value: &Q) -> usize
-    where
-        T: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ToOwned<Owned = T> + ?Sized,
-    {
-        if let Some(&number) = self.known.get(value) {
-            return number;
-        }
-        self.values.push(value.to_owned());
-        self.known.insert(value.to_owned(), self.values.len() - 1);
-        self.values.len() - 1
-    }
-}
+const MEASURED: u8 = 8;
 
 /// `GET /api/traces/ID/drawing`
-pub async fn drawing(
-    State(reader): State<Arc<Reader>>,
-    Path(beginning): Path<String>,
-) -> Result<Json<Drawing>, ApiError> {
-    let drawing = ask(reader, move |reader| {
-        let trace = whole(reader, &beginning)?;
-        let has_profile = reader.has_profile(trace.summary.trace_id).map_err(ApiError::Store)?;
-        Ok(Drawing { has_profile, ..draw(trace) })
+pub async fn drawing(State(reader): State<Arc<Reader>>, Path(beginning): Path<String>) -> Result<Packed, ApiError> {
+    ask(reader, move |reader| {
+        let outline = one(reader, &beginning, Reader::outline)?;
+        let has_profile = reader.has_profile(outline.summary.trace_id).map_err(ApiError::Store)?;
+        draw(outline, has_profile).map_err(|_| ApiError::Aborted)
     })
-    .await?;
-    Ok(Json(drawing))
+    .await
 }
 
-fn draw(trace: Trace) -> Drawing {
-    let Trace { summary, spans } = trace;
-    let tree = Tree::new(&spans);
-    let critical = diagnose::critical_path(&spans);
-    let (mut names, mut services, mut scopes) = (Numbered::new(), Numbered::new(), Numbered::new());
-    let (mut parent_sources, mut parts) = (Numbered::new(), Numbered::new());
-    let mut rows = Rows::default();
-    let mut stretches = Vec::new();
-    for (index, row) in tree.rows.iter().enumerate() {
-        rows.parent.push(row.parent.map_or(-1, |parent| parent as i64));
-        rows.depth.push(row.depth);
-        rows.children.push(row.children);
-        rows.offset_ns.push(row.start_unix_nano - tree.start_unix_nano);
-        rows.duration_ns.push(row.duration_ns);
-        let span = match row.node {
-            Node::Span(span) => &spans[span],
-            Node::Missing(id) => {
-                rows.push_missing(id, names.of(""), services.of(""), scopes.of(""));
-                continue;
-            }
-        };
-        let source = span.attributes.get("tandem.parent.source");
-        rows.span_id.push(span.span_id);
-        rows.name.push(names.of(span.name.as_str()));
-        rows.service.push(services.of(span.service.as_str()));
-        rows.scope.push(scopes.of(span.scope.as_str()));
-        rows.kind.push(span.kind);
-        rows.source.push(span.source);
-        rows.parent_source.push(source.map_or(-1, |source| parent_sources.of(source.to_string().as_str()) as i64));
-        rows.marks.push(marks(span));
-        rows.events.push(span.events.len());
-        rows.links.push(span.links.len());
-        rows.anatomy.push(span.anatomy.as_ref().map(|anatomy| {
-            let measured = anatomy.parts_ns.iter().filter(|(_, nanos)| **nanos > 0);
-            measured.flat_map(|(part, nanos)| [parts.of(part.as_str()) as u64, *nanos]).collect()
-        }));
-        for (from, to) in critical.get(&span.span_id).into_iter().flatten() {
-            let after = |moment: &u64| moment.saturating_sub(tree.start_unix_nano);
-            stretches.extend([index as u64, after(from), after(to)]);
-        }
-    }
-    Drawing {
+fn draw(outline: Outline, has_profile: bool) -> serde_json::Result<Packed> {
+    let tree = Tree::new(&outline.spans);
+    let mut columns = Columns::default();
+    columns.i32("parent", tree.rows.iter().map(|row| row.parent.map_or(-1, |parent| parent as i32)));
+    columns.u32("depth", tree.rows.iter().map(|row| row.depth as u32));
+    columns.u32("children", tree.rows.iter().map(|row| row.children as u32));
+    columns.f64("offset_ns", tree.rows.iter().map(|row| (row.start_unix_nano - tree.start_unix_nano) as f64));
+    columns.f64("duration_ns", tree.rows.iter().map(|row| row.duration_ns as f64));
+    add_spans(&mut columns, &outline, &tree.rows);
+    add_anatomies(&mut columns, &outline, &tree.rows);
+    add_critical_path(&mut columns, &outline, &tree);
+    columns.finish(Head {
         start_unix_nano: tree.start_unix_nano.to_string(),
-        summary,
-        names: names.values,
-        services: services.values,
-        scopes: scopes.values,
-        parent_sources: parent_sources.values,
-        parts: parts.values,
-        rows,
-        critical: stretches,
-        has_profile: false,
+        summary: outline.summary,
+        names: outline.names,
+        services: outline.services,
+        scopes: outline.scopes,
+        kinds: KINDS.map(Kind::name),
+        sources: Source::ALL.map(Source::name),
+        parent_sources: outline.parent_sources,
+        parts: outline.parts,
+        has_profile,
+    })
+}
+
+/// The span in a row; nothing, where it is missing.
+fn span_of<'a>(outline: &'a Outline, row: &Row) -> Option<&'a OutlineSpan> {
+    match row.node {
+        Node::Span(span) => Some(&outline.spans[span]),
+        Node::Missing(_) => None,
     }
 }
 
-impl Rows {
-    fn push_missing(&mut self, id: SpanId, name: usize, service: usize, scope: usize) {
-        self.span_id.push(id);
-        self.name.push(name);
-        self.service.push(service);
-        self.scope.push(scope);
-        self.kind.push(Kind::Internal);
-        self.source.push(Source::Woven);
-        self.parent_source.push(-1);
-        self.marks.push(MISSING);
-        self.events.push(0);
-        self.links.push(0);
-        self.anatomy.push(None);
-    }
+fn add_spans(columns: &mut Columns, outline: &Outline, rows: &[Row]) {
+    let ids = rows.iter().map(|row| match row.node {
+        Node::Span(span) => outline.spans[span].span_id,
+        Node::Missing(id) => id,
+    });
+    columns.u8("span_id", ids.flat_map(|SpanId(bytes)| bytes));
+    let number = |of: fn(&OutlineSpan) -> u32| rows.iter().map(move |row| span_of(outline, row).map_or(0, of));
+    columns.u32("name", number(|span| span.name));
+    columns.u32("service", number(|span| span.service));
+    columns.u32("scope", number(|span| span.scope));
+    columns.u32("events", number(|span| span.events));
+    columns.u32("links", number(|span| span.links));
+    let parent_source = |span: &OutlineSpan| span.parent_source.map_or(-1, |source| source as i32);
+    columns.i32("parent_source", rows.iter().map(|row| span_of(outline, row).map_or(-1, parent_source)));
+    let small =
+        |of: fn(&OutlineSpan) -> u8, missing| rows.iter().map(move |row| span_of(outline, row).map_or(missing, of));
+    columns.u8("kind", small(|span| place_of(&KINDS, &span.kind), 0));
+    columns.u8("source", small(|span| place_of(&Source::ALL, &span.source), 0));
+    columns.u8("marks", small(marks, MISSING));
 }
 
-fn marks(span: &Span) -> u8 {
-    let error = if span.status.code == StatusCode::Error { ERROR } else { 0 };
-    error | if span.unfinished { UNFINISHED } else { 0 }
+fn place_of<T: PartialEq>(list: &[T], wanted: &T) -> u8 {
+    list.iter().position(|one| one == wanted).unwrap_or(0) as u8
+}
+
+fn marks(span: &OutlineSpan) -> u8 {
+    let mark = |is: bool, mark: u8| if is { mark } else { 0 };
+    mark(span.failed, ERROR) | mark(span.unfinished, UNFINISHED) | mark(!span.anatomy.is_empty(), MEASURED)
+}
+
+/// Parts of the anatomy and their times, all rows' behind each other; those of a row begin where `anatomy_begin` says.
+fn add_anatomies(columns: &mut Columns, outline: &Outline, rows: &[Row]) {
+    let (mut begins, mut parts, mut times) = (vec![0], Vec::new(), Vec::new());
+    for row in rows {
+        let range = span_of(outline, row).map_or(0..0, |span| span.anatomy.start as usize..span.anatomy.end as usize);
+        for &(part, nanos) in outline.anatomies[range].iter().filter(|(_, nanos)| *nanos > 0) {
+            // A program with more parts than that makes them up: they have no name here.
+            parts.push(u16::try_from(part).unwrap_or(u16::MAX));
+            times.push(nanos as f32);
+        }
+        begins.push(parts.len() as u32);
+    }
+    columns.u32("anatomy_begin", begins);
+    columns.u16("anatomy_part", parts);
+    columns.f32("anatomy_ns", times);
+}
+
+/// Row, begin and end (ns after the trace's start) of each stretch of the critical path.
+fn add_critical_path(columns: &mut Columns, outline: &Outline, tree: &Tree) {
+    let critical = diagnose::critical_path(&outline.spans);
+    let stretches: Vec<(u32, u64, u64)> = (0..)
+        .zip(&tree.rows)
+        .filter_map(|(index, row)| Some((index, critical.get(&span_of(outline, row)?.span_id)?)))
+        .flat_map(|(index, stretches)| stretches.iter().map(move |&(from, to)| (index, from, to)))
+        .collect();
+    let after = |moment: u64| moment.saturating_sub(tree.start_unix_nano) as f64;
+    columns.u32("critical_row", stretches.iter().map(|stretch| stretch.0));
+    columns.f64("critical_from", stretches.iter().map(|stretch| after(stretch.1)));
+    columns.f64("critical_to", stretches.iter().map(|stretch| after(stretch.2)));
 }
 
 /// All there is to say about a span.

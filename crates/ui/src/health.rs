@@ -1,7 +1,8 @@
 //! How Tandem itself is: what the agent counts of itself, where the page belongs to one, and how large the store is.
 //!
 //! ```text
-//! GET /api/health      {"store": {"folder": …, "bytes": n}, "agent": null, or {"cpu_ns": …,
+//! GET /api/problems    {"problems": [line …]}: what is wrong right now with where telemetry goes
+//! GET /api/health      {"store": {"folder": …, "bytes": n, "limit": n or null}, "agent": null, or {"cpu_ns": …,
 //!                       "resident_bytes": …, "numbers": [{"name": …, "help": …, "kind": …,
 //!                       "label": …, "points": [[label's value, n] …]} …]}}
 //! ```
@@ -29,6 +30,18 @@ pub struct Health {
 struct StoreSize {
     folder: String,
     bytes: u64,
+    /// Up to which it may grow.
+    limit: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub struct Problems {
+    problems: Vec<String>,
+}
+
+/// `GET /api/problems`: asked by every view, so it costs nothing.
+pub async fn problems(State(sources): State<Sources>) -> Json<Problems> {
+    Json(Problems { problems: sources.host.map_or_else(Vec::new, |host| host.problems()) })
 }
 
 #[derive(Serialize)]
@@ -53,7 +66,7 @@ pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiE
     let Sources { reader, host } = sources;
     let health = ask(reader, move |reader| {
         Ok(Health {
-            store: StoreSize::of(reader.folder()),
+            store: StoreSize::of(reader.folder(), host.as_ref().and_then(|host| host.store_limit())),
             agent: host.and_then(|host| host.own_numbers()).map(AgentHealth::of),
         })
     });
@@ -62,10 +75,10 @@ pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiE
 
 impl StoreSize {
     /// Of all its files; of those that come and go meanwhile, what is there.
-    fn of(folder: &Path) -> Self {
+    fn of(folder: &Path, limit: Option<u64>) -> Self {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         let bytes = files.filter_map(|file| file.metadata().ok()).filter(|file| file.is_file()).map(|file| file.len());
-        Self { folder: folder.display().to_string(), bytes: bytes.sum() }
+        Self { folder: folder.display().to_string(), bytes: bytes.sum(), limit }
     }
 }
 

@@ -33,6 +33,12 @@ pub trait Host: Send + Sync {
     /// What an agent says of itself; nothing, where there is none.
     fn own_numbers(&self) -> Option<Vec<OwnMetric>>;
 
+    /// What is wrong right now with where telemetry goes, a line each.
+    fn problems(&self) -> Vec<String>;
+
+    /// Bytes up to which the store may grow; nothing, where nobody here writes it.
+    fn store_limit(&self) -> Option<u64>;
+
     /// Spans that are under way in woven programs, those that began first first.
     fn in_flight(&self) -> Result<Vec<UnderWay>, String>;
 

@@ -5,6 +5,8 @@
 
 mod api;
 mod caller;
+mod columns;
+mod compare;
 mod drawing;
 mod facets;
 mod flame;
@@ -17,6 +19,8 @@ mod overview;
 mod page;
 mod routes;
 mod serve;
+mod socket_owner;
+mod software;
 mod token;
 
 use std::net::SocketAddr;

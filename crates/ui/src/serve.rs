@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 use crate::host::Host;
 use crate::token::Token;
-use crate::{UiError, api, drawing, flame, guard, health, host, map, metrics, overview, page, routes};
+use crate::{
+    UiError, api, compare, drawing, flame, guard, health, host, map, metrics, overview, page, routes, software,
+};
 
 /// Threads for queries.
 const QUERY_THREADS: usize = 4;
@@ -111,6 +113,7 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
     let reader = Arc::clone(&sources.reader);
     Router::new()
         .route("/api/health", get(health::health).with_state(sources.clone()))
+        .route("/api/problems", get(health::problems).with_state(sources.clone()))
         .route("/api/in-flight", get(host::in_flight).with_state(sources.clone()))
         .route("/api/advice", get(host::advice).with_state(sources.clone()))
         .route("/api/enable", post(host::enable).with_state(sources))
@@ -121,9 +124,12 @@ fn router(sources: Sources, token: Option<Token>) -> Router {
         .route("/api/traces/{id}/spans/{span}", get(drawing::span))
         .route("/api/traces/{id}/logs", get(drawing::logs))
         .route("/api/overview", get(overview::overview))
+        .route("/api/compare", get(compare::compare))
+        .route("/api/builds", get(compare::builds))
         .route("/api/routes", get(routes::routes))
         .route("/api/diagnosis", get(routes::diagnosis))
         .route("/api/flame", get(flame::flame))
+        .route("/api/software", get(software::software))
         .route("/api/map", get(map::map))
         .route("/api/metrics", get(metrics::metrics))
         .route("/api/services", get(api::services))

@@ -17,13 +17,51 @@ use ui::{Server, UiError, parse_address, serve};
 struct Answer {
     status: u16,
     headers: String,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Answer {
     fn json(&self) -> Value {
         assert!(self.headers.contains("content-type: application/json"), "{}", self.headers);
-        serde_json::from_str(&self.body).expect("JSON")
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// The head of columns, with the numbers in place of what it says of where they are.
+    fn columns(&self) -> Value {
+        assert!(self.headers.contains("content-type: application/octet-stream"), "{}", self.headers);
+        let (length, rest) = self.body.split_first_chunk().expect("a length");
+        let (head, bytes) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        let mut head: Value = serde_json::from_slice(head).expect("JSON");
+        for place in head["columns"].as_object_mut().expect("columns").values_mut() {
+            let (form, begin, count): (String, usize, usize) = serde_json::from_value(place.take()).expect("a place");
+            *place = numbers(&form, &bytes[begin..], count);
+        }
+        head
+    }
+}
+
+fn numbers(form: &str, bytes: &[u8], count: usize) -> Value {
+    macro_rules! read {
+        ($form:ident) => {
+            bytes
+                .chunks_exact(size_of::<$form>())
+                .map(|one| json!($form::from_le_bytes(one.try_into().expect("its size"))))
+                .take(count)
+                .collect()
+        };
+    }
+    match form {
+        "u8" => read!(u8),
+        "u16" => read!(u16),
+        "u32" => read!(u32),
+        "i32" => read!(i32),
+        "f32" => read!(f32),
+        "f64" => read!(f64),
+        other => panic!("{other} is no form of numbers"),
     }
 }
 
@@ -31,11 +69,12 @@ impl Answer {
 fn send(address: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    let (headers, body) = answer.split_once("\r\n\r\n").expect("headers and body");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it answers");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("headers and body");
+    let headers = std::str::from_utf8(&answer[..end]).expect("text");
     let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Answer { status, headers: headers.to_lowercase(), body: body.to_owned() }
+    Answer { status, headers: headers.to_lowercase(), body: answer[end + 4..].to_vec() }
 }
 
 fn request(server: &Server, method: &str, path: &str, host: &str) -> Answer {
@@ -81,7 +120,7 @@ fn traces_are_listed_by_the_filters_of_the_query() {
     let (_folder, server) = shop();
     let list = |query: &str| -> Vec<TraceSummary> {
         let answer = get(&server, &format!("/api/traces{query}"));
-        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         serde_json::from_value(answer.json()["traces"].clone()).expect("summaries")
     };
     assert_eq!(list("").len(), 36);
@@ -142,28 +181,36 @@ fn a_trace_comes_whole_for_scripts() {
 #[test]
 fn a_trace_is_drawn_in_columns() {
     let (_folder, server) = shop();
-    let drawing = get(&server, "/api/traces/01/drawing").json();
-    let rows = &drawing["rows"];
-    let of = |column: &str, row: usize| rows[column][row].clone();
-    let index = |value: &Value| value.as_u64().expect("an index") as usize;
-    assert_eq!(drawing["names"][index(&of("name", 5))], "SELECT stock");
-    assert_eq!(drawing["services"][index(&of("service", 5))], "inventory");
-    assert_eq!((of("depth", 5), of("parent", 5), of("children", 5)), (json!(5), json!(4), json!(0)));
-    assert_eq!((of("offset_ns", 5), of("duration_ns", 5)), (json!(66_000_000), json!(33_500_000)));
-    let parts = of("anatomy", 5);
-    let parts: Vec<u64> = serde_json::from_value(parts).expect("parts and times");
-    let named: Vec<(&str, u64)> =
-        parts.chunks(2).map(|pair| (drawing["parts"][pair[0] as usize].as_str().expect("a name"), pair[1])).collect();
-    assert_eq!(named, [("blocked_file", 3_900_000), ("major_fault", 1_100_000), ("on_cpu", 28_500_000)]);
-    for column in rows.as_object().expect("columns").values() {
-        assert_eq!(column.as_array().map(Vec::len), Some(9));
+    let drawing = get(&server, "/api/traces/01/drawing").columns();
+    let columns = &drawing["columns"];
+    let all =
+        |column: &str| columns[column].as_array().expect("numbers").iter().map(|one| one.as_f64().expect("a number"));
+    let of = |column: &str, row: usize| all(column).nth(row).expect("a row");
+    let named = |list: &str, number: f64| drawing[list][number as usize].as_str().expect("a name");
+    assert_eq!(named("names", of("name", 5)), "SELECT stock");
+    assert_eq!(named("services", of("service", 5)), "inventory");
+    assert_eq!(named("kinds", of("kind", 5)), "client");
+    assert_eq!(named("sources", of("source", 5)), "woven");
+    assert_eq!(named("scopes", of("scope", 5)), "tandem/database/sql");
+    assert_eq!((of("depth", 5), of("parent", 5), of("children", 5)), (5.0, 4.0, 0.0));
+    assert_eq!((of("offset_ns", 5), of("duration_ns", 5)), (66e6, 33.5e6));
+    assert_eq!((of("marks", 5), of("links", 8), of("events", 0)), (8.0, 1.0, 1.0));
+    let parts = of("anatomy_begin", 5) as usize..of("anatomy_begin", 6) as usize;
+    let parts: Vec<_> = parts.map(|at| (named("parts", of("anatomy_part", at)), of("anatomy_ns", at))).collect();
+    assert_eq!(parts, [("blocked_file", 3.9e6), ("major_fault", 1.1e6), ("on_cpu", 28.5e6)]);
+    for (name, column) in columns.as_object().expect("columns") {
+        let count = column.as_array().map(Vec::len);
+        assert!(name.starts_with("anatomy") || name.starts_with("critical") || matches!(count, Some(9 | 72)), "{name}");
     }
-    let critical: Vec<u64> = serde_json::from_value(drawing["critical"].clone()).expect("stretches");
-    let time: u64 = critical.chunks(3).map(|stretch| stretch[2] - stretch[1]).sum();
-    assert_eq!(time, 182_400_000, "the critical path is as long as the request");
+    let time: f64 = all("critical_to").sum::<f64>() - all("critical_from").sum::<f64>();
+    assert_eq!(time, 182.4e6, "the critical path is as long as the request");
+    let path: std::collections::BTreeSet<_> =
+        all("critical_row").map(|row| named("names", of("name", row as usize))).collect();
+    assert!(path.contains("INSERT orders"), "{path:?}");
 
-    let orphans = get(&server, "/api/traces/04/drawing").json();
-    assert_eq!((&orphans["rows"]["span_id"][0], &orphans["rows"]["marks"][0]), (&json!("5a00000000000409"), &json!(2)));
+    let orphans = get(&server, "/api/traces/04/drawing").columns();
+    let id: Vec<_> = orphans["columns"]["span_id"].as_array().expect("bytes").iter().take(8).collect();
+    assert_eq!((json!(id), &orphans["columns"]["marks"][0]), (json!([0x5a, 0, 0, 0, 0, 0, 4, 9]), &json!(2)));
     let span = get(&server, "/api/traces/01/spans/5a00000000000106").json();
     assert_eq!(span["span"]["attributes"]["db.system.name"], "sqlite");
     assert_eq!(span["resource"]["host.name"], "kiosk");
@@ -269,7 +316,7 @@ fn foreign_names_and_writes_are_refused() {
     for host in ["evil.example", &format!("evil.example:{port}"), ""] {
         let answer = request(&server, "GET", "/api/traces", host);
         assert_eq!(answer.status, 421, "{host}");
-        assert!(!answer.body.contains("trace_id"));
+        assert!(!answer.text().contains("trace_id"));
     }
     let none = send(server.address(), "GET /api/traces HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert_eq!(none.status, 421);
@@ -277,7 +324,7 @@ fn foreign_names_and_writes_are_refused() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         assert_eq!(request(&server, method, "/api/traces", "localhost").status, 405, "{method}");
     }
-    assert_eq!(request(&server, "HEAD", "/", "localhost").body, "");
+    assert_eq!(request(&server, "HEAD", "/", "localhost").text(), "");
 }
 
 /// A host that allows changes, or does not.
@@ -288,6 +335,14 @@ struct Switchboard {
 impl ui::Host for Switchboard {
     fn own_numbers(&self) -> Option<Vec<deliver::metrics::OwnMetric>> {
         None
+    }
+
+    fn problems(&self) -> Vec<String> {
+        vec!["store: its disk is full".to_owned()]
+    }
+
+    fn store_limit(&self) -> Option<u64> {
+        Some(1 << 20)
     }
 
     fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
@@ -380,13 +435,17 @@ fn the_page_and_its_files_are_embedded() {
     let page = get(&server, "/");
     assert_eq!(page.status, 200);
     assert!(page.headers.contains("content-type: text/html; charset=utf-8"));
-    assert_eq!(page.body, get(&server, "/trace/01ab").body, "the page reads its address itself");
-    let script = page.body.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
+    assert_eq!(page.text(), get(&server, "/trace/01ab").text(), "the page reads its address itself");
+    assert!(!page.headers.contains("\nlink:"), "{}", page.headers);
+    let trace = get(&server, "/trace/01ab").headers;
+    assert!(trace.contains("\nlink: </api/traces/01ab/drawing>; rel=preload"), "{trace}");
+    assert!(!get(&server, "/trace/01ab%3E").headers.contains("\nlink:"), "only ids are asked for beforehand");
+    let script = page.text().split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
     let answer = get(&server, script);
     assert_eq!(answer.status, 200);
     assert!(answer.headers.contains("content-type: text/javascript"));
     assert!(answer.headers.contains("immutable"));
-    assert!(!page.body.contains("<style") && !page.body.contains("<script>"), "nothing inline");
+    assert!(!page.text().contains("<style") && !page.text().contains("<script>"), "nothing inline");
 }
 
 #[test]

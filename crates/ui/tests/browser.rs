@@ -2,10 +2,12 @@
 //!
 //! Scenario: a store with a shop's traces, a hostile name and a trace of 50,000 spans among them; while the script looks on, a
 //! trace is added, then a quarter of an hour of traffic, then the server ends. Guarantees: what the script checks. Without a browser or the page's node modules the test counts as
-//! skipped, with the reason. `TANDEM_SCREENSHOTS=DIR` keeps pictures of every view.
+//! skipped, with the reason. `TANDEM_SCREENSHOTS=DIR` keeps pictures of every view. A store on a disk that is full is in `full.rs`.
 
 #[path = "../../store/tests/fixture/mod.rs"]
 mod fixture;
+#[path = "browser/full.rs"]
+mod full;
 mod traffic;
 
 use std::io::{BufRead, BufReader, Write};
@@ -15,26 +17,36 @@ use std::sync::Arc;
 
 use deliver::metrics::{OwnKind, OwnMetric};
 use libtest_mimic::{Arguments, Failed, Trial};
-use model::{Kind, Span};
+use model::Kind;
 use store::Reader;
 use tempfile::TempDir;
-use traffic::Traffic;
+use traffic::{Traffic, large};
 
 /// Spans of the trace that is too large to be drawn whole.
 const LARGE: u64 = 50_000;
 /// Requests of the traffic.
 const REQUESTS: u64 = 600;
 
+type Check = fn(&Path) -> Result<(), Failed>;
+
+const CHECKS: [(&str, Check); 2] = [("the_page_works_in_a_browser", run), (full::NAME, full::run)];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trial = match find_browser() {
-        Ok(browser) => Trial::test("the_page_works_in_a_browser", move || run(&browser)),
-        Err(reason) => {
-            println!("skipped: the_page_works_in_a_browser: {reason}");
-            Trial::test("the_page_works_in_a_browser", || Ok(())).with_kind("skipped").with_ignored_flag(true)
-        }
-    };
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    let browser = find_browser();
+    let trials = CHECKS.map(|(name, check)| {
+        let skipped = match (&browser, full::can_be_checked()) {
+            (Err(reason), _) => reason.clone(),
+            (_, Err(reason)) if name == full::NAME => reason,
+            (Ok(browser), _) => {
+                let browser = browser.clone();
+                return Trial::test(name, move || check(&browser));
+            }
+        };
+        println!("skipped: {name}: {skipped}");
+        Trial::test(name, || Ok(())).with_kind("skipped").with_ignored_flag(true)
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
 fn web() -> PathBuf {
@@ -56,28 +68,20 @@ fn find_browser() -> Result<PathBuf, String> {
         .ok_or_else(|| "no chromium on PATH: install it, or set CHROMIUM to its path".to_owned())
 }
 
-/// A trace of many spans, ten below each.
-fn large() -> Vec<Span> {
-    (0..LARGE)
-        .map(|index| {
-            let mut span = fixture::span(90, 1, 0, "batch", &format!("step {index}"), 20_000_000 + index * 10, 10_000);
-            span.span_id.0[..4].copy_from_slice(&(index as u32 + 1).to_be_bytes());
-            span.parent_span_id = (index > 0).then(|| {
-                let mut parent = span.span_id;
-                parent.0[..4].copy_from_slice(&(((index - 1) / 10) as u32 + 1).to_be_bytes());
-                parent
-            });
-            span
-        })
-        .collect()
-}
-
 /// An agent that has lost a little, and knows what to do next.
 struct Agent;
 
 impl ui::Host for Agent {
     fn own_numbers(&self) -> Option<Vec<OwnMetric>> {
         Some(own_numbers())
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn store_limit(&self) -> Option<u64> {
+        Some(1 << 30)
     }
 
     fn in_flight(&self) -> Result<Vec<ui::UnderWay>, String> {
@@ -154,22 +158,13 @@ fn run(browser: &Path) -> Result<(), Failed> {
     let folder = TempDir::new()?;
     let reader = Reader::open(folder.path())?;
     let server = ui::serve_with(reader, Arc::new(Agent), ui::parse_address("0")?)?;
-    let mut script = Command::new("node")
-        .arg("tests/page.mjs")
-        .arg(server.url())
-        .current_dir(web())
-        .env("CHROMIUM", browser)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut answers = script.stdin.take().ok_or("no pipe")?;
+    let url = server.url();
     let mut server = Some(server);
-    // The script asks for what only this side can do, and waits for an answer.
-    for line in BufReader::new(script.stdout.take().ok_or("no pipe")?).lines() {
-        match line?.as_str() {
+    drive(browser, "page.mjs", &url, |wish| {
+        match wish {
             "fill" => fixture::write(folder.path(), &fixture::shop()),
             // In parts: on a machine that others want as well the store takes its time.
-            "large" => large().chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
+            "large" => large::spans(LARGE).chunks(5000).for_each(|spans| fixture::write(folder.path(), spans)),
             "add" => {
                 let fresh = fixture::span(100, 1, 0, "gateway", "GET /fresh", 30_000_000, 900);
                 let hostile = fixture::span(100, 2, 1, fixture::HOSTILE_NAME, "answer", 30_000_100, 500);
@@ -177,12 +172,30 @@ fn run(browser: &Path) -> Result<(), Failed> {
             }
             "traffic" => Traffic::of(REQUESTS).write(folder.path()),
             "stop" => drop(server.take()),
-            other => {
-                println!("{other}");
-                continue;
-            }
+            _ => return false,
         }
-        writeln!(answers, "done")?;
+        true
+    })
+}
+
+/// Runs a script of `web/tests`. It asks for what only this side can do, and waits for an answer; what is no wish is for people.
+fn drive(browser: &Path, script: &str, url: &str, mut grant: impl FnMut(&str) -> bool) -> Result<(), Failed> {
+    let mut script = Command::new("node")
+        .arg(Path::new("tests").join(script))
+        .arg(url)
+        .current_dir(web())
+        .env("CHROMIUM", browser)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut answers = script.stdin.take().ok_or("no pipe")?;
+    for line in BufReader::new(script.stdout.take().ok_or("no pipe")?).lines() {
+        let line = line?;
+        if grant(&line) {
+            writeln!(answers, "done")?;
+        } else {
+            println!("{line}");
+        }
     }
     let status = script.wait()?;
     if status.success() { Ok(()) } else { Err(format!("the page's checks failed: {status}").into()) }

@@ -9,7 +9,8 @@ export interface OwnNumber {
 }
 
 export interface Health {
-  store: { folder: string; bytes: number };
+  /** `limit`: up to which it may grow; then the oldest go. */
+  store: { folder: string; bytes: number; limit: number | null };
   agent: { cpu_ns: number; resident_bytes: number; numbers: OwnNumber[] } | null;
 }
 

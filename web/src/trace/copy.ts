@@ -1,5 +1,5 @@
 // A trace or a span as text for elsewhere: OTLP JSON, a curl command, a report for an issue.
-import type { Attributes, Drawing, Moment, Span, Value } from '../api';
+import type { Attributes, Moment, Span, Value } from '../api';
 import { duration } from '../format';
 import { inOrder } from '../anatomy';
 import { failed, nameOf, partsOf, serviceOf, type Rows } from './rows';
@@ -91,7 +91,7 @@ const MOST_ROWS = 120;
 
 /** The trace in Markdown. */
 export function issueText(rows: Rows, address: string): string {
-  const { summary, rows: columns }: Drawing = rows.drawing;
+  const { summary, columns } = rows.drawing;
   const lines: string[] = [];
   for (let row = 0; row < Math.min(rows.count, MOST_ROWS); row++) {
     const parts = inOrder(partsOf(rows, row) ?? {}).toSorted((a, b) => b.ns - a.ns).slice(0, 3);

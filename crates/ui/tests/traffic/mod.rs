@@ -3,6 +3,8 @@
 //! every time, but for the moment at which it ends.
 #![allow(dead_code, reason = "each target that includes this file uses a part of it")]
 
+pub mod large;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,6 +109,9 @@ impl Traffic {
             next_span: 1,
         };
         for index in 0..requests {
+            if index == requests * 2 / 3 {
+                traffic.resources.insert("gateway", resource("gateway", "go", "1.9.0"));
+            }
             let at = now - LASTS + LASTS / requests * index + traffic.chance.within(0, LASTS / requests);
             traffic.request(at - 2_000 * MS, (index * 100 / requests) as u32);
         }
@@ -484,7 +489,9 @@ impl Traffic {
         let store = Arc::new(Store::open(folder, fixture::unlimited()).expect("the store opens"));
         for (service, resource) in &self.resources {
             let spans: Vec<Span> = self.spans.iter().filter(|span| span.service == *service).cloned().collect();
-            for spans in spans.chunks(500) {
+            // A batch has one resource: a build's.
+            for spans in spans.chunk_by(|one, other| one.resource == other.resource).flat_map(|build| build.chunks(500))
+            {
                 store.offer(&fixture::batch_of(spans)).expect("the queue has room");
             }
             let logs = self.logs.iter().filter(|log| self.spans[log.span].service == *service);
