@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the benchmark: bench/run.sh TANDEM [--quick] [PART…]. README.md says what is measured and how.
 set -euo pipefail
-tandem=$(realpath -s "${1:?the tandem binary}")
+tandem=$(realpath -s -- "${1:?the tandem binary}")
+[ -x "$tandem" ] || { echo "bench: $1 is no program: say which tandem, for example target/release/tandem" >&2; exit 2; }
 shift
 quick=()
 if [ "${1:-}" = --quick ]; then quick=(-quick); shift; fi
