@@ -442,6 +442,10 @@ fn one_agent_a_socket() {
     assert!(error.contains("something else is there"), "{error}");
     drop(foreign); // its file stays, and nobody listens any more
     drop(Agent::start(config()).expect("taken over"));
+    std::fs::write(&rig.socket, "somebody's text").expect("a file");
+    let error = Agent::start(config()).expect_err("no socket").to_string();
+    assert!(error.contains("something else is there"), "{error}");
+    assert_eq!(std::fs::read_to_string(&rig.socket).expect("it is left alone"), "somebody's text");
 }
 
 /// Rates, errors and durations are exact with one of ten spans sampled: those that were, plus the counts of the others.

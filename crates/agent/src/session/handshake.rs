@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use record::Hello;
@@ -70,11 +70,14 @@ impl Listener {
         match rustix::net::bind(&socket, &address) {
             Ok(()) => {}
             Err(Errno::ADDRINUSE) => {
+                let other = || failed(io::Error::new(ErrorKind::AlreadyExists, "something else is there"));
+                // To connect to a file is refused as if it were a socket at which nobody listens.
+                if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
+                    return Err(other());
+                }
                 match rustix::net::connect(&new()?, &address) {
                     Err(Errno::CONNREFUSED) => {}
-                    Err(Errno::PROTOTYPE | Errno::NOTSOCK) => {
-                        return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "something else is there")));
-                    }
+                    Err(Errno::PROTOTYPE | Errno::NOTSOCK) => return Err(other()),
                     _ => return Err(ListenError::InUse(path.to_owned())),
                 }
                 fs::remove_file(path).map_err(failed)?;
