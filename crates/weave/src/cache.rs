@@ -34,6 +34,7 @@ const UNFINISHED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Files of running builds, each naming the entries that it uses.
 const RUNNING: &str = "running";
+const RUNNING_PREFIX: &str = "build-";
 /// Locks that builds and `clean` share.
 const LOCKS: &str = "locks";
 /// The folder of the `go` that `tandem env` puts in front of `PATH`.
@@ -130,7 +131,7 @@ impl Cache {
     /// The end of planning: what was given out stays as long as the answer lives, whatever `clean` does.
     pub fn hold(&self) -> Result<InUse, WeaveError> {
         let running = self.root.join(RUNNING);
-        let mut file = NamedTempFile::with_prefix_in("build-", &running).map_err(at("write to", &running))?;
+        let mut file = NamedTempFile::with_prefix_in(RUNNING_PREFIX, &running).map_err(at("write to", &running))?;
         let mut visit = self.visit();
         // Not on every file system; then `clean` takes the build for one that was killed.
         let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
@@ -252,7 +253,8 @@ impl Cache {
     /// Removes what killed builds left.
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.root.join(UNFINISHED)) else { return };
-        for entry in entries.flatten() {
+        let own = |entry: &fs::DirEntry| is_own(UNFINISHED, &entry.file_name().to_string_lossy());
+        for entry in entries.flatten().filter(own) {
             let modified =
                 entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or_else(|_| SystemTime::now());
             if modified.elapsed().is_ok_and(|age| age > UNFINISHED_LIFETIME) {
@@ -313,8 +315,9 @@ pub struct Cleaned {
     pub in_use: usize,
 }
 
-fn description(kind: &str) -> &'static str {
-    match kind {
+/// What a folder of the cache holds; `None`: no version of ours has made it.
+fn description(kind: &str) -> Option<&'static str> {
+    Some(match kind {
         "goroot" => "woven standard libraries",
         SOURCE => "copies of standard libraries that cannot be linked to",
         "module" => "woven modules",
@@ -326,7 +329,19 @@ fn description(kind: &str) -> &'static str {
         RUNNING => "running builds",
         MODULE_CACHE => "module caches with woven modules",
         SHIM => "the go command of tandem env",
-        _ => "other",
+        _ => return None,
+    })
+}
+
+/// Whether we have made this, by its name: `$TANDEM_CACHE` may be a folder that holds other people's things as well.
+fn is_own(kind: &str, name: &str) -> bool {
+    match kind {
+        UNFINISHED => name.starts_with(".tmp"),
+        RUNNING => name.starts_with(RUNNING_PREFIX),
+        _ => {
+            let digits = name.strip_suffix(".kept").unwrap_or(name);
+            description(kind).is_some() && digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+        }
     }
 }
 
@@ -335,7 +350,12 @@ impl Cache {
     pub fn usage(&self) -> Vec<Usage> {
         let mut found: Vec<Usage> = Vec::new();
         for (kind, entries) in self.things() {
-            let mut usage = Usage { description: description(&kind), kind, entries: entries.len(), ..Usage::default() };
+            let mut usage = Usage {
+                description: description(&kind).unwrap_or_default(),
+                kind,
+                entries: entries.len(),
+                ..Usage::default()
+            };
             let sizes = sizes(&entries);
             (usage.bytes, usage.shared_bytes) = (sizes.own, sizes.shared);
             found.push(usage);
@@ -372,20 +392,24 @@ impl Cache {
 
     /// Everything in the cache, by kind.
     fn things(&self) -> BTreeMap<String, Vec<PathBuf>> {
-        let kinds = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let kinds = kinds.filter(|kind| kind.file_name() != LOCKS && kind.file_type().is_ok_and(|kind| kind.is_dir()));
-        let entries =
-            |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        kinds
-            .map(|kind| (kind.file_name().to_string_lossy().into_owned(), entries(kind.path())))
-            .filter(|(_, entries): &(String, Vec<PathBuf>)| !entries.is_empty())
-            .collect()
+        let mut things = BTreeMap::new();
+        for kind in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let name = kind.file_name().to_string_lossy().into_owned();
+            let entries = fs::read_dir(kind.path()).into_iter().flatten().flatten();
+            let own = entries.filter(|entry| is_own(&name, &entry.file_name().to_string_lossy()));
+            let own: Vec<PathBuf> = own.map(|entry| entry.path()).collect();
+            if !own.is_empty() {
+                things.insert(name, own);
+            }
+        }
+        things
     }
 
     /// What the files of running builds name. Those of builds that were killed are not locked any more and go.
     fn used_by_running_builds(&self) -> BTreeSet<PathBuf> {
         let mut used = BTreeSet::new();
-        for build in fs::read_dir(self.root.join(RUNNING)).into_iter().flatten().flatten() {
+        let builds = fs::read_dir(self.root.join(RUNNING)).into_iter().flatten().flatten();
+        for build in builds.filter(|build| is_own(RUNNING, &build.file_name().to_string_lossy())) {
             let Ok(file) = File::open(build.path()) else { continue };
             if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
                 // Nobody else can want it: its name is its build's own.

@@ -67,6 +67,7 @@ fn a_cache_survives_what_happens_to_it() {
     cleaning_leaves_what_a_running_build_uses(&sandbox);
     a_copied_cache_is_used_without_weaving_again(&mut sandbox);
     what_a_killed_build_used_is_cleaned(&sandbox);
+    other_peoples_files_stay(&sandbox);
 }
 
 fn damage_of_every_kind_is_made_good(sandbox: &Sandbox) {
@@ -179,4 +180,22 @@ fn cleaning_keeps_the_go_of_tandem_env() {
     assert_eq!(Run::of(sandbox.weave_command(&["env"]).output().expect("it is built")).ok().stdout, line);
     let folder = line.split('\'').nth(1).expect("it is quoted");
     assert!(Path::new(folder).join("go").is_file(), "{line}");
+}
+
+/// `$TANDEM_CACHE` may be a folder in which there is more, also under names that we use.
+fn other_peoples_files_stay(sandbox: &Sandbox) {
+    let names = ["photos/summer.jpg", "source/main.go", "unfinished/novel.txt", "running/shoes", "module/README"];
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(100 * 3600);
+    for name in names {
+        let path = sandbox.cache.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, name).expect("a file");
+        File::options().write(true).open(&path).and_then(|file| file.set_modified(long_ago)).expect("a time");
+    }
+    plan(sandbox);
+    clean(sandbox);
+    for name in names {
+        assert_eq!(fs::read_to_string(sandbox.cache.join(name)).ok().as_deref(), Some(name));
+    }
+    assert!(!sandbox.cache.join("goroot").read_dir().is_ok_and(|mut left| left.next().is_some()), "ours is gone");
 }
