@@ -36,7 +36,7 @@ cargo build --release --locked --package tandem --features static --target "$tar
 rm -rf "$out"
 mkdir "$out"
 install -m 755 "$work/$target/release/tandem" "$out/tandem"
-strip "$out/tandem"
+strip "$out/tandem" # Debian's rule for packages; both are to be the same binary
 node scripts/sbom.mjs "$out/tandem" >"$out/tandem.cdx.json"
 scripts/debian-package.sh "$out" "$version"
 
