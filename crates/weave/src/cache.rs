@@ -561,13 +561,13 @@ mod tests {
     #[test]
     fn cleaning_leaves_what_is_held_and_counts_each_file_once() {
         let (dir, builder) = cache();
-        let used = builder.entry("kind", "used", make).expect("writable");
+        let used = builder.entry("module", &"0".repeat(32), make).expect("writable");
         let held = builder.hold().expect("writable");
-        let second = builder.entry("kind", "other", make).expect("writable");
+        let second = builder.entry("module", &"1".repeat(32), make).expect("writable");
         fs::hard_link(used.join("top"), second.join("second name")).expect("writable");
         let usage = Cache::at(dir.path()).expect("there").usage();
-        let kind = usage.iter().find(|usage| usage.kind == "kind").expect("two entries");
-        assert_eq!((kind.entries, kind.shared_bytes), (2, 0));
+        let module = usage.iter().find(|usage| usage.kind == "module").expect("two entries");
+        assert_eq!((module.entries, module.shared_bytes), (2, 0));
         let cleaned = Cache::at(dir.path()).and_then(Cache::clean).expect("ours");
         assert_eq!((cleaned.removed, cleaned.in_use, used.exists(), second.exists()), (1, 1, true, false));
         drop(held);

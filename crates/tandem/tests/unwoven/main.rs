@@ -501,9 +501,9 @@ fn a_woven_program_is_completed() {
     let spans: Vec<Span> = spans.lines().map(|line| serde_json::from_str(line).expect("a span")).collect();
     let queries: Vec<_> = spans.iter().filter(|span| span.scope == "tandem/database/sql").collect();
     assert_eq!(queries.len(), 40);
-    assert!(
-        queries.iter().all(|query| text(query, "tandem.parent.source") == "woven" && query.source == Source::Uprobe)
-    );
+    for query in &queries {
+        assert_eq!((text(query, "tandem.parent.source"), query.source), ("woven", Source::Uprobe), "{query:?}");
+    }
     let fronts: Vec<SpanId> = spans.iter().filter(|span| span.kind == Kind::Server).map(|span| span.span_id).collect();
     assert!(queries.iter().all(|query| query.parent_span_id.is_some_and(|parent| fronts.contains(&parent))));
     let requests = by_request(spans);
