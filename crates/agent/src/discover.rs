@@ -19,8 +19,12 @@ use crate::observed::{Command, ObservedProcess};
 use crate::pipeline::Shared;
 use crate::session::process;
 
-/// How often processes are looked through.
+/// How often processes are looked through, and how often while one of them is about to begin.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const BEGINNING: Duration = Duration::from_millis(20);
+/// By this age a woven program has made its memory, or will not: before `main`, so on a busy machine some time after the
+/// kernel has begun it.
+const BEGUN: Duration = Duration::from_secs(5);
 
 /// Which processes are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +138,15 @@ fn sign(pid: u32) -> Option<Sign> {
     Some((started, executable.dev(), executable.ino()))
 }
 
+/// How long ago a process was started, if that is how it signs.
+fn age((started, ..): Sign) -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since_boot = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
+    since_boot.saturating_sub(Duration::from_secs_f64(
+        started as f64 / rustix::param::clock_ticks_per_second().max(1) as f64,
+    ))
+}
+
 /// The thread that looks. Dropped, it ends.
 pub(crate) struct Discovery {
     stop: Option<Sender<()>>,
@@ -173,17 +186,18 @@ struct Finder {
 impl Finder {
     fn run(&mut self, stopped: &Receiver<()>, shared: &Shared) {
         loop {
-            self.look(shared);
-            shared.state().statistics.looked += 1;
+            let begins = self.look(shared);
+            shared.state().statistics.looked += u64::from(!begins);
+            let pause = if begins { BEGINNING } else { LOOK_EVERY };
             shared.changed.notify_all();
-            if stopped.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
+            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 
-    /// One look through processes.
-    fn look(&mut self, shared: &Shared) {
+    /// One look through processes. Whether one was left for the next, since it is only about to begin.
+    fn look(&mut self, shared: &Shared) -> bool {
         let gone: Vec<u32> =
             self.known.iter().filter(|(pid, own)| sign(**pid) != Some(**own)).map(|(&pid, _)| pid).collect();
         for pid in gone {
@@ -197,6 +211,7 @@ impl Finder {
         let named: Option<HashSet<u32>> = self.selections.iter().map(by_id).collect();
         let candidates = named.map_or_else(process::all, |pids| pids.into_iter().collect());
         let mut ports = Ports::default();
+        let mut begins = false;
         for pid in candidates {
             if self.known.contains_key(&pid) {
                 continue;
@@ -204,11 +219,17 @@ impl Finder {
             let Ok(executable) = fs::read_link(format!("/proc/{pid}/exe")) else { continue }; // a thread of the kernel
             let is_meant = self.selections.iter().any(|selection| selection.means(pid, &executable, &mut ports));
             let Some(sign) = sign(pid).filter(|_| is_meant) else { continue };
-            self.known.insert(pid, sign);
             let process = Arc::new(describe(pid));
+            // Probes that were told before would never know which span a goroutine is in.
+            if process.manifest.is_some() && process.facts.is_none() && age(sign) < BEGUN {
+                begins = true;
+                continue;
+            }
+            self.known.insert(pid, sign);
             shared.state().statistics.asked += self.observers.len() as u64; // before anybody answers
             self.tell(|| Command::Watch(Arc::clone(&process)));
         }
+        begins
     }
 
     fn tell(&self, command: impl Fn() -> Command) {

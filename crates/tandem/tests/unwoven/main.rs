@@ -494,10 +494,13 @@ fn a_woven_program_is_completed() {
     let mut program = Program::start_under(&path, Some(&socket));
     wait_for("the program is observed", || links(agent.id()).len() == 5);
     program.serve_at(&["direct", "child", "fail"], 60, 4);
+    // A span of the front ends after its answer was sent, which is when the program says that it is done.
+    let written = || fs::read_to_string(folder.path().join("spans")).unwrap_or_default();
+    wait_for("60 requests and 40 queries, calls and answers to them", || written().lines().count() >= 180);
     rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM)
         .expect("it runs");
     assert!(agent.wait().expect("it is ours").success());
-    let spans = fs::read_to_string(folder.path().join("spans")).expect("spans");
+    let spans = written();
     let spans: Vec<Span> = spans.lines().map(|line| serde_json::from_str(line).expect("a span")).collect();
     let queries: Vec<_> = spans.iter().filter(|span| span.scope == "tandem/database/sql").collect();
     assert_eq!(queries.len(), 40);
