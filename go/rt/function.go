@@ -10,11 +10,23 @@ import (
 // StartFunc begins the span of a marked function.
 func StartFunc(op *Op, explicit *Span) *Span {
 	span := Start(op, explicit)
-	if span != nil {
-		span.panics = runtime_panics()
-	}
+	span.countPanics()
 	return span
 }
+
+// countPanics remembers how many panics run on this goroutine.
+//
+//go:norace
+func (s *Span) countPanics() {
+	if s != nil {
+		s.panics = runtime_panics()
+	}
+}
+
+// hasPanicked says whether one more runs than did then.
+//
+//go:norace
+func (s *Span) hasPanicked() bool { return runtime_panics() > s.panics }
 
 // EndFunc ends the span of a marked function; err points to its error result, if it has one. It is deferred. A panic that
 // passes through the function is an event of the span, and goes on.
@@ -22,7 +34,7 @@ func (s *Span) EndFunc(err *error) {
 	if s == nil {
 		return
 	}
-	if runtime_panics() > s.panics {
+	if s.hasPanicked() {
 		if value, panicking := runtime_panicked(); panicking {
 			s.setPanic(value)
 			s.End()

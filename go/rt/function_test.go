@@ -2,6 +2,7 @@ package rt
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -92,4 +93,35 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("an attribute without a key: %+v", item)
 		}
 	}
+}
+
+// Spans lie in memory that goroutines which know nothing of each other use in turn: the race detector, which would take that
+// for a race of the program, does not get to see it.
+func TestSpansOfUnrelatedGoroutines(t *testing.T) {
+	drain(t)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			failed := errors.New("wrong")
+			outer := StartFunc(opInternal, nil)
+			outer.SetAny(keyOwn, number(7))
+			inner := StartFunc(opInternal, outer)
+			inner.Event(KeyException)
+			inner.EventStr(KeyExceptionType, "kind")
+			inner.EventEnd()
+			inner.EndFunc(&failed)
+			func() {
+				defer func() { _ = recover() }()
+				panicking := StartFunc(opInternal, nil)
+				defer panicking.EndFunc(nil)
+				panic("thrown")
+			}()
+			outer.EndFunc(nil)
+		}()
+		time.Sleep(100 * time.Microsecond) // one after the other, most often, and nothing orders them
+	}
+	all.Wait()
+	drain(t)
 }
