@@ -41,6 +41,8 @@ struct Scope {
     spans: Vec<u8>,
     /// So much room.
     room: usize,
+    /// Bytes of the last batch's: the next is often as large.
+    last: usize,
 }
 
 /// Bytes of a tag and of the longest length after it.
@@ -92,16 +94,16 @@ impl BatchBuilder {
             return None;
         }
         let room = self.resource_field.len() + scope_field.len() + 2 * FIELD_HEAD;
-        self.scopes.push(Scope { scope_field: scope_field.to_vec(), spans: Vec::new(), room });
+        self.scopes.push(Scope { scope_field: scope_field.to_vec(), spans: Vec::new(), room, last: 0 });
         Some(ScopeIndex(self.scopes.len() - 1))
     }
 
     /// Lets `write` append one span or log record to a scope.
     #[inline]
     pub fn add(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>)) {
-        let Scope { spans, room, .. } = &mut self.scopes[scope.0];
+        let Scope { spans, room, last, .. } = &mut self.scopes[scope.0];
         if spans.is_empty() {
-            *spans = memory();
+            *spans = memory(*last);
             spans.resize(*room, 0);
         }
         let before = spans.len();
@@ -166,7 +168,9 @@ impl BatchBuilder {
             bytes.extend_from_slice(&scope.scope_field);
             bytes.extend_from_slice(&scope.spans[scope.room..]);
         }
+        self.scopes[base].last = bytes.len();
         self.scopes.iter_mut().filter(|scope| !scope.spans.is_empty()).for_each(|scope| {
+            scope.last = scope.spans.len();
             drop(Buffer(std::mem::take(&mut scope.spans)));
         });
         self.bytes = 0;
@@ -184,9 +188,11 @@ static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 const BUFFER_COUNT: usize = 32;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Memory for a batch, used where there is some.
-pub(super) fn memory() -> Vec<u8> {
-    let mut memory = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+/// Memory for a batch, used where there is some. There is none while others hold many batches; one that grew from nothing
+/// would be copied each time, into ever more pages that are fresh as well.
+pub(super) fn memory(expected: usize) -> Vec<u8> {
+    let used = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut memory = used.unwrap_or_else(|| Vec::with_capacity(expected + expected / 8));
     memory.clear();
     memory
 }
