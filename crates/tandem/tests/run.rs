@@ -270,10 +270,27 @@ fn what_is_taken_is_said_before_anything_starts() {
     assert!(line.starts_with("cannot listen at ") && line.matches("os error").count() == 1, "{line}");
 }
 
+/// A process that ends with the test, whatever becomes of that.
+struct Ended(Child);
+
+impl Ended {
+    fn started(command: &mut Command) -> Self {
+        Self(command.spawn().expect("it starts"))
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// `tandem agent`, once it listens, and where its metrics are.
-fn agent(place: &Place, socket: &Path, arguments: &[&str]) -> (Child, String) {
+fn agent(place: &Place, socket: &Path, arguments: &[&str]) -> (Ended, String) {
     let mut command = place.tandem("agent");
-    let mut child = command.args(arguments).arg("--socket").arg(socket).spawn().expect("tandem runs");
+    let mut agent = Ended::started(command.args(arguments).arg("--socket").arg(socket));
+    let child = &mut agent.0;
     let mut err = BufReader::new(child.stderr.take().expect("a pipe"));
     let (mut line, mut metrics) = (String::new(), String::new());
     while !line.starts_with("tandem: listening at ") {
@@ -284,12 +301,12 @@ fn agent(place: &Place, socket: &Path, arguments: &[&str]) -> (Child, String) {
         }
     }
     child.stderr = Some(err.into_inner());
-    (child, metrics)
+    (agent, metrics)
 }
 
-fn stop(child: &mut Child) -> ExitStatus {
-    signal("-TERM", child);
-    child.wait().expect("it ends")
+fn stop(agent: &mut Ended) -> ExitStatus {
+    signal("-TERM", &agent.0);
+    agent.0.wait().expect("it ends")
 }
 
 /// The machine's agent: programs that come, programs that ran before, but for one that says that it is another agent's; metrics,
@@ -300,15 +317,13 @@ fn the_agent_of_a_machine_finds_programs() {
     let socket = place.folder.path().join("run/agent.sock");
     // Runs already, knows no agent, and waits until it is called.
     let other = place.folder.path().join("other.sock");
-    let mut anothers = fake("wait=0 wait=0 wait=0 span called").env("TANDEM_SOCKET", &other).spawn().expect("spawn");
+    let _anothers = Ended::started(fake("wait=0 wait=0 wait=0 span called").env("TANDEM_SOCKET", &other));
     let same = place.folder.path().join("run/../run/agent.sock");
-    let mut by_other_name = fake("span called exit=0").env("TANDEM_SOCKET", &same).spawn().expect("spawn");
-    let mut before = fake("span called span exit=0").env_remove("TANDEM_SOCKET").spawn().expect("spawn");
-    let (mut child, metrics) = agent(&place, &socket, &["--metrics", "127.0.0.1:0"]);
-    assert!(before.wait().expect("it was called").success());
-    assert!(by_other_name.wait().expect("it was called").success());
-    anothers.kill().expect("it was not");
-    anothers.wait().expect("it ends");
+    let mut by_other_name = Ended::started(fake("span called exit=0").env("TANDEM_SOCKET", &same));
+    let mut before = Ended::started(fake("span called span exit=0").env_remove("TANDEM_SOCKET"));
+    let (mut agent, metrics) = agent(&place, &socket, &["--metrics", "127.0.0.1:0"]);
+    assert!(before.0.wait().expect("it was called").success());
+    assert!(by_other_name.0.wait().expect("it was called").success());
     let status = fake("span span span exit=0").env("TANDEM_SOCKET", &socket).status().expect("spawn");
     assert!(status.success());
     let text = get(&metrics);
@@ -318,7 +333,7 @@ fn the_agent_of_a_machine_finds_programs() {
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum();
     assert!(calls >= 5, "{text}"); // other tests' programs may be found, too
-    assert!(stop(&mut child).success());
+    assert!(stop(&mut agent).success());
     assert!(!socket.exists());
     let spans = place.spans();
     assert!(spans.len() >= 6);
