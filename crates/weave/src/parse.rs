@@ -337,16 +337,16 @@ impl Places<'_> {
         let start = self.point(edit.range.start);
         let end = self.point(edit.range.end);
         // Lines that are taken away come back behind the text (`splice::apply`).
-        let removed = end.row - start.row;
+        let given_back = edit.lines_given_back(&self.text[edit.range.clone()]);
         let (rows, column) = match edit.text.rsplit_once('\n') {
-            _ if removed > 0 => (edit.text.matches('\n').count() + removed, 0),
+            _ if given_back > 0 => (edit.text.matches('\n').count() + given_back, 0),
             Some((_, last)) => (edit.text.matches('\n').count(), last.len()),
             None => (0, start.column + edit.text.len()),
         };
         InputEdit {
             start_byte: edit.range.start,
             old_end_byte: edit.range.end,
-            new_end_byte: edit.range.start + edit.text.len() + removed,
+            new_end_byte: edit.range.start + edit.text.len() + given_back,
             start_position: start,
             old_end_position: end,
             new_end_position: Point::new(start.row + rows, column),

@@ -1,5 +1,5 @@
 //! Edits of a text by byte range. The output is the input with ranges replaced; nothing else changes, and the number
-//! of lines never does: a replaced range gives back the newlines it contained.
+//! of lines never does: a replaced range gives back the newlines it contained, unless they are in what replaces it.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -24,6 +24,11 @@ impl Edit {
     /// Text instead of `range`.
     pub fn replace(range: Range<usize>, text: impl Into<String>) -> Edit {
         Edit { range, text: text.into() }
+    }
+
+    /// Newlines that come behind its text, since what it replaces had them.
+    pub(crate) fn lines_given_back(&self, replaced: &str) -> usize {
+        replaced.matches('\n').count().saturating_sub(self.text.matches('\n').count())
     }
 }
 
@@ -52,8 +57,7 @@ pub fn apply(text: &str, edits: &[Edit]) -> String {
     for edit in edits {
         output.push_str(&text[at..edit.range.start]);
         output.push_str(&edit.text);
-        let lines_removed = text[edit.range.clone()].matches('\n').count();
-        output.extend(std::iter::repeat_n('\n', lines_removed));
+        output.extend(std::iter::repeat_n('\n', edit.lines_given_back(&text[edit.range.clone()])));
         at = edit.range.end;
     }
     output.push_str(&text[at..]);

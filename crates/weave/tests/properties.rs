@@ -26,10 +26,13 @@ fn go_like_text() -> impl Strategy<Value = String> {
 fn text_and_edits() -> impl Strategy<Value = (String, Vec<Edit>)> {
     go_like_text().prop_flat_map(|text| {
         let borders: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
-        let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z;]{1,8}").prop_map(
-            move |(a, b, inserted)| {
+        let plain = text.clone();
+        let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z;]{1,8}", any::<bool>()).prop_map(
+            move |(a, b, inserted, keeps)| {
                 let (a, b) = (borders[a.index(borders.len())], borders[b.index(borders.len())]);
-                Edit::replace(a.min(b)..if a % 3 == 0 { a.max(b) } else { a.min(b) }, inserted)
+                let range = a.min(b)..if a % 3 == 0 { a.max(b) } else { a.min(b) };
+                let kept = if keeps { &plain[range.clone()] } else { "" };
+                Edit::replace(range.clone(), inserted + kept)
             },
         );
         (Just(text), vec(edit, 0..8))
@@ -100,7 +103,8 @@ proptest! {
         for edit in &edits {
             let same = edit.range.start - at;
             prop_assert_eq!(&text[at..edit.range.start], &output[in_output..in_output + same]);
-            in_output += same + edit.text.len() + text[edit.range.clone()].matches('\n').count();
+            let lines = |text: &str| text.matches('\n').count();
+            in_output += same + edit.text.len() + lines(&text[edit.range.clone()]).saturating_sub(lines(&edit.text));
             at = edit.range.end;
         }
         prop_assert_eq!(&text[at..], &output[in_output..]);
