@@ -240,7 +240,8 @@ fn is_name(word: &str) -> bool {
 /// Whether Go takes a line's end behind this token for a semicolon.
 fn may_end_statement(word: &str) -> bool {
     let is_last = |last: char| last.is_alphanumeric() || matches!(last, '_' | ')' | ']' | '}' | '"' | '\'' | '`');
-    word.ends_with(is_last) || matches!(word, "++" | "--")
+    let is_number = word.starts_with(|first: char| first.is_ascii_digit()); // which may end with its point
+    is_number || word.ends_with(is_last) || matches!(word, "++" | "--")
 }
 
 #[cfg(test)]
@@ -305,6 +306,7 @@ mod tests {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "t"];
         assert_eq!(package_names(&file).into_iter().collect::<Vec<_>>(), names);
         assert_eq!(package_names_of_text(text).into_iter().collect::<Vec<_>>(), names);
+        assert_eq!(package_names_of_text("const (\n\ta = 0.\n\tb = 1.\n)").into_iter().collect::<Vec<_>>(), ["a", "b"]);
         assert!(package_names_of_text("func").is_empty() && package_names_of_text("var (\n}").is_empty());
     }
 }
