@@ -316,8 +316,13 @@ mod tests {
         std::os::unix::fs::symlink("/bin/sleep", &link).expect("a link");
         let mut other = std::process::Command::new(&link).arg("1000").spawn().expect("sleep is everywhere");
         let named = Selection::Name("called-otherwise".to_owned());
-        assert!(named.means(other.id(), Path::new("/bin/sleep"), &mut ports));
+        // Who starts it goes on before the kernel has put the command line there.
+        while process::told(other.id(), "cmdline").is_empty() && !process::has_ended(other.id()) {
+            thread::yield_now();
+        }
+        let found = named.means(other.id(), Path::new("/bin/sleep"), &mut ports);
         other.kill().and_then(|()| other.wait()).expect("ours");
+        assert!(found);
         assert_eq!(describe(pid).go, None);
         assert_eq!(describe(pid).resource.service(), executable.file_name().expect("a name").to_string_lossy());
     }
