@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Weaves the shop, runs it under load, prints one trace with its anatomy, the figures of one route and the page's address.
+# Weaves the shop, runs it under load, prints one trace with its anatomy, one through services that nobody wove (where this machine
+# lets them be observed), the figures of one route and the page's address.
 # `scripts/demo.sh TANDEM` ends by itself; with KEEP=1 shop and page stay until Ctrl-C. Nothing is left behind but caches.
 set -euo pipefail
 tandem=$(realpath -- "${1:?usage: scripts/demo.sh TANDEM}")
@@ -70,12 +71,35 @@ started() {
     [ -n "$gateway" ]
 }
 
-# The id of a trace that went through all four services.
+# Why services that nobody wove cannot be observed here; nothing where they can.
+why_unobserved() {
+    command -v python3 >/dev/null || { echo 'there is no python3'; return; }
+    local checks why
+    checks=$("$tandem" doctor --agent --json | grep -E '^\{"group":"(anatomy|unwoven|sockets)"')
+    [ "$(grep -cE '"name":"(probes on functions|sockets. probe)".*"available":true' <<<"$checks")" != 2 ] || return 0
+    why=$(sed -n 's/.*"available":false,"detail":"\([^"]*\)".*/\1/p' <<<"$checks" | sed -n 1p)
+    echo "${why:-tandem doctor says why}"
+}
+
+# A script that gives a program the name of its service: `script_of SERVICE PROGRAM >FILE`.
+script_of() { printf '#!/bin/sh\nOTEL_SERVICE_NAME=%s exec "%s" "$@"\n' "$1" "$2"; }
+
+# found_trace ROUTE SERVICES: the id of a trace that went through these services, and of which every span has come.
 found_trace() {
-    trace=$("$tandem" traces --store "$work/store" --route 'POST /checkout' --limit 50 --json 2>/dev/null |
-        grep '"gateway","inventory","orders","worker"' | grep '"error_count":0' |
-        sed -n 's/^{"trace_id":"\([0-9a-f]*\)".*/\1/p' | sed -n 1p) || true
-    [ -n "$trace" ]
+    local candidates
+    candidates=$("$tandem" traces --store "$work/store" --route "$1" --limit 50 --json 2>/dev/null |
+        grep -F "[$2]" | grep '"error_count":0' | sed -n 's/^{"trace_id":"\([0-9a-f]*\)".*/\1/p') || true
+    for trace in $candidates; do
+        "$tandem" trace "$trace" --store "$work/store" >"$work/trace"
+        grep -q 'missing span' "$work/trace" || return 0
+    done
+    return 1
+}
+
+# Probes and listeners are in place: requests from now on are seen.
+observing() {
+    metrics "$endpoint" | tr -d '\r' >"$work/metrics"
+    grep -qx 'tandem_observed_programs 2' "$work/metrics" && grep -qx 'tandem_observers_busy 0' "$work/metrics"
 }
 
 metrics() {
@@ -107,27 +131,48 @@ red() {
 mkdir "$work/bin" "$work/woven"
 step 'weaving the shop (the first time also compiles Go and SQLite: some minutes)' \
     "$tandem" go build -o "$work/woven/" "${services[@]/#/./cmd/}"
-# Who starts the services and who plays the customers is no part of the picture: these are built plainly.
-step 'building its launcher and its customers' go build -o "$work/bin/" ./cmd/shop ./cmd/loadgen
+# Who starts the services and who plays the customers is no part of the picture: these are built plainly. So is pricing, as a service
+# of others would be, and tax is Python: they are observed from outside.
+step 'building its launcher, its customers and a service that stays as it is' \
+    go build -o "$work/bin/" ./cmd/shop ./cmd/loadgen ./unwoven/pricing
 for service in "${services[@]}"; do
-    printf '#!/bin/sh\nOTEL_SERVICE_NAME=%s exec "%s/woven/%s" "$@"\n' "$service" "$work" "$service" >"$work/bin/$service"
-    chmod +x "$work/bin/$service"
+    script_of "$service" "$work/woven/$service" >"$work/bin/$service"
 done
+run=("$tandem" run --store "$work/store" --metrics 127.0.0.1:0)
+shop=("$work/bin/shop" --json --log-dir "$work/logs")
+left_out=$(why_unobserved)
+if [ -z "$left_out" ]; then
+    script_of tax "$(command -v python3)" >"$work/bin/python3" # the launcher takes the first in PATH
+    run+=(--observe pricing --observe python3)
+    shop+=(--with-unwoven)
+fi
+chmod +x "$work/bin/"*
 
-TMPDIR=$work "$tandem" run --store "$work/store" --metrics 127.0.0.1:0 -- \
-    "$work/bin/shop" --json --log-dir "$work/logs" >"$work/shop.json" 2>"$work/run.log" &
+TMPDIR=$work PATH=$work/bin:$PATH "${run[@]}" -- "${shop[@]}" >"$work/shop.json" 2>"$work/run.log" &
 run_pid=$!
 await 'the shop' started
 page=$(sed -n 's/^tandem: page at \(http[^ ]*\).*/\1/p' "$work/run.log")
 endpoint=$(sed -n 's/^tandem: metrics at \(http[^ ]*\)\/metrics.*/\1/p' "$work/run.log")
 sed -n '/page at\|metrics at/!s/^tandem: /note: /p' "$work/run.log"
 
+[ -n "$left_out" ] || await 'the services that nobody wove are observed' observing
+
 step '500 requests' "$work/bin/loadgen" --gateway "$gateway" --requests 500
 customers=$(cat "$work/step.log")
-await 'a trace across four services' found_trace
+await 'a trace across four services' found_trace 'POST /checkout' '"gateway","inventory","orders","worker"'
 
-printf '\nOne order, through four services: tandem trace %s\n\n' "${trace:0:8}"
-"$tandem" trace "$trace" --store "$work/store"
+printf '\nOne order, through four woven services: tandem trace %s\n\n' "${trace:0:8}"
+cat "$work/trace"
+if [ -z "$left_out" ]; then
+    await 'a trace across services that nobody wove' found_trace 'GET /products/:id' '"gateway","inventory","pricing","tax"'
+    printf '\nOne product page, through two that nobody wove: tandem trace %s
+gateway (woven Go) → pricing (plain Go) → tax (Python) → inventory (woven Go). A span with nothing after its service
+is woven, with exact context. "probed" comes from probes on functions, "from socket" from what a program of any language said there;
+below it stands how its parent was found.\n\n' "${trace:0:8}"
+    cat "$work/trace"
+else
+    printf '\nLeft out: a trace through services that nobody wove, in Go and Python (%s).\n' "$left_out"
+fi
 printf '\nPOST /checkout at the gateway: %s/metrics\n\n' "$endpoint"
 seconds=$(sed -n 's/^[0-9]* requests in \([0-9.]*\) s.*/\1/p' <<<"$customers")
 metrics "$endpoint" | red "$seconds"

@@ -17,6 +17,7 @@ use record::Functions;
 
 use crate::observed::{Command, ObservedProcess};
 use crate::pipeline::Shared;
+use crate::session::handshake::names_agent;
 use crate::session::process;
 
 /// How often processes are looked through, and how often while one of them is about to begin.
@@ -31,7 +32,7 @@ const BEGUN: Duration = Duration::from_secs(5);
 pub enum Selection {
     /// The one with this id.
     Process(u32),
-    /// Those whose executable has this name.
+    /// Those whose executable has this name, or that were started by it: `python3` is a link to an executable of another name.
     Name(String),
     /// Those that run this executable.
     Path(PathBuf),
@@ -68,7 +69,10 @@ impl Selection {
     fn means(&self, pid: u32, executable: &Path, ports: &mut Ports) -> bool {
         match self {
             Self::Process(wanted) => *wanted == pid,
-            Self::Name(name) => executable.file_name().is_some_and(|own| own.as_encoded_bytes() == name.as_bytes()),
+            Self::Name(name) => {
+                executable.file_name().is_some_and(|own| own.as_encoded_bytes() == name.as_bytes())
+                    || started_by(&process::told(pid, "cmdline")) == name
+            }
             // In a container its root is another one: the same file under another path.
             Self::Path(path) => {
                 executable == path || is_same_file(path, &PathBuf::from(format!("/proc/{pid}/exe"))) == Some(true)
@@ -78,6 +82,12 @@ impl Selection {
                 .is_ok_and(|groups| groups.lines().any(|line| line.contains(text.as_str()))),
         }
     }
+}
+
+/// The name that a command line begins with. Servers that write what they do over it (`redis-server *:6379`) keep it.
+fn started_by(command_line: &str) -> &str {
+    let first = command_line.split(['\0', ' ']).next().unwrap_or_default();
+    first.rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether two paths lead to one file; `None`: one leads nowhere.
@@ -142,9 +152,8 @@ fn sign(pid: u32) -> Option<Sign> {
 fn age((started, ..): Sign) -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let since_boot = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-    since_boot.saturating_sub(Duration::from_secs_f64(
-        started as f64 / rustix::param::clock_ticks_per_second().max(1) as f64,
-    ))
+    since_boot
+        .saturating_sub(Duration::from_secs_f64(started as f64 / rustix::param::clock_ticks_per_second().max(1) as f64))
 }
 
 /// The thread that looks. Dropped, it ends.
@@ -154,13 +163,15 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
+    /// With `agent`, only processes that were told to find theirs at that socket.
     pub(crate) fn start(
         selections: Vec<Selection>,
+        agent: Option<PathBuf>,
         observers: Vec<Sender<Command>>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let mut finder = Finder { selections, observers, known: HashMap::new() };
+        let mut finder = Finder { selections, agent, observers, known: HashMap::new() };
         let thread = thread::Builder::new().name("tandem-discover".to_owned()).spawn(move || {
             finder.run(&stopped, &shared);
         })?;
@@ -179,6 +190,7 @@ impl Drop for Discovery {
 
 struct Finder {
     selections: Vec<Selection>,
+    agent: Option<PathBuf>,
     observers: Vec<Sender<Command>>,
     known: HashMap<u32, Sign>,
 }
@@ -217,7 +229,8 @@ impl Finder {
                 continue;
             }
             let Ok(executable) = fs::read_link(format!("/proc/{pid}/exe")) else { continue }; // a thread of the kernel
-            let is_meant = self.selections.iter().any(|selection| selection.means(pid, &executable, &mut ports));
+            let is_meant = self.selections.iter().any(|selection| selection.means(pid, &executable, &mut ports))
+                && self.agent.as_ref().is_none_or(|socket| names_agent(pid, socket) == Some(true));
             let Some(sign) = sign(pid).filter(|_| is_meant) else { continue };
             let process = Arc::new(describe(pid));
             // Probes that were told before would never know which span a goroutine is in.
@@ -272,6 +285,15 @@ mod tests {
         }
     }
 
+    /// Titles that servers give themselves begin with what they were started by.
+    #[test]
+    fn a_command_line_begins_with_the_program() {
+        for line in ["/usr/bin/python3\0-c\0import os\0", "python3\0", "/usr/bin/python3 *:6379\0"] {
+            assert_eq!(started_by(line), "python3");
+        }
+        assert_eq!(started_by(""), "");
+    }
+
     /// This very process is found in every way.
     #[test]
     fn a_process_is_found_in_every_way() {
@@ -289,6 +311,18 @@ mod tests {
         let other = std::os::unix::process::parent_id();
         assert!(!Selection::Port(port).means(other, &executable, &mut ports));
         assert!(sign(pid).is_some() && sign(pid) == sign(pid));
+        let link = tempfile::tempdir().expect("a folder");
+        let link = link.path().join("called-otherwise");
+        std::os::unix::fs::symlink("/bin/sleep", &link).expect("a link");
+        let mut other = std::process::Command::new(&link).arg("1000").spawn().expect("sleep is everywhere");
+        let named = Selection::Name("called-otherwise".to_owned());
+        // Who starts it goes on before the kernel has put the command line there.
+        while process::told(other.id(), "cmdline").is_empty() && !process::has_ended(other.id()) {
+            thread::yield_now();
+        }
+        let found = named.means(other.id(), Path::new("/bin/sleep"), &mut ports);
+        other.kill().and_then(|()| other.wait()).expect("ours");
+        assert!(found);
         assert_eq!(describe(pid).go, None);
         assert_eq!(describe(pid).resource.service(), executable.file_name().expect("a name").to_string_lossy());
     }

@@ -6,7 +6,7 @@
 //! executables, placing probes) may take a while.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -119,6 +119,8 @@ pub struct Observing {
     pub observers: Vec<OpenObserver>,
     /// Whom.
     pub selections: Vec<Selection>,
+    /// Of these only whom the agent's own program has started, itself included: who was told to find it at its socket.
+    pub started_only: bool,
 }
 
 pub(crate) enum Command {
@@ -134,7 +136,8 @@ pub(crate) struct Observers {
 }
 
 impl Observers {
-    pub(crate) fn start(observing: Observing, shared: &Arc<Shared>) -> std::io::Result<Self> {
+    /// `socket` is the agent's.
+    pub(crate) fn start(observing: Observing, socket: &Path, shared: &Arc<Shared>) -> std::io::Result<Self> {
         let mut observers = Self { commands: Vec::new(), threads: Vec::new(), discovery: None };
         for open in observing.observers {
             let (commands, received) = channel();
@@ -146,7 +149,8 @@ impl Observers {
             observers.threads.push(thread);
         }
         let told = observers.commands.clone();
-        observers.discovery = Some(Discovery::start(observing.selections, told, Arc::clone(shared))?);
+        let agent = observing.started_only.then(|| socket.to_owned());
+        observers.discovery = Some(Discovery::start(observing.selections, agent, told, Arc::clone(shared))?);
         Ok(observers)
     }
 

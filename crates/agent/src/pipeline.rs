@@ -215,7 +215,8 @@ impl Agent {
         }
         let profiler =
             config.profiling.map(|profiling| Profiler::start(profiling, shared.sinks.clone())).transpose()?;
-        let observers = config.observing.map(|observing| Observers::start(observing, &shared)).transpose()?;
+        let observers =
+            config.observing.map(|observing| Observers::start(observing, &config.socket, &shared)).transpose()?;
         let mut pipeline = Pipeline::new(listener, config.scan, config.kernel, profiler, Arc::clone(&shared))?;
         pipeline.observers = observers;
         pipeline.regulator = config.regulating.map(Regulator::new);

@@ -736,6 +736,7 @@ fn spans_of_observers_go_the_same_way() {
     let observing = Observing {
         observers: vec![Box::new(move || Box::new(Seer { ended: theirs, ..Seer::default() }))],
         selections: [one.id(), refused.id()].map(Selection::Process).to_vec(),
+        started_only: false,
     };
     let rig = rig_of(None, Some(observing));
     let wait = |what: &str, holds: &dyn Fn() -> bool| {

@@ -112,7 +112,7 @@ fn attend(observer: &Observer, programs: &[Selection], enough: &AtomicBool) -> E
 }
 
 /// Why nobody is observed.
-fn nobody(programs: &[Selection], statistics: &Statistics) -> String {
+pub fn nobody(programs: &[Selection], statistics: &Statistics) -> String {
     if !statistics.not_observed.is_empty() {
         return "nothing is observed; the lines above say why".to_owned();
     }

@@ -248,9 +248,11 @@ impl Destinations {
         let cardinality_limit = export.cardinality_limit;
         let scan = scope == Scope::Machine;
         let selections = self.observed;
-        let observing = uprobes
-            .zip(sockets)
-            .map(|(uprobes, sockets)| Observing { observers: uprobes::with_sockets(uprobes, sockets), selections });
+        let observing = uprobes.zip(sockets).map(|(uprobes, sockets)| Observing {
+            observers: uprobes::with_sockets(uprobes, sockets),
+            selections,
+            started_only: scope == Scope::Program,
+        });
         let correlates = listening.is_some();
         let shows_received = listening.is_some();
         let agent = Agent::start(Config {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use agent::Selection;
 use anyhow::Context;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -28,7 +29,8 @@ use signal_hook::low_level::siginfo::Origin;
 use tempfile::TempDir;
 
 use crate::agent::SOCKET;
-use crate::observe::{self, Destinations, Observer, Scope};
+use crate::attach::nobody;
+use crate::observe::{self, Destinations, Observer, Propagation, Scope};
 use crate::privileges::Launcher;
 
 /// How often a wait looks whether it is still wanted.
@@ -41,6 +43,12 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
+    /// Observe these of the programs that are started, too, without their being woven: a name, a path, or :PORT (docs/unwoven.md).
+    /// May be given more than once.
+    #[arg(long, value_name = "PROGRAM")]
+    observe: Vec<Selection>,
+    #[command(flatten)]
+    propagation: Propagation,
     #[command(flatten)]
     destinations: Destinations,
     /// The program and its arguments.
@@ -54,15 +62,17 @@ Examples:
   tandem run -- ./shop                              # program, agent and page; prints the page's address
   tandem run --no-ui --json=spans.jsonl -- ./shop   # spans into a file, one JSON object a line
   tandem run --metrics 127.0.0.1:9464 -- ./shop     # serves Prometheus metrics meanwhile
+  sudo tandem run --observe python3 -- ./start-all  # and observes what it starts in Python, which nobody wove
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tandem run -- ./shop   # sends all of it there, too
 
 Exit codes: the program's own; 128 + n when signal n ended it; 127 when it was not found, 126 when it could not be started;
 1 when the agent could not be started, and so the program neither.";
 
 impl Run {
-    pub fn run(mut self) -> ExitCode {
+    pub fn run(self) -> ExitCode {
+        let mut destinations = self.destinations.observing(self.observe.clone(), &self.propagation);
         let prepared = Launcher::new().context("cannot start a thread").and_then(|launcher| {
-            self.destinations.confine(Scope::Program)?;
+            destinations.confine(Scope::Program)?;
             let folder = private_folder().context("cannot make a folder for the agent's socket")?;
             Ok((launcher, folder))
         });
@@ -74,7 +84,7 @@ impl Run {
             }
         };
         let socket = folder.path().join("agent.sock");
-        let observer = match self.destinations.start(socket.clone(), Scope::Program) {
+        let observer = match destinations.start(socket.clone(), Scope::Program) {
             Ok(observer) => observer,
             Err(error) => {
                 observe::complain(&error);
@@ -83,7 +93,12 @@ impl Run {
         };
         let code = match attend(&observer, launcher, &self.program, &socket) {
             Ok(status) => {
+                let statistics = observer.agent().statistics();
                 observer.finish();
+                if !self.observe.is_empty() && statistics.observed_ever == 0 {
+                    let why = nobody(&self.observe, &statistics);
+                    eprintln!("tandem: of what was started nothing was observed: {why}");
+                }
                 ExitCode::from(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)) as u8)
             }
             Err(error) => {

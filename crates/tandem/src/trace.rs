@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use model::{Anatomy, Node, Row, Source, Span, StatusCode, TraceId, Tree, format_duration};
+use model::{Anatomy, Node, Row, Source, Span, StatusCode, TraceId, Tree, Value, format_duration};
 use store::{Found, Reader, Trace as StoredTrace};
 
 use crate::terminal::{self, BAR, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit, width, wrap};
@@ -207,7 +207,7 @@ impl Printer<'_> {
         Ok(width(mark) + width(&name) + 2 + width(&service) + width(note))
     }
 
-    /// What is said below a span: why it failed, where its time went.
+    /// What is said below a span: why it failed, how sure its place is, where its time went.
     fn details(&self, out: &mut dyn Write, span: &Span, after: &str) -> std::io::Result<()> {
         let layout = self.layout;
         let left = layout.columns - width(after);
@@ -216,13 +216,36 @@ impl Printer<'_> {
                 writeln!(out, "{}{}", layout.paint(DIM, after), layout.paint(ERROR, line))?;
             }
         }
-        let pieces = span.anatomy.as_ref().map(|anatomy| anatomy_pieces(anatomy, left)).unwrap_or_default();
+        let parent: Vec<_> = parent_piece(span).into_iter().collect();
+        let left_of_it = left - parent.iter().map(|piece| width(&piece.1) + 3).sum::<usize>().min(left);
+        let anatomy = span.anatomy.as_ref().map(|anatomy| anatomy_pieces(anatomy, left_of_it)).unwrap_or_default();
+        let pieces = [parent, anatomy].concat();
         if !pieces.is_empty() {
             write!(out, "{}", layout.paint(DIM, after))?;
             write_pieces(out, layout, left, &pieces)?;
         }
         Ok(())
     }
+}
+
+/// How the parent of a span was found, where that was not the program's own context, and whether that can be wrong
+/// (docs/unwoven.md, docs/sockets.md).
+fn parent_piece(span: &Span) -> Option<(Style, String)> {
+    span.parent_span_id?;
+    let Some(Value::String(how)) = span.attributes.get("tandem.parent.source") else { return None };
+    let (found, sure) = match how.as_str() {
+        "remote" => ("traceparent", true),
+        "connection" => ("connection", true),
+        "woven" => ("woven goroutine", true),
+        "explicit" => ("context.Context", true),
+        "goroutine" => ("goroutine", false),
+        "ancestor" => ("goroutine's starter", false),
+        "thread" => ("thread", false),
+        "only" => ("being the only request", false),
+        other => (other, false),
+    };
+    let doubt = if sure { "" } else { ", not certain" };
+    Some((DIM, format!("parent by {}{doubt}", clean(found))))
 }
 
 /// The lines of the tree before a row and before what is said below it, in at most so many columns.

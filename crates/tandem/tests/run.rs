@@ -138,6 +138,20 @@ fn spans_arrive_and_the_exit_code_passes_through() {
     }
 }
 
+/// Scenario: what is to be observed is misspelt; it runs on this machine, but not as part of what was started. Guarantees: that is
+/// said at the end, and nothing else is different.
+#[test]
+fn whom_it_should_observe_and_did_not_find_is_said() {
+    let place = Place::new();
+    let own = std::env::current_exe().expect("this binary");
+    let mut run = place.tandem("run");
+    run.arg("--observe").arg(own.file_name().expect("a name")).args(["--", "sh", "-c", "sleep 1.5; exit 3"]);
+    let output = run.output().expect("tandem runs");
+    assert_eq!(output.status.code(), Some(3));
+    let last = said(&output).pop().unwrap_or_default();
+    assert!(last.starts_with("of what was started nothing was observed: there is no program called run-"), "{last}");
+}
+
 /// What the agent has measured is in the store when it has ended, all of it once.
 #[test]
 fn metrics_are_in_the_store_afterwards() {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use fixture::Details;
 use insta::assert_snapshot;
-use model::{Kind, Span, SpanId, TraceSummary, Value};
+use model::{Kind, Source, Span, SpanId, TraceSummary, Value};
 use tempfile::TempDir;
 
 /// Runs tandem on a store; the store's folder is written as `[STORE]`.
@@ -129,6 +129,24 @@ fn errors_missing_and_unfinished_spans_are_marked() {
         assert_lines_fit(&output, 80);
         assert_snapshot!(output);
     }
+}
+
+/// Spans of programs that nobody wove say how their parent was found; those of woven programs carry exact context.
+#[test]
+fn how_a_parent_was_found_stands_below_the_span() {
+    let observed = |id: u8, service: &str, source: Source, how: &str| {
+        let start = u64::from(id) * 10;
+        let span = fixture::span(1, id, id - 1, service, "GET /a", start, 200 - 2 * start);
+        Span { source, ..if how.is_empty() { span } else { span.with("tandem.parent.source", how) } }
+    };
+    let hows = ["remote", "explicit", "goroutine", "ancestor", "woven"];
+    let mut spans = vec![observed(1, "gateway", Source::Woven, "")];
+    spans.extend((2..).zip(hows).map(|(id, how)| observed(id, "pricing", Source::Uprobe, how)));
+    spans.extend((7..).zip(["connection", "thread", "only"]).map(|(id, how)| observed(id, "tax", Source::Socket, how)));
+    let store = store_of(&spans);
+    let output = tandem(store.path(), &["trace", "01"], &[]);
+    assert_lines_fit(&output, 80);
+    assert_snapshot!(output);
 }
 
 #[test]

@@ -94,19 +94,24 @@ impl Listener {
 
     /// Whether a process may be taken by itself: it says nothing of where its agent listens, or that it is here.
     pub(crate) fn is_for(&self, pid: u32) -> bool {
-        let environment = process::told(pid, "environ");
-        let said = environment.split('\0').find_map(|variable| variable.strip_prefix("TANDEM_SOCKET="));
-        let Some(said) = said.map(Path::new).filter(|said| !said.as_os_str().is_empty()) else { return true };
-        // In a container the same socket may have another path.
-        let seen = Path::new("/proc").join(pid.to_string()).join("root");
-        let seen = seen.join(said.strip_prefix("/").unwrap_or(said));
-        said == self.path || is_same_file(&seen, &self.path) == Some(true)
+        names_agent(pid, &self.path).unwrap_or(true)
     }
 
     /// The next program that has connected, if any.
     pub(crate) fn accept(&self) -> Option<OwnedFd> {
         rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()
     }
+}
+
+/// Whether a process was told that its agent is the one at this socket; `None`: it was told nothing.
+pub(crate) fn names_agent(pid: u32, socket: &Path) -> Option<bool> {
+    let environment = process::told(pid, "environ");
+    let told = environment.split('\0').find_map(|variable| variable.strip_prefix("TANDEM_SOCKET="));
+    let told = told.map(Path::new).filter(|told| !told.as_os_str().is_empty())?;
+    // In a container the same socket may have another path.
+    let seen = Path::new("/proc").join(pid.to_string()).join("root");
+    let seen = seen.join(told.strip_prefix("/").unwrap_or(told));
+    Some(told == socket || is_same_file(&seen, socket) == Some(true))
 }
 
 impl AsFd for Listener {

@@ -38,6 +38,7 @@ int on_ask_write(void *context)
 	struct tandem_ends ends = {};
 	struct tandem_connection connection = {};
 	struct tandem_event *event;
+	u32 version;
 	u64 address;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_ASKING) || !take_draft(&work))
@@ -53,8 +54,9 @@ int on_ask_write(void *context)
 		begin_open(&open, TANDEM_SPAN_ASKING, 0);
 		find_parent(&work, &open, work.registers->cx);
 	}
-	address = user_word(work.registers->ax + work.binary->pooled_connection + 8);
-	if (work.binary->pooled_connection_points)
+	version = work.variant == TANDEM_VARIANT_REDIS_V8 ? TANDEM_VARIANT_REDIS_V8 : TANDEM_VARIANT_REDIS_V9;
+	address = user_word(work.registers->ax + work.binary->pooled_connection[version] + 8);
+	if (work.binary->pooled_connection_points[version])
 		address = user_word(address + 8);
 	if (!find_ends_of(&ends, &connection, address))
 		return 0;

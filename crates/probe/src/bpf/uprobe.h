@@ -140,6 +140,12 @@ enum tandem_send_variant {
 	TANDEM_VARIANT_SEND_SARAMA_MANY = 2,
 	TANDEM_VARIANT_SEND_FRANZ_GO = 3,
 };
+/* Variants of the sites of go-redis: its version. A program may have both. */
+enum tandem_redis_variant {
+	TANDEM_VARIANT_REDIS_V9 = 0,
+	TANDEM_VARIANT_REDIS_V8 = 1,
+	TANDEM_VARIANTS_OF_REDIS = 2,
+};
 /* Variants of the sites of grpc clients. */
 enum tandem_grpc_variant {
 	TANDEM_VARIANT_GRPC_UNARY = 0,
@@ -199,8 +205,8 @@ struct tandem_binary {
 	unsigned int message_code; /* rpc/status.Status */
 	unsigned int message_text;
 	unsigned int plain_error; /* number of the type *errors.errorString */
-	unsigned int pooled_connection; /* go-redis/internal/pool.Conn: its net.Conn */
-	unsigned int pooled_connection_points; /* not 0: it is behind a pointer there */
+	unsigned int pooled_connection[TANDEM_VARIANTS_OF_REDIS]; /* go-redis/internal/pool.Conn: its net.Conn */
+	unsigned int pooled_connection_points[TANDEM_VARIANTS_OF_REDIS]; /* not 0: it is behind a pointer there */
 	unsigned int writer_topic; /* kafka-go.Writer.Topic */
 	unsigned int written_topic; /* kafka-go.Message.Topic */
 	unsigned int produced_topic; /* sarama.ProducerMessage.Topic */

@@ -278,8 +278,8 @@ const fn ask(functions: &'static [&'static str]) -> Probe {
     begin(Program::Ask, functions, 0, Need::IfThere("some operations hang under the request of their goroutine"))
 }
 
-const fn ask_write(functions: &'static [&'static str]) -> Probe {
-    begin(Program::AskWrite, functions, 0, Need::All)
+const fn ask_write(functions: &'static [&'static str], version: u8) -> Probe {
+    begin(Program::AskWrite, functions, version, Need::All)
 }
 
 const fn go_redis(
@@ -452,7 +452,7 @@ pub static LIBRARIES: [Library; 10] = [
             ask(&["github.com/redis/go-redis/v9.(*baseClient)._process"]),
             ask(&["github.com/redis/go-redis/v9.(*baseClient).pipelineProcessCmds"]),
             ask(&["github.com/redis/go-redis/v9.(*baseClient).txPipelineProcessCmds"]),
-            ask_write(&["github.com/redis/go-redis/v9/internal/pool.(*Conn).WithWriter"]),
+            ask_write(&["github.com/redis/go-redis/v9/internal/pool.(*Conn).WithWriter"], redis::V9),
         ],
         redis::types,
     ),
@@ -464,7 +464,7 @@ pub static LIBRARIES: [Library; 10] = [
             ask(&["github.com/go-redis/redis/v8.(*baseClient)._process"]),
             ask(&["github.com/go-redis/redis/v8.(*baseClient).pipelineProcessCmds"]),
             ask(&["github.com/go-redis/redis/v8.(*baseClient).txPipelineProcessCmds"]),
-            ask_write(&["github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"]),
+            ask_write(&["github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"], redis::V8),
         ],
         redis::types_v8,
     ),

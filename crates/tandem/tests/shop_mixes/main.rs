@@ -23,7 +23,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use model::{Kind, Span, SpanId};
+use model::{Kind, Source, Span, SpanId};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -108,6 +109,11 @@ impl Programs {
         true
     }
 
+    /// Where the shop looks for Python: here first.
+    fn search_path(&self) -> String {
+        format!("{}:{}", self.path().display(), std::env::var("PATH").unwrap_or_default())
+    }
+
     fn add_script(&self, name: &str, command: &str) {
         let script = self.path().join(name);
         fs::write(&script, format!("#!/bin/sh\n{command}\n")).expect("a file");
@@ -139,12 +145,7 @@ impl Agent {
     }
 
     fn await_observed(&self, count: usize) {
-        let wanted = format!("tandem_observed_programs {count}");
-        wait_for(&wanted, || {
-            let metrics = get(&self.metrics, "/metrics");
-            let has = |wanted: &str| metrics.lines().any(|line| line == wanted);
-            has(&wanted) && has("tandem_observers_busy 0")
-        });
+        await_observed(&self.metrics, count);
     }
 
     fn finish(self) -> Vec<Span> {
@@ -153,6 +154,22 @@ impl Agent {
         assert!(!finished.stderr.contains("was lost"), "{finished}");
         self.rig.spans()
     }
+}
+
+/// Waits until so many programs are observed, and no more are about to be.
+fn await_observed(metrics: &str, count: usize) {
+    let wanted = format!("tandem_observed_programs {count}");
+    wait_for(&wanted, || {
+        let metrics = get(metrics, "/metrics");
+        let has = |wanted: &str| metrics.lines().any(|line| line == wanted);
+        has(&wanted) && has("tandem_observers_busy 0")
+    });
+}
+
+/// The gateway's address, of what the shop prints first.
+fn gateway_of(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    Some(line["addresses"]["gateway"].as_str()?.to_owned())
 }
 
 /// The shop while it runs.
@@ -167,14 +184,10 @@ impl Shop {
         command.args(["--json", "--bin-dir"]).arg(programs.path());
         command.arg("--log-dir").arg(programs.path().join("logs")).args(arguments);
         command.env("TANDEM_SOCKET", agent.rig.path().join("agent.sock"));
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", programs.path().display()));
+        command.env("PATH", programs.search_path());
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &agent.otlp).env("OTEL_BSP_SCHEDULE_DELAY", "1000");
         let mut running = Running::start(&mut command);
-        let gateway = running.stdout_line(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            Some(line["addresses"]["gateway"].as_str()?.to_owned())
-        });
+        let gateway = running.stdout_line(gateway_of);
         Self { running, gateway }
     }
 
@@ -350,6 +363,54 @@ fn every_mix_of_services_has_the_same_traces() {
     assert_eq!(counts[0].to_string(), REQUESTS);
 }
 
+/// Whether each page that customers asked for is one trace with one root, in which each service is asked by whom it was asked,
+/// once; and so many of them. Through a woven gateway, a plain Go service, one in Python, and a woven one.
+fn assert_pages(spans: &[Span], count: usize) {
+    let all = traces(spans);
+    let mut right = 0;
+    for trace in all.values() {
+        let root = trace.iter().find(|span| span.parent_span_id.is_none());
+        if root.is_some_and(|root| operation(root).is_none_or(|operation| is_of_nobody(&operation))) {
+            continue;
+        }
+        let calls = calls(trace).unwrap_or_else(|what| panic!("{what}\n{}", drawn(trace)));
+        let services: BTreeSet<&str> =
+            trace.iter().map(|span| if service(span).starts_with("python") { "tax" } else { service(span) }).collect();
+        assert_eq!(services, ["gateway", "inventory", "pricing", "tax"].into(), "{}", drawn(trace));
+        assert_eq!(calls.len(), 9, "{}", drawn(trace));
+        // Down from the root, each asks the next.
+        let below = |parent: &Span, fits: &dyn Fn(&Span) -> bool| -> &Span {
+            let found = trace.iter().find(|span| span.parent_span_id == Some(parent.span_id) && fits(span));
+            found.unwrap_or_else(|| panic!("nothing below {}\n{}", spans::title(parent), drawn(trace)))
+        };
+        let asks = |path: &'static str| move |span: &Span| operation(span).is_some_and(|own| own.contains(path));
+        let mut span = *root.expect("a root");
+        let mut made = vec![span.source];
+        for path in ["/prices/", "/prices/", "/rates/", "/rates/", "/items/", "/items/"] {
+            span = below(span, &asks(path));
+            made.push(span.source);
+        }
+        use Source::{Socket, Uprobe, Woven};
+        assert_eq!(made, [Woven, Woven, Uprobe, Uprobe, Socket, Socket, Woven], "{}", drawn(trace));
+        assert_eq!((service(span), span.kind), ("inventory", Kind::Server), "{}", drawn(trace));
+        right += 1;
+    }
+    assert_eq!(right, count);
+}
+
+/// Customers ask for so many product pages, eight at once.
+fn ask_for_pages(gateway: &str, count: usize) {
+    thread::scope(|scope| {
+        for customer in 0..8 {
+            scope.spawn(move || {
+                for request in 0..count / 8 {
+                    get(gateway, &format!("/products/P{}", 100 + (customer + request) % 16));
+                }
+            });
+        }
+    });
+}
+
 /// Scenario: 240 product pages, eight at once; a woven gateway asks a plain Go service, that asks one in Python, and that a woven
 /// one. Guarantees: each request is one trace with one root, in which each is asked by whom it was asked.
 #[test]
@@ -369,42 +430,48 @@ fn a_trace_goes_through_services_that_nobody_wove() {
     let shop = Shop::start(&programs, &agent, &["--with-unwoven"]);
     agent.await_observed(observed.len());
     const PAGES: usize = 240;
-    thread::scope(|scope| {
-        for customer in 0..8 {
-            let gateway = &shop.gateway;
-            scope.spawn(move || {
-                for request in 0..PAGES / 8 {
-                    get(gateway, &format!("/products/P{}", 100 + (customer + request) % 16));
-                }
-            });
-        }
-    });
+    ask_for_pages(&shop.gateway, PAGES);
     shop.finish();
-    let spans = agent.finish();
-    let all = traces(&spans);
-    let mut right = 0;
-    for trace in all.values() {
-        let root = trace.iter().find(|span| span.parent_span_id.is_none());
-        if root.is_some_and(|root| operation(root).is_none_or(|operation| is_of_nobody(&operation))) {
-            continue;
-        }
-        let calls = calls(trace).unwrap_or_else(|what| panic!("{what}\n{}", drawn(trace)));
-        let services: BTreeSet<&str> =
-            trace.iter().map(|span| if service(span).starts_with("python") { "tax" } else { service(span) }).collect();
-        assert_eq!(services, ["gateway", "inventory", "pricing", "tax"].into(), "{}", drawn(trace));
-        assert_eq!(calls.len(), 9, "{}", drawn(trace));
-        // Down from the root, each asks the next.
-        let below = |parent: &Span, fits: &dyn Fn(&Span) -> bool| -> &Span {
-            let found = trace.iter().find(|span| span.parent_span_id == Some(parent.span_id) && fits(span));
-            found.unwrap_or_else(|| panic!("nothing below {}\n{}", spans::title(parent), drawn(trace)))
-        };
-        let asks = |path: &'static str| move |span: &Span| operation(span).is_some_and(|own| own.contains(path));
-        let mut span = *root.expect("a root");
-        for path in ["/prices/", "/prices/", "/rates/", "/rates/", "/items/", "/items/"] {
-            span = below(span, &asks(path));
-        }
-        assert_eq!((service(span), span.kind), ("inventory", Kind::Server), "{}", drawn(trace));
-        right += 1;
+    assert_pages(&agent.finish(), PAGES);
+}
+
+/// Scenario: `tandem run` starts the same shop, and is told two names, as `make demo` does; a program of one of these names that
+/// somebody else has started runs on the machine, too. Guarantees: of what was started these two are observed, and nothing else is.
+#[test]
+fn run_observes_of_what_it_starts_whom_it_is_told() {
+    let test = "shop_mixes run_observes_of_what_it_starts_whom_it_is_told";
+    if is_skipped(test) {
+        return;
     }
-    assert_eq!(right, PAGES);
+    let programs = Programs::new();
+    if !programs.add_python() {
+        return skip(test, "there is no python3 in PATH");
+    }
+    SERVICES.into_iter().for_each(|service| programs.add(service, Way::Woven));
+    programs.add("pricing", Way::Observed);
+    let sleeps = "import time; print('awake', flush=True); time.sleep(1000)";
+    let mut other = Running::start(program(programs.path().join("python3")).args(["-c", sleeps]));
+    other.stdout_line(|line| (line == "awake").then_some(()));
+
+    let rig = Rig::new();
+    let mut command = rig.observe("run");
+    command.args(["--metrics", "127.0.0.1:0", "--observe", "pricing", "--observe", "python3", "--"]);
+    command
+        .arg(plain(MODULE, &PLAIN).join("shop"))
+        .args(["--json", "--with-unwoven", "--bin-dir"])
+        .arg(programs.path());
+    command.arg("--log-dir").arg(programs.path().join("logs")).env("PATH", programs.search_path());
+    let mut running = Running::start(&mut command);
+    let metrics = running.address("metrics");
+    let gateway = running.stdout_line(gateway_of);
+    await_observed(&metrics, 2);
+    const PAGES: usize = 80;
+    ask_for_pages(&gateway, PAGES);
+    await_observed(&metrics, 2); // as many as before, though processes were looked through meanwhile
+    let finished = running.stop();
+    assert_eq!(finished.code, 0, "{finished}");
+    assert!(!finished.stderr.contains("was lost"), "{finished}");
+    other.signal(Signal::KILL);
+    assert_pages(&rig.spans(), PAGES);
+    rig.assert_nothing_left();
 }

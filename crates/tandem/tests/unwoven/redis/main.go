@@ -16,11 +16,48 @@ import (
 	"strings"
 	"sync"
 
+	redisv8 "github.com/go-redis/redis/v8"
 	"github.com/redis/go-redis/v9"
 )
 
+// client asks by one of the versions of go-redis.
+type client struct {
+	do func(ctx context.Context, command string)
+	// Several times at once.
+	pipelined func(ctx context.Context, command string, times int)
+}
+
+func newClient(address string) client {
+	own := redis.NewClient(&redis.Options{Addr: address, PoolSize: 8, MaxRetries: -1})
+	return client{
+		do: func(ctx context.Context, command string) { own.Do(ctx, command) },
+		pipelined: func(ctx context.Context, command string, times int) {
+			own.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+				for i := 0; i < times; i++ {
+					pipe.Do(ctx, command)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newClientV8(address string) client {
+	own := redisv8.NewClient(&redisv8.Options{Addr: address, PoolSize: 8, MaxRetries: -1})
+	return client{
+		do: func(ctx context.Context, command string) { own.Do(ctx, command) },
+		pipelined: func(ctx context.Context, command string, times int) {
+			own.Pipelined(ctx, func(pipe redisv8.Pipeliner) error {
+				for i := 0; i < times; i++ {
+					pipe.Do(ctx, command)
+				}
+				return nil
+			})
+		},
+	}
+}
+
 func main() {
-	client := redis.NewClient(&redis.Options{Addr: os.Args[1], PoolSize: 8, MaxRetries: -1})
 	jobs := make(chan func())
 	for i := 0; i < 4; i++ {
 		go func() {
@@ -29,27 +66,24 @@ func main() {
 			}
 		}()
 	}
+	clients := map[string]client{"v9": newClient(os.Args[1]), "v8": newClientV8(os.Args[1])}
 	mux := http.NewServeMux()
-	for path, handle := range map[string]func(ctx context.Context, n string){
-		// No context of the request: the goroutine tells.
-		"direct": func(_ context.Context, n string) { client.Do(context.Background(), "call"+n) },
-		// On a goroutine that serves everybody: the context tells.
-		"pool": func(ctx context.Context, n string) {
-			done := make(chan struct{})
-			jobs <- func() { defer close(done); client.Do(ctx, "call"+n) }
-			<-done
-		},
-		// Several at once.
-		"pipeline": func(ctx context.Context, n string) {
-			client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-				for i := 0; i < 3; i++ {
-					pipe.Do(ctx, "call"+n)
-				}
-				return nil
+	for version, client := range clients {
+		for path, handle := range map[string]func(ctx context.Context, n string){
+			// No context of the request: the goroutine tells.
+			"direct": func(_ context.Context, n string) { client.do(context.Background(), "call"+n) },
+			// On a goroutine that serves everybody: the context tells.
+			"pool": func(ctx context.Context, n string) {
+				done := make(chan struct{})
+				jobs <- func() { defer close(done); client.do(ctx, "call"+n) }
+				<-done
+			},
+			"pipeline": func(ctx context.Context, n string) { client.pipelined(ctx, "call"+n, 3) },
+		} {
+			mux.HandleFunc("/"+version+"-"+path, func(w http.ResponseWriter, r *http.Request) {
+				handle(r.Context(), r.URL.RawQuery)
 			})
-		},
-	} {
-		mux.HandleFunc("/"+path, func(w http.ResponseWriter, r *http.Request) { handle(r.Context(), r.URL.RawQuery) })
+		}
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -61,7 +95,9 @@ func main() {
 		var paths string
 		fmt.Sscan(input.Text(), &count, &atOnce, &paths)
 		load(listener.Addr().String(), count, atOnce, strings.Split(paths, ","))
-		client.Do(context.Background(), "nobody") // for no request
+		for _, client := range clients {
+			client.do(context.Background(), "nobody") // for no request
+		}
 		fmt.Println("done")
 	}
 }
