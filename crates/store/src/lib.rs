@@ -28,7 +28,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use follow::Follower;
+pub use follow::{Changes, Follower};
 pub use logs::LogFilter;
 pub use metrics::{MeasuredSeries, MetricFilter, MetricName, MetricSampler, MetricTotals, Metrics, Sample};
 pub use outline::{Outline, OutlineSpan};
