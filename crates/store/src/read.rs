@@ -242,6 +242,16 @@ impl Reader {
         }
     }
 
+    /// Who has sent anything that is in the store: each program's run once, the one that came last first.
+    pub fn resources(&self) -> Result<Vec<Resource>, StoreError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached("SELECT data FROM resource ORDER BY id DESC")?
+                .query_map([], |row| Ok(otlp::resource(row.get_ref(0)?.as_blob()?).unwrap_or_default()))?
+                .collect()
+        })
+    }
+
     /// Services that have spans in the store, sorted.
     pub fn services(&self) -> Result<Vec<String>, StoreError> {
         self.with_connection(|connection| {
