@@ -288,6 +288,8 @@ pub const ANATOMY_PREFIX: &str = "tandem.anatomy.";
 pub const FOLDED_PREFIX: &str = "tandem.folded.";
 /// Attribute that says where a span comes from ([`Source`]); absent for woven ones.
 pub const SOURCE_ATTRIBUTE: &str = "tandem.source";
+/// Attribute that says how the parent of a span was found that nobody handed a context to (docs/unwoven.md, docs/sockets.md).
+pub const PARENT_SOURCE_ATTRIBUTE: &str = "tandem.parent.source";
 /// Attribute (true) of a span whose program ended before it did.
 pub const UNFINISHED_ATTRIBUTE: &str = "tandem.unfinished";
 
