@@ -273,6 +273,10 @@ fn the_store_stays_within_its_size_and_keeps_the_newest() {
     assert_eq!(kept[0].start_unix_nano, START + (traces - 1) * 1_000_000);
     let contiguous = kept.windows(2).all(|pair| pair[0].start_unix_nano - pair[1].start_unix_nano == 1_000_000);
     assert!(contiguous, "the oldest go, not others");
+    let extent = reader.extent().expect("the query runs");
+    assert_eq!(extent.oldest_unix_nano, kept.last().map(|oldest| oldest.start_unix_nano));
+    assert!(extent.is_full(limits.bytes), "{extent:?}");
+    assert!(!extent.is_full(2 * limits.bytes), "{extent:?}");
 }
 
 #[test]

@@ -261,7 +261,10 @@ fn what_is_computed_of_traces_is_told() {
     assert_eq!(get(&server, "/api/diagnosis?baseline=long").status, 400);
     assert_eq!(get(&server, "/api/flame?kind=off_cpu").json()["samples"], 0);
     assert_eq!(get(&server, "/api/flame?kind=heap").status, 400);
-    assert_eq!(get(&server, "/api/health").json()["agent"], Value::Null);
+    let health = get(&server, "/api/health").json();
+    assert_eq!(health["agent"], Value::Null);
+    let store = &health["store"];
+    assert_eq!((&store["oldest_unix_nano"], &store["is_full"]), (&json!(fixture::START), &json!(false)));
 }
 
 /// Scenario: a service in three versions, of which the first one comes back. Guarantee: the one that was started last is the first.
