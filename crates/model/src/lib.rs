@@ -265,12 +265,21 @@ pub struct Event {
 }
 
 /// Another span that this one has to do with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// Its trace.
     pub trace_id: TraceId,
     /// The span.
     pub span_id: SpanId,
+    /// W3C `tracestate` of that span.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
+    /// Flags of that span as OTLP has them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
+    /// What is said of the link.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
 }
 
 /// Where a span's wall time went. A part that was not measured is absent, not 0.

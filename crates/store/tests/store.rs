@@ -697,7 +697,7 @@ prop_compose! {
             .collect();
         span.links = links
             .into_iter()
-            .map(|(trace, id)| Link { trace_id: TraceId(trace), span_id: SpanId(id) })
+            .map(|(trace, id)| Link { trace_id: TraceId(trace), span_id: SpanId(id), ..Link::default() })
             .collect();
         let code = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error][usize::from(code)];
         span.status = Status { code, message };
