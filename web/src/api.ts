@@ -16,6 +16,14 @@ export interface Summary {
   duration_ns: number;
 }
 
+export interface Link {
+  trace_id: string;
+  span_id: string;
+  trace_state?: string;
+  flags?: number;
+  attributes?: Attributes;
+}
+
 export interface Span {
   trace_id: string;
   span_id: string;
@@ -30,7 +38,7 @@ export interface Span {
   status: { code: 'unset' | 'ok' | 'error'; message?: string };
   attributes: Attributes;
   events: { name: string; time_unix_nano: Moment; attributes: Attributes }[];
-  links: { trace_id: string; span_id: string }[];
+  links: Link[];
   anatomy: Anatomy | null;
   source: string;
   unfinished: boolean;

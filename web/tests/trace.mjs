@@ -93,6 +93,9 @@ export const trace = {
     assert.equal(all.length, 9);
     const root = all.find((span) => !span.parentSpanId);
     assert.deepEqual([root.traceState, root.flags], ['vendor=t61rcWkgMzE,ot=th:8', 0x101]);
+    const [link] = all.flatMap((span) => span.links);
+    assert.deepEqual([link.traceState, link.flags], ['vendor=t61rcWkgMzE', 0x101]);
+    assert.deepEqual(link.attributes, [{ key: 'messaging.batch.index', value: { intValue: '2' } }]);
     assert.equal(BigInt(root.endTimeUnixNano) - BigInt(root.startTimeUnixNano), 182_400_000n);
     assert.ok(root.attributes.some(({ key, value }) => key === 'tandem.anatomy.go_network' && value.intValue === '171300000'));
     const text = await copy('text for an issue', 'text');

@@ -324,7 +324,7 @@ mod tests {
         let (mut bed, requests) = serving();
         for request in &requests[..FEWEST as usize] {
             let mut call = root(&mut bed, "POST", SpanKind::Client);
-            call.links = vec![Link { trace_id: request.trace_id, span_id: request.span_id }];
+            call.links = vec![Link { trace_id: request.trace_id, span_id: request.span_id, ..Link::default() }];
             bed.samples(
                 1,
                 MILLISECOND,
@@ -402,7 +402,7 @@ mod tests {
                 bed.add(taken);
             }
             let batch = message(&mut bed, SpanKind::Consumer, "orders");
-            let links = vec![Link { trace_id: request.trace_id, span_id: request.span_id }];
+            let links = vec![Link { trace_id: request.trace_id, span_id: request.span_id, ..Link::default() }];
             bed.add(Span { links, name: "receive".into(), ..batch });
         }
         assert_eq!(titles(&bed), ["messages of orders lose their context"]);

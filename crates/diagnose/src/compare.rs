@@ -25,7 +25,7 @@ const MOST_NOTES: usize = 2;
 const EXAMPLES: usize = 3;
 
 /// How the comparison went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There are causes.

@@ -265,12 +265,21 @@ pub struct Event {
 }
 
 /// Another span that this one has to do with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// Its trace.
     pub trace_id: TraceId,
     /// The span.
     pub span_id: SpanId,
+    /// W3C `tracestate` of that span.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
+    /// Flags of that span as OTLP has them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
+    /// What is said of the link.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
 }
 
 /// Where a span's wall time went. A part that was not measured is absent, not 0.
@@ -288,6 +297,8 @@ pub const ANATOMY_PREFIX: &str = "tandem.anatomy.";
 pub const FOLDED_PREFIX: &str = "tandem.folded.";
 /// Attribute that says where a span comes from ([`Source`]); absent for woven ones.
 pub const SOURCE_ATTRIBUTE: &str = "tandem.source";
+/// Attribute that says how the parent of a span was found that nobody handed a context to (docs/unwoven.md, docs/sockets.md).
+pub const PARENT_SOURCE_ATTRIBUTE: &str = "tandem.parent.source";
 /// Attribute (true) of a span whose program ended before it did.
 pub const UNFINISHED_ATTRIBUTE: &str = "tandem.unfinished";
 

@@ -1,16 +1,17 @@
-//! Traces as they come: each once, as soon as it seems to be whole.
+//! What comes into a store: whether anything did, and traces, each once, as soon as it seems to be whole.
 //!
 //! Spans are written when they end, so a trace's root comes last, and other services' spans may come a little later. A
 //! trace is decided on when its root is there and nothing was added for a moment, or when it has waited long enough: a
 //! query about its duration or its root would be answered wrongly before.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use model::TraceSummary;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{Reader, StoreError, TraceFilter, search};
+use crate::{Reader, StoreError, TraceFilter, schema, search};
 
 /// So long nothing must have been added to a trace that has a root.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -98,6 +99,31 @@ impl Follower {
             is_one_too_many || open.is_whole(now)
         });
         whole.map(|(number, _)| number).collect()
+    }
+}
+
+/// Whether anything was written since somebody asked for the last time: a question that costs next to nothing.
+pub struct Changes {
+    folder: PathBuf,
+    /// What SQLite says of it is of one connection: it has its own.
+    connection: Option<Connection>,
+    version: Option<i64>,
+}
+
+impl Changes {
+    /// Those of a store, which need not be there yet.
+    pub fn of(reader: &Reader) -> Self {
+        Self { folder: reader.folder().to_owned(), connection: None, version: None }
+    }
+
+    /// Whether there are any since the last time. The first time there are, where there is a store.
+    pub fn are_there(&mut self) -> Result<bool, StoreError> {
+        if self.connection.is_none() {
+            self.connection = schema::open_for_reading(&self.folder)?;
+        }
+        let Some(connection) = &self.connection else { return Ok(false) };
+        let version = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        Ok(self.version.replace(version) != Some(version))
     }
 }
 

@@ -28,12 +28,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use follow::Follower;
+pub use follow::{Changes, Follower};
 pub use logs::LogFilter;
 pub use metrics::{MeasuredSeries, MetricFilter, MetricName, MetricSampler, MetricTotals, Metrics, Sample};
 pub use outline::{Outline, OutlineSpan};
 pub use profiles::{ProfileFilter, StoredSample};
-pub use read::{Found, OtlpRecord, Reader, Trace, TraceFilter};
+pub use read::{Extent, Found, OtlpRecord, Reader, Trace, TraceFilter};
 pub use schema::SCHEMA_VERSION;
 pub use sql::{SqlError, SqlRows, SqlValue};
 pub use write::{Limits, LogStore, ProfileStore, Store};

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deliver::otlp::walk::{
-    self, AnyValue, Attribute, EVENT_ATTRIBUTES, Field, Fields, LOG_ATTRIBUTES, Malformed, RESOURCE_ATTRIBUTES,
-    SPAN_ATTRIBUTES, SpanFields, bytes_field, text,
+    self, AnyValue, Attribute, EVENT_ATTRIBUTES, Field, Fields, LINK_ATTRIBUTES, LOG_ATTRIBUTES, Malformed,
+    RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, SpanFields, bytes_field, text,
 };
 use model::{
     ANATOMY_PREFIX, Anatomy, Attributes, Event, Kind, Link, LogRecord, Resource, SOURCE_ATTRIBUTE, Source, Span,
@@ -266,11 +266,13 @@ fn read_event(message: &[u8]) -> Result<Event, Malformed> {
 }
 
 fn read_link(message: &[u8]) -> Result<Link, Malformed> {
-    let mut link = Link { trace_id: TraceId::default(), span_id: SpanId::default() };
+    let mut link = Link { attributes: attributes(message, LINK_ATTRIBUTES)?, ..Link::default() };
     for field in Fields::of(message) {
         match field? {
             (1, Field::Bytes(id)) => link.trace_id = TraceId(id.try_into().map_err(|_| Malformed)?),
             (2, Field::Bytes(id)) => link.span_id = SpanId(id.try_into().map_err(|_| Malformed)?),
+            (3, Field::Bytes(state)) => link.trace_state = text(state).into_owned(),
+            (6, Field::Fixed32(flags)) => link.flags = flags,
             _ => {}
         }
     }

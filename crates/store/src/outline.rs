@@ -9,16 +9,14 @@ use std::ops::Range;
 
 use deliver::otlp::walk::{AnyValue, Attribute, Fields, Malformed, SpanFields, text};
 use model::{
-    ANATOMY_PREFIX, Kind, Placed, Resource, SOURCE_ATTRIBUTE, Source, SpanId, StatusCode, TraceId, TraceSummary,
-    UNFINISHED_ATTRIBUTE,
+    ANATOMY_PREFIX, Kind, PARENT_SOURCE_ATTRIBUTE, Placed, Resource, SOURCE_ATTRIBUTE, Source, SpanId, StatusCode,
+    TraceId, TraceSummary, UNFINISHED_ATTRIBUTE,
 };
 use rusqlite::{Connection, params};
 
 use crate::schema::{LAST_ORDINAL, ORDINAL_BITS};
 use crate::{Reader, StoreError, otlp, search};
 
-/// The attribute that says how a span's parent was found.
-const PARENT_SOURCE: &str = "tandem.parent.source";
 /// How all keys begin that are read here.
 const OWN: &[u8] = b"tandem.";
 /// Numbers of a span's fields.
@@ -274,7 +272,7 @@ impl Reading {
             AnyValue::String(name) if key == SOURCE_ATTRIBUTE.as_bytes() => {
                 own.source = Source::from_name(name).unwrap_or(own.source);
             }
-            AnyValue::String(how) if key == PARENT_SOURCE.as_bytes() => {
+            AnyValue::String(how) if key == PARENT_SOURCE_ATTRIBUTE.as_bytes() => {
                 own.parent_source = Some(self.parent_sources.of(how));
             }
             AnyValue::Bool(value) if key == UNFINISHED_ATTRIBUTE.as_bytes() => own.unfinished = value,

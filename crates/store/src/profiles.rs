@@ -43,6 +43,8 @@ pub struct ProfileFilter {
 /// A sample, and what it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSample {
+    /// Its number in the store.
+    pub number: i64,
     /// The sample.
     pub sample: ProfileSample,
     /// `service.name`.
@@ -202,7 +204,7 @@ pub fn query(connection: &Connection, filter: &ProfileFilter) -> rusqlite::Resul
     }
     let (conditions, values) = conditions(filter);
     let sql = format!(
-        "SELECT time, kind, value, trace_id, span_id, thread, resource, stack FROM profile_sample
+        "SELECT time, kind, value, trace_id, span_id, thread, resource, stack, id FROM profile_sample
          WHERE {conditions} ORDER BY time DESC, id DESC LIMIT ?"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -269,6 +271,7 @@ fn stored(
     }
     let (service, executable) = resources[&resource].clone();
     Ok(StoredSample {
+        number: row.get(8)?,
         sample: ProfileSample {
             kind: if row.get::<_, i64>(1)? == 0 { ProfileKind::Cpu } else { ProfileKind::OffCpu },
             time_unix_nano: row.get::<_, i64>(0)? as u64,

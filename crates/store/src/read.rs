@@ -12,6 +12,7 @@ use query::{Completion, Query};
 use rusqlite::{Connection, params};
 
 use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
+use crate::write::PRUNED_SIXTEENTHS;
 use crate::{
     LogFilter, MetricFilter, MetricName, Metrics, ProfileFilter, SqlError, SqlRows, StoreError, StoredSample, logs,
     metrics, otlp, profiles, search, seen, sql,
@@ -48,6 +49,24 @@ pub struct OtlpRecord {
     pub resource: Vec<u8>,
     /// Name of its instrumentation scope.
     pub scope: String,
+}
+
+/// How much there is in a store, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes in use, of those that its limit counts.
+    pub used_bytes: u64,
+    /// Start of the oldest trace, ns since 1970.
+    pub oldest_unix_nano: Option<u64>,
+    /// Traces have gone since it was made: too old ones, or those that others needed the room of.
+    pub has_removed: bool,
+}
+
+impl Extent {
+    /// Whether a store of at most so many bytes is at its limit, so that each new trace takes the place of an old one.
+    pub fn is_full(&self, limit_bytes: u64) -> bool {
+        self.has_removed && self.used_bytes >= limit_bytes / 16 * (PRUNED_SIXTEENTHS - 1)
+    }
 }
 
 /// What the beginning of an id stands for.
@@ -240,6 +259,30 @@ impl Reader {
             Some(connection) => sql::ask(connection, sql, longest, rows),
             None => Ok(()),
         }
+    }
+
+    /// Who has sent anything that is in the store: each program's run once, the one that came last first.
+    pub fn resources(&self) -> Result<Vec<Resource>, StoreError> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached("SELECT data FROM resource ORDER BY id DESC")?
+                .query_map([], |row| Ok(otlp::resource(row.get_ref(0)?.as_blob()?).unwrap_or_default()))?
+                .collect()
+        })
+    }
+
+    /// How much there is, and since when.
+    pub fn extent(&self) -> Result<Extent, StoreError> {
+        self.with_connection(|connection| {
+            let first: Option<i64> = connection.query_row("SELECT min(id) FROM trace", [], |row| row.get(0))?;
+            let oldest: Option<i64> = connection.query_row("SELECT min(start) FROM trace", [], |row| row.get(0))?;
+            Ok(Extent {
+                used_bytes: schema::used_bytes(connection)?,
+                oldest_unix_nano: oldest.map(|start| start as u64),
+                // They are numbered from 1 on.
+                has_removed: first.is_some_and(|first| first > 1),
+            })
+        })
     }
 
     /// Services that have spans in the store, sorted.

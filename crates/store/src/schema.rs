@@ -194,6 +194,12 @@ pub fn make_absent_tables(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Bytes of the database that something is in.
+pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64)
+}
+
 /// Opens the database for writing; makes folder and tables when they are not there.
 pub fn open_for_writing(folder: &Path) -> Result<Connection, StoreError> {
     let file = folder.join(FILE_NAME);

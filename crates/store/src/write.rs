@@ -33,6 +33,9 @@ impl Default for Limits {
     }
 }
 
+/// A store that has grown beyond its limit shrinks to so many sixteenths of it, so that it does not remove while it writes.
+pub(crate) const PRUNED_SIXTEENTHS: u64 = 15;
+
 #[derive(Default)]
 struct Counts {
     spans: SignalCounts,

@@ -2,53 +2,19 @@
 //! below, limits hold, and what no sample has any more is forgotten.
 
 mod fixture;
+#[path = "fixture/profiles.rs"]
+mod sampled;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deliver::otlp::encode::UnixNanos;
-use deliver::otlp::profiles::{Observed, ProfileBuilder};
 use deliver::{Batch, Signal, Sink};
-use fixture::{Details, START, flush, resource, unlimited};
-use model::{Frame, Location, ProfileKind, SpanId, TraceId};
+use fixture::{Details, START, flush, unlimited};
+use model::ProfileKind;
 use query::Term;
+use sampled::{batch, ids};
 use store::{Limits, ProfileFilter, ProfileStore, Reader, SqlValue, Store, StoredSample};
 use tempfile::TempDir;
-
-fn location(function: &str) -> Arc<Location> {
-    let frame = |function: &str, inlined| Frame {
-        function: function.to_owned(),
-        file: "/src/main.go".to_owned(),
-        line: 7,
-        start_line: 5,
-        inlined,
-    };
-    Arc::new(Location { address: 0x4000, frames: vec![frame("main.small", true), frame(function, false)] })
-}
-
-/// Those of the fixture's spans.
-fn ids(trace: u8, span: u8) -> (TraceId, SpanId) {
-    let span = fixture::span(trace, span, 0, "", "", 0, 0);
-    (span.trace_id, span.span_id)
-}
-
-/// A function, the trace's number and the span's, the second.
-type Made<'a> = (&'a str, ProfileKind, Option<(u8, u8)>, u64);
-
-fn batch(service: &str, samples: &[Made<'_>]) -> Arc<Batch> {
-    let mut builder = ProfileBuilder::new(resource(service), "/opt/app", "1");
-    for &(function, kind, span, second) in samples {
-        builder.add(Observed {
-            kind,
-            time: UnixNanos(START + second * 1_000_000_000),
-            value_ns: 20_000_000,
-            span: span.map(|(trace, span)| ids(trace, span)),
-            thread_id: 9,
-            stack: &[location(function), location("main.main")],
-        });
-    }
-    Arc::new(builder.take(20_000_000).expect("a batch"))
-}
 
 fn written(limits: Limits, batches: &[Arc<Batch>]) -> (TempDir, ProfileStore) {
     let folder = TempDir::new().expect("a temporary folder");

@@ -273,6 +273,10 @@ fn the_store_stays_within_its_size_and_keeps_the_newest() {
     assert_eq!(kept[0].start_unix_nano, START + (traces - 1) * 1_000_000);
     let contiguous = kept.windows(2).all(|pair| pair[0].start_unix_nano - pair[1].start_unix_nano == 1_000_000);
     assert!(contiguous, "the oldest go, not others");
+    let extent = reader.extent().expect("the query runs");
+    assert_eq!(extent.oldest_unix_nano, kept.last().map(|oldest| oldest.start_unix_nano));
+    assert!(extent.is_full(limits.bytes), "{extent:?}");
+    assert!(!extent.is_full(2 * limits.bytes), "{extent:?}");
 }
 
 #[test]
@@ -693,7 +697,7 @@ prop_compose! {
             .collect();
         span.links = links
             .into_iter()
-            .map(|(trace, id)| Link { trace_id: TraceId(trace), span_id: SpanId(id) })
+            .map(|(trace, id)| Link { trace_id: TraceId(trace), span_id: SpanId(id), ..Link::default() })
             .collect();
         let code = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error][usize::from(code)];
         span.status = Status { code, message };

@@ -92,8 +92,7 @@ impl Compare {
             }
             let found = side_by_side(&sets[0].traces, &sets[1].traces);
             if self.json {
-                serde_json::to_writer(&mut *out, &found).map_err(std::io::Error::from)?;
-                writeln!(out)?;
+                terminal::json_line(out, &found)?;
             } else {
                 let printer = Printer { layout: Layout::of_stdout(), found: &found };
                 printer.print(out, &sets, self.all)?;

@@ -1,13 +1,16 @@
 //! `tandem diagnose`: why some requests are slow, from what is in the store.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use diagnose::{Cause, Diagnosis, FEWEST_REQUESTS, Facts, Question, Sample, Split, Verdict};
+use diagnose::{Cause, CauseKind, Diagnosis, FEWEST_REQUESTS, Facts, Question, Sample, Split, Verdict};
 use model::{Span, format_duration};
-use store::{ProfileFilter, Reader, TraceFilter};
+use store::{Follower, ProfileFilter, Reader, TraceFilter};
 
+use crate::follow::{self, Told};
 use crate::terminal::{self, BOLD, DIM, Layout, NOTICE, clean, wrap};
 use crate::traces::{StoreFolder, ago, duration, explain_nothing};
 
@@ -33,6 +36,9 @@ pub struct Diagnose {
     /// Show so many routes.
     #[arg(long, value_name = "N", default_value_t = 3)]
     limit: usize,
+    /// Diagnose again as traces come, until Ctrl-C, and say what has been found anew.
+    #[arg(long, short)]
+    follow: bool,
     /// One JSON object a route and line.
     #[arg(long)]
     json: bool,
@@ -47,6 +53,7 @@ Examples:
   tandem diagnose --route 'POST /checkout'   # of one route
   tandem diagnose --since 10m --baseline 1d  # the last ten minutes against the day before
   tandem diagnose --slower-than 300ms        # slow is what you say
+  tandem diagnose --since 5m --follow        # again as traces come, until Ctrl-C
 
 Exit codes: 0, also when there is too little to compare; 1 when the store cannot be read. docs/diagnose.md explains the causes.";
 
@@ -54,42 +61,134 @@ Exit codes: 0, also when there is too little to compare; 1 when the store cannot
 const MOST_TRACES: usize = 20_000;
 const MOST_SAMPLES: usize = 200_000;
 
+/// How often traces that come are looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
 impl Diagnose {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let now = ago(self.since);
-            let earliest = now.saturating_sub(self.baseline.unwrap_or(0));
-            let split = match (self.slower_than, self.baseline) {
-                (Some(limit), _) => Split::LongerThan(limit),
-                (None, Some(_)) => Split::Since(now),
-                (None, None) => Split::Tail,
-            };
-            let question = Question { route: self.route.clone(), service: self.service.clone(), split };
-            let Some(mut found) = found(&reader, earliest, &question)? else {
-                explain_nothing(&reader)?;
-                return Ok(ExitCode::SUCCESS);
-            };
-            if found.is_empty() {
-                eprintln!("no request fits; tandem traces lists what there is");
+            if self.follow {
+                return self.go_on(out, &reader);
             }
-            found.truncate(self.limit);
+            let found = self.look(&reader)?;
+            explain(&reader, found.as_deref())?;
+            let found = found.unwrap_or_default();
             if self.json {
-                for diagnosis in &found {
-                    serde_json::to_writer(&mut *out, diagnosis).map_err(std::io::Error::from)?;
-                    writeln!(out)?;
-                }
+                found.iter().try_for_each(|diagnosis| terminal::json_line(out, diagnosis))?;
             } else {
-                let printer = Printer { layout: Layout::of_stdout(), split };
-                for (index, diagnosis) in found.iter().enumerate() {
-                    if index > 0 {
-                        writeln!(out)?;
-                    }
-                    printer.diagnosis(out, diagnosis)?;
-                }
+                self.print(out, &found)?;
             }
             Ok(ExitCode::SUCCESS)
         })
+    }
+
+    /// Says what is found, and again when something else is; as JSON the routes of which something else is found.
+    fn go_on(&self, out: &mut dyn Write, reader: &Reader) -> anyhow::Result<ExitCode> {
+        let mut follower = Follower::new(reader)?;
+        let mut is_first = true;
+        let mut look = || {
+            let came = follower.look(reader, &TraceFilter::default())?;
+            let is_first = std::mem::take(&mut is_first);
+            if came.is_empty() && !is_first {
+                return Ok(None);
+            }
+            let found = self.look(reader)?;
+            if is_first {
+                explain(reader, found.as_deref())?;
+                eprintln!("tandem: looking again as traces come; Ctrl-C ends it");
+            }
+            Ok::<_, anyhow::Error>(found.filter(|found| !found.is_empty()))
+        };
+        let mut told = Told::default();
+        if self.json {
+            let mut tell = |out: &mut dyn Write| {
+                let found = look()?.unwrap_or_default();
+                let news = told.news(&found, Finding::of);
+                Ok(news.into_iter().try_for_each(|diagnosis| terminal::json_line(out, diagnosis))?)
+            };
+            tell(out)?;
+            return follow::go_on(out, LOOK, tell);
+        }
+        follow::show_anew(out, LOOK, || {
+            let Some(found) = look()? else { return Ok(None) };
+            // In place figures may change as they like; copies are worth their lines only with news.
+            if told.news(&found, Finding::of).is_empty() && !follow::draws_in_place() {
+                return Ok(None);
+            }
+            let mut text = Vec::new();
+            self.print(&mut text, &found)?;
+            Ok(Some(String::from_utf8(text)?))
+        })
+    }
+
+    /// What there is to be said now.
+    fn look(&self, reader: &Reader) -> anyhow::Result<Option<Vec<Diagnosis>>> {
+        let since = ago(self.since);
+        let earliest = since.saturating_sub(self.baseline.unwrap_or(0));
+        let question = Question { route: self.route.clone(), service: self.service.clone(), split: self.split(since) };
+        let mut found = found(reader, earliest, &question)?;
+        if let Some(found) = &mut found {
+            found.truncate(self.limit);
+        }
+        Ok(found)
+    }
+
+    fn split(&self, since: u64) -> Split {
+        match (self.slower_than, self.baseline) {
+            (Some(limit), _) => Split::LongerThan(limit),
+            (None, Some(_)) => Split::Since(since),
+            (None, None) => Split::Tail,
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write, found: &[Diagnosis]) -> std::io::Result<()> {
+        let printer = Printer { layout: Layout::of_stdout(), split: self.split(0) };
+        for (index, diagnosis) in found.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            printer.diagnosis(out, diagnosis)?;
+        }
+        Ok(())
+    }
+}
+
+/// Says why there is nothing to say.
+fn explain(reader: &Reader, found: Option<&[Diagnosis]>) -> anyhow::Result<()> {
+    match found {
+        None => explain_nothing(reader)?,
+        Some([]) => eprintln!("no request fits; tandem traces lists what there is"),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// What of a diagnosis is another finding when it changes: not its figures.
+#[derive(PartialEq, Eq, Hash)]
+struct Finding {
+    service: String,
+    operation: String,
+    verdict: Verdict,
+    /// Kind and place; which one is the largest is another finding, too.
+    largest: Option<(CauseKind, String, String)>,
+    causes: BTreeSet<(CauseKind, String, String)>,
+}
+
+impl Finding {
+    /// Causes of a smaller share come and go with every few traces.
+    const LEAST_SHARE: f64 = 0.1;
+
+    fn of(diagnosis: &Diagnosis) -> Self {
+        let place = |cause: &Cause| (cause.kind, cause.service.clone(), cause.operation.clone());
+        let telling = diagnosis.causes.iter().filter(|cause| cause.share >= Self::LEAST_SHARE);
+        Self {
+            service: diagnosis.service.clone(),
+            operation: diagnosis.operation.clone(),
+            verdict: diagnosis.verdict,
+            largest: diagnosis.causes.first().map(place),
+            causes: telling.map(place).collect(),
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anstyle::Style;
 use clap::Args;
 use model::{LogRecord, TraceId};
-use store::{Found, LogFilter, Reader};
+use store::{LogFilter, Reader};
 
+use crate::follow::{self, LOOK};
 use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit};
-use crate::traces::{LOOK, StoreFolder, ago, duration, moment};
+use crate::traces::{self, StoreFolder, ago, duration, moment};
 
 /// Show log records from the store, oldest first, and those that come.
 ///
@@ -101,14 +102,12 @@ impl Logs {
             if !self.follow {
                 return Ok(ExitCode::SUCCESS);
             }
-            loop {
-                out.flush()?;
-                std::thread::sleep(LOOK);
+            follow::go_on(out, LOOK, |out| {
                 filter.after = Some(last);
                 let (logs, newest) = reader.logs(&filter)?;
                 last = newest;
-                self.write(out, &logs)?;
-            }
+                self.write(out, &logs)
+            })
         })
     }
 
@@ -116,8 +115,7 @@ impl Logs {
         let layout = Layout::of_stdout();
         for log in logs {
             if self.json {
-                serde_json::to_writer(&mut *out, log).map_err(std::io::Error::from)?;
-                writeln!(out)?;
+                terminal::json_line(out, log)?;
             } else {
                 print(out, log, layout)?;
             }
@@ -132,19 +130,11 @@ pub fn find(reader: &Reader, beginning: &str) -> anyhow::Result<Option<TraceId>>
     if let Some(id) = TraceId::parse(beginning) {
         return Ok(Some(id));
     }
-    match reader.find(beginning)? {
-        Found::One(id) => return Ok(Some(id)),
-        Found::Several(ids) => {
-            let list = ids.iter().map(TraceId::to_string).collect::<Vec<_>>().join("\n  ");
-            eprintln!("tandem: several traces begin with {beginning}: say more of the id\n  {list}");
-        }
-        Found::Nothing => eprintln!("tandem: no trace in the store begins with {beginning}; tandem traces lists them"),
-        Found::NotAnId => eprintln!(
-            "tandem: {} is not the beginning of a trace's id (hexadecimal digits, or `last`)",
-            clean(beginning)
-        ),
+    let found = traces::find(reader, beginning)?;
+    if found.is_none() {
+        eprintln!("tandem: no trace in the store begins with {beginning}; tandem traces lists them");
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Says why there is nothing to see and what to do about it; on standard error, so that scripts get an empty list.

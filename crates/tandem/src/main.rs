@@ -23,6 +23,7 @@ mod environment;
 mod explain;
 mod export;
 mod failure;
+mod follow;
 mod functions;
 mod go;
 mod inspect;

@@ -8,14 +8,16 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ::query::{Query, Term};
 use anyhow::Context;
 use clap::Args;
-use model::{Frame, ProfileKind, ProfileSample, format_duration};
+use model::{Frame, ProfileKind, ProfileSample, TraceId, format_duration};
 use serde::Serialize;
-use store::{ProfileFilter, Reader, StoredSample};
+use store::{Changes, ProfileFilter, Reader, StoredSample};
 
+use crate::follow::{self, Told};
 use crate::logs::find;
 use crate::pprof;
 use crate::query::QueryArgument;
@@ -58,6 +60,9 @@ pub struct Profile {
     /// At most so many functions.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Show it again as samples come, until Ctrl-C; as JSON those that come.
+    #[arg(long, short, conflicts_with = "pprof")]
+    follow: bool,
     /// Write a profile for `go tool pprof` to a file; samples have the labels trace_id, span_id, operation and route.
     #[arg(long, value_name = "FILE")]
     pprof: Option<PathBuf>,
@@ -76,12 +81,15 @@ Examples:
   tandem profile --route /cart --tree    # who called whom while /cart was served
   tandem profile 'status=error'          # within spans that fit, and their children
   tandem profile --trace last --off-cpu  # what the newest trace waited for
+  tandem profile --since 1m --follow     # of the last minute, again and again until Ctrl-C
   tandem profile --pprof cpu.pb.gz       # for go tool pprof -http=: cpu.pb.gz
 
 Exit codes: 0, also when no sample fits; 1 when the trace or span is not known, or when the store cannot be read.";
 
 /// What is looked at when nobody says how far back.
 const USUAL_TIME: u64 = 3600 * 1_000_000_000;
+/// How often samples that come are looked for.
+const LOOK: Duration = Duration::from_secs(2);
 /// More samples are not looked at in one go.
 const MOST_SAMPLES: usize = 2_000_000;
 
@@ -94,42 +102,87 @@ impl Profile {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
             let Some(filter) = self.filter(&reader, query)? else { return Ok(ExitCode::FAILURE) };
+            if self.follow {
+                return self.go_on(out, &reader, filter);
+            }
             let samples = reader.profile(&filter)?;
             if let Some(file) = &self.pprof {
                 return write_pprof(file, &samples, filter.kind);
             }
             if self.json {
-                for stored in &samples {
-                    serde_json::to_writer(&mut *out, &Line::of(stored)).map_err(io::Error::from)?;
-                    writeln!(out)?;
-                }
-                return Ok(ExitCode::SUCCESS);
-            }
-            if samples.is_empty() {
+                samples.iter().try_for_each(|stored| terminal::json_line(out, &Line::of(stored)))?;
+            } else if samples.is_empty() {
                 explain_nothing(&reader, &filter)?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            if samples.len() == MOST_SAMPLES {
-                eprintln!("tandem: these are the newest {MOST_SAMPLES} samples only");
-            }
-            let layout = Layout::of_stdout();
-            for (index, kind) in ProfileKind::ALL.into_iter().enumerate() {
-                let of_kind: Vec<&ProfileSample> =
-                    samples.iter().map(|stored| &stored.sample).filter(|sample| sample.kind == kind).collect();
-                if of_kind.is_empty() {
-                    continue;
-                }
-                if index > 0 && samples.len() > of_kind.len() {
-                    writeln!(out)?;
-                }
-                write_heading(out, kind, &of_kind, layout)?;
-                match self.tree {
-                    true => write_tree(out, &of_kind, layout)?,
-                    false => write_functions(out, &of_kind, self.limit, layout)?,
-                }
+            } else {
+                self.print(out, &samples)?;
             }
             Ok(ExitCode::SUCCESS)
         })
+    }
+
+    /// Shows what is there, and again when something has come; as JSON the samples that have come.
+    fn go_on(&self, out: &mut dyn Write, reader: &Reader, mut filter: ProfileFilter) -> anyhow::Result<ExitCode> {
+        let mut changes = Changes::of(reader);
+        let mut is_first = true;
+        let mut look = || {
+            filter.since_unix_nano = self.earliest(filter.trace);
+            let samples = if changes.are_there()? { Some(reader.profile(&filter)?) } else { None };
+            if std::mem::take(&mut is_first) && samples.as_ref().is_none_or(Vec::is_empty) {
+                explain_nothing(reader, &filter)?;
+                eprintln!("tandem: waiting for some; Ctrl-C ends it");
+                return Ok(None);
+            }
+            Ok::<_, anyhow::Error>(samples)
+        };
+        if self.json {
+            let mut told = Told::default();
+            let mut tell = |out: &mut dyn Write| {
+                let Some(samples) = look()? else { return Ok(()) };
+                let news = told.news(&samples, |stored| (stored.number, stored.sample.time_unix_nano));
+                Ok(news.into_iter().try_for_each(|stored| terminal::json_line(out, &Line::of(stored)))?)
+            };
+            tell(out)?;
+            return follow::go_on(out, LOOK, tell);
+        }
+        follow::show_anew(out, LOOK, || {
+            let Some(samples) = look()? else { return Ok(None) };
+            let mut text = Vec::new();
+            self.print(&mut text, &samples)?;
+            Ok(Some(String::from_utf8(text)?))
+        })
+    }
+
+    /// Where time went, on the CPU and off it.
+    fn print(&self, out: &mut dyn Write, samples: &[StoredSample]) -> io::Result<()> {
+        let layout = Layout::of_stdout();
+        if samples.is_empty() {
+            writeln!(out, "{}", layout.paint(DIM, "no sample of this time"))?;
+        }
+        for (index, kind) in ProfileKind::ALL.into_iter().enumerate() {
+            let of_kind: Vec<&ProfileSample> =
+                samples.iter().map(|stored| &stored.sample).filter(|sample| sample.kind == kind).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            if index > 0 && samples.len() > of_kind.len() {
+                writeln!(out)?;
+            }
+            write_heading(out, kind, &of_kind, layout)?;
+            match self.tree {
+                true => write_tree(out, &of_kind, layout)?,
+                false => write_functions(out, &of_kind, self.limit, layout)?,
+            }
+        }
+        if samples.len() == MOST_SAMPLES {
+            let cut = format!("\nthese are the newest {MOST_SAMPLES} samples only");
+            writeln!(out, "{}", layout.paint(DIM, cut))?;
+        }
+        Ok(())
+    }
+
+    /// How far back is looked: of a trace or span to its beginning, unless somebody says otherwise.
+    fn earliest(&self, trace: Option<TraceId>) -> Option<u64> {
+        self.since.or(trace.is_none().then_some(USUAL_TIME)).map(ago)
     }
 
     /// What is asked for; `None` when a trace or span is not known, which has been said.
@@ -161,7 +214,6 @@ impl Profile {
                 return Ok(None);
             }
         }
-        let since = self.since.or((trace.is_none()).then_some(USUAL_TIME));
         Ok(Some(ProfileFilter {
             kind: match (self.cpu, self.off_cpu) {
                 (true, _) => Some(ProfileKind::Cpu),
@@ -172,7 +224,7 @@ impl Profile {
             span,
             query,
             service: self.service.clone(),
-            since_unix_nano: since.map(ago),
+            since_unix_nano: self.earliest(trace),
             with_operations: self.json || self.pprof.is_some(),
             limit: MOST_SAMPLES,
         }))

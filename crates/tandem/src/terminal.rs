@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Columns when nobody says how many there are.
@@ -161,6 +162,12 @@ pub fn report(write: impl FnOnce(&mut dyn Write) -> anyhow::Result<ExitCode>) ->
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes something as JSON on a line, for scripts.
+pub fn json_line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, what)?;
+    writeln!(out)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

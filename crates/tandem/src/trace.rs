@@ -4,12 +4,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context;
 use clap::Args;
-use model::{Anatomy, Node, Row, Source, Span, StatusCode, TraceId, Tree, Value, format_duration};
-use store::{Found, Reader, Trace as StoredTrace};
+use model::{
+    Anatomy, Node, PARENT_SOURCE_ATTRIBUTE, Row, Source, Span, StatusCode, TraceId, Tree, Value, format_duration,
+};
+use store::{Changes, Reader, Trace as StoredTrace};
 
+use crate::follow::{self, LOOK, Told};
 use crate::terminal::{self, BAR, BOLD, DIM, ERROR, Layout, NOTICE, clean, fit, width, wrap};
-use crate::traces::{StoreFolder, explain_nothing, moment};
+use crate::traces::{StoreFolder, explain_nothing, find, moment};
 
 /// Show one trace: its spans as a tree, with times, errors and where the time went.
 #[derive(Args)]
@@ -17,6 +21,9 @@ use crate::traces::{StoreFolder, explain_nothing, moment};
 pub struct Trace {
     /// The trace's id or its beginning; `last` is the newest trace.
     id: String,
+    /// Show it again as it grows, until Ctrl-C; wait for it where it is not there yet.
+    #[arg(long, short)]
+    follow: bool,
     /// One JSON object a line: the spans.
     #[arg(long)]
     json: bool,
@@ -30,6 +37,7 @@ Examples:
   tandem trace last        # the newest
   tandem trace 4bf92f35    # by the beginning of its id, as `tandem traces` shows it
   tandem trace last --json # one span a line
+  tandem trace 4bf92f3577b34da6a3ce929d0e0e4736 --follow    # from its first span on, until Ctrl-C
 
 Exit codes: 0; 1 when there is no such trace, or when the store cannot be read.";
 
@@ -37,42 +45,89 @@ impl Trace {
     pub fn run(self) -> ExitCode {
         terminal::report(|out| {
             let reader = Reader::open(&self.store.path())?;
-            let Some(trace) = self.look_up(&reader)? else { return Ok(ExitCode::FAILURE) };
+            if self.follow {
+                return self.go_on(out, reader);
+            }
+            let found = find(&reader, &self.id)?.map(|id| reader.trace(id)).transpose()?.flatten();
+            let Some(trace) = found else {
+                match self.id.as_str() {
+                    "last" => explain_nothing(&reader)?,
+                    id => eprintln!("tandem: no trace begins with {id}; tandem traces lists them"),
+                }
+                return Ok(ExitCode::FAILURE);
+            };
             if self.json {
-                for span in &trace.spans {
-                    serde_json::to_writer(&mut *out, span).map_err(std::io::Error::from)?;
-                    writeln!(out)?;
-                }
+                trace.spans.iter().try_for_each(|span| terminal::json_line(out, span))?;
             } else {
-                let layout = Layout::of_stdout();
-                print(out, &trace, layout)?;
-                let id = trace.summary.trace_id;
-                if reader.has_profile(id)? {
-                    let hint = format!("\nwhat its code did: tandem profile --trace {}", &id.to_string()[..8]);
-                    writeln!(out, "{}", layout.paint(DIM, hint))?;
-                }
+                out.write_all(drawn(&reader, &trace)?.as_bytes())?;
             }
             Ok(ExitCode::SUCCESS)
         })
     }
 
-    /// The trace that is meant; says why when there is none.
-    fn look_up(&self, reader: &Reader) -> anyhow::Result<Option<StoredTrace>> {
-        match reader.find(&self.id)? {
-            Found::One(id) => return Ok(reader.trace(id)?),
-            Found::Nothing if self.id == "last" => explain_nothing(reader)?,
-            Found::Nothing => eprintln!("tandem: no trace begins with {}; tandem traces lists them", self.id),
-            Found::Several(ids) => {
-                let list = ids.iter().map(TraceId::to_string).collect::<Vec<_>>().join("\n  ");
-                eprintln!("tandem: several traces begin with {}: say more of the id\n  {list}", self.id);
-            }
-            Found::NotAnId => eprintln!(
-                "tandem: {} is not the beginning of a trace's id (hexadecimal digits, or `last`)",
-                clean(&self.id)
-            ),
+    /// Shows it as it is, and again when it has changed; as JSON the spans that have come.
+    fn go_on(&self, out: &mut dyn Write, reader: Reader) -> anyhow::Result<ExitCode> {
+        let mut followed = Followed { changes: Changes::of(&reader), reader, id: None };
+        if followed.find(&self.id)?.is_none() {
+            let what = if self.id == "last" { "a trace" } else { &format!("trace {}", self.id) };
+            eprintln!("tandem: waiting for {what} in {}; Ctrl-C ends it", followed.reader.folder().display());
         }
-        Ok(None)
+        if !self.json {
+            return follow::show_anew(out, LOOK, || {
+                let trace = followed.look(&self.id)?;
+                trace.map(|trace| drawn(&followed.reader, &trace)).transpose()
+            });
+        }
+        let mut told = Told::default();
+        let mut tell = |out: &mut dyn Write| {
+            let Some(trace) = followed.look(&self.id)? else { return Ok(()) };
+            let identity = |span: &Span| (span.span_id, span.start_unix_nano, span.duration_ns);
+            let news = told.news(&trace.spans, identity);
+            Ok(news.into_iter().try_for_each(|span| terminal::json_line(out, span))?)
+        };
+        tell(out)?;
+        follow::go_on(out, LOOK, tell)
     }
+}
+
+/// A trace that may not be there yet, and that may grow.
+struct Followed {
+    reader: Reader,
+    changes: Changes,
+    /// Which one it is, once it has been there: of several later ones that begin alike, and of later `last` ones, none is meant.
+    id: Option<TraceId>,
+}
+
+impl Followed {
+    fn find(&mut self, beginning: &str) -> anyhow::Result<Option<TraceId>> {
+        if self.id.is_none() {
+            self.id = find(&self.reader, beginning)?;
+        }
+        Ok(self.id)
+    }
+
+    /// The trace, where it may have changed since the last look.
+    fn look(&mut self, beginning: &str) -> anyhow::Result<Option<StoredTrace>> {
+        if !self.changes.are_there()? {
+            return Ok(None);
+        }
+        let Some(id) = self.find(beginning)? else { return Ok(None) };
+        let gone = || format!("trace {id} is not in the store any more: the oldest make room for new ones");
+        self.reader.trace(id)?.with_context(gone).map(Some)
+    }
+}
+
+/// A trace as people see it.
+fn drawn(reader: &Reader, trace: &StoredTrace) -> anyhow::Result<String> {
+    let layout = Layout::of_stdout();
+    let mut text = Vec::new();
+    print(&mut text, trace, layout)?;
+    let id = trace.summary.trace_id;
+    if reader.has_profile(id)? {
+        let hint = format!("\nwhat its code did: tandem profile --trace {}", &id.to_string()[..8]);
+        writeln!(text, "{}", layout.paint(DIM, hint))?;
+    }
+    Ok(String::from_utf8(text)?)
 }
 
 /// Columns of the moments and durations.
@@ -232,7 +287,7 @@ impl Printer<'_> {
 /// (docs/unwoven.md, docs/sockets.md).
 fn parent_piece(span: &Span) -> Option<(Style, String)> {
     span.parent_span_id?;
-    let Some(Value::String(how)) = span.attributes.get("tandem.parent.source") else { return None };
+    let Some(Value::String(how)) = span.attributes.get(PARENT_SOURCE_ATTRIBUTE) else { return None };
     let (found, sure) = match how.as_str() {
         "remote" => ("traceparent", true),
         "connection" => ("connection", true),

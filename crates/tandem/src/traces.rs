@@ -4,18 +4,19 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use ::agent::sample::POLICY_ATTRIBUTE;
 use ::query::{Comparison, Field, Query, Term, nearest_word};
+use anyhow::bail;
 use clap::Args;
 use deliver::otlp::walk::{self, AnyValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{TraceId, TraceSummary, format_duration, parse_duration};
 use serde::Serialize;
-use store::{Follower, Reader, TraceFilter};
+use store::{Follower, Found, Reader, TraceFilter};
 
+use crate::follow::{self, LOOK};
 use crate::query::QueryArgument;
 use crate::terminal::{self, BOLD, DIM, ERROR, Layout, clean, fit};
 
@@ -68,9 +69,6 @@ pub struct Traces {
     #[command(flatten)]
     store: StoreFolder,
 }
-
-/// How often the store is asked for new ones, where it is followed.
-pub const LOOK: Duration = Duration::from_millis(500);
 
 /// What `--help` shows below the options.
 const EXAMPLES: &str = "\
@@ -148,26 +146,24 @@ impl Traces {
         })
     }
 
-    /// Shows what is there, then what comes, until nobody reads any more.
+    /// Shows what is there, then what comes.
     fn go_on(
         &self,
         out: &mut dyn Write,
         reader: &Reader,
         filter: &TraceFilter,
         mut follower: Follower,
-        mut traces: Vec<TraceSummary>,
+        traces: Vec<TraceSummary>,
     ) -> anyhow::Result<ExitCode> {
         let columns = Columns::unknown(self.why, Layout::of_stdout());
         // What was shown while it grew is not shown again when it is whole.
         let shown: HashSet<TraceId> = traces.iter().map(|trace| trace.trace_id).collect();
         self.write(out, &self.explained(reader, &traces)?, &columns, true)?;
-        loop {
-            out.flush()?;
-            std::thread::sleep(LOOK);
-            traces = follower.look(reader, filter)?;
+        follow::go_on(out, LOOK, |out| {
+            let mut traces = follower.look(reader, filter)?;
             traces.retain(|trace| !shown.contains(&trace.trace_id));
-            self.write(out, &self.explained(reader, &traces)?, &columns, false)?;
-        }
+            self.write(out, &self.explained(reader, &traces)?, &columns, false)
+        })
     }
 
     fn write(
@@ -179,8 +175,7 @@ impl Traces {
     ) -> anyhow::Result<()> {
         if self.json {
             for trace in traces {
-                serde_json::to_writer(&mut *out, trace).map_err(std::io::Error::from)?;
-                writeln!(out)?;
+                terminal::json_line(out, trace)?;
             }
             return Ok(());
         }
@@ -222,6 +217,21 @@ impl Traces {
         ];
         let attributes = self.attributes.iter().map(|(key, value)| Term::equals(Field::Attribute(key.clone()), value));
         terms.into_iter().flatten().chain(attributes).fold(query, Query::and)
+    }
+}
+
+/// The trace whose id begins so; `last` is the newest one. `None`: there is none.
+pub fn find(reader: &Reader, beginning: &str) -> anyhow::Result<Option<TraceId>> {
+    match reader.find(beginning)? {
+        Found::One(id) => Ok(Some(id)),
+        Found::Nothing => Ok(None),
+        Found::Several(ids) => {
+            let list = ids.iter().map(TraceId::to_string).collect::<Vec<_>>().join("\n  ");
+            bail!("several traces begin with {beginning}: say more of the id\n  {list}")
+        }
+        Found::NotAnId => {
+            bail!("{} is not the beginning of a trace's id (hexadecimal digits, or `last`)", clean(beginning))
+        }
     }
 }
 

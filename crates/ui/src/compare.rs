@@ -3,7 +3,7 @@
 //! ```text
 //! GET /api/compare?a=&b=&a_since=&a_until=&b_since=&b_until=
 //!     {"sides": [{"traces": n, "trace": summary, or null of a set} …], "places": [place …], "telling": [bool …]}
-//! GET /api/builds       {"builds": [{"service": …, "versions": [the one that was seen last …]} …]}: of the newest traces
+//! GET /api/builds       {"builds": [{"service": …, "versions": [the one that was started last …]} …]}
 //! ```
 //!
 //! `a` and `b` are the beginning of a trace's id, `last`, or a query; the times are durations ago.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State};
 use diagnose::{Place, SideBySide, side_by_side};
-use model::{Span, TraceSummary, Value};
+use model::{Resource, Span, TraceSummary, Value};
 use serde::Serialize;
 use store::{Reader, TraceFilter};
 
@@ -53,20 +53,16 @@ struct Build {
 
 /// `GET /api/builds`
 pub async fn builds(State(reader): State<Arc<Reader>>) -> Result<Json<Builds>, ApiError> {
-    let builds = ask(reader, |reader| {
-        let filter = TraceFilter { limit: MOST_TRACES, ..TraceFilter::default() };
-        let traces = reader.whole_traces(&filter, MOST_SPANS).map_err(ApiError::Store)?;
-        Ok(versions(traces.iter().flat_map(|trace| &trace.spans)))
-    });
+    let builds = ask(reader, |reader| Ok(versions(&reader.resources().map_err(ApiError::Store)?)));
     Ok(Json(Builds { builds: builds.await? }))
 }
 
-/// Versions by service; the newest spans come first.
-fn versions<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<Build> {
+/// Versions by service, in the order of the programs' runs.
+fn versions(resources: &[Resource]) -> Vec<Build> {
     let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for span in spans {
-        let Some(Value::String(version)) = span.resource.attributes.get("service.version") else { continue };
-        let versions = found.entry(&span.service).or_default();
+    for resource in resources {
+        let Some(Value::String(version)) = resource.attributes.get("service.version") else { continue };
+        let versions = found.entry(resource.service()).or_default();
         if !versions.contains(version) {
             versions.push(version.clone());
         }

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! GET /api/problems    {"problems": [line …]}: what is wrong right now with where telemetry goes
-//! GET /api/health      {"store": {"folder": …, "bytes": n, "limit": n or null}, "agent": null, or {"cpu_ns": …,
+//! GET /api/health      {"store": {"folder": …, "bytes": n, "limit": n or null, "is_full": bool, "oldest_unix_nano": n or null},
+//!                       "agent": null, or {"cpu_ns": …,
 //!                       "resident_bytes": …, "numbers": [{"name": …, "help": …, "kind": …,
 //!                       "label": …, "points": [[label's value, n] …]} …]}}
 //! ```
 
 use std::fs;
-use std::path::Path;
 
 use axum::Json;
 use axum::extract::State;
@@ -16,6 +16,7 @@ use deliver::metrics::{OwnKind, OwnMetric};
 use rustix::param::page_size;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+use store::Reader;
 
 use crate::api::{ApiError, ask};
 use crate::serve::Sources;
@@ -32,6 +33,10 @@ struct StoreSize {
     bytes: u64,
     /// Up to which it may grow.
     limit: Option<u64>,
+    /// It has come to its limit: the oldest traces go.
+    is_full: bool,
+    /// Start of the oldest trace that is there.
+    oldest_unix_nano: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +71,7 @@ pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiE
     let Sources { reader, host } = sources;
     let health = ask(reader, move |reader| {
         Ok(Health {
-            store: StoreSize::of(reader.folder(), host.as_ref().and_then(|host| host.store_limit())),
+            store: StoreSize::of(reader, host.as_ref().and_then(|host| host.store_limit()))?,
             agent: host.and_then(|host| host.own_numbers()).map(AgentHealth::of),
         })
     });
@@ -75,10 +80,18 @@ pub async fn health(State(sources): State<Sources>) -> Result<Json<Health>, ApiE
 
 impl StoreSize {
     /// Of all its files; of those that come and go meanwhile, what is there.
-    fn of(folder: &Path, limit: Option<u64>) -> Self {
+    fn of(reader: &Reader, limit: Option<u64>) -> Result<Self, ApiError> {
+        let folder = reader.folder();
+        let extent = reader.extent().map_err(ApiError::Store)?;
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         let bytes = files.filter_map(|file| file.metadata().ok()).filter(|file| file.is_file()).map(|file| file.len());
-        Self { folder: folder.display().to_string(), bytes: bytes.sum(), limit }
+        Ok(Self {
+            folder: folder.display().to_string(),
+            bytes: bytes.sum(),
+            limit,
+            is_full: limit.is_some_and(|limit| extent.is_full(limit)),
+            oldest_unix_nano: extent.oldest_unix_nano,
+        })
     }
 }
 

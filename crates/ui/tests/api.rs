@@ -261,7 +261,28 @@ fn what_is_computed_of_traces_is_told() {
     assert_eq!(get(&server, "/api/diagnosis?baseline=long").status, 400);
     assert_eq!(get(&server, "/api/flame?kind=off_cpu").json()["samples"], 0);
     assert_eq!(get(&server, "/api/flame?kind=heap").status, 400);
-    assert_eq!(get(&server, "/api/health").json()["agent"], Value::Null);
+    let health = get(&server, "/api/health").json();
+    assert_eq!(health["agent"], Value::Null);
+    let store = &health["store"];
+    assert_eq!((&store["oldest_unix_nano"], &store["is_full"]), (&json!(fixture::START), &json!(false)));
+}
+
+/// Scenario: a service in three versions, of which the first one comes back. Guarantee: the one that was started last is the first.
+#[test]
+fn versions_are_told_by_their_services() {
+    let folder = TempDir::new().expect("a temporary folder");
+    for (id, service, version) in [(1, "cart", "1.0"), (2, "shop", "1.0"), (3, "shop", "1.1"), (4, "shop", "1.0")] {
+        let mut span = fixture::span(id, 1, 0, service, "GET /", id.into(), 1);
+        let mut resource = (*span.resource).clone();
+        resource.attributes.insert("service.version".into(), model::Value::String(version.to_owned()));
+        resource.attributes.insert("process.pid".into(), model::Value::Int(id.into()));
+        span.resource = resource.into();
+        fixture::write(folder.path(), &[span]);
+    }
+    let server = serve(Reader::open(folder.path()).expect("the store opens"), any_port()).expect("it serves");
+    let builds = [("cart", vec!["1.0"]), ("shop", vec!["1.0", "1.1"])];
+    let builds = builds.map(|(service, versions)| json!({"service": service, "versions": versions}));
+    assert_eq!(get(&server, "/api/builds").json(), json!({ "builds": builds }));
 }
 
 #[test]

@@ -9,8 +9,8 @@ export interface OwnNumber {
 }
 
 export interface Health {
-  /** `limit`: up to which it may grow; then the oldest go. */
-  store: { folder: string; bytes: number; limit: number | null };
+  /** `limit`: up to which it may grow; then it is full and the oldest traces go. */
+  store: { folder: string; bytes: number; limit: number | null; is_full: boolean; oldest_unix_nano: number | null };
   agent: { cpu_ns: number; resident_bytes: number; numbers: OwnNumber[] } | null;
 }
 

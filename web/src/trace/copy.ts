@@ -1,5 +1,5 @@
 // A trace or a span as text for elsewhere: OTLP JSON, a curl command, a report for an issue.
-import type { Attributes, Moment, Span, Value } from '../api';
+import type { Attributes, Link, Moment, Span, Value } from '../api';
 import { duration } from '../format';
 import { inOrder } from '../anatomy';
 import { failed, nameOf, partsOf, serviceOf, type Rows } from './rows';
@@ -32,6 +32,16 @@ const STATUS = { unset: 0, ok: 1, error: 2 };
 /** The end of a span; both may be too large for numbers. */
 const plus = (start: Moment, ns: number): string => String(BigInt(start) + BigInt(ns));
 
+function otlpLink(link: Link): unknown {
+  return {
+    traceId: link.trace_id,
+    spanId: link.span_id,
+    ...(link.trace_state ? { traceState: link.trace_state } : {}),
+    ...(link.flags ? { flags: link.flags } : {}),
+    ...(link.attributes ? { attributes: keyValues(link.attributes) } : {}),
+  };
+}
+
 function otlpSpan(span: Span): unknown {
   const own: Attributes = Object.fromEntries(Object.entries(span.anatomy?.parts_ns ?? {}).map(([part, ns]) => [`tandem.anatomy.${part}`, ns]));
   if (span.source !== 'woven') own['tandem.source'] = span.source;
@@ -48,7 +58,7 @@ function otlpSpan(span: Span): unknown {
     endTimeUnixNano: plus(span.start_unix_nano, span.duration_ns),
     attributes: keyValues({ ...span.attributes, ...own }),
     events: span.events.map((event) => ({ name: event.name, timeUnixNano: String(event.time_unix_nano), attributes: keyValues(event.attributes) })),
-    links: span.links.map((link) => ({ traceId: link.trace_id, spanId: link.span_id })),
+    links: span.links.map(otlpLink),
     status: { code: STATUS[span.status.code], ...(span.status.message ? { message: span.status.message } : {}) },
   };
 }

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use deliver::otlp::walk::{AnyValue, Attribute, Malformed, SpanFields};
 use foldhash::fast::FixedState;
-use model::{Kind, SOURCE_ATTRIBUTE, Source, SpanId, TraceId};
+use model::{Kind, PARENT_SOURCE_ATTRIBUTE, SOURCE_ATTRIBUTE, Source, SpanId, TraceId};
 
 /// A span, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl<'a> Words<'a> {
                 }
                 return Ok(());
             }
-            b"tandem.parent.source" => {
+            key if key == PARENT_SOURCE_ATTRIBUTE.as_bytes() => {
                 let sure = [&b"remote"[..], b"connection", b"woven", b"explicit"]; // docs/unwoven.md, docs/sockets.md
                 self.is_guess =
                     !matches!(AnyValue::read(attribute.value)?, AnyValue::String(name) if sure.contains(&name));

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use model::PARENT_SOURCE_ATTRIBUTE;
 use protocol::{Operation, Role, Value};
 use record::layout::{self, FIRST_DYNAMIC_KEY, KEYS, RECORD_FLAG_REMOTE_PARENT, item, key};
 use record::{Descriptor, RecordBuilder, Tables};
@@ -14,7 +15,7 @@ const SCOPE: &str = "tandem/socket";
 const TEXT_LIMIT: usize = 1024;
 
 /// Keys that are not among the well-known ones.
-const OWN_KEYS: [&str; 3] = ["tandem.parent.source", "db.operation.batch.size", "dns.question.name"];
+const OWN_KEYS: [&str; 3] = [PARENT_SOURCE_ATTRIBUTE, "db.operation.batch.size", "dns.question.name"];
 
 const DATABASE: &str = "{db.query.summary}|{db.operation.name} {db.namespace}|{db.operation.name}|{db.system.name}";
 
@@ -130,7 +131,7 @@ pub(super) fn record(span: &Span) -> Vec<u8> {
     }
     record = peers(record, span, &named);
     if let Some(found) = span.found
-        && let Some(key) = number("tandem.parent.source", role)
+        && let Some(key) = number(PARENT_SOURCE_ATTRIBUTE, role)
     {
         record = record.text(key, found);
     }

@@ -146,7 +146,13 @@ fn event(event: proto::span::Event) -> Event {
 }
 
 fn link(link: proto::span::Link) -> Link {
-    Link { trace_id: TraceId(id(&link.trace_id)), span_id: SpanId(id(&link.span_id)) }
+    Link {
+        trace_id: TraceId(id(&link.trace_id)),
+        span_id: SpanId(id(&link.span_id)),
+        trace_state: link.trace_state,
+        flags: link.flags,
+        attributes: attributes(link.attributes),
+    }
 }
 
 fn status_code(code: i32) -> StatusCode {

@@ -4,13 +4,12 @@ use record::layout::{FIRST_DYNAMIC_KEY, RECORD_FLAG_CUT, RECORD_FLAG_REMOTE_PARE
 use record::{Descriptor, RecordBuilder, Tables};
 
 use gobin::BuildInformation;
+use model::PARENT_SOURCE_ATTRIBUTE;
 use protocol::query::{self, Dialect};
 
 use super::event::{Event, Kind, Outcome, Parent};
 use super::{grpc, http};
 
-/// Says how the parent of a span was found.
-pub const PARENT_SOURCE: &str = "tandem.parent.source";
 const PARENT_SOURCE_KEY: u16 = FIRST_DYNAMIC_KEY;
 
 const SERVER: u32 = 1;
@@ -48,7 +47,7 @@ pub fn tables() -> Tables {
             operation("sarama.send", "tandem/github.com/IBM/sarama", kind::PRODUCER, SEND),
             operation("franz-go.send", "tandem/github.com/twmb/franz-go", kind::PRODUCER, SEND),
         ],
-        vec![PARENT_SOURCE.to_owned()],
+        vec![PARENT_SOURCE_ATTRIBUTE.to_owned()],
     )
 }
 

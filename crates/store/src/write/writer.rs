@@ -9,8 +9,8 @@ use deliver::{Batch, Signal};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::insert::{Known, Written, nanos, write_batches};
-use super::{Counts, Limits, Message, Queued};
-use crate::schema::{LAST_ORDINAL, ORDINAL_BITS};
+use super::{Counts, Limits, Message, PRUNED_SIXTEENTHS, Queued};
+use crate::schema::{self, LAST_ORDINAL, ORDINAL_BITS};
 use crate::{Sample, aging, blocks, metrics, profiles};
 
 /// Batches that one transaction takes.
@@ -30,9 +30,6 @@ const AGE_CHECK: Duration = Duration::from_secs(60);
 const TIDYING: Duration = Duration::from_secs(600);
 /// Traces that one transaction removes at most.
 const PRUNE_TRACES: i64 = 32_768;
-/// A store that has grown beyond its limit shrinks to so many sixteenths of it, so that it does not remove while it writes.
-const PRUNED_SIXTEENTHS: u64 = 15;
-
 /// Writes what is queued.
 pub(super) struct Writer {
     connection: Connection,
@@ -183,8 +180,7 @@ impl Writer {
         let target = limit / 16 * PRUNED_SIXTEENTHS;
         let mut too_large = false;
         self.prune_while(|connection| {
-            let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            let used = ((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64;
+            let used = schema::used_bytes(connection)?;
             too_large |= used > limit;
             Ok((too_large && used > target).then(|| Doomed::Oldest { share: (used - target) as f64 / used as f64 }))
         });

@@ -119,6 +119,7 @@ mod tests {
             inlined: false,
         };
         let sample = |kind, value_ns, stack| StoredSample {
+            number: 0,
             sample: ProfileSample {
                 kind,
                 time_unix_nano: 1,

@@ -10,9 +10,10 @@ use clap::Args;
 use serde::Serialize;
 use store::{MetricFilter, Reader};
 
+use crate::follow::{self, LOOK};
 use crate::functions::Programs;
 use crate::terminal::{self, Layout, clean};
-use crate::traces::{LOOK, StoreFolder, ago, duration};
+use crate::traces::{StoreFolder, ago, duration};
 
 /// Show metrics: durations and failures of requests, Go's runtime, connection pools, metrics made by hand, received ones.
 ///
@@ -122,27 +123,20 @@ impl Metrics {
     fn go_on(&self, out: &mut dyn Write, reader: &Reader, mut filter: MetricFilter) -> anyhow::Result<ExitCode> {
         let newest = reader.metrics(&MetricFilter { since_unix_nano: Some(u64::MAX), ..filter.clone() })?.newest;
         filter.after = Some(newest);
-        loop {
-            out.flush()?;
-            std::thread::sleep(LOOK);
+        follow::go_on(out, LOOK, |out| {
             filter.since_unix_nano = Some(ago(self.since));
             let found = reader.metrics(&filter)?;
             filter.after = Some(found.newest);
             if self.json {
-                lines(out, &found.measured())?;
-            } else {
-                draw::news(out, &found, Layout::of_stdout())?;
+                return lines(out, &found.measured());
             }
-        }
+            Ok(draw::news(out, &found, Layout::of_stdout())?)
+        })
     }
 }
 
 fn lines<T: Serialize>(out: &mut dyn Write, all: &[T]) -> anyhow::Result<()> {
-    for one in all {
-        serde_json::to_writer(&mut *out, one).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-    }
-    Ok(())
+    Ok(all.iter().try_for_each(|one| terminal::json_line(out, one))?)
 }
 
 /// Says why there is nothing to see and what to do about it; on standard error, so that scripts get an empty list.

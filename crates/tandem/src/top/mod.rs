@@ -93,8 +93,7 @@ impl Top {
         }
         for route in &moment.routes {
             if self.json {
-                serde_json::to_writer(&mut *out, route).map_err(std::io::Error::from)?;
-                writeln!(out)?;
+                terminal::json_line(out, route)?;
             } else {
                 writeln!(out, "{}", draw::row(route, columns).to_string().trim_end())?;
             }

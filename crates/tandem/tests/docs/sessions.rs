@@ -140,7 +140,9 @@ fn serves(command: &str) -> bool {
         ["tandem", "agent" | "attach" | "ui", ..] => true,
         ["tandem", "open", rest @ ..] => !rest.contains(&"--into"),
         ["tandem", "run", rest @ ..] => rest.contains(&"./shop"),
-        ["tandem", "logs" | "metrics" | "traces", rest @ ..] => rest.contains(&"--follow"),
+        ["tandem", "diagnose" | "logs" | "metrics" | "profile" | "trace" | "traces", rest @ ..] => {
+            rest.contains(&"--follow")
+        }
         ["./shop", ..] => true,
         ["bin/shop", rest @ ..] => !rest.contains(&"--"),
         _ => false,

@@ -473,7 +473,7 @@ impl Traffic {
         };
         let consumed = self.open(&made, Some(send), end + 4 * MS);
         let (trace_id, span_id) = (self.trace, self.spans[send].span_id);
-        self.spans[consumed].links.push(Link { trace_id, span_id });
+        self.spans[consumed].links.push(Link { trace_id, span_id, ..Link::default() });
         let client = self.http_client("worker", consumed, end + 5 * MS, "POST", "mail.internal");
         let server = self.http_server("mail", Some(client), end + 5_500 * US, "POST", "/mails");
         let render = self.chance.about(4 * MS);
