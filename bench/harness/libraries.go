@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -86,7 +87,8 @@ func (b *bench) measureLibraries(sink *sink, logs string, arguments ...string) (
 		return nil, err
 	}
 	arguments = append([]string{"-rounds", pick(b, "25", "5"), "-limit", pick(b, "12s", "1s")}, arguments...)
-	environment := append(sink.environment(), "OTEL_LOGS_EXPORTER="+logs)
+	environment := append(sink.environment(), "OTEL_LOGS_EXPORTER="+logs,
+		"TANDEM_CONFIG="+filepath.Join(b.folder, "programs", "libraries", "agent.yaml"))
 	found := &libraries{Woven: &figures{}, ByHand: &figures{}}
 	for turn := 0; turn < pick(b, 4, 1); turn++ {
 		for _, each := range []struct {

@@ -27,19 +27,25 @@ func server(with instruments) call {
 
 // requested is a request for /hello to a server whose client lies in memory.
 func requested(name string, serve func(net.Listener) error) call {
-	conn := &clientSide{more: make(chan int), done: make(chan struct{}, 1)}
+	return call{name: name, count: 1000, spans: 1, do: repeated(hello, serve)}
+}
+
+// repeated makes the same request as often as it is told to, to a server whose client lies in memory.
+func repeated(request string, serve func(net.Listener) error) (do func(n int)) {
+	conn := &clientSide{request: request, more: make(chan int), done: make(chan struct{}, 1)}
 	listener := make(listener, 1)
 	listener <- conn
 	go func() { log.Fatal(serve(listener)) }()
-	return call{name: name, count: 1000, spans: 1, do: func(n int) {
+	return func(n int) {
 		conn.more <- n
 		<-conn.done
-	}}
+	}
 }
 
 // clientSide is a connection whose client sends as many requests as it is told to, and takes every answer at once.
 type clientSide struct {
 	quiet
+	request    string
 	more       chan int
 	done       chan struct{} // all were answered
 	at         int           // place in the request
@@ -50,14 +56,14 @@ type clientSide struct {
 func (c *clientSide) Read(into []byte) (int, error) {
 	if c.unsent == 0 {
 		if c.at == 0 { // the server's background reader asks for one byte while a request is served, and must not wait
-			c.at = copy(into[:1], hello)
+			c.at = copy(into[:1], c.request)
 			return c.at, nil
 		}
 		c.unsent = <-c.more
 		c.unanswered = c.unsent
 	}
-	n := copy(into, hello[c.at:])
-	if c.at += n; c.at == len(hello) {
+	n := copy(into, c.request[c.at:])
+	if c.at += n; c.at == len(c.request) {
 		c.at = 0
 		c.unsent--
 	}
@@ -93,9 +99,7 @@ func server2(with instruments) call {
 
 // client is a request by a net/http client whose server lies in memory.
 func client(with instruments) call {
-	client := &http.Client{Transport: with.transport(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return &serverSide{requests: make(chan struct{}, 1)}, nil
-	}})}
+	client := &http.Client{Transport: with.transport(answering(helloAnswer))}
 	return call{name: "http client", count: 1000, spans: 1, do: func(n int) {
 		for ; n > 0; n-- {
 			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://127.0.0.1:8080/hello", nil)
@@ -114,6 +118,13 @@ func client(with instruments) call {
 	}}
 }
 
+// answering is a transport to servers that give the same answer to each request.
+func answering(answer string) *http.Transport {
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return &serverSide{answer: answer, requests: make(chan struct{}, 1)}, nil
+	}}
+}
+
 const helloAnswer = "HTTP/1.1 200 OK\r\n" +
 	"Content-Type: application/json\r\n" +
 	"Date: Thu, 26 Nov 2026 12:00:00 GMT\r\n" +
@@ -123,6 +134,7 @@ const helloAnswer = "HTTP/1.1 200 OK\r\n" +
 // serverSide is a connection whose server gives the same answer to each request. A request is one write.
 type serverSide struct {
 	quiet
+	answer   string
 	requests chan struct{}
 	at       int // place in the answer
 }
@@ -131,8 +143,8 @@ func (s *serverSide) Read(into []byte) (int, error) {
 	if s.at == 0 {
 		<-s.requests
 	}
-	n := copy(into, helloAnswer[s.at:])
-	s.at = (s.at + n) % len(helloAnswer)
+	n := copy(into, s.answer[s.at:])
+	s.at = (s.at + n) % len(s.answer)
 	return n, nil
 }
 

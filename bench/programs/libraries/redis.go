@@ -16,9 +16,7 @@ func init() {
 	more = append(more, func(with instruments) call {
 		client := redis.NewClient(&redis.Options{
 			Addr: "redis.example.com:6379", PoolSize: 1, DisableIdentity: true,
-			Dialer: func(context.Context, string, string) (net.Conn, error) {
-				return &redisSide{answered: make(chan struct{}, 1)}, nil
-			},
+			Dialer: func(context.Context, string, string) (net.Conn, error) { return newRedisSide(), nil },
 		})
 		if with.byHand {
 			redisByHand(client)
@@ -40,6 +38,8 @@ type redisSide struct {
 	answered chan struct{}
 }
 
+func newRedisSide() *redisSide { return &redisSide{answered: make(chan struct{}, 1)} }
+
 func (s *redisSide) Read(into []byte) (int, error) {
 	for len(s.answers) == 0 {
 		<-s.answered
@@ -55,10 +55,12 @@ func (s *redisSide) Write(commands []byte) (int, error) {
 		if end < 0 {
 			end = len(rest) - 3
 		}
-		if bytes.Contains(rest[:end+3], []byte("\r\nget\r\n")) {
+		command := rest[:end+3]
+		if bytes.Contains(command, []byte("\r\nget\r\n")) || bytes.Contains(command, []byte("\r\nGET\r\n")) {
 			s.answers = append(s.answers, "$5\r\nvalue\r\n"...)
 		} else {
-			s.answers = append(s.answers, "-ERR unknown command\r\n"...)
+			name := bytes.Split(command, []byte("\r\n"))[2]
+			s.answers = append(s.answers, "-ERR unknown command "+string(name)+"\r\n"...)
 		}
 		rest = rest[end+3:]
 	}

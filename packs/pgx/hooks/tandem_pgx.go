@@ -84,7 +84,7 @@ func tandemStartQuery(op *tandem_rt.Op, c *Conn, ctx context.Context, sql string
 
 // tandemText returns the query's text where sql is the name of a statement that is prepared.
 func tandemText(c *Conn, sql string) string {
-	if strings.IndexByte(sql, ' ') < 0 {
+	if len(c.preparedStatements) > 0 && strings.IndexByte(sql, ' ') < 0 {
 		if known := c.preparedStatements[sql]; known != nil {
 			return known.SQL
 		}

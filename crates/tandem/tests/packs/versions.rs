@@ -35,6 +35,10 @@ pub fn check(pack: &str, version: &str, settings: &Settings) -> Result<(), Faile
 /// The program, woven with a version of a module that it requires.
 fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> PathBuf {
     let folder = copied(pack, &format!("{pack}@{version}"), settings);
+    let is_lowest = settings.versions.len() > 1 && settings.versions[0] == version;
+    if is_lowest {
+        leave_out_newer(&folder);
+    }
     let go = |arguments: &[&str]| {
         let finished = run(go(&folder).args(arguments).env("GOFLAGS", "-mod=mod"), BUILD_LIMIT);
         assert_eq!(finished.code, 0, "go {}: {finished}", arguments.join(" "));
@@ -50,9 +54,18 @@ fn woven_with(pack: &str, module: &str, version: &str, settings: &Settings) -> P
         version,
         "something else needs another version"
     );
-    // By the tag a program leaves out what that version lacks.
-    let is_lowest = settings.versions.len() > 1 && settings.versions[0] == version;
     woven_in(&folder, if is_lowest { &["-tags", "lowest"] } else { &[] })
+}
+
+/// Takes out of a program's copy what the lowest version lacks: files for builds without the tag `lowest`. By the tag alone they would be left out of
+/// the build, but not by `go mod tidy`, which heeds no tags: modules that only they need would ask for newer versions.
+fn leave_out_newer(program: &Path) {
+    for entry in fs::read_dir(program).expect("the copy").flatten() {
+        let is_go = entry.path().extension().is_some_and(|extension| extension == "go");
+        if is_go && fs::read_to_string(entry.path()).expect("a text").starts_with("//go:build !lowest\n") {
+            fs::remove_file(entry.path()).expect("the copy can be written");
+        }
+    }
 }
 
 /// The program of a pack that is another pack's, as it is.
