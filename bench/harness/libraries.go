@@ -166,9 +166,6 @@ func (l *libraries) rows(call string) []row {
 	if call == "slog" {
 		rows[3].Goal = nil // no contrib library does this
 	}
-	if call == "grpc" {
-		rows[4].Note = "our client sends a header, and receiving one takes its text and a place in the metadata; `grpc server` gets one anyway."
-	}
 	if l.ByHand.Counts[plain+" line"] > 0 {
 		longer := atLeast(ofDifference, 60) // two ids, their names and what JSON has between
 		rows = append(rows, l.counted(call, "line", "traced", longer), l.counted(call, "line", "by hand", longer))
