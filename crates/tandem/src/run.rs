@@ -62,7 +62,7 @@ Examples:
   tandem run -- ./shop                              # program, agent and page; prints the page's address
   tandem run --no-ui --json=spans.jsonl -- ./shop   # spans into a file, one JSON object a line
   tandem run --metrics 127.0.0.1:9464 -- ./shop     # serves Prometheus metrics meanwhile
-  sudo tandem run --observe python3 -- ./start-all  # and observes what it starts in Python, which nobody wove
+  sudo tandem run --observe python3 -- ./shop       # and observes what it starts in Python, which nobody wove
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tandem run -- ./shop   # sends all of it there, too
 
 Exit codes: the program's own; 128 + n when signal n ended it; 127 when it was not found, 126 when it could not be started;

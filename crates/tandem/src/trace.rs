@@ -37,7 +37,7 @@ Examples:
   tandem trace last        # the newest
   tandem trace 4bf92f35    # by the beginning of its id, as `tandem traces` shows it
   tandem trace last --json # one span a line
-  tandem trace 4bf92f3577b34da6a3ce929d0e0e4736 --follow    # from its first span on, until Ctrl-C
+  tandem trace 4bf92f35 --follow # and again as it grows, until Ctrl-C; by its whole id from its first span on
 
 Exit codes: 0; 1 when there is no such trace, or when the store cannot be read.";
 

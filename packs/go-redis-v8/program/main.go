@@ -203,7 +203,14 @@ func cluster(ctx context.Context, nodes []string) {
 		return nil
 	})
 	did("Cluster.Pipelined, two nodes", err)
+	// All are asked at once. Here one waits for the other, so that their spans have an order.
+	asked := make(chan struct{})
 	did("Cluster.ForEachMaster, two spans", client.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		if node.Options().Addr == nodes[1] {
+			defer close(asked)
+		} else {
+			<-asked
+		}
 		return node.Ping(ctx).Err()
 	}))
 }
