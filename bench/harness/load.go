@@ -28,6 +28,9 @@ type loadResult struct {
 }
 
 func (b *bench) wrk(url, lasting string) (*exec.Cmd, error) {
+	if _, err := exec.LookPath("wrk"); err != nil { // taskset, which starts it, would say so to nobody
+		return nil, fmt.Errorf("%w: make bench installs it", err)
+	}
 	path := filepath.Join(b.work, "wrk.lua")
 	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
 		return nil, err

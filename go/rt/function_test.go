@@ -100,7 +100,7 @@ func TestRegistration(t *testing.T) {
 func TestSpansOfUnrelatedGoroutines(t *testing.T) {
 	drain(t)
 	var all sync.WaitGroup
-	for range 50 {
+	for i := 0; i < 50; i++ {
 		all.Add(1)
 		go func() {
 			defer all.Done()

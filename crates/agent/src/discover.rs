@@ -10,18 +10,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gobin::Executable;
-use record::Functions;
+use record::{Functions, HeaderFacts};
 
 use crate::observed::{Command, ObservedProcess};
 use crate::pipeline::Shared;
 use crate::session::handshake::names_agent;
 use crate::session::process;
 
-/// How often processes are looked through, and how often while one of them is about to begin.
+/// How often processes are looked through.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often those are looked at that are about to begin.
 const BEGINNING: Duration = Duration::from_millis(20);
 /// By this age a woven program has made its memory, or will not: before `main`, so on a busy machine some time after the
 /// kernel has begun it.
@@ -171,7 +172,7 @@ impl Discovery {
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let mut finder = Finder { selections, agent, observers, known: HashMap::new() };
+        let mut finder = Finder { selections, agent, observers, known: HashMap::new(), beginning: Vec::new() };
         let thread = thread::Builder::new().name("tandem-discover".to_owned()).spawn(move || {
             finder.run(&stopped, &shared);
         })?;
@@ -193,23 +194,53 @@ struct Finder {
     agent: Option<PathBuf>,
     observers: Vec<Sender<Command>>,
     known: HashMap<u32, Sign>,
+    /// Woven ones of them that have not made their memory yet. Probes that were told of one before would never know which span a
+    /// goroutine is in.
+    beginning: Vec<ObservedProcess>,
 }
 
 impl Finder {
     fn run(&mut self, stopped: &Receiver<()>, shared: &Shared) {
+        let mut due = Instant::now();
         loop {
-            let begins = self.look(shared);
-            shared.state().statistics.looked += u64::from(!begins);
-            let pause = if begins { BEGINNING } else { LOOK_EVERY };
+            if due <= Instant::now() {
+                self.look(shared);
+                due = Instant::now() + LOOK_EVERY;
+            }
+            self.look_at_beginning(shared);
+            shared.state().statistics.looked += u64::from(self.beginning.is_empty());
             shared.changed.notify_all();
+            let pause =
+                if self.beginning.is_empty() { due.saturating_duration_since(Instant::now()) } else { BEGINNING };
             if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 
-    /// One look through processes. Whether one was left for the next, since it is only about to begin.
-    fn look(&mut self, shared: &Shared) -> bool {
+    /// Goes on with those that have begun, or that will not.
+    fn look_at_beginning(&mut self, shared: &Shared) {
+        for mut process in std::mem::take(&mut self.beginning) {
+            let pid = process.pid;
+            // Another program has come in its place, or nobody: the next look through processes finds out.
+            let Some(sign) = sign(pid).filter(|own| self.known.get(&pid) == Some(own)) else { continue };
+            process.facts = facts(pid);
+            if process.facts.is_none() && age(sign) < BEGUN {
+                self.beginning.push(process);
+            } else {
+                self.watch(process, shared);
+            }
+        }
+    }
+
+    fn watch(&self, process: ObservedProcess, shared: &Shared) {
+        let process = Arc::new(process);
+        shared.state().statistics.asked += self.observers.len() as u64; // before anybody answers
+        self.tell(|| Command::Watch(Arc::clone(&process)));
+    }
+
+    /// One look through processes.
+    fn look(&mut self, shared: &Shared) {
         let gone: Vec<u32> =
             self.known.iter().filter(|(pid, own)| sign(**pid) != Some(**own)).map(|(&pid, _)| pid).collect();
         for pid in gone {
@@ -223,7 +254,6 @@ impl Finder {
         let named: Option<HashSet<u32>> = self.selections.iter().map(by_id).collect();
         let candidates = named.map_or_else(process::all, |pids| pids.into_iter().collect());
         let mut ports = Ports::default();
-        let mut begins = false;
         for pid in candidates {
             if self.known.contains_key(&pid) {
                 continue;
@@ -232,17 +262,14 @@ impl Finder {
             let is_meant = self.selections.iter().any(|selection| selection.means(pid, &executable, &mut ports))
                 && self.agent.as_ref().is_none_or(|socket| names_agent(pid, socket) == Some(true));
             let Some(sign) = sign(pid).filter(|_| is_meant) else { continue };
-            let process = Arc::new(describe(pid));
-            // Probes that were told before would never know which span a goroutine is in.
-            if process.manifest.is_some() && process.facts.is_none() && age(sign) < BEGUN {
-                begins = true;
-                continue;
-            }
             self.known.insert(pid, sign);
-            shared.state().statistics.asked += self.observers.len() as u64; // before anybody answers
-            self.tell(|| Command::Watch(Arc::clone(&process)));
+            let process = describe(pid);
+            if process.manifest.is_some() && process.facts.is_none() {
+                self.beginning.push(process);
+            } else {
+                self.watch(process, shared);
+            }
         }
-        begins
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -252,15 +279,18 @@ impl Finder {
     }
 }
 
+/// Where a woven program keeps the spans of its goroutines; `None`: it has not made its memory.
+fn facts(pid: u32) -> Option<HeaderFacts> {
+    let memory = process::find_memory(pid, true)?;
+    Some(Functions::open(memory.as_fd()).ok()??.header().facts)
+}
+
 /// What is known of a process before anybody looks into it.
 pub fn describe(pid: u32) -> ObservedProcess {
     let executable = PathBuf::from(format!("/proc/{pid}/exe"));
     let go = Executable::read(&executable).ok().map(|executable| Arc::new(executable.build));
     let manifest = go.as_ref().and_then(|build| build.manifest().ok().flatten()).map(Arc::new);
-    let facts = manifest.as_ref().and_then(|_| {
-        let memory = process::find_memory(pid, true)?;
-        Some(Functions::open(memory.as_fd()).ok()??.header().facts)
-    });
+    let facts = manifest.as_ref().and_then(|_| facts(pid));
     let resource =
         process::resource_from_outside(pid, go.as_ref().map(|build| build.go_version.as_str()), manifest.is_some());
     ObservedProcess { pid, executable, go, manifest, facts, resource: Arc::new(resource) }

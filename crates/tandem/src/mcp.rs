@@ -14,10 +14,10 @@ use rmcp::handler::server::wrapper::Parameters;
 use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Found, LogFilter, MetricFilter, Reader, TraceFilter};
+use store::{LogFilter, MetricFilter, Reader, TraceFilter};
 
 use crate::terminal::Layout;
-use crate::traces::{StoreFolder, ago};
+use crate::traces::{StoreFolder, ago, find};
 use crate::{diagnose as diagnosing, top, trace};
 
 /// Traces, log records and lists are no longer than this, and text is cut at so many bytes: what an assistant reads is bounded.
@@ -249,12 +249,8 @@ impl Questions {
     }
 
     fn id(&self, beginning: &str) -> Result<TraceId, String> {
-        match self.reader.find(beginning).map_err(said)? {
-            Found::One(id) => Ok(id),
-            Found::Nothing => Err(format!("no trace begins with {beginning}")),
-            Found::Several(_) => Err(format!("several traces begin with {beginning}: say more of the id")),
-            Found::NotAnId => Err(format!("{beginning} is not the beginning of a trace's id")),
-        }
+        let found = find(&self.reader, beginning).map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("no trace begins with {beginning}"))
     }
 
     fn found(&self, beginning: &str) -> Result<store::Trace, String> {

@@ -103,7 +103,7 @@ impl BatchBuilder {
     pub fn add(&mut self, scope: ScopeIndex, write: impl FnOnce(&mut Vec<u8>)) {
         let Scope { spans, room, last, .. } = &mut self.scopes[scope.0];
         if spans.is_empty() {
-            *spans = memory(*last);
+            *spans = memory(*last + *last / 8);
             spans.resize(*room, 0);
         }
         let before = spans.len();
@@ -188,12 +188,12 @@ static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 const BUFFER_COUNT: usize = 32;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Memory for a batch, used where there is some. There is none while others hold many batches; one that grew from nothing
-/// would be copied each time, into ever more pages that are fresh as well.
+/// Memory for a batch of so many bytes, used where there is some. While others hold many batches there is none, and what
+/// grew from nothing would be copied each time, into ever more pages that are fresh as well.
 pub(super) fn memory(expected: usize) -> Vec<u8> {
-    let used = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut memory = used.unwrap_or_else(|| Vec::with_capacity(expected + expected / 8));
+    let mut memory = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
     memory.clear();
+    memory.reserve(expected);
     memory
 }
 

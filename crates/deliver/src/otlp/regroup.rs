@@ -163,7 +163,6 @@ impl Regrouped<'_> {
     fn write(&self, heads: usize, parts: &[Part<'_, '_>]) -> (Bytes, u32) {
         let size = heads + parts.iter().map(|part| size_of_field(part.size)).sum::<usize>();
         let mut out = memory(size_of_field(size));
-        out.reserve(size_of_field(size));
         let mut records = 0;
         out.push(GROUP);
         varint(&mut out, size as u64);

@@ -411,20 +411,27 @@ fn ask_for_pages(gateway: &str, count: usize) {
     });
 }
 
+/// The services of the shop, woven, and the two that nobody wove. `None`: this machine lacks something, which was counted.
+fn with_unwoven(test: &str) -> Option<Programs> {
+    if is_skipped(test) {
+        return None;
+    }
+    let programs = Programs::new();
+    if !programs.add_python() {
+        skip(test, "there is no python3 in PATH");
+        return None;
+    }
+    SERVICES.into_iter().for_each(|service| programs.add(service, Way::Woven));
+    programs.add("pricing", Way::Observed);
+    Some(programs)
+}
+
 /// Scenario: 240 product pages, eight at once; a woven gateway asks a plain Go service, that asks one in Python, and that a woven
 /// one. Guarantees: each request is one trace with one root, in which each is asked by whom it was asked.
 #[test]
 fn a_trace_goes_through_services_that_nobody_wove() {
     let test = "shop_mixes a_trace_goes_through_services_that_nobody_wove";
-    if is_skipped(test) {
-        return;
-    }
-    let programs = Programs::new();
-    if !programs.add_python() {
-        return skip(test, "there is no python3 in PATH");
-    }
-    SERVICES.into_iter().for_each(|service| programs.add(service, Way::Woven));
-    programs.add("pricing", Way::Observed);
+    let Some(programs) = with_unwoven(test) else { return };
     let observed = ["pricing", "python3"].map(|name| programs.real(name).display().to_string());
     let agent = Agent::start(&observed);
     let shop = Shop::start(&programs, &agent, &["--with-unwoven"]);
@@ -440,15 +447,7 @@ fn a_trace_goes_through_services_that_nobody_wove() {
 #[test]
 fn run_observes_of_what_it_starts_whom_it_is_told() {
     let test = "shop_mixes run_observes_of_what_it_starts_whom_it_is_told";
-    if is_skipped(test) {
-        return;
-    }
-    let programs = Programs::new();
-    if !programs.add_python() {
-        return skip(test, "there is no python3 in PATH");
-    }
-    SERVICES.into_iter().for_each(|service| programs.add(service, Way::Woven));
-    programs.add("pricing", Way::Observed);
+    let Some(programs) = with_unwoven(test) else { return };
     let sleeps = "import time; print('awake', flush=True); time.sleep(1000)";
     let mut other = Running::start(program(programs.path().join("python3")).args(["-c", sleeps]));
     other.stdout_line(|line| (line == "awake").then_some(()));
