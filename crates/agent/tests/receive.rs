@@ -13,6 +13,7 @@ use deliver::otlp::server::{Accepted, Receiver, Refused, from_json};
 use deliver::{Batch, Signal, Sink, SinkReport};
 use model::{Source, Span};
 use proptest::prelude::*;
+use record::InstrumentValue;
 use serde_json::{Value, json};
 
 /// Keeps batches, as long as it has room.
@@ -213,6 +214,49 @@ fn what_need_not_change_does_not() {
     let hidden =
         own.iter().find(|metric| metric.name == "tandem_received_metrics_not_shown_total").expect("there is one");
     assert_eq!(hidden.points[0].1, 2, "the sum's temporality is not told");
+}
+
+/// Deltas are added up, once each however often they are sent; an exponential histogram is one with bounds; and what has no such form is counted.
+#[test]
+fn received_metrics_are_totals() {
+    let rig = rig();
+    let send = |time: u64| {
+        let times = json!({"startTimeUnixNano": (time - 1).to_string(), "timeUnixNano": time.to_string()});
+        let point = |more: Value| {
+            let mut point = times.clone();
+            point.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            json!([point])
+        };
+        let (delta, total) = (1, 2);
+        let number = point(json!({"asInt": "5"}));
+        let metrics = json!([
+            {"name": "sum", "sum": {"aggregationTemporality": delta, "isMonotonic": true, "dataPoints": number}},
+            {"name": "level", "sum": {"aggregationTemporality": delta, "dataPoints": number}},
+            {"name": "sizes", "histogram": {"aggregationTemporality": delta, "dataPoints":
+                point(json!({"count": "3", "sum": 7.5, "explicitBounds": [1, 2], "bucketCounts": ["1", "0", "2"]}))}},
+            {"name": "times", "exponentialHistogram": {"aggregationTemporality": total, "dataPoints":
+                point(json!({"count": "3", "sum": 9, "scale": 1, "zeroCount": "1", "positive": {"offset": 2, "bucketCounts": ["2"]}}))}},
+        ]);
+        let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
+        let request = from_json::request(Signal::Metrics, request.as_bytes()).expect("OTLP");
+        assert_eq!(rig.receiver.receive(Signal::Metrics, request), Ok(Accepted::default()));
+    };
+    [10, 20, 20].into_iter().for_each(send);
+    let shown = rig.agent.metrics()();
+    let value = |name: &str| {
+        let metric = shown.received.iter().find(|metric| metric.name == name);
+        metric.map(|metric| (metric.points[0].start.0, metric.points[0].value.clone()))
+    };
+    assert_eq!(value("sum"), Some((9, InstrumentValue::Int(10))));
+    assert_eq!(value("level"), None);
+    let sizes = InstrumentValue::Histogram { bounds: vec![1.0, 2.0], counts: vec![2, 0, 4], sum: 15.0 };
+    assert_eq!(value("sizes"), Some((9, sizes)));
+    let Some((19, InstrumentValue::Histogram { bounds, counts, sum })) = value("times") else { panic!("no histogram") };
+    // Bucket 2 of scale 1 ends at 2 to the power of 1.5.
+    let place = bounds.iter().position(|bound| *bound == 1.5_f64.exp2()).expect("its bound");
+    assert_eq!((counts[0], counts[place], counts.iter().sum::<u64>(), sum), (1, 2, 3, 9.0));
+    let hidden = shown.own.iter().find(|metric| metric.name == "tandem_received_metrics_not_shown_total");
+    assert_eq!(hidden.expect("there is one").points[0].1, 3, "who sends deltas of a level does not say what it is");
 }
 
 /// Nothing of a request is taken while there is no room, and its sender is told; what is malformed, too.

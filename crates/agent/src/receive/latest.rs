@@ -1,7 +1,7 @@
-//! The newest numbers of metrics that were received, for who asks by Prometheus.
+//! The newest numbers of metrics that were received, for who asks by Prometheus and for the store.
 //!
-//! Kept are gauges, cumulative sums and cumulative histograms with bounds: what Prometheus has a form for without more state than
-//! the number itself. A series that nobody has sent for a while is forgotten, and there are only so many.
+//! Kept are gauges, sums and histograms as Prometheus has them: deltas are added up, exponential histograms are put into buckets that
+//! stay where they are ([`exponential`](super::exponential)). A series that nobody has sent for a while is forgotten, and there are only so many.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 use model::{Resource, Value};
 use record::{InstrumentKind, InstrumentValue};
 
+use super::exponential::Exponential;
 use super::known;
 
 /// Series at once.
@@ -24,6 +25,7 @@ const SERIES_BYTES: usize = 4096;
 /// So long a series is shown that is not sent any more: as long as Prometheus itself would.
 const SHOWN: Duration = Duration::from_secs(300);
 
+const DELTA: u64 = 1;
 const CUMULATIVE: u64 = 2;
 /// A data point without a value: the series has ended.
 const NO_VALUE: u64 = 1;
@@ -104,6 +106,25 @@ struct Series {
     seen: Instant,
 }
 
+impl Series {
+    /// Adds a delta. One with other bounds begins anew.
+    fn add(&mut self, point: &Read<'_>, value: InstrumentValue) {
+        self.time = point.time;
+        match (&mut self.value, value) {
+            (InstrumentValue::Int(total), InstrumentValue::Int(more)) => *total = total.saturating_add(more),
+            (InstrumentValue::Float(total), InstrumentValue::Float(more)) => *total += more,
+            (
+                InstrumentValue::Histogram { bounds, counts, sum },
+                InstrumentValue::Histogram { bounds: same, counts: more, sum: added },
+            ) if *bounds == same => {
+                counts.iter_mut().zip(more).for_each(|(total, more)| *total = total.saturating_add(more));
+                *sum += added;
+            }
+            (total, value) => (*total, self.start) = (value, point.start),
+        }
+    }
+}
+
 /// What is read of a metric before its points.
 #[derive(Clone, Copy)]
 struct Head<'a> {
@@ -111,15 +132,24 @@ struct Head<'a> {
     description: &'a [u8],
     unit: &'a [u8],
     kind: InstrumentKind,
+    /// A point is what was added since the last one.
+    is_delta: bool,
 }
 
 /// What is read of a point.
+#[derive(Default)]
 struct Read<'a> {
     attributes: Vec<&'a [u8]>,
     start: u64,
     time: u64,
-    value: Option<InstrumentValue>,
+    value: Option<Told>,
     has_ended: bool,
+}
+
+/// A value as it was sent.
+enum Told {
+    Value(InstrumentValue),
+    Exponential(Exponential),
 }
 
 impl Table {
@@ -146,7 +176,7 @@ impl Table {
         metric: &[u8],
         now: Instant,
     ) -> Result<u64, Malformed> {
-        let mut head = Head { name: &[], description: &[], unit: &[], kind: InstrumentKind::Gauge };
+        let mut head = Head { name: &[], description: &[], unit: &[], kind: InstrumentKind::Gauge, is_delta: false };
         let mut data = None;
         for field in Fields::of(metric) {
             match field? {
@@ -167,16 +197,21 @@ impl Table {
                 _ => {}
             }
         }
-        head.kind = match number {
-            5 => InstrumentKind::Gauge,
-            7 if temporality == CUMULATIVE && only_rises => InstrumentKind::Counter,
-            7 if temporality == CUMULATIVE => InstrumentKind::UpDown,
-            9 if temporality == CUMULATIVE => InstrumentKind::Histogram,
+        head.is_delta = temporality == DELTA;
+        head.kind = match (number, temporality) {
+            (5, _) => InstrumentKind::Gauge,
+            (7, DELTA | CUMULATIVE) if only_rises => InstrumentKind::Counter,
+            (7, CUMULATIVE) => InstrumentKind::UpDown, // of deltas nobody knows what it was
+            (9 | 10, DELTA | CUMULATIVE) => InstrumentKind::Histogram,
             _ => return Ok(points.len() as u64),
         };
         let mut hidden = 0;
         for point in points {
-            let point = if head.kind == InstrumentKind::Histogram { histogram(point)? } else { self::number(point)? };
+            let point = match number {
+                9 => histogram(point)?,
+                10 => exponential(point)?,
+                _ => self::number(point)?,
+            };
             hidden += u64::from(!self.point(sender, scope, head, &point, now)?);
         }
         Ok(hidden)
@@ -208,19 +243,26 @@ impl Table {
             key.extend_from_slice(&(text.len() as u32).to_le_bytes());
             key.extend_from_slice(text.as_bytes());
         }
-        let buckets = match &point.value {
-            Some(InstrumentValue::Histogram { counts, .. }) => 16 * counts.len(),
-            _ => 0,
-        };
         if point.has_ended {
             self.series.remove(key.as_slice());
             return Ok(true);
         }
-        let Some(value) = point.value.clone() else { return Ok(false) };
-        if let Some(series) = self.series.get_mut(key.as_slice()) {
-            (series.start, series.time, series.value, series.seen) = (point.start, point.time, value, now);
+        let known = self.series.get_mut(key.as_slice());
+        let value = match &point.value {
+            Some(Told::Value(value)) => value.clone(),
+            Some(Told::Exponential(counted)) => counted.within(known.as_ref().map(|series| &series.value)),
+            None => return Ok(false),
+        };
+        if let Some(series) = known {
+            series.seen = now;
+            if !head.is_delta {
+                (series.start, series.time, series.value) = (point.start, point.time, value);
+            } else if point.time > series.time {
+                series.add(point, value);
+            } // else it was sent again
             return Ok(true);
         }
+        let buckets = if let InstrumentValue::Histogram { counts, .. } = &value { 16 * counts.len() } else { 0 };
         if self.series.len() >= SERIES {
             self.forget(now);
         }
@@ -294,13 +336,17 @@ fn identity(resource: &[u8]) -> Result<Resource, Malformed> {
 }
 
 fn number(point: &[u8]) -> Result<Read<'_>, Malformed> {
-    let mut read = Read { attributes: Vec::new(), start: 0, time: 0, value: None, has_ended: false };
+    let mut read = Read::default();
     for field in Fields::of(point) {
         match field? {
             (2, Field::Fixed64(start)) => read.start = start,
             (3, Field::Fixed64(time)) => read.time = time,
-            (4, Field::Fixed64(bits)) => read.value = Some(InstrumentValue::Float(f64::from_bits(bits))),
-            (6, Field::Fixed64(bits)) => read.value = Some(InstrumentValue::Int(bits.cast_signed())),
+            (4, Field::Fixed64(bits)) => {
+                read.value = Some(Told::Value(InstrumentValue::Float(f64::from_bits(bits))));
+            }
+            (6, Field::Fixed64(bits)) => {
+                read.value = Some(Told::Value(InstrumentValue::Int(bits.cast_signed())));
+            }
             (7, Field::Bytes(attribute)) => read.attributes.push(attribute),
             (8, Field::Varint(flags)) => read.has_ended = flags & NO_VALUE != 0,
             _ => {}
@@ -311,7 +357,7 @@ fn number(point: &[u8]) -> Result<Read<'_>, Malformed> {
 
 /// `None` for its value: the counts do not fit the bounds.
 fn histogram(point: &[u8]) -> Result<Read<'_>, Malformed> {
-    let mut read = Read { attributes: Vec::new(), start: 0, time: 0, value: None, has_ended: false };
+    let mut read = Read::default();
     let (mut sum, mut counts, mut bounds) = (0.0, Vec::new(), Vec::new());
     let words = |packed: &[u8]| packed.chunks_exact(8).map(word).collect::<Vec<u64>>();
     for field in Fields::of(point) {
@@ -330,7 +376,22 @@ fn histogram(point: &[u8]) -> Result<Read<'_>, Malformed> {
     }
     let rise = bounds.is_sorted_by(|one, other| one < other);
     if rise && counts.len() == bounds.len() + 1 {
-        read.value = Some(InstrumentValue::Histogram { bounds, counts, sum });
+        read.value = Some(Told::Value(InstrumentValue::Histogram { bounds, counts, sum }));
+    }
+    Ok(read)
+}
+
+/// `None` for its value: there are negative values in it.
+fn exponential(point: &[u8]) -> Result<Read<'_>, Malformed> {
+    let mut read = Read { value: Exponential::read(point)?.map(Told::Exponential), ..Read::default() };
+    for field in Fields::of(point) {
+        match field? {
+            (1, Field::Bytes(attribute)) => read.attributes.push(attribute),
+            (2, Field::Fixed64(start)) => read.start = start,
+            (3, Field::Fixed64(time)) => read.time = time,
+            (10, Field::Varint(flags)) => read.has_ended = flags & NO_VALUE != 0,
+            _ => {}
+        }
     }
     Ok(read)
 }

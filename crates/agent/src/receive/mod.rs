@@ -4,6 +4,7 @@
 //! No tree is built: a request is walked in place, a span is copied whole, and all that is kept of it are its numbers. What the
 //! tables here hold is bounded whatever is sent; what is refused is told to the sender and counted by its cause.
 
+mod exponential;
 mod known;
 mod latest;
 mod meter;
