@@ -49,7 +49,7 @@ suite() {
         printf '%4d passed, %d FAILED  %d s\n' "$ok" "$bad" $((SECONDS - started))
         failures+=("$name")
         # What failed may have been said long before the end.
-        [ "$format" != go ] || grep -e '--- FAIL' -A 20 "$log" | head -n 100
+        [ "$format" != go ] || grep -E -A 20 -e '--- FAIL' -e '^ +[^ ]+\.go:[0-9]+: ' "$log" | head -n 200
         tail -n 120 "$log"
         [ -z "${TANDEM_LOGS:-}" ] || { mkdir -p "$TANDEM_LOGS" && cp "$log" "$TANDEM_LOGS/"; }
     fi
