@@ -22,10 +22,11 @@ use crate::measure::Measure;
 /// Of what misses its objective so many times as many traces are recorded as of others.
 const MORE: f64 = 8.0;
 /// How much of the last look counts among those before: of how many there are, and of how many of them begin a trace.
-const NEWEST: f64 = 0.1;
+const NEWEST: f64 = 0.05;
 const NEWEST_ROOTS: f64 = 0.02;
-/// What is recorded of a route changes when it is off by so many steps, so that programs are not told something new each second.
-const OFF: f64 = 1.0;
+/// Between the controller's steps what is recorded of a route changes when it is off by so many steps, half of a halving: rates are noisy, the
+/// budget is the controller's matter, and programs are not to be told something new each second.
+const OFF: f64 = 4.0;
 /// What is rarer a second is not worth a line.
 const SEEN: f64 = 0.001;
 /// A route that has an entry keeps it until another one makes so many times as many traces.
@@ -43,6 +44,8 @@ pub(super) struct Group {
     pub(super) is_missed: bool,
     /// In steps as the controller's.
     pub(super) level: u32,
+    /// When that was looked at last, an objective was missed.
+    was_missed: bool,
     /// Looks at it, decayed: all, those with a record, and those of these that begin a trace.
     calls: f64,
     recorded: f64,
@@ -173,9 +176,11 @@ impl Traffic {
         let is_new = level != std::mem::replace(&mut self.shared, level);
         for (place, group) in self.groups.iter_mut().enumerate() {
             let steps = -shares[of[place]].log2() * f64::from(STEPS_A_HALF);
-            if is_new || (steps - f64::from(group.level)).abs() >= OFF {
+            let is_off = steps == 0.0 || (steps - f64::from(group.level)).abs() >= OFF;
+            if is_new || is_off || group.is_missed != group.was_missed {
                 group.level = (steps.round() as u32).min(LEAST_SAMPLING);
             }
+            group.was_missed = group.is_missed;
         }
     }
 
@@ -254,6 +259,7 @@ impl Group {
             rate: 0.0,
             is_missed: false,
             level: 0,
+            was_missed: false,
             calls: 0.0,
             recorded: 0.0,
             roots: 0.0,
@@ -364,14 +370,14 @@ mod tests {
     }
 
     impl Simulated {
-        fn new(limit: f64, loads: &[(&'static str, &'static str, f64)]) -> Self {
+        fn new(seed: u64, limit: f64, loads: &[(&'static str, &'static str, f64)]) -> Self {
             let mut measure = Measure::default();
             let loads = loads.iter().map(|&(route, path, rate)| {
                 let series = measure.series(key("shop", route, SERVER, &[("http.route", route)]), &Besides::default());
                 Load { series, path, rate, begins: true, due: [0.0; 2] }
             });
             Self {
-                seed: 0x9e37_79b9_7f4a_7c15,
+                seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
                 loads: loads.collect(),
                 measure,
                 objectives: Vec::new(),
@@ -464,33 +470,36 @@ mod tests {
     #[test]
     fn what_is_worth_least_is_shed_where_most_of_it_is() {
         let routes = [("/busy", "/busy", 300.0), ("/cart/{id}", "/cart/7", 40.0), ("/", "/about", 1.0)];
-        let mut shop = Simulated::new(60.0, &routes);
-        shop.misses("/cart/*");
-        shop.pass(0..120);
-        let told = shop.told;
-        let records = shop.pass(120..900);
-        assert!(records <= 60.0 * 1.05, "{records} a second");
-        assert_eq!((shop.kept("/cart/7"), shop.kept("/about"), shop.kept("/else")), (1.0, 1.0, 1.0));
-        let busy = shop.kept("/busy");
-        assert!((0.02..0.08).contains(&busy), "{busy}");
-        assert!(shop.told - told < 40, "told {} times in 13 minutes", shop.told - told);
-        let notable: Vec<String> = shop.traffic.notable().iter().map(|group| group.name()).collect();
-        assert_eq!(notable, ["shop /busy", "shop /cart/{id}"]);
-        // The objective is met again: both are alike now.
-        shop.objectives.clear();
-        shop.pass(900..1200);
-        let (busy, cart) = (shop.kept("/busy") * 300.0, shop.kept("/cart/7") * 40.0);
-        assert!((busy - cart).abs() < 0.2 * busy && shop.kept("/about") == 1.0, "{busy} and {cart} a second");
-        shop.loads[0].rate = 2.0;
-        shop.pass(1200..2400);
-        assert_eq!((shop.table.clone(), shop.kept("/busy")), (Vec::new(), 1.0));
+        for seed in 1..=20 {
+            let mut shop = Simulated::new(seed, 60.0, &routes);
+            shop.misses("/cart/*");
+            shop.pass(0..120);
+            let told = shop.told;
+            let records = shop.pass(120..900);
+            assert!(records <= 60.0 * 1.05, "seed {seed}: {records} a second");
+            assert_eq!([shop.kept("/cart/7"), shop.kept("/about"), shop.kept("/else")], [1.0; 3], "seed {seed}");
+            let busy = shop.kept("/busy");
+            assert!((0.02..0.08).contains(&busy), "seed {seed}: {busy}");
+            assert!(shop.told - told <= 26, "seed {seed}: told {} times in 13 minutes", shop.told - told);
+            let notable: Vec<String> = shop.traffic.notable().iter().map(|group| group.name()).collect();
+            assert_eq!(notable, ["shop /busy", "shop /cart/{id}"]);
+            // The objective is met again: both are alike now.
+            shop.objectives.clear();
+            shop.pass(900..1200);
+            let (busy, cart) = (shop.kept("/busy") * 300.0, shop.kept("/cart/7") * 40.0);
+            let is_alike = (busy / cart).log2().abs() <= 0.6;
+            assert!(is_alike && shop.kept("/about") == 1.0, "seed {seed}: {busy} and {cart} a second");
+            shop.loads[0].rate = 2.0;
+            shop.pass(1200..2400);
+            assert_eq!((shop.table.clone(), shop.kept("/busy")), (Vec::new(), 1.0), "seed {seed}");
+        }
     }
 
     /// What continues traces of others takes nothing from routes that begin them.
     #[test]
     fn only_what_begins_a_trace_counts() {
         let mut shop =
-            Simulated::new(130.0, &[("/in", "/in", 50.0), ("/out", "/out", 10.0), ("/more", "/more", 100.0)]);
+            Simulated::new(1, 130.0, &[("/in", "/in", 50.0), ("/out", "/out", 10.0), ("/more", "/more", 100.0)]);
         shop.loads[2].begins = false;
         let records = shop.pass(0..600);
         assert!(shop.kept("/out") == 1.0, "{}", shop.kept("/out"));
