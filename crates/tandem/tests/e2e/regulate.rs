@@ -206,9 +206,9 @@ objectives:
     let mut loaded = Loaded::of("routes", settings, &["--no-kernel"]);
     let (mut rounds, mut asked) = (0, BTreeMap::new());
     let mut round = |loaded: &mut Loaded| {
-        for (route, count) in [("busy", 400), ("broken", u32::from(rounds % 6 == 0))] {
+        for (route, count) in [("/busy/", 400), ("/broken", u32::from(rounds % 6 == 0))] {
             loaded.ask(rounds, route, count);
-            *asked.entry(format!("/{route}")).or_default() += u64::from(count);
+            *asked.entry(route.to_owned()).or_default() += u64::from(count);
         }
         rounds += 1;
         thread::sleep(Duration::from_millis(500));
@@ -221,7 +221,7 @@ objectives:
     let shed = eventually(2 * LIMIT, || {
         while !round(&mut loaded) {}
         let budget = loaded.budget();
-        let (busy, broken) = (of_route(&budget, "/busy"), of_route(&budget, "/broken"));
+        let (busy, broken) = (of_route(&budget, "/busy/"), of_route(&budget, "/broken"));
         let few = busy["kept_percent"].as_f64().is_some_and(|kept| kept < 1.0);
         (few && broken["missed"] == true && broken["kept_percent"] == 100.0).then_some(budget)
     });
@@ -235,7 +235,10 @@ objectives:
     );
     let samples = prometheus::scrape(&loaded.metrics);
     let kept = samples.iter().filter(|sample| sample.name == "tandem_budget_route_kept");
-    assert!(kept.clone().any(|sample| sample.label("route").ends_with(" /busy") && sample.value < 0.01), "{samples:?}");
+    assert!(
+        kept.clone().any(|sample| sample.label("route").ends_with(" /busy/") && sample.value < 0.01),
+        "{samples:?}"
+    );
 
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_nanos() as u64;
     for _ in 0..ROUNDS {
@@ -250,14 +253,14 @@ objectives:
         spans.filter(|span| span.start_unix_nano >= since && attribute(span, "http.route") == route).collect::<Vec<_>>()
     };
     assert_eq!(recorded("/broken").len(), ROUNDS as usize, "all of them: {finished}");
-    let busy = recorded("/busy");
+    let busy = recorded("/busy/");
     assert!(busy.len() < 400 * 6 * ROUNDS as usize / 20, "{} of {asked:?}", busy.len());
     for span in &busy {
         assert!(span.trace_state.starts_with("ot=th:f"), "{span:?}");
     }
     let said = finished.said();
     assert!(
-        said.iter().any(|line| line.starts_with("budget: head sampling from ") && line.contains(" /busy ")),
+        said.iter().any(|line| line.starts_with("budget: head sampling from ") && line.contains(" /busy/ ")),
         "{said:#?}"
     );
 }
