@@ -192,7 +192,9 @@ func matches(pattern []byte, text string) bool {
 		switch {
 		case at < len(pattern) && pattern[at] == '*':
 			star, resume = at, index
-			at++
+			if at++; at == len(pattern) {
+				return true // however long the text is
+			}
 		case at < len(pattern) && pattern[at] == text[index]:
 			at++
 			index++

@@ -35,6 +35,8 @@ const (
 	controlSampling        = 0x1
 	controlPaused          = 0x2
 	controlRules           = 0x4
+	controlRoutes          = 0x8
+	routeCount             = 0x20
 	ruleCount              = 0x8
 	ruleUsed               = 0x1
 	ruleAll                = 0x2
@@ -437,7 +439,9 @@ type headerLayout struct {
 	instrumentsOffset     uint64   // offset of the instruments, then of their buckets; 0: none
 	bucketCount           uint32   // capacity of the table of buckets
 	partCount             uint32   // parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT
-	_                     [48]byte
+	routesOffset          uint64   // offset of the table of routes; 0: the program reads none
+	routeCount            uint32   // capacity of the table of routes
+	_                     [36]byte
 	goroutinesAddress     uint64 // run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told
 	goroutineCountAddress uint64 // run-time address of runtime.allglen, how many g's there are
 	gStackOffset          uint32 // offset of g.stack: the lowest address of its stack, then the end
@@ -488,6 +492,8 @@ var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.tandemVersion)-224]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.instrumentsOffset)-256]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.bucketCount)-264]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.partCount)-268]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.routesOffset)-272]
+var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.routeCount)-280]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goroutinesAddress)-320]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.goroutineCountAddress)-328]
 var _ = [1]struct{}{}[unsafe.Offsetof(headerLayout{}.gStackOffset)-336]
@@ -794,6 +800,20 @@ var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.descriptor)-0]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.threshold)-4]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.flags)-6]
 var _ = [1]struct{}{}[unsafe.Offsetof(ruleLayout{}.counted)-7]
+
+// routeLayout: how many new traces are recorded of those that ask for something; the agent writes: `word` last, and 0 before anything else changes. The first entry that fits counts.
+type routeLayout struct {
+	word    uint64 // as a rule's, for all operations; 0: here the table ends
+	size    uint32 // bytes of `pattern`
+	_       [4]byte
+	pattern [112]byte // compared with a URL's path, or a full method; `*` is any text
+}
+
+// The build fails here when Go lays routeLayout out differently.
+var _ = [1]struct{}{}[unsafe.Sizeof(routeLayout{})-128]
+var _ = [1]struct{}{}[unsafe.Offsetof(routeLayout{}.word)-0]
+var _ = [1]struct{}{}[unsafe.Offsetof(routeLayout{}.size)-8]
+var _ = [1]struct{}{}[unsafe.Offsetof(routeLayout{}.pattern)-16]
 
 // helloLayout: program to agent, with its memfd; the peer is known by SO_PEERCRED.
 type helloLayout struct {

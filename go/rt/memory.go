@@ -7,7 +7,7 @@ import (
 )
 
 // The file that program and agent share: header, control page, descriptors, keys, resource text, in-flight table, counts,
-// ring headers, rings, functions, instruments, in this order. Sparse: what is not used costs nothing.
+// ring headers, rings, functions, instruments, routes, in this order. Sparse: what is not used costs nothing.
 const (
 	controlAt     = page
 	descriptorsAt = 2 * page
@@ -127,6 +127,8 @@ func layOut(base unsafe.Pointer, count uint32) {
 	header.instrumentsOffset = uint64(instrumentsAt(count))
 	header.instrumentCount = instrumentCount
 	header.bucketCount = instrumentBucketCount
+	header.routesOffset = uint64(routesAt(count))
+	header.routeCount = routeCount
 	copy(header.goVersion[:], runtime.Version())
 	copy(header.tandemVersion[:], tandemVersion)
 	resource := unsafe.Slice((*byte)(unsafe.Add(base, resourceAt)), resourceSize)
@@ -146,6 +148,7 @@ func layOut(base unsafe.Pointer, count uint32) {
 	control = (*controlLayout)(unsafe.Add(base, controlAt))
 	functions = unsafe.Add(base, functionsAt(count))
 	instruments = unsafe.Add(base, instrumentsAt(count))
+	routes = (*[routeCount]routeLayout)(unsafe.Add(base, routesAt(count)))
 	atomic.StoreUint64(&header.magic, magic)
 }
 
@@ -163,7 +166,11 @@ func instrumentsAt(count uint32) uintptr {
 	return (functionsAt(count) + callsAt + uintptr(count)*callsBytes + page - 1) &^ (page - 1)
 }
 
-func fileSize(count uint32) uintptr { return instrumentsAt(count) + instrumentsBytes }
+func routesAt(count uint32) uintptr {
+	return (instrumentsAt(count) + instrumentsBytes + page - 1) &^ (page - 1)
+}
+
+func fileSize(count uint32) uintptr { return routesAt(count) + page }
 
 // describeGoroutines tells the kernel half where the account of the running goroutine is. Without that it stays off.
 func describeGoroutines(header *headerLayout) {

@@ -41,7 +41,8 @@ func Parents() []Header { return parents }
 
 // Incoming is the context that came with a call, from one header after the other. The zero value is none.
 type Incoming struct {
-	// Path is what the call asks for, where `tandem disable --route` may name it: a URL's path, a full method.
+	// Path is what the call asks for, where `tandem disable --route` and an agent's table of routes may name it: a URL's path,
+	// a full method.
 	Path string
 
 	traceparent, tracestate, baggage string

@@ -206,6 +206,123 @@ func TestRules(t *testing.T) {
 	drain(t)
 }
 
+// tellRoutes plays the agent that writes the table.
+func tellRoutes(entries ...routeLayout) {
+	atomic.StoreUint32(&control.flags, atomic.LoadUint32(&control.flags)&^controlRoutes)
+	*routes = [routeCount]routeLayout{}
+	for index, entry := range entries {
+		word := entry.word
+		entry.word = 0
+		routes[index] = entry
+		atomic.StoreUint64(&routes[index].word, word)
+	}
+	if len(entries) > 0 {
+		atomic.StoreUint32(&control.flags, atomic.LoadUint32(&control.flags)|controlRoutes)
+	}
+}
+
+func routeOf(pattern string, threshold uint16, flags uint64) routeLayout {
+	entry := routeLayout{word: uint64(threshold)<<32 | (flags|ruleUsed)<<48}
+	entry.size = uint32(copy(entry.pattern[:], pattern))
+	return entry
+}
+
+// keptOf is the share of new traces that are kept of those that ask for something. What is below them is kept as they are, and all is
+// counted.
+func keptOf(t *testing.T, path, state string) float64 {
+	t.Helper()
+	kept := 0
+	const traces = 4000
+	for count := 0; count < traces; count++ {
+		in := Incoming{Path: path}
+		root := StartIncoming(opServer, &in)
+		child := Start(opInternal, nil)
+		want := ""
+		if root.Sampled() {
+			kept++
+			want = state
+		}
+		if root.Tracestate() != want || child.Sampled() != root.Sampled() || child.Tracestate() != want {
+			t.Fatalf("%s, sampled %v: tracestate %q, the child's %v %q", path, root.Sampled(), root.Tracestate(), child.Sampled(), child.Tracestate())
+		}
+		child.End()
+		root.End()
+		if count%256 == 0 {
+			drain(t)
+		}
+	}
+	return float64(kept) / traces
+}
+
+// Of new traces a share is recorded by what they ask for, whatever is said of their operation; of two shares the larger one keeps all
+// that the smaller one does. The first entry that fits counts; what none fits is as the operation's rule says; what somebody else has
+// decided stays so.
+func TestRoutes(t *testing.T) {
+	defer func() {
+		tellRoutes()
+		atomic.StoreUint64(&control.rules[0], 0)
+		atomic.StoreUint32(&control.flags, 0)
+	}()
+	sample(t, "parentbased_always_on", "")
+	drain(t)
+	atomic.StoreUint64(&control.rules[0], 0xff00<<32|ruleUsed<<48)
+	atomic.StoreUint32(&control.flags, controlRules)
+	tellRoutes(routeOf("/cart/mine", 0, 0), routeOf("/cart/*", 0xc000, 0), routeOf("/busy", 0x8000, 0))
+	for _, test := range []struct {
+		path, state string
+		share       float64
+	}{
+		{"/cart/mine", "", 1}, {"/cart/7", "ot=th:c", 0.25}, {"/busy", "ot=th:8", 0.5}, {"/busy/", "ot=th:ff", 1.0 / 256}, {"", "ot=th:ff", 1.0 / 256},
+	} {
+		if got := keptOf(t, test.path, test.state); math.Abs(got-test.share) > 0.05 || test.share == 1 && got != 1 {
+			t.Errorf("%q: %v instead of %v", test.path, got, test.share)
+		}
+	}
+	tellRoutes(routeOf("*", 0xffff, 0))
+	remote := StartIncoming(opServer, &Incoming{Path: "/busy", traceparent: goodTraceparent})
+	if !remote.Sampled() {
+		t.Error("the remote parent's decision is not honoured")
+	}
+	served := StartServed(opServer, nil, "/busy")
+	if !served.Sampled() {
+		t.Error("what is within another span is no new trace")
+	}
+	served.End()
+	remote.End()
+	if allocations := testing.AllocsPerRun(100, func() {
+		in := Incoming{Path: "/busy"}
+		StartIncoming(opServer, &in).End()
+	}); allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+
+	// The program's own sampler counts, too, but where all are wanted.
+	atomic.StoreUint64(&control.rules[0], 0)
+	sample(t, "traceidratio", "0.25")
+	tellRoutes(routeOf("/more", 0x8000, 0), routeOf("/less", 0xe000, 0), routeOf("/all", 0, ruleAll))
+	for path, want := range map[string]struct {
+		state string
+		share float64
+	}{"/more": {"ot=th:c", 0.25}, "/less": {"ot=th:e", 0.125}, "/all": {"ot=th:0", 1}, "/other": {"ot=th:c", 0.25}} {
+		if got := keptOf(t, path, want.state); math.Abs(got-want.share) > 0.05 || want.share == 1 && got != 1 {
+			t.Errorf("%q: %v instead of %v", path, got, want.share)
+		}
+	}
+	// What cannot be is nothing, and what an agent that is gone has said.
+	endless := routeOf("/all", 0, ruleAll)
+	endless.size = 1 << 31
+	tellRoutes(endless)
+	if got := keptOf(t, "/all", "ot=th:c"); math.Abs(got-0.25) > 0.05 {
+		t.Errorf("a pattern without end: %v", got)
+	}
+	tellRoutes(routeOf("/all", 0, ruleAll))
+	forgetRules()
+	if got := keptOf(t, "/all", "ot=th:c"); math.Abs(got-0.25) > 0.05 {
+		t.Errorf("of an agent that is gone: %v", got)
+	}
+	drain(t)
+}
+
 // Operations can be switched off one by one and all together.
 func TestSwitchedOff(t *testing.T) {
 	defer atomic.StoreUint32(&control.flags, 0)

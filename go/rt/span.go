@@ -32,7 +32,7 @@ func StartServed(op *Op, explicit *Span, path string) *Span {
 		span.giveBack()
 		return nil
 	}
-	span.heed(op)
+	span.heed(op, path)
 	span.leaveOut(op, path)
 	span.prepare(op)
 	span.enter(at)
@@ -61,7 +61,7 @@ func StartDetached(op *Op, explicit *Span) *Span {
 		span.giveBack()
 		return nil
 	}
-	span.heed(op)
+	span.heed(op, "")
 	span.prepare(op)
 	span.home = 0
 	span.begin(link)
@@ -99,7 +99,7 @@ func StartIncoming(op *Op, in *Incoming) *Span {
 	} else {
 		span.newTrace()
 	}
-	span.heed(op)
+	span.heed(op, in.Path)
 	span.leaveOut(op, in.Path)
 	if in.baggage != "" {
 		span.baggage = cleanBaggage(in.baggage)

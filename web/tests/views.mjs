@@ -104,6 +104,7 @@ export const views = {
     await page.getByText('spans: ring full').waitFor();
     await page.locator('.card.alarm', { hasText: '7' }).waitFor();
     await page.getByText('990 of 1,000 requests').waitFor();
+    await page.locator('.row', { hasText: 'recorded: shop /products' }).getByText('13 % of new traces').waitFor();
     await page.locator('.card', { hasText: 'of 1.0 GB' }).getByText(/^since \d/).waitFor();
     await page.getByRole('cell', { name: 'payments' }).waitFor();
     await page.getByText('2, the oldest for 4.20 s').waitFor();

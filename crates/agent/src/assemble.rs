@@ -359,11 +359,12 @@ impl Assembler {
                 true => write_text(name, own_name),
                 false => operation.template.render(name, |key| noted.value(key)),
             };
-            let is_outermost = record.parent_span_id() == [0; 8] || record.has(RECORD_FLAG_REMOTE_PARENT);
+            let is_root = record.parent_span_id() == [0; 8];
+            let is_outermost = is_root || record.has(RECORD_FLAG_REMOTE_PARENT);
             if stands_for.is_none() {
                 operation.did(|spans| {
                     spans.recorded += 1;
-                    spans.roots += u64::from(record.parent_span_id() == [0; 8]);
+                    spans.roots += u64::from(is_root);
                     spans.outermost += u64::from(is_outermost);
                 });
             }
@@ -383,6 +384,9 @@ impl Assembler {
                 let exemplar =
                     Exemplar { trace_id: record.trace_id(), span_id: record.span_id(), time: end, duration_ns: wall };
                 measure.span(index, exemplar);
+                if is_root {
+                    measure.root(index);
+                }
                 if measure.graph.is_shown_records() {
                     measure.ends(index, || Ends {
                         span: exemplar,

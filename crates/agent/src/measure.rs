@@ -60,6 +60,8 @@ pub struct Measure {
     series: Vec<RedSeries>,
     /// Of each series, the spans that left only a count, where there were any.
     unrecorded: Vec<Unrecorded>,
+    /// Of each series, the recorded spans that begin a trace.
+    roots: Vec<u64>,
     /// The operation that each series belongs to.
     operations: Vec<OperationIndex>,
     anatomies: Anatomies,
@@ -85,6 +87,7 @@ impl Measure {
             index: HashMap::default(),
             series: Vec::new(),
             unrecorded: Vec::new(),
+            roots: Vec::new(),
             operations: Vec::new(),
             anatomies: Anatomies::new(limit),
             graph: Graph::new(graph, limit),
@@ -158,6 +161,12 @@ impl Measure {
         series.exemplars[bucket] = Some(span);
     }
 
+    /// The span that was just added begins a trace.
+    #[inline]
+    pub fn root(&mut self, index: SeriesIndex) {
+        self.roots[index.place as usize] += 1;
+    }
+
     /// Shows one span to the service graph.
     #[inline]
     pub fn ends<'a>(&mut self, index: SeriesIndex, ends: impl FnOnce() -> Ends<'a>) {
@@ -204,6 +213,11 @@ impl Measure {
         (&self.series, &self.unrecorded)
     }
 
+    /// Of each series, how many of the recorded spans begin a trace.
+    pub fn roots(&self) -> &[u64] {
+        &self.roots
+    }
+
     /// A copy of all series.
     pub fn snapshot(&self) -> Vec<RedSeries> {
         self.series.clone()
@@ -217,6 +231,7 @@ impl Measure {
         let index = self.series.len() as u32; // bounded by far less
         self.index.insert(identity(&key), index);
         self.unrecorded.push(None);
+        self.roots.push(0);
         self.operations.push(self.anatomies.operation(&key));
         self.series.push(RedSeries {
             key: Arc::new(key),

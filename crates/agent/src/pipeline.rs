@@ -32,7 +32,7 @@ use crate::observed::{Observers, Observing};
 use crate::profile::{Profiler, Profiling};
 use crate::receive::{Latest, Received};
 use crate::regulate::cost::ProgramWork;
-use crate::regulate::{Order, Regulating, Regulator, Seen};
+use crate::regulate::{Order, Regulating, Regulator, Seen, Told};
 use crate::session::handshake::{self, Greeting, ListenError, Listener};
 use crate::session::{Session, Tools, process};
 use crate::statistics::Statistics;
@@ -518,7 +518,12 @@ impl Pipeline {
             .sessions
             .values()
             .zip(done)
-            .map(|(session, operations)| ProgramWork { pid: session.pid(), service: session.service(), operations })
+            .map(|(session, operations)| ProgramWork {
+                pid: session.pid(),
+                service: session.service(),
+                room: session.route_count(),
+                operations,
+            })
             .collect();
         let seen = Seen {
             now: Duration::from_nanos(clock::now().0.saturating_sub(self.shared.started.0)),
@@ -541,8 +546,8 @@ impl Pipeline {
         }
         for session in self.sessions.values_mut() {
             session.leave_out_before(self.absent.0, self.absent.1);
-            let rules = regulator.rules(session.service(), session.operations());
-            session.tell_rules(rules);
+            let told = regulator.tell(session.service(), session.operations(), session.route_count());
+            session.tell(told);
         }
     }
 
@@ -782,7 +787,7 @@ impl Pipeline {
                 self.shared.offer(&batch);
             }
             drop(state);
-            session.tell_rules(Vec::new());
+            session.tell(Told::default());
             session.beat(MonotonicNanos(0));
             self.unwatch(&session);
         }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::MonotonicNanos;
-use crate::header::Geometry;
+use crate::header::{Geometry, RouteGeometry};
 use crate::layout::{
-    CONTROL, CONTROL_PAUSED, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, RULE, RULE_ALL, RULE_COUNT, RULE_USED,
+    CONTROL, CONTROL_PAUSED, CONTROL_ROUTES, CONTROL_RULES, CONTROL_SAMPLING, DESCRIPTOR_COUNT, ROUTE, RULE, RULE_ALL,
+    RULE_COUNT, RULE_USED,
 };
 use crate::memory::Mapping;
 
@@ -47,16 +48,44 @@ impl Rule {
     }
 }
 
+/// Longest pattern of a route, in bytes.
+pub const ROUTE_LIMIT: usize = ROUTE.size - ROUTE.at("pattern");
+
+/// How many new traces are recorded of those that ask for something, whatever is said of their operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Compared with a URL's path, or a full method; `*` is any text. A longer one than [`ROUTE_LIMIT`] is cut, and is about whatever begins so.
+    pub pattern: String,
+    /// As a rule's.
+    pub threshold: u16,
+    /// As a rule's.
+    pub all: bool,
+}
+
+impl Route {
+    /// What a program reads: the text, padded, and its length.
+    fn text(&self) -> ([u8; ROUTE_LIMIT], usize) {
+        let mut text = [0; ROUTE_LIMIT];
+        let size = self.pattern.len().min(ROUTE_LIMIT);
+        text[..size].copy_from_slice(&self.pattern.as_bytes()[..size]);
+        if size < self.pattern.len() {
+            text[size - 1] = b'*';
+        }
+        (text, size)
+    }
+}
+
 /// Writer of one program's control page.
 #[derive(Debug)]
 pub struct Control {
     mapping: Arc<Mapping>,
     page: usize,
+    routes: Option<RouteGeometry>,
 }
 
 impl Control {
     pub(crate) fn new(mapping: Arc<Mapping>, geometry: &Geometry) -> Self {
-        Self { mapping, page: geometry.control }
+        Self { mapping, page: geometry.control, routes: geometry.routes }
     }
 
     /// Says that an agent is there.
@@ -104,6 +133,29 @@ impl Control {
             word.store(rules.get(index).map_or(0, |rule| rule.word()), Ordering::Release);
         }
         self.set_flag(CONTROL_RULES, !rules.is_empty());
+    }
+
+    /// How many routes the program can be told of at once; 0: it was woven by a Tandem that knew none.
+    pub fn route_count(&self) -> usize {
+        self.routes.map_or(0, |routes| routes.route_count as usize)
+    }
+
+    /// Says how many new traces are recorded by what they ask for, in place of what was said before; the first route that fits counts. Those
+    /// beyond [`Control::route_count`] have no room.
+    pub fn set_routes(&self, routes: &[Route]) {
+        let Some(table) = self.routes else { return };
+        for index in 0..table.route_count as usize {
+            let at = table.routes + index * ROUTE.size;
+            let word = self.mapping.word64(at + const { ROUTE.at("word") });
+            word.store(0, Ordering::Release);
+            let Some(route) = routes.get(index) else { continue };
+            let (text, size) = route.text();
+            self.mapping.word32(at + const { ROUTE.at("size") }).store(size as u32, Ordering::Release);
+            self.mapping.copy_in(at + const { ROUTE.at("pattern") }, &text);
+            let rule = Rule { threshold: route.threshold, all: route.all, ..Rule::default() };
+            word.store(rule.word(), Ordering::Release);
+        }
+        self.set_flag(CONTROL_ROUTES, self.route_count() > 0 && !routes.is_empty());
     }
 
     /// What the program counts about itself.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::layout::{
     ACTIVE, BUCKET, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_PART_COUNT, HEADER, HEADER_HAS_ACCOUNTS, INSTRUMENT,
-    KEY, LAYOUT_VERSION, MAGIC, PAGE, RING, SERIES,
+    KEY, LAYOUT_VERSION, MAGIC, PAGE, RING, ROUTE, SERIES,
 };
 use crate::{MonotonicNanos, bytes};
 
@@ -26,6 +26,7 @@ const FUNCTION_TEXT_LIMIT: u32 = 1 << 26;
 const INSTRUMENT_LIMIT: u32 = 1 << 14;
 const INSTRUMENT_BUCKET_LIMIT: u32 = 1 << 17;
 const ACTIVE_LIMIT: u32 = 1 << 16; // a switch has 16 bits
+const ROUTE_LIMIT: u32 = 1 << 12;
 const RING_SIZES: RangeInclusive<u32> = 8 * ENTRY_SIZE as u32..=1 << 26;
 
 /// Why a header is not believed.
@@ -150,6 +151,15 @@ pub(crate) struct Geometry {
     pub functions: Option<FunctionGeometry>,
     /// `None` in programs of a layout that had none.
     pub instruments: Option<InstrumentGeometry>,
+    /// `None` in programs of a layout that had none.
+    pub routes: Option<RouteGeometry>,
+}
+
+/// Where the table of routes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteGeometry {
+    pub routes: usize,
+    pub route_count: u32,
 }
 
 /// Where the instruments and their buckets are.
@@ -286,6 +296,14 @@ impl Geometry {
                         buckets: start + size,
                         bucket_count,
                     })
+                }
+            },
+            routes: match offset("routes_offset") {
+                0 => None,
+                start => {
+                    let route_count = count("route_count", ROUTE_LIMIT)?;
+                    let routes = region("routes", start, table(route_count, ROUTE.size))?;
+                    Some(RouteGeometry { routes, route_count })
                 }
             },
         })

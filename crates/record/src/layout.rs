@@ -262,6 +262,8 @@ pub const HEADER: Struct = Struct {
             268,
             "parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT",
         ),
+        f("routes_offset", Type::U64, 272, "offset of the table of routes; 0: the program reads none"),
+        f("route_count", Type::U32, 280, "capacity of the table of routes"),
         f(
             "goroutines_address",
             Type::U64,
@@ -380,6 +382,23 @@ pub const CONTROL_SAMPLING: u32 = 1;
 pub const CONTROL_PAUSED: u32 = 2;
 /// `control.flags`: there are entries in `rules`.
 pub const CONTROL_RULES: u32 = 4;
+/// `control.flags`: there are entries in the table of routes.
+pub const CONTROL_ROUTES: u32 = 8;
+
+/// Entries of [`ROUTE`] in a program's table: a page of them.
+pub const ROUTE_COUNT: usize = 32;
+
+/// What the agent says of new traces by what is asked for, so that it stays within its budget: in place of what `control.rules` says of them.
+pub const ROUTE: Struct = Struct {
+    name: "route",
+    size: 128,
+    doc: "how many new traces are recorded of those that ask for something; the agent writes: `word` last, and 0 before anything else changes. The first entry that fits counts",
+    fields: &[
+        f("word", Type::U64, 0, "as a rule's, for all operations; 0: here the table ends"),
+        f("size", Type::U32, 8, "bytes of `pattern`"),
+        f("pattern", Type::Bytes(112), 16, "compared with a URL's path, or a full method; `*` is any text"),
+    ],
+};
 
 /// An operation: what a join point's spans have in common.
 pub const DESCRIPTOR: Struct = Struct {
@@ -772,6 +791,7 @@ pub const STRUCTS: &[Struct] = &[
     CALLS,
     QUIET,
     RULE,
+    ROUTE,
     HELLO,
     WELCOME,
     LOG,
@@ -919,6 +939,8 @@ pub const CONSTANTS: &[Constant] = &[
     c("CONTROL_SAMPLING", CONTROL_SAMPLING as u64),
     c("CONTROL_PAUSED", CONTROL_PAUSED as u64),
     c("CONTROL_RULES", CONTROL_RULES as u64),
+    c("CONTROL_ROUTES", CONTROL_ROUTES as u64),
+    c("ROUTE_COUNT", ROUTE_COUNT as u64),
     c("RULE_COUNT", RULE_COUNT as u64),
     c("RULE_USED", RULE_USED as u64),
     c("RULE_ALL", RULE_ALL as u64),
@@ -1192,5 +1214,6 @@ mod tests {
         const { assert!(DESCRIPTOR_COUNT <= FIRST_FUNCTION as usize && ACTIVE_COUNT <= FUNCTION_COUNT) };
         const { assert!(FIRST_DYNAMIC_KEY as usize + KEY_COUNT <= FIRST_ARGUMENT_KEY as usize) };
         assert_eq!(ACTIVE.at("window"), 64, "the two halves of an active function have one writer each");
+        const { assert!(ROUTE_COUNT * ROUTE.size == PAGE) };
     }
 }

@@ -27,7 +27,7 @@ mod tables;
 pub mod writer;
 
 pub use builder::RecordBuilder;
-pub use control::{Control, ProgramCounters, Rule};
+pub use control::{Control, ProgramCounters, ROUTE_LIMIT, Route, Rule};
 pub use extended::{AnyValue, Key, List, Map, Moment};
 pub use functions::{Active, Function, FunctionNumber, Functions, Setting, SwitchError, Switchboard};
 pub use header::{GoroutineFacts, Header, HeaderError, HeaderFacts, READABLE_VERSIONS};

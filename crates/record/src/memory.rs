@@ -292,6 +292,15 @@ impl Mapping {
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) }
     }
 
+    /// Writes bytes from `offset` on, a word at a time; offset and length are multiples of 8.
+    pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        assert!(bytes.len().is_multiple_of(8));
+        for (index, word) in bytes.chunks_exact(8).enumerate() {
+            let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
+            self.word64(offset + index * 8).store(word, Ordering::Relaxed);
+        }
+    }
+
     /// Fills `out` with the bytes from `offset` on; offset and length are multiples of 8.
     #[expect(unsafe_code, reason = "maps memory")]
     pub(crate) fn copy_out(&self, offset: usize, out: &mut [u8]) {

@@ -106,10 +106,7 @@ impl Switchboard<'_> {
         let at = functions.quiet_at(free);
         let mut text = [0; PATTERN_LIMIT];
         text[..pattern.len()].copy_from_slice(pattern.as_bytes());
-        for (index, word) in text.chunks_exact(8).enumerate() {
-            let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
-            mapping.word64(at + const { QUIET.at("pattern") } + index * 8).store(word, Ordering::Relaxed);
-        }
+        mapping.copy_in(at + const { QUIET.at("pattern") }, &text);
         mapping.word32(at + const { QUIET.at("size") }).store(pattern.len() as u32, Ordering::Release);
         of(free).store(operation.number, Ordering::Release);
         let count = mapping.word32(functions.header().geometry.control + const { CONTROL.at("quiet_count") });

@@ -19,7 +19,7 @@ pub use crate::RecordBuilder;
 use crate::layout::{
     ACTIVE, BUCKET_BOUNDS, CALLS, CONTROL, DESCRIPTOR, ENTRY_SIZE, FIRST_DYNAMIC_KEY, FUNCTION_TEXT, HEADER, HELLO,
     HELLO_MAGIC, KEY, LAYOUT_VERSION, LOG, MAGIC, MEMFD_NAME, PAGE, RECORD, RECORD_LOG, RECORD_PADDING, RESOURCE_SIZE,
-    RING, SERIES, WELCOME, WELCOME_MAGIC, log_item,
+    RING, ROUTE, ROUTE_COUNT, SERIES, WELCOME, WELCOME_MAGIC, log_item,
 };
 use crate::{HeaderFacts, MonotonicNanos, bytes};
 
@@ -78,6 +78,7 @@ struct Places {
     ring_headers: usize,
     rings: usize,
     functions: usize,
+    routes: usize,
 }
 
 const DESCRIPTORS: u32 = 64;
@@ -105,9 +106,10 @@ impl Writer {
         let ring_headers = (series + processors * options.series as usize * SERIES.size).next_multiple_of(PAGE);
         let rings = (ring_headers + processors * RING.size).next_multiple_of(PAGE);
         let functions = (rings + processors * options.ring_size as usize).next_multiple_of(PAGE);
-        let size = (functions + CALLS_AT + processors * ACTIVES as usize * CALLS.size) as u64;
+        let routes = (functions + CALLS_AT + processors * ACTIVES as usize * CALLS.size).next_multiple_of(PAGE);
+        let size = (routes + ROUTE_COUNT * ROUTE.size) as u64;
         file.set_len(size)?;
-        let places = Places { descriptors, keys, resource, entries, series, ring_headers, rings, functions };
+        let places = Places { descriptors, keys, resource, entries, series, ring_headers, rings, functions, routes };
         let writer = Self {
             file,
             heads: vec![0; processors],
@@ -124,7 +126,7 @@ impl Writer {
     fn write_header(&self) -> io::Result<()> {
         let mut page = [0; PAGE];
         let mut put = |name: &str, number: &[u8]| page[HEADER.at(name)..][..number.len()].copy_from_slice(number);
-        let Places { descriptors, keys, resource, entries, series, ring_headers, functions, .. } = self.places;
+        let Places { descriptors, keys, resource, entries, series, ring_headers, functions, routes, .. } = self.places;
         for (name, offset) in [
             ("control_offset", PAGE),
             ("descriptors_offset", descriptors),
@@ -134,6 +136,7 @@ impl Writer {
             ("series_offset", series),
             ("rings_offset", ring_headers),
             ("functions_offset", functions),
+            ("routes_offset", routes),
         ] {
             put(name, &(offset as u64).to_le_bytes());
         }
@@ -158,6 +161,7 @@ impl Writer {
             ("function_count", FUNCTIONS),
             ("function_text_size", TEXTS as u32),
             ("active_count", ACTIVES),
+            ("route_count", ROUTE_COUNT as u32),
         ] {
             put(name, &number.to_le_bytes());
         }
@@ -337,6 +341,16 @@ impl Writer {
     /// One of the control page's 8-byte fields.
     pub fn control_u64(&self, name: &str) -> io::Result<u64> {
         self.read_u64((PAGE + CONTROL.at(name)) as u64)
+    }
+
+    /// An entry of the table of routes: its word, its pattern.
+    pub fn route(&self, index: usize) -> io::Result<(u64, String)> {
+        let at = (self.places.routes + index * ROUTE.size) as u64;
+        let mut entry = [0; ROUTE.size];
+        self.file.read_exact_at(&mut entry, at)?;
+        let size = bytes::u32_at(&entry, ROUTE.at("size")) as usize;
+        let pattern = String::from_utf8_lossy(&entry[ROUTE.at("pattern")..][..size]).into_owned();
+        Ok((bytes::u64_at(&entry, ROUTE.at("word")), pattern))
     }
 
     /// Writes any bytes anywhere.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use record::layout::{LAYOUT_VERSION, RECORD_FLAG_GO_PARTS};
-use record::{Functions, Item, Memory, SpanRecord, Value, image};
+use record::{Functions, Item, Memory, Route, SpanRecord, Value, image};
 
 const IMAGES: [(&[u8], u32); 2] =
     [(include_bytes!("images/layout-1.image"), 1), (include_bytes!("images/layout-2.image"), 2)];
@@ -56,6 +56,9 @@ fn earlier_releases_are_understood() {
         let file = image::load(bytes).expect("an image");
         let memory = Memory::open(file.as_fd()).expect("today's reader takes it");
         assert_eq!(memory.header().version, version);
+        let control = memory.control();
+        assert_eq!(control.route_count(), 0, "they read no table of routes");
+        control.set_routes(&[Route { pattern: "/".to_owned(), ..Route::default() }]); // nor is anything written
         assert_eq!(
             memory.resource(),
             "OTEL_SERVICE_NAME=kept\nOTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=past\n"

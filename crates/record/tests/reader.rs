@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use proptest::prelude::*;
 use record::layout::{CONTROL, ENTRY_SIZE, HEADER, LOG, LOG_SIZE, PAGE, RECORD_FLAG_CUT, item, log_item};
-use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION};
+use record::layout::{FIRST_ARGUMENT_KEY, FIRST_FUNCTION, ROUTE_COUNT};
 use record::writer::{LogBuilder, Options, RecordBuilder, Writer};
 use record::{
     FunctionNumber, Functions, Garbage, Header, HeaderError, Item, Items, LogItem, LogRecord, Memory, MonotonicNanos,
     OpenError, Setting, SpanRecord, SwitchError, Value, rename_attributes,
 };
-use record::{PATTERN_LIMIT, QuietError, Rule};
+use record::{PATTERN_LIMIT, QuietError, ROUTE_LIMIT, Route, Rule};
 
 /// The smallest ring that a reader accepts.
 const SMALL_RING: u32 = 8 * ENTRY_SIZE as u32;
@@ -317,6 +317,29 @@ fn the_control_page_is_written() {
     control.set_sampling_threshold(None);
     assert_eq!(writer.control_u64("disabled").expect("read"), 0);
     assert_eq!(writer.control_u32("flags").expect("read"), 0);
+}
+
+/// How much is recorded of routes arrives in their table, as far as there is room; what is too long is about more.
+#[test]
+fn the_table_of_routes_is_written() {
+    let writer = Writer::create(Options::default()).expect("create");
+    let control = open(&writer).control();
+    assert_eq!(control.route_count(), ROUTE_COUNT);
+    let of = |pattern: &str| Route { pattern: pattern.to_owned(), threshold: 0x8000, all: false };
+    let mut routes = vec![of("/cart/*"), Route { all: true, threshold: 0, ..of(&"/long".repeat(ROUTE_LIMIT)) }];
+    routes.resize(ROUTE_COUNT + 1, of("/"));
+    control.set_routes(&routes);
+    assert_eq!(writer.control_u32("flags").expect("read"), 8);
+    let words = |index| writer.route(index).expect("read");
+    assert_eq!(words(0), (0x0001_8000_0000_0000, "/cart/*".to_owned()));
+    let (word, pattern) = words(1);
+    assert_eq!((word, pattern.len()), (0x0003_0000_0000_0000, ROUTE_LIMIT));
+    assert!(pattern.starts_with("/long/long") && pattern.ends_with('*'));
+    assert_eq!(words(ROUTE_COUNT - 1).1, "/");
+    control.set_routes(&[of("/only")]);
+    assert_eq!((words(0).1, words(1).0), ("/only".to_owned(), 0));
+    control.set_routes(&[]);
+    assert_eq!((words(0).0, writer.control_u32("flags").expect("read")), (0, 0));
 }
 
 /// Operations are switched by name, and calls of them are named that are not sampled, as often as one likes.

@@ -20,6 +20,9 @@ use crate::traces::ago;
 /// As it is.
 const PLAIN: Style = Style::new();
 
+/// Routes that are shown.
+const ROUTES: usize = 10;
+
 /// Show what observing costs, and how budgets and objectives stand.
 ///
 /// By cause: the agent, the kernel half, hooks in programs; beside them the budgets of `agent.yaml`, what is shed to keep within them,
@@ -141,6 +144,21 @@ fn write_report(out: &mut dyn Write, socket: &Path, answer: &Value) -> anyhow::R
         let shed = number(&level, "level").unwrap_or_default() > 0.0;
         let line = format!("  {}  {}", text(&level, "kind").replace('_', " "), text(&level, "now"));
         writeln!(out, "{}", layout.paint(if shed { NOTICE } else { PLAIN }, line))?;
+    }
+
+    let routes = list("routes");
+    if !routes.is_empty() {
+        writeln!(out, "{}", heading("New traces by route"))?;
+    }
+    for route in routes.iter().take(ROUTES) {
+        let [kept, rate] = ["kept_percent", "traces_per_second"].map(|key| number(route, key).unwrap_or_default());
+        let missed = if route["missed"] == true { ", its objective is missed" } else { "" };
+        let asked = if route["route"].is_null() { "all others".to_owned() } else { text(route, "route") };
+        let line = format!("  {} {asked}  {kept:.1} % of {rate:.1} a second{missed}", text(route, "service"));
+        writeln!(out, "{}", layout.paint(if kept < 100.0 { NOTICE } else { PLAIN }, line))?;
+    }
+    if let Some(more) = routes.len().checked_sub(ROUTES).filter(|more| *more > 0) {
+        writeln!(out, "  {}", layout.paint(DIM, format!("and {more} more (--json)")))?;
     }
 
     let objectives = list("objectives");

@@ -151,6 +151,13 @@ fn own_numbers() -> Vec<OwnMetric> {
             Some("cost"),
             &[("agent_cpu_percent", 5_000), ("agent_memory_mib", 64_000), ("programs_cpu_percent", 2_000)],
         ),
+        number("tandem_budget_level", OwnKind::Gauge, Some("kind"), &[("head_sampling", 12)]),
+        number(
+            "tandem_budget_route_kept",
+            OwnKind::Thousandths,
+            Some("route"),
+            &[("shop /products", 130), ("shop /cart/{id}", 1_000)],
+        ),
     ]
 }
 

@@ -25,6 +25,8 @@ pub struct ProgramWork<'a> {
     pub pid: u32,
     /// `service.name`.
     pub service: &'a str,
+    /// How many routes it can be told of.
+    pub room: usize,
     /// What its operations did since the last look.
     pub operations: Vec<OperationWork>,
 }
@@ -214,7 +216,7 @@ mod tests {
         assert!(meter.read > 1e-9 && meter.read < 1e-4, "{}", meter.read);
         let spans = SpansDone { recorded: 1000, counted: 500, ..SpansDone::default() };
         let operation = OperationWork { number: 1, id: "a.b".to_owned(), kind: 1, api: false, spans };
-        let work = |operations| vec![ProgramWork { pid: std::process::id(), service: "shop", operations }];
+        let work = |operations| vec![ProgramWork { pid: std::process::id(), service: "shop", room: 0, operations }];
         let start = clock::now();
         assert_eq!(meter.look(Duration::ZERO, None, None, &work(Vec::new())), None);
         while clock::now().0 - start.0 < 200_000_000 {

@@ -1,30 +1,35 @@
 //! The agent within its budget (docs/budget.md): what observing costs is measured ([`cost`]) once a second, objectives are watched
 //! ([`objectives`]), the [`controller`] decides on a step, and here it is taken, written down and shown ([`report`]).
 //!
-//! What programs are told, they are told by the rules of their control page: which operations are only counted, which share of new traces is
-//! recorded. Rates, errors and durations stay exact, whatever is shed.
+//! What programs are told ([`rules`]), they are told in their control page and their table of routes: which operations are only counted, which
+//! share of new traces is recorded, of all and of single routes ([`traffic`], by the scheme of [`fill`]). Rates, errors and durations stay exact,
+//! whatever is shed.
 
 pub mod controller;
 pub mod cost;
+mod fill;
 pub mod objectives;
+mod pattern;
 mod report;
+mod rules;
 pub mod settings;
+mod traffic;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deliver::metrics::OwnMetric;
-use record::Rule;
-use record::layout::RULE_COUNT;
 use record::layout::kind::{CONSUMER, SERVER};
 
 use crate::measure::Measure;
-use controller::{Cause, Controller, Cost, Kind, LEAST_SAMPLING, Look, STEPS_A_HALF, Step, share};
+use controller::{Cause, Controller, Cost, Kind, LEAST_SAMPLING, Look, Step, share};
 use cost::{Costs, Meter, ProgramWork};
 use objectives::{Wanted, Watched};
 use report::Report;
+pub(crate) use rules::Told;
 use settings::{Budget, Objective};
+use traffic::Traffic;
 
 /// Levels of the profiler's rate: all of it, a half, a quarter, none.
 const RATES: u32 = 3;
@@ -40,8 +45,8 @@ const NOISY_A_SECOND: f64 = 20.0;
 const NOISY_ROOTS: f64 = 0.1;
 /// How much of the last look counts among those before.
 const NEWEST: f64 = 0.3;
-/// Of requests that miss their objective eight times as many are recorded as of others.
-const MORE: u32 = 3 * STEPS_A_HALF;
+/// Routes that a line names.
+const NAMED: usize = 3;
 
 /// How an agent is regulated.
 pub struct Regulating {
@@ -97,6 +102,7 @@ pub(crate) struct Regulator {
     requests: f64,
     /// Join points that are only counted, in the order in which they came to that.
     counted: Vec<String>,
+    traffic: Traffic,
     wanted: Arc<Wanted>,
     report: Report,
 }
@@ -116,6 +122,7 @@ impl Regulator {
             rates: HashMap::new(),
             requests: 0.0,
             counted: Vec::new(),
+            traffic: Traffic::default(),
             wanted,
         }
     }
@@ -125,9 +132,12 @@ impl Regulator {
         let costs = self.meter.look(seen.now, seen.kernel, seen.profiler, seen.work)?;
         self.note_rates(seen.work);
         self.watch_objectives(seen.now, &costs, measure);
+        let told: HashSet<&str> = seen.work.iter().filter(|work| work.room > 0).map(|work| work.service).collect();
+        self.traffic.look(seen.now, measure, &self.objectives, &told);
         let look = self.controller_look(seen, &costs);
         let limits = look.costs.clone();
         let step = self.controller.look(look);
+        self.traffic.share_out(self.controller.level(Kind::HeadSampling));
         let order = step.and_then(|step| self.take(step, &limits));
         let was_exhausted = self.report.exhausted;
         self.report.exhausted = self.controller.is_exhausted();
@@ -138,54 +148,10 @@ impl Regulator {
             costs,
             self.names().into_iter().zip(limits).collect(),
             self.levels(seen.has_detail),
+            self.traffic.notable(),
             &self.objectives,
         );
         order
-    }
-
-    /// What a program is to be told: of each of its operations that is recorded otherwise than they all are.
-    pub(crate) fn rules(&self, service: &str, operations: &[(u32, String, u8)]) -> Vec<Rule> {
-        let level = self.controller.level(Kind::HeadSampling);
-        let mut rules = Vec::new();
-        for (number, id, kind) in operations {
-            let counted = self.counted_share(id);
-            let level = self.level_of(service, *kind, level);
-            let all = level == 0 && self.wants_more(service, *kind);
-            if counted > 0 || all || threshold(level) != threshold(self.controller.level(Kind::HeadSampling)) {
-                rules.push(Rule { operation: Some(*number), threshold: threshold(level), counted, all });
-            }
-        }
-        rules.truncate(RULE_COUNT - 1);
-        if level > 0 {
-            rules.push(Rule { threshold: threshold(level), ..Rule::default() });
-        }
-        rules
-    }
-
-    /// In how many of 256 traces a join point is only counted; all but the one that came last are so in all.
-    fn counted_share(&self, id: &str) -> u8 {
-        let Some(place) = self.counted.iter().position(|counted| counted == id) else { return 0 };
-        let level = self.controller.level(Kind::JoinPoints).saturating_sub(place as u32 * COUNTED_STEPS);
-        level.min(COUNTED_STEPS).checked_sub(1).map_or(0, |index| COUNTED[index as usize])
-    }
-
-    /// The level of head sampling for an operation: lower where an objective is missed, or asks for slow traces.
-    fn level_of(&self, service: &str, kind: u8, level: u32) -> u32 {
-        if !matches!(kind, SERVER | CONSUMER) {
-            return level;
-        }
-        let about = self.objectives.iter().filter(|watched| watched.objective.is_about(service));
-        about.fold(level, |lowest, watched| {
-            let missed = if watched.wants_more() { level.saturating_sub(MORE) } else { level };
-            let kept =
-                watched.objective.slow_kept.map_or(level, |kept| (-kept.log2() * f64::from(STEPS_A_HALF)) as u32);
-            lowest.min(missed).min(kept)
-        })
-    }
-
-    fn wants_more(&self, service: &str, kind: u8) -> bool {
-        let mut about = self.objectives.iter().filter(|watched| watched.objective.is_about(service));
-        matches!(kind, SERVER | CONSUMER) && about.any(Watched::wants_more)
     }
 
     /// What the agent says of itself.
@@ -316,7 +282,10 @@ impl Regulator {
                 255 => format!("join points: spans of {what} are only counted"),
                 share => format!("join points: spans of {what} are only counted in {} of traces", percent_of(share)),
             },
-            kind => format!("{} from {before} to {}", kind.name().replace('_', " "), self.describe(kind, step.to)),
+            kind => {
+                let routes = if kind == Kind::HeadSampling { self.most_shed() } else { String::new() };
+                format!("{} from {before} to {}{routes}", kind.name().replace('_', " "), self.describe(kind, step.to))
+            }
         };
         let why = match step.cause {
             Cause::Over(index, mean) => {
@@ -334,6 +303,14 @@ impl Regulator {
         (self.say)(&line);
         self.report.step(step, now_unix(), line);
         order
+    }
+
+    /// What head sampling takes from most, in words.
+    fn most_shed(&self) -> String {
+        let shed = self.traffic.notable().into_iter().filter(|group| group.level > 0).take(NAMED);
+        let shed: Vec<String> =
+            shed.map(|group| format!("{} {:.1} %", group.name(), 100.0 * share(group.level))).collect();
+        if shed.is_empty() { String::new() } else { format!(" ({})", shed.join(", ")) }
     }
 
     fn describe(&self, kind: Kind, level: u32) -> String {
@@ -389,9 +366,10 @@ fn now_unix() -> Duration {
 mod tests {
     use super::*;
     use crate::assemble::{OperationWork, SpansDone};
+    use record::Rule;
     use std::sync::Mutex;
 
-    fn regulator(budget: Budget, objectives: Vec<Objective>) -> (Regulator, Arc<Mutex<Vec<String>>>) {
+    pub(super) fn regulator(budget: Budget, objectives: Vec<Objective>) -> (Regulator, Arc<Mutex<Vec<String>>>) {
         let said = Arc::<Mutex<Vec<String>>>::default();
         let lines = Arc::clone(&said);
         let say = Box::new(move |line: &str| lines.lock().expect("nobody panics").push(line.to_owned()));
@@ -415,7 +393,7 @@ mod tests {
                 operation(2, "database/sql.query", 3, 500, 0),
                 operation(3, "net/http.client", 3, 20, 0),
             ];
-            let work = [ProgramWork { pid: std::process::id(), service: "shop", operations }];
+            let work = [ProgramWork { pid: std::process::id(), service: "shop", room: 0, operations }];
             let now = Duration::from_secs(second);
             let seen = Seen { now, kernel: None, profiler: None, has_detail: true, work: &work };
             orders.extend(regulator.look(&seen, &Measure::default()));
@@ -440,10 +418,10 @@ mod tests {
         assert!(said[8].starts_with("budget: head sampling from 100.0 % to "), "{said:?}");
         assert_eq!(said.last().map(String::as_str), Some("budget: it is exceeded, and there is nothing more to shed"));
         let operations = [(1, "net/http.server".to_owned(), 2), (2, "database/sql.query".to_owned(), 3)];
-        let rules = regulator.rules("shop", &operations);
+        let told = regulator.tell("shop", &operations, 0);
         let least = threshold(LEAST_SAMPLING);
         assert_eq!(
-            rules,
+            told.rules,
             [
                 Rule { operation: Some(2), threshold: least, counted: 255, all: false },
                 Rule { operation: None, threshold: least, counted: 0, all: false }
@@ -453,42 +431,5 @@ mod tests {
         assert_eq!(text["exhausted"], true);
         assert_eq!(text["levels"][2]["now"], "only counted: database/sql.query");
         assert!(!regulator.metrics().is_empty());
-    }
-
-    /// Where an objective is missed, more is recorded than of others; where slow traces are wanted, all.
-    #[test]
-    fn objectives_say_where_more_is_recorded() {
-        let objective = Objective {
-            name: "shop".to_owned(),
-            service: Some("shop".to_owned()),
-            route: None,
-            p99: Some(1),
-            error_rate: None,
-            slow_kept: None,
-            overhead: None,
-            window: Duration::from_secs(60),
-        };
-        let kept = Objective {
-            name: "bank".to_owned(),
-            service: Some("bank".to_owned()),
-            slow_kept: Some(1.0),
-            ..objective.clone()
-        };
-        let (mut regulator, _) = regulator(Budget::default(), vec![objective, kept]);
-        let server = [(7, "net/http.server".to_owned(), 2)];
-        assert_eq!(regulator.rules("shop", &server), []);
-        regulator.objectives[0].standing.missed = true;
-        regulator.objectives[0].standing.p99_left = Some(-1.0);
-        let all = Rule { operation: Some(7), all: true, ..Rule::default() };
-        assert_eq!(regulator.rules("shop", &server), [all]);
-        let look =
-            Look { now: Duration::ZERO, costs: Vec::new(), work: 0.0, highest: [0, 0, 0, 100], lowest: [0, 0, 0, 32] };
-        regulator.controller.look(look).expect("a step");
-        let of_all = Rule { threshold: threshold(32), ..Rule::default() };
-        let more = Rule { operation: Some(7), threshold: threshold(8), ..Rule::default() };
-        assert_eq!(regulator.rules("shop", &server), [more, of_all]);
-        assert_eq!(regulator.rules("bank", &server), [Rule { operation: Some(7), ..Rule::default() }, of_all]);
-        assert_eq!(regulator.rules("else", &server), [of_all]);
-        assert_eq!((threshold(0), threshold(8)), (0, 0x8000));
     }
 }

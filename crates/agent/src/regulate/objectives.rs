@@ -131,6 +131,11 @@ impl Watched {
         Self { objective, standing: Standing::default(), series: Vec::new(), seen: 0, past: VecDeque::new() }
     }
 
+    /// The places of the series that are about it.
+    pub(super) fn series(&self) -> &[usize] {
+        &self.series
+    }
+
     fn counts(&self, series: &RedSeries) -> bool {
         let key = &series.key;
         let route = || {

@@ -7,14 +7,17 @@ use deliver::metrics::{OwnKind, OwnMetric};
 use model::format_duration;
 use serde_json::{Value, json};
 
-use super::controller::{Cost, Kind, Step};
+use super::controller::{Cost, Kind, Step, share};
 use super::cost::Costs;
 use super::objectives::Watched;
+use super::traffic::Group;
 
 /// Steps that are remembered.
 const EVENTS: usize = 50;
 /// Programs that are shown one by one.
 const PROGRAMS: usize = 50;
+/// Routes likewise.
+const ROUTES: usize = 50;
 
 #[derive(Debug)]
 pub(super) struct Report {
@@ -23,6 +26,9 @@ pub(super) struct Report {
     costs: Costs,
     limited: Vec<(String, Option<Cost>)>,
     levels: Vec<(Kind, u32, String)>,
+    /// Routes of which less is recorded than all, or more is wanted; and by their names the shares that are recorded.
+    routes: Vec<Value>,
+    kept: Vec<(String, u64)>,
     objectives: Vec<Value>,
     points: BTreeMap<&'static str, Vec<(String, u64)>>,
     events: VecDeque<(Duration, String)>,
@@ -38,6 +44,8 @@ impl Report {
             costs: Costs::default(),
             limited: Vec::new(),
             levels: Vec::new(),
+            routes: Vec::new(),
+            kept: Vec::new(),
             objectives: Vec::new(),
             points: BTreeMap::new(),
             events: VecDeque::new(),
@@ -66,11 +74,15 @@ impl Report {
         costs: Costs,
         limited: Vec<(String, Option<Cost>)>,
         levels: Vec<(Kind, u32, String)>,
+        mut routes: Vec<&Group>,
         objectives: &[Watched],
     ) {
         self.costs = costs;
         self.limited = limited;
         self.levels = levels;
+        routes.truncate(ROUTES);
+        self.kept = routes.iter().map(|group| (group.name(), thousandths(share(group.level)))).collect();
+        self.routes = routes.into_iter().map(route).collect();
         self.objectives = objectives.iter().map(objective).collect();
         self.points = points(objectives);
     }
@@ -108,6 +120,13 @@ impl Report {
                 OwnKind::Counter,
                 "step",
                 self.steps.iter().map(|(step, count)| (step.clone(), *count)).collect(),
+            ),
+            metric(
+                "tandem_budget_route_kept",
+                "Of routes of which less than all is recorded, or that miss an objective: the share of new traces that is.",
+                OwnKind::Thousandths,
+                "route",
+                self.kept.clone(),
             ),
             OwnMetric {
                 name: "tandem_budget_exhausted",
@@ -173,11 +192,22 @@ impl Report {
             "budgets": limited.collect::<Vec<_>>(),
             "exhausted": self.exhausted,
             "levels": levels.collect::<Vec<_>>(),
+            "routes": self.routes,
             "objectives": self.objectives,
             "events": events.collect::<Vec<_>>(),
         })
         .to_string()
     }
+}
+
+fn route(group: &Group) -> Value {
+    json!({
+        "service": &*group.service,
+        "route": group.asked.as_ref().map(|asked| &asked.route),
+        "traces_per_second": group.rate,
+        "kept_percent": 100.0 * share(group.level),
+        "missed": group.is_missed,
+    })
 }
 
 fn objective(watched: &Watched) -> Value {

@@ -15,7 +15,7 @@ use model::Resource;
 use record::layout::FIRST_FUNCTION;
 use record::{
     Active, Control, FunctionNumber, Identity, LogRecord, Memory, MonotonicNanos, OpenError, ProgramCounters, Ring,
-    Rule, SeriesReader, Tables,
+    SeriesReader, Tables,
 };
 
 use crate::assemble::{Assembler, Ending, OperationWork};
@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::logs::LogAssembler;
 use crate::measure::Measure;
 use crate::profile::Profiled;
+use crate::regulate::Told;
 use crate::statistics::Statistics;
 use crate::symbols::Image;
 use crate::{AccountMap, KernelHalf};
@@ -63,8 +64,8 @@ pub(crate) struct Session {
     pub(crate) accounts: Option<AccountMap>,
     /// The kernel half has been told about the process.
     pub(crate) watched: bool,
-    /// What the program was told of single operations.
-    rules: Vec<Rule>,
+    /// What the program was told.
+    told: Told,
     /// The operations that have done something.
     operations: Vec<(u32, String, u8)>,
 }
@@ -87,13 +88,15 @@ impl Session {
         let memory = Memory::open(memory)?;
         let text = memory.resource();
         let resource = Arc::new(process::resource(pid, memory.header(), &text));
-        memory.control().set_rules(&[]); // those of an agent that was killed
+        let control = memory.control();
+        control.set_rules(&[]); // those of an agent that was killed
+        control.set_routes(&[]);
         Ok(Self {
             pid,
             user: process::user(pid),
             pidfd,
             resource: Arc::clone(&resource),
-            control: memory.control(),
+            control,
             rings: memory.rings(),
             next_ring: 0,
             series: memory.series(),
@@ -109,7 +112,7 @@ impl Session {
             logs_waiting_since: None,
             accounts: None,
             watched: false,
-            rules: Vec::new(),
+            told: Told::default(),
             operations: Vec::new(),
             memory,
         })
@@ -186,12 +189,20 @@ impl Session {
         self.assembler.leave_out_before(parts, moment);
     }
 
-    /// Says to the program what is recorded of single operations, where that has changed.
-    pub(crate) fn tell_rules(&mut self, rules: Vec<Rule>) {
-        if self.rules != rules {
-            self.control.set_rules(&rules);
-            self.rules = rules;
+    /// How many routes it can be told of.
+    pub(crate) fn route_count(&self) -> usize {
+        self.control.route_count()
+    }
+
+    /// Says to the program what is recorded of single operations and routes, where that has changed.
+    pub(crate) fn tell(&mut self, told: Told) {
+        if self.told.rules != told.rules {
+            self.control.set_rules(&told.rules);
         }
+        if self.told.routes != told.routes {
+            self.control.set_routes(&told.routes);
+        }
+        self.told = told;
     }
 
     /// Asks the program to connect.

@@ -32,6 +32,8 @@
 #define TANDEM_CONTROL_SAMPLING 0x1ULL
 #define TANDEM_CONTROL_PAUSED 0x2ULL
 #define TANDEM_CONTROL_RULES 0x4ULL
+#define TANDEM_CONTROL_ROUTES 0x8ULL
+#define TANDEM_ROUTE_COUNT 0x20ULL
 #define TANDEM_RULE_COUNT 0x8ULL
 #define TANDEM_RULE_USED 0x1ULL
 #define TANDEM_RULE_ALL 0x2ULL
@@ -179,7 +181,9 @@ struct tandem_header {
 	unsigned long long instruments_offset; /* offset of the instruments, then of their buckets; 0: none */
 	unsigned int bucket_count; /* capacity of the table of buckets */
 	unsigned int part_count; /* parts of the anatomy that the program tells apart, the first so many; 0: FIRST_PART_COUNT */
-	unsigned char reserved_2[48];
+	unsigned long long routes_offset; /* offset of the table of routes; 0: the program reads none */
+	unsigned int route_count; /* capacity of the table of routes */
+	unsigned char reserved_2[36];
 	unsigned long long goroutines_address; /* run-time address of runtime.allgptr, which holds the address of the array of all g's; 0: not told */
 	unsigned long long goroutine_count_address; /* run-time address of runtime.allglen, how many g's there are */
 	unsigned int g_stack_offset; /* offset of g.stack: the lowest address of its stack, then the end */
@@ -228,6 +232,8 @@ _Static_assert(__builtin_offsetof(struct tandem_header, tandem_version) == 224, 
 _Static_assert(__builtin_offsetof(struct tandem_header, instruments_offset) == 256, "header.instruments_offset");
 _Static_assert(__builtin_offsetof(struct tandem_header, bucket_count) == 264, "header.bucket_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, part_count) == 268, "header.part_count");
+_Static_assert(__builtin_offsetof(struct tandem_header, routes_offset) == 272, "header.routes_offset");
+_Static_assert(__builtin_offsetof(struct tandem_header, route_count) == 280, "header.route_count");
 _Static_assert(__builtin_offsetof(struct tandem_header, goroutines_address) == 320, "header.goroutines_address");
 _Static_assert(__builtin_offsetof(struct tandem_header, goroutine_count_address) == 328, "header.goroutine_count_address");
 _Static_assert(__builtin_offsetof(struct tandem_header, g_stack_offset) == 336, "header.g_stack_offset");
@@ -508,6 +514,18 @@ _Static_assert(__builtin_offsetof(struct tandem_rule, descriptor) == 0, "rule.de
 _Static_assert(__builtin_offsetof(struct tandem_rule, threshold) == 4, "rule.threshold");
 _Static_assert(__builtin_offsetof(struct tandem_rule, flags) == 6, "rule.flags");
 _Static_assert(__builtin_offsetof(struct tandem_rule, counted) == 7, "rule.counted");
+
+/* how many new traces are recorded of those that ask for something; the agent writes: `word` last, and 0 before anything else changes. The first entry that fits counts */
+struct tandem_route {
+	unsigned long long word; /* as a rule's, for all operations; 0: here the table ends */
+	unsigned int size; /* bytes of `pattern` */
+	unsigned char reserved_1[4];
+	unsigned char pattern[112]; /* compared with a URL's path, or a full method; `*` is any text */
+};
+_Static_assert(sizeof(struct tandem_route) == 128, "route");
+_Static_assert(__builtin_offsetof(struct tandem_route, word) == 0, "route.word");
+_Static_assert(__builtin_offsetof(struct tandem_route, size) == 8, "route.size");
+_Static_assert(__builtin_offsetof(struct tandem_route, pattern) == 16, "route.pattern");
 
 /* program to agent, with its memfd; the peer is known by SO_PEERCRED */
 struct tandem_hello {

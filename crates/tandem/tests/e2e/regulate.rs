@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{ChildStdin, Command};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::prometheus::{self, Sample};
 use crate::rig::{LIMIT, Rig, Running, eventually, run};
+use crate::spans::attribute;
 use crate::steps;
 
 /// Requests a second when there are few, and three times as many.
@@ -31,12 +32,16 @@ struct Loaded {
 
 impl Loaded {
     fn start(settings: &str, arguments: &[&str]) -> Self {
+        Self::of("load", settings, arguments)
+    }
+
+    fn of(program: &str, settings: &str, arguments: &[&str]) -> Self {
         let rig = Rig::new();
         let config = rig.path().join("agent.yaml");
         std::fs::write(&config, settings).expect("a configuration");
-        let mut command = rig.tandem("run");
-        command.args(["--no-ui", "--metrics", "127.0.0.1:0"]).args(arguments).arg("--config").arg(&config);
-        command.arg("--").arg(steps::program("load"));
+        let mut command = rig.observe("run");
+        command.args(["--metrics", "127.0.0.1:0"]).args(arguments).arg("--config").arg(&config);
+        command.arg("--").arg(steps::program(program));
         let mut running = Running::start(&mut command);
         let input = running.stdin();
         let metrics = running.address("metrics");
@@ -86,20 +91,31 @@ impl Loaded {
         levels.iter().map(level).collect()
     }
 
+    /// Requests by route that were counted, when that does not change any more.
+    fn counted(&self) -> BTreeMap<String, u64> {
+        let mut before = BTreeMap::new();
+        let counted = eventually(LIMIT, || {
+            let now = served(&prometheus::scrape(&self.metrics));
+            let is_still = now == std::mem::replace(&mut before, now.clone());
+            thread::sleep(Duration::from_millis(500));
+            is_still.then_some(now)
+        });
+        counted.expect("the last requests end")
+    }
+
+    /// Has `routes` make so many requests, and waits until they are answered. Each call has its own number.
+    fn ask(&mut self, number: u32, route: &str, count: u32) {
+        let line = format!("{route} {count} of call {number}");
+        writeln!(self.input, "{line}").expect("it reads");
+        self.running.stdout_line(|said| (said == line).then_some(()));
+    }
+
     /// Ends the program: what it says to have made is what was counted.
     fn finish(mut self) -> Vec<String> {
         self.rate(0);
         self.running.stdout_line(|line| (line == "rate 0").then_some(()));
         thread::sleep(Duration::from_millis(500));
-        let metrics = self.metrics.clone();
-        let mut before = BTreeMap::new();
-        let counted = eventually(LIMIT, || {
-            let now = served(&prometheus::scrape(&metrics));
-            let is_still = now == std::mem::replace(&mut before, now.clone());
-            thread::sleep(Duration::from_millis(500));
-            is_still.then_some(now)
-        });
-        let counted = counted.expect("the last requests end");
+        let counted = self.counted();
         drop(self.input);
         let finished = self.running.finish();
         assert_eq!(finished.code, 0, "{finished}");
@@ -171,6 +187,82 @@ objectives:
     let counted =
         "budget: join points: spans of func/main.piece are only counted in 50 % of traces: agent_cpu_percent is ";
     assert!(said[0].starts_with(counted), "{said:#?}");
+}
+
+/// Scenario: a budget that nothing fits in, a route that is asked for all the time and one that is asked for now and then and always
+/// fails, `tests/programs/routes`. Of the former next to nothing is recorded, of the latter all; both are counted.
+#[test]
+fn the_route_that_misses_its_objective_keeps_its_traces() {
+    if crate::support::is_without_go("regulate the_route_that_misses_its_objective_keeps_its_traces") {
+        return;
+    }
+    const ROUNDS: u32 = 6;
+    let settings = "
+budget:
+  agent: {cpu_percent: 0.001}
+objectives:
+  - {name: works, route: '/broken', error_rate: 1%}
+";
+    let mut loaded = Loaded::of("routes", settings, &["--no-kernel"]);
+    let (mut rounds, mut asked) = (0, BTreeMap::new());
+    let mut round = |loaded: &mut Loaded| {
+        for (route, count) in [("/busy/", 400), ("/broken", u32::from(rounds % 6 == 0))] {
+            loaded.ask(rounds, route, count);
+            *asked.entry(route.to_owned()).or_default() += u64::from(count);
+        }
+        rounds += 1;
+        thread::sleep(Duration::from_millis(500));
+        rounds % 6 == 0
+    };
+    let of_route = |budget: &Value, route: &str| {
+        let routes = budget["routes"].as_array().expect("a list").clone();
+        routes.into_iter().find(|of| of["route"] == route).unwrap_or_default()
+    };
+    let shed = eventually(2 * LIMIT, || {
+        while !round(&mut loaded) {}
+        let budget = loaded.budget();
+        let (busy, broken) = (of_route(&budget, "/busy/"), of_route(&budget, "/broken"));
+        let few = busy["kept_percent"].as_f64().is_some_and(|kept| kept < 1.0);
+        (few && broken["missed"] == true && broken["kept_percent"] == 100.0).then_some(budget)
+    });
+    let shed = shed.unwrap_or_else(|| panic!("it is shed by route: {:#}", loaded.budget()));
+    let now = shed["levels"].as_array().expect("a list").iter().find(|level| level["kind"] == "head_sampling");
+    assert!(now.expect("it is there")["level"].as_u64() > Some(0), "{shed:#}");
+    let shown = run(&mut loaded.budget_command(), LIMIT);
+    assert!(
+        shown.stdout.contains("/broken  100.0 % of ") && shown.stdout.contains("its objective is missed"),
+        "{shown}"
+    );
+    let samples = prometheus::scrape(&loaded.metrics);
+    let kept = samples.iter().filter(|sample| sample.name == "tandem_budget_route_kept");
+    assert!(
+        kept.clone().any(|sample| sample.label("route").ends_with(" /busy/") && sample.value < 0.01),
+        "{samples:?}"
+    );
+
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_nanos() as u64;
+    for _ in 0..ROUNDS {
+        while !round(&mut loaded) {}
+    }
+    assert_eq!(loaded.counted(), asked);
+    drop(loaded.input);
+    let finished = loaded.running.finish();
+    assert_eq!(finished.code, 0, "{finished}");
+    let recorded = |route: &str| {
+        let spans = loaded.rig.spans().into_iter();
+        spans.filter(|span| span.start_unix_nano >= since && attribute(span, "http.route") == route).collect::<Vec<_>>()
+    };
+    assert_eq!(recorded("/broken").len(), ROUNDS as usize, "all of them: {finished}");
+    let busy = recorded("/busy/");
+    assert!(busy.len() < 400 * 6 * ROUNDS as usize / 20, "{} of {asked:?}", busy.len());
+    for span in &busy {
+        assert!(span.trace_state.starts_with("ot=th:f"), "{span:?}");
+    }
+    let said = finished.said();
+    assert!(
+        said.iter().any(|line| line.starts_with("budget: head sampling from ") && line.contains(" /busy/ ")),
+        "{said:#?}"
+    );
 }
 
 /// Scenario: load triples for two minutes, and falls again.

@@ -12,7 +12,7 @@ use crate::rig::{self, Rig, Running};
 use crate::spans::attribute;
 
 const MODULE: &str = "tests/programs";
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "./steps",
     "./garbage",
     "./functions",
@@ -24,6 +24,7 @@ const PACKAGES: [&str; 11] = [
     "./share",
     "./noise",
     "./load",
+    "./routes",
 ];
 
 /// The woven program of that name.
