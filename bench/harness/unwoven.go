@@ -131,7 +131,7 @@ type serverFigures struct {
 }
 
 // toolRounds: tools take part in one round of so many, since some take seconds to begin.
-const toolRounds = 5
+const toolRounds = 8
 
 func (b *bench) observeServer(kind, observer string, tools []tool) (*serverFigures, error) {
 	server, err := b.startObserved(kind)
@@ -243,7 +243,7 @@ func (f *serverFigures) rows(name string) []row {
 		f.Beside.addedBeside(name+": what probes add, beside "+peerName, "cheap", "peer", "off", atMost(ofRatio, 0.1)),
 		f.Beside.addedBeside(name+": what all of tandem attach adds, beside "+peerName, "attach", "peer", "off", atMost(ofRatio, 0.1)),
 		row{What: name + ": CPU of tandem attach a request, beside that of " + peerName, Unit: "ns", Base: pointer(peer.CPU / peer.Measured), Value: attach.CPU / attach.Measured},
-		row{What: name + ": spans for each request, beside those of " + peerName, Base: pointer(peer.Spans / peer.Requests), Value: attach.Spans / attach.Requests})
+		row{What: name + ": spans that arrive for each request since it says that it observes, beside " + peerName, Base: pointer(peer.Spans / peer.Requests), Value: attach.Spans / attach.Requests})
 }
 
 // addedBeside compares what one way adds to `off` with what another one adds.

@@ -35,6 +35,6 @@ go mod edit -dropreplace $module/sdk
 # Stripping only takes debugging information away, and has to be by a program of clang's version.
 BPF2GO_CC=$clang BPF2GO_STRIP=true BPF2GO_CFLAGS="-I$source/internal/include/libbpf -I$source/internal/include" \
     go generate ./internal/pkg/instrumentation/bpf/... >generate.log 2>&1 || fail "its eBPF programs do not compile: $source/generate.log"
-CGO_ENABLED=0 go build -o unfinished ./cli || fail "it does not compile"
+CGO_ENABLED=0 go build -buildvcs=false -o unfinished ./cli || fail "it does not compile"
 mv unfinished "$command"
 echo "$command"

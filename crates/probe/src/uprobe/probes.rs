@@ -187,6 +187,7 @@ impl Uprobes {
                 .and_then(|loaded| loaded.attach_uprobe_multi_with_opts(pid.cast_signed(), executable, "", options));
             links.push(link.map_err(|error| ("placing probes", error))?);
         }
+        links.reverse(); // they are dropped in this order: beginnings first, else spans begin whose ends are not seen
         Ok(links)
     }
 
