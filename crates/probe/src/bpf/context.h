@@ -47,10 +47,11 @@ static __always_inline void keep_context(struct tandem_work *work, u64 context, 
 	/* Without it, children are found by their goroutine. */
 	if (!set || read_user(origin, sizeof(origin), (void *)context))
 		return;
-	place = set->oldest++;
-	for (int known = 0; known < TANDEM_CONTEXT_SET_SIZE; known++)
-		if (set->contexts[known] == context)
-			place = known;
+	for (place = 0; place < TANDEM_CONTEXT_SET_SIZE; place++)
+		if (set->contexts[place] == context)
+			break; /* of a span that is over: its memory is used again */
+	if (place == TANDEM_CONTEXT_SET_SIZE)
+		place = set->oldest++;
 	place %= TANDEM_CONTEXT_SET_SIZE;
 	set->contexts[place] = context;
 	set->spans[place].own = *own;

@@ -14,7 +14,7 @@
  * children are found by their goroutine.
  */
 #define TANDEM_CONTEXT_SETS_POWER 11
-#define TANDEM_CONTEXT_SET_SIZE 4
+#define TANDEM_CONTEXT_SET_SIZE 8
 /* Texts of open spans that are kept at once. */
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
