@@ -1,6 +1,6 @@
 /*
  * Which span a context.Context belongs to. There is one for each span of a server, and they come and go with these, so
- * they lie in an array, whose sets are found without a helper: a map that forgets by itself costs ten times as much.
+ * they lie in an array, whose sets are found without a helper: a map that forgets by itself has locks and lists.
  *
  * Nothing locks a set. What two processors have written at once, or one while another one reads, does not fit its seal
  * and is not found; children are found by their goroutine then.
@@ -22,9 +22,13 @@ struct {
 
 static __always_inline struct tandem_context_set *context_set(const struct tandem_work *work, u64 context)
 {
-	u64 mixed = (context ^ (u64)work->binary->observation << 32) * 0x9e3779b97f4a7c15ULL;
-	u32 index = mixed >> (64 - TANDEM_CONTEXT_SETS_POWER);
+	u64 mixed = context ^ (u64)work->binary->observation << 32;
+	u32 index;
 
+	/* Addresses of one kind lie at even distances: once is not enough to spread them. */
+	mixed = (mixed ^ mixed >> 32) * 0xd6e8feb86659fd93ULL;
+	mixed = (mixed ^ mixed >> 32) * 0xd6e8feb86659fd93ULL;
+	index = mixed >> (64 - TANDEM_CONTEXT_SETS_POWER);
 	return bpf_map_lookup_elem(&span_contexts, &index);
 }
 
@@ -37,6 +41,24 @@ static __always_inline u64 context_seal(const struct tandem_work *work, u64 cont
 	       origin[1];
 }
 
+/* Where a context goes: whose memory was used again, or the oldest whose span is over, or the oldest. */
+static __always_inline u32 place_in_set(struct tandem_context_set *set, u64 context)
+{
+	u32 place, oldest = set->oldest;
+
+	for (place = 0; place < TANDEM_CONTEXT_SET_SIZE; place++)
+		if (set->contexts[place] == context)
+			return place;
+	for (u32 later = 0; later < TANDEM_CONTEXT_SET_SIZE; later++) {
+		place = (oldest + later) % TANDEM_CONTEXT_SET_SIZE;
+		if (!set->contexts[place] || set->over[place])
+			break;
+		place = oldest;
+	}
+	set->oldest = place + 1;
+	return place;
+}
+
 /* From now on the context belongs to this span. */
 static __always_inline void keep_context(struct tandem_work *work, u64 context, const struct tandem_identity *own)
 {
@@ -47,15 +69,21 @@ static __always_inline void keep_context(struct tandem_work *work, u64 context, 
 	/* Without it, children are found by their goroutine. */
 	if (!set || read_user(origin, sizeof(origin), (void *)context))
 		return;
-	for (place = 0; place < TANDEM_CONTEXT_SET_SIZE; place++)
-		if (set->contexts[place] == context)
-			break; /* of a span that is over: its memory is used again */
-	if (place == TANDEM_CONTEXT_SET_SIZE)
-		place = set->oldest++;
-	place %= TANDEM_CONTEXT_SET_SIZE;
+	place = place_in_set(set, context) % TANDEM_CONTEXT_SET_SIZE;
 	set->contexts[place] = context;
+	set->over[place] = 0;
 	set->spans[place].own = *own;
 	set->spans[place].seal = context_seal(work, context, own, origin);
+}
+
+/* Its span is over: it is kept as long as there is room. */
+static __always_inline void end_context(struct tandem_work *work, u64 context)
+{
+	struct tandem_context_set *set = context_set(work, context);
+
+	for (int place = 0; set && place < TANDEM_CONTEXT_SET_SIZE; place++)
+		if (set->contexts[place] == context)
+			set->over[place] = 1;
 }
 
 static __always_inline void forget_context(struct tandem_work *work, u64 context)

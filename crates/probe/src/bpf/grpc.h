@@ -155,7 +155,7 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 	u64 target[2] = {};
 
 	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(work);
+	forget(work, open);
 	event->numbers[TANDEM_GRPC_CODE] = code;
 	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
 	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));

@@ -259,8 +259,10 @@ static __always_inline void hand_over(struct tandem_work *work)
 }
 
 /* The span is no longer open. Whoever has its context later is still its child. */
-static __always_inline void forget(struct tandem_work *work)
+static __always_inline void forget(struct tandem_work *work, const struct tandem_open *open)
 {
+	if (open->context)
+		end_context(work, open->context);
 	bpf_map_delete_elem(&open_spans, &work->key);
 }
 

@@ -178,7 +178,7 @@ int on_http_served(void *context)
 	else if (work.variant == TANDEM_VARIANT_HIJACKED)
 		outcome = TANDEM_OUTCOME_TAKEN;
 	begin_event(&work, &open, outcome);
-	forget(&work);
+	forget(&work, &open);
 	add_request(&work, open.subject, false);
 	state = work.registers->ax;
 	if (work.variant == TANDEM_VARIANT_FINISHED) {
@@ -228,7 +228,7 @@ int on_http_called(void *context)
 	open = *found;
 	answer = work.registers->ax;
 	begin_event(&work, &open, work.registers->bx ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(&work);
+	forget(&work, &open);
 	add_request(&work, open.subject, true);
 	if (answer)
 		work.draft->event.numbers[TANDEM_HTTP_STATUS] = user_word(answer + work.binary->answer_status);
@@ -285,7 +285,7 @@ int on_sql_end(void *context)
 	if (work.variant & TANDEM_VARIANT_SQL_EXEC)
 		error = work.registers->cx;
 	begin_event(&work, &open, error ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(&work);
+	forget(&work, &open);
 	work.draft->event.numbers[TANDEM_SQL_OPERATION] = open.variant;
 	add_kept(&work, TANDEM_SQL_QUERY);
 	hand_over(&work);

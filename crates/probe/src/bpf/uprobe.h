@@ -10,8 +10,8 @@
 /* Spans that are open at once, of all processes. */
 #define TANDEM_OPEN_COUNT 16384
 /*
- * Contexts of spans, open or not: so many sets (two to the power of that) of so many. Of a set the oldest goes, and its
- * children are found by their goroutine.
+ * Contexts of spans, open or not: so many sets (two to the power of that) of so many. Of a set
+ * the oldest goes whose span is over, else the oldest, and its children are found by their goroutine.
  */
 #define TANDEM_CONTEXT_SETS_POWER 11
 #define TANDEM_CONTEXT_SET_SIZE 8
@@ -251,6 +251,7 @@ struct tandem_context_span {
 /* Contexts whose addresses have the same hash. */
 struct tandem_context_set {
 	unsigned long long contexts[TANDEM_CONTEXT_SET_SIZE]; /* address of what the interface points to; 0: none */
+	unsigned char over[TANDEM_CONTEXT_SET_SIZE]; /* not 0: its span is */
 	unsigned int oldest;
 	unsigned int reserved;
 	struct tandem_context_span spans[TANDEM_CONTEXT_SET_SIZE];
