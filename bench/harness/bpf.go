@@ -182,7 +182,8 @@ func (p *probe) programs() map[string]ran {
 			continue
 		}
 		counts := describes(fmt.Sprintf("/proc/self/fdinfo/%d", program))
-		found[programName(program)] = ran{counts["run_cnt"], counts["run_time_ns"]}
+		name := programName(program)
+		found[name] = ran{found[name].Runs + counts["run_cnt"], found[name].Time + counts["run_time_ns"]} // it may be loaded twice
 		syscall.Close(program)
 	}
 	return found

@@ -31,6 +31,10 @@ func kernelPart(b *bench) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	calling, err := b.build("calling", false)
+	if err != nil {
+		return nil, err
+	}
 	raw := map[string]*kernelFigures{}
 	result := &outcome{Raw: raw}
 	strangers, err := b.kernelForOthers(plain)
@@ -39,7 +43,7 @@ func kernelPart(b *bench) (*outcome, error) {
 	}
 	raw["another program"] = &kernelFigures{Unwatched: *strangers}
 	result.Rows = []row{{What: "HTTP server that was never watched: each switch of the machine", Unit: "ns", Value: strangers.each(onSwitch), Goal: atMost(ofValue, 25)}}
-	for _, each := range b.workloads(woven, plain) {
+	for _, each := range b.workloads(woven, calling) {
 		found, err := b.kernelCost(each, false)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", each.name, err)
@@ -47,7 +51,7 @@ func kernelPart(b *bench) (*outcome, error) {
 		raw[each.name] = found
 		result.Rows = append(result.Rows, found.rows(each)...)
 	}
-	for _, each := range b.workloads(woven, plain) {
+	for _, each := range b.workloads(woven, calling) {
 		if !each.detail {
 			continue
 		}
@@ -72,12 +76,12 @@ type workload struct {
 	detail    bool
 }
 
-func (b *bench) workloads(woven, plain string) []workload {
+func (b *bench) workloads(woven, calling string) []workload {
 	return []workload{
 		{name: "HTTP server", arguments: []string{woven, "http"}, saturated: true, detail: true, load: func(address string) []string {
 			return []string{"wrk", "--threads", "1", "--connections", "32", "--duration", "10m", "http://" + address + "/hello"}
 		}},
-		{name: "gRPC server", arguments: []string{woven, "grpc"}, saturated: true, load: func(address string) []string { return []string{plain, "load", address} }},
+		{name: "gRPC server", arguments: []string{woven, "grpc"}, saturated: true, load: func(address string) []string { return []string{calling, address} }},
 		{name: "Redis client", arguments: []string{woven, "redis"}, server: "redis-server"},
 		{name: "system calls", arguments: []string{woven, "calls", filepath.Join(b.work, "calls")}, detail: true},
 		{name: "idle program", arguments: []string{woven, "idle"}, idle: true},

@@ -5,7 +5,6 @@
 //	kernel redis ADDRESS      eight goroutines that ask a Redis server one thing after another
 //	kernel calls FILE         one goroutine that makes system calls: ten short ones a span, and one that waits
 //	kernel idle               a hundred spans a second
-//	kernel load ADDRESS       asks a grpc server until it is told to stop
 package main
 
 import (
@@ -22,7 +21,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	health_grpc "google.golang.org/grpc/health/grpc_health_v1"
 
 	"example.com/bench/programs/paired"
@@ -59,9 +57,6 @@ func main() {
 		go call(argument)
 	case "idle":
 		go rest()
-	case "load":
-		load(argument)
-		return
 	default:
 		log.Fatalf("there is no %q", kind)
 	}
@@ -133,22 +128,3 @@ func rest() {
 
 //tandem:span tick
 func tick() { time.Sleep(time.Millisecond) }
-
-func load(address string) {
-	connection, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
-	client := health_grpc.NewHealthClient(connection)
-	for i := 0; i < 32; i++ {
-		go func() {
-			for {
-				if _, err := client.Check(context.Background(), &health_grpc.HealthCheckRequest{}); err != nil {
-					log.Fatal(err)
-				}
-			}
-		}()
-	}
-	fmt.Println("loading")
-	select {}
-}

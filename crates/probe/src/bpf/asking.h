@@ -58,7 +58,7 @@ int on_ask_write(void *context)
 	address = user_word(work.registers->ax + work.binary->pooled_connection[version] + 8);
 	if (work.binary->pooled_connection_points[version])
 		address = user_word(address + 8);
-	if (!find_ends_of(&ends, &connection, address))
+	if (!find_ends_of(&work, &ends, &connection, address))
 		return 0;
 	begin_event(&work, &open, TANDEM_OUTCOME_DONE);
 	event = &work.draft->event;

@@ -28,6 +28,20 @@ static __always_inline u32 type_number(u64 table)
 	return !table || read_user(&number, sizeof(number), (void *)(table + 16)) ? 0 : number;
 }
 
+/*
+ * Whether the type is the one with this number. A program has one description of it: once its place is known, that is
+ * compared instead.
+ */
+static __always_inline bool is_type(u64 table, u32 number, u64 *known)
+{
+	if (*known)
+		return table == *known;
+	if (type_number(table) != number)
+		return false;
+	*known = table;
+	return true;
+}
+
 /* A stream of one side, as what both sides' have in common. */
 static __always_inline u64 common_stream(u64 stream, u32 offset, u32 points)
 {
@@ -37,6 +51,7 @@ static __always_inline u64 common_stream(u64 stream, u32 offset, u32 points)
 /* The metadata that came with a call: in the context that it has, under a key of grpc's own. */
 static __always_inline u64 find_metadata(struct tandem_work *work, u64 context)
 {
+	struct tandem_binary *binary = work->binary;
 	struct {
 		u64 parent[2], key[2], value[2];
 	} *link = (void *)work->draft->other;
@@ -44,7 +59,7 @@ static __always_inline u64 find_metadata(struct tandem_work *work, u64 context)
 	for (int depth = 0; depth < METADATA_DEPTH && context; depth++) {
 		if (read_user(link, sizeof(*link), (void *)context))
 			return 0;
-		if (type_number(link->key[0]) == work->binary->metadata_key)
+		if (is_type(link->key[0], binary->metadata_key, &binary->metadata_key_place))
 			return link->value[1];
 		context = link->parent[1];
 	}
@@ -63,30 +78,36 @@ int on_grpc_serve(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open open = {};
-	struct tandem_ends ends = {};
 	struct tandem_call_key call = {};
 	struct tandem_connection connection = {};
-	u64 stream, metadata, address;
+	struct tandem_headers headers = {};
+	u64 stream, traceparent = 0;
+	u8 *fields;
 
 	/* What net/http serves has its span already. */
-	if (!begin_work(&work, context, 0) || type_number(work.registers->bx) != work.binary->served_transport ||
+	if (!begin_work(&work, context, 0) ||
+	    !is_type(work.registers->bx, work.binary->served_transport, &work.binary->served_transport_place) ||
 	    !take_draft(&work))
 		return 0;
 	open.subject = work.registers->di;
 	begin_open(&open, TANDEM_SPAN_GRPC_SERVER, 0);
 	stream = common_stream(open.subject, work.binary->served_stream, work.binary->served_stream_points);
-	open.context = user_word(stream + work.binary->stream_context + 8);
-	metadata = find_metadata(&work, open.context);
-	open.target = find_header(&work, metadata, AUTHORITY_SIZE, AUTHORITY);
-	if (read_user(open.method, sizeof(open.method), (void *)(stream + work.binary->stream_method)) ||
-	    read_user(&call.stream, sizeof(u32), (void *)(stream + work.binary->stream_id)))
-		work.counts->failed_reads++;
-	if (find_ends_of(&ends, &connection,
+	fields = work.draft->structure;
+	if (read_structure(&work, fields, stream, work.binary->stream_size)) {
+		open.context = word_of(fields, work.binary->stream_context + 8);
+		open.method[0] = word_of(fields, work.binary->stream_method);
+		open.method[1] = word_of(fields, work.binary->stream_method + 8);
+		call.stream = half_of(fields, work.binary->stream_id);
+	}
+	if (open_headers(&work, &headers, find_metadata(&work, open.context))) {
+		open.target = find_header(&work, &headers, AUTHORITY_SIZE, AUTHORITY);
+		traceparent = find_header(&work, &headers, TRACEPARENT_SIZE, TRACEPARENT);
+	}
+	if (find_ends_of(&work, &call.ends, &connection,
 			 user_word(work.registers->cx + work.binary->served_transport_connection + 8)))
-		set_peer(&open, &ends);
-	address = find_header(&work, metadata, TRACEPARENT_SIZE, TRACEPARENT);
-	if (!read_remote_parent(&work, &open, address)) {
-		turn_round(&call.ends, &ends);
+		set_peer(&open, &call.ends);
+	if (!read_remote_parent(&work, &open, traceparent)) {
+		turn_round(&call.ends);
 		if (!open.peer_port || !find_caller(&open, &call))
 			new_trace(&open);
 	}
@@ -134,7 +155,7 @@ static __always_inline void end_call(struct tandem_work *work, const struct tand
 	u64 target[2] = {};
 
 	begin_event(work, open, code ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(work);
+	forget(work, open);
 	event->numbers[TANDEM_GRPC_CODE] = code;
 	event->numbers[TANDEM_GRPC_PEER_PORT] = open->peer_port;
 	__builtin_memcpy(&event->numbers[TANDEM_GRPC_PEER], open->peer, sizeof(open->peer));
@@ -291,8 +312,8 @@ int on_grpc_headers(void *context)
 	if (!begin_work(&work, context, 0))
 		return 0;
 	open = call_of_goroutine(&work);
-	if (!open || !open->transport || !work.registers->ax ||
-	    !find_ends_of(&call.ends, &connection,
+	if (!open || !open->transport || !work.registers->ax || !take_draft(&work) ||
+	    !find_ends_of(&work, &call.ends, &connection,
 			  user_word(open->transport + work.binary->calling_transport_connection + 8)))
 		return 0;
 	set_peer(open, &call.ends);

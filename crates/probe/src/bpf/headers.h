@@ -27,24 +27,29 @@ struct tandem_search {
 	u64 name[2]; /* as it is written in the map; so long are names at most */
 };
 
-/* Looks through eight entries; the address of the value's first text, 0: not there. */
-static __always_inline u64 search_group(struct tandem_search *search, u64 group, u64 *overflow)
+/* Reads eight entries, and the word behind them. */
+static __always_inline bool read_group(struct tandem_work *work, u64 group)
 {
-	struct tandem_work *work = search->work;
-	u32 form = search->form;
 	u8 *bytes = work->draft->other;
+
+	if (!read_user(bytes, GROUP_SIZE + 8, (void *)group))
+		return true;
+	/* At the end of a page nothing need follow. */
+	*(u64 *)(bytes + GROUP_SIZE) = 0;
+	if (!read_user(bytes, GROUP_SIZE, (void *)group))
+		return true;
+	work->counts->failed_reads++;
+	return false;
+}
+
+/* Looks through the entries that were read; the address of the value's first text, 0: not there. */
+static __always_inline u64 look_through_group(struct tandem_search *search)
+{
+	u32 form = search->form;
+	u8 *bytes = search->work->draft->other;
 	u32 key_at, element_at;
 	u64 name[2], size, address;
 
-	if (read_user(bytes, GROUP_SIZE + 8, (void *)group)) {
-		/* At the end of a page nothing need follow. */
-		if (read_user(bytes, GROUP_SIZE, (void *)group)) {
-			work->counts->failed_reads++;
-			return 0;
-		}
-		*(u64 *)(bytes + GROUP_SIZE) = 0;
-	}
-	*overflow = form == TANDEM_MAP_BUCKETS ? *(u64 *)(bytes + GROUP_SIZE) : 0;
 	for (u32 slot = 0; slot < GROUP_SLOTS; slot++) {
 		u8 control = bytes[slot];
 
@@ -76,9 +81,8 @@ static __always_inline u64 search_group(struct tandem_search *search, u64 group,
 static long search_next(u64 index, void *data)
 {
 	struct tandem_search *search = data;
-	u64 overflow = 0;
 
-	search->value = search_group(search, search->groups + index * GROUP_SIZE, &overflow);
+	search->value = read_group(search->work, search->groups + index * GROUP_SIZE) ? look_through_group(search) : 0;
 	return search->value != 0;
 }
 
@@ -106,44 +110,61 @@ static __always_inline bool parse_parent(struct tandem_open *open, const u8 *tex
 #define AUTHORITY 0x69726f687475613aULL, 0x7974ULL
 #define AUTHORITY_SIZE 10
 
+/* A map, as it begins: how many entries, what else, where they are, how many groups (0: one, which has been read). */
+struct tandem_headers {
+	u64 head[4];
+};
+
+/*
+ * Reads the beginning of a map with headers; false: there are none. Until they have been found, the draft's other
+ * structure is theirs.
+ */
+static __always_inline bool open_headers(struct tandem_work *work, struct tandem_headers *headers, u64 map)
+{
+	u64 *head = headers->head;
+	u32 form = work->binary->map_form;
+
+	if (!map || !form)
+		return false;
+	if (read_user(head, sizeof(headers->head), (void *)map)) {
+		work->counts->failed_reads++;
+		return false;
+	}
+	if (!head[0])
+		return false;
+	return form == TANDEM_MAP_BUCKETS || head[3] || read_group(work, head[2]);
+}
+
 /* The address of the first value of the header, 0: there is none, or too many headers are before it. */
-static __always_inline u64 find_header(struct tandem_work *work, u64 map, u32 size, u64 first, u64 second)
+static __always_inline u64 find_header(struct tandem_work *work, const struct tandem_headers *headers, u32 size,
+				       u64 first, u64 second)
 {
 	struct tandem_search search = {
 		.work = work, .form = work->binary->map_form, .size = size, .name = {first, second}};
-	u64 head[4], table[4], overflow = 0, directory, count;
+	const u64 *head = headers->head;
+	u64 table[4], directory, count;
 
-	if (!map || !search.form)
-		return 0;
-	if (read_user(head, sizeof(head), (void *)map)) {
-		work->counts->failed_reads++;
-		return 0;
-	}
 	if (search.form == TANDEM_MAP_BUCKETS) {
-		u32 shift = head[1] >> 8 & 0xff; /* a map: count; flags, logarithm of the number of buckets; buckets */
+		u32 shift = head[1] >> 8 & 0xff; /* flags, logarithm of the number of buckets */
 
-		if (!head[0])
-			return 0;
 		for (u32 index = 0; index < BUCKET_COUNT && index < (1U << (shift & 7)); index++) {
 			u64 bucket = head[2] + index * (GROUP_SIZE + 8);
 
 			for (int chained = 0; chained < 2 && bucket; chained++) {
-				search.value = search_group(&search, bucket, &overflow);
+				if (!read_group(work, bucket))
+					break;
+				search.value = look_through_group(&search);
 				if (search.value)
 					return search.value;
-				bucket = overflow;
+				bucket = *(u64 *)(work->draft->other + GROUP_SIZE); /* where it goes on */
 			}
 		}
 		return 0;
 	}
-	if (!head[0])
-		return 0;
-	directory = head[2];
-	count = head[3];
-	if (!count)
-		return search_group(&search, directory, &overflow);
+	if (!head[3])
+		return look_through_group(&search);
 	/* More than eight headers: of a directory of tables, in all but extreme cases, there is one table. */
-	if (read_user(&directory, sizeof(directory), (void *)directory) ||
+	if (read_user(&directory, sizeof(directory), (void *)head[2]) ||
 	    read_user(table, sizeof(table), (void *)directory)) {
 		work->counts->failed_reads++;
 		return 0;

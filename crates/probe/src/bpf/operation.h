@@ -1,26 +1,11 @@
 /*
  * An operation of an observed Go program, from where it begins to the event that tells of it: what the probes of all
- * libraries share. Every address that a program says is read by a helper that may fail.
+ * libraries share.
  */
 #ifndef TANDEM_OPERATION_H
 #define TANDEM_OPERATION_H
 
-#define BPF_ANY 0
-
-/* Contexts from the one that was passed to the one that belongs to a span: so many are looked at. */
-#define CONTEXT_DEPTH 12
-
-/* The registers at a probe, in the form of the kernel's user-space interface. */
-struct tandem_registers {
-	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TANDEM_BINARY_COUNT);
-	__type(key, u32);
-	__type(value, struct tandem_binary);
-} binaries SEC(".maps");
+#include "context.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -28,13 +13,6 @@ struct {
 	__type(key, struct tandem_open_key);
 	__type(value, struct tandem_open);
 } open_spans SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TANDEM_CONTEXT_COUNT);
-	__type(key, struct tandem_context_key);
-	__type(value, struct tandem_context_span);
-} span_contexts SEC(".maps");
 
 /* Texts of open spans that may be gone when those end. */
 struct {
@@ -57,131 +35,6 @@ struct {
 	__type(key, struct tandem_call_key);
 	__type(value, struct tandem_caller);
 } grpc_callers SEC(".maps");
-
-/* A thread's own, since a probe may be interrupted by one on another thread of the same CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct tandem_draft);
-} uprobe_drafts SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct tandem_uprobe_statistics);
-} uprobe_counts SEC(".maps");
-
-/* What a probe works with. */
-struct tandem_work {
-	struct tandem_registers *registers;
-	const struct tandem_binary *binary;
-	struct tandem_uprobe_statistics *counts;
-	struct tandem_draft *draft;
-	struct tandem_open_key key;
-	u32 variant;
-};
-
-/* Reads memory of the program. What is not in memory right now is brought there: these programs may sleep. */
-static __always_inline long read_user(void *into, u32 size, const void *address)
-{
-	long failed = bpf_probe_read_user(into, size, address);
-
-	return failed ? bpf_copy_from_user(into, size, address) : 0;
-}
-
-static __always_inline u64 user_word(u64 address)
-{
-	u64 word;
-
-	return read_user(&word, sizeof(word), (void *)address) ? 0 : word;
-}
-
-/* Whether a conditional jump is taken with these flags. */
-static __always_inline bool jumps(u32 condition, u64 flags)
-{
-	bool carry = flags & 1, parity = flags >> 2 & 1, zero = flags >> 6 & 1, sign = flags >> 7 & 1;
-	bool overflow = flags >> 11 & 1, holds;
-
-	switch (condition >> 1 & 7) {
-	case 0:
-		holds = overflow;
-		break;
-	case 1:
-		holds = carry;
-		break;
-	case 2:
-		holds = zero;
-		break;
-	case 3:
-		holds = carry | zero;
-		break;
-	case 4:
-		holds = sign;
-		break;
-	case 5:
-		holds = parity;
-		break;
-	case 6:
-		holds = sign != overflow;
-		break;
-	default:
-		holds = zero | (sign != overflow);
-		break;
-	}
-	return holds != (condition & 1);
-}
-
-static __always_inline bool begin_work(struct tandem_work *work, void *context, u32 kind)
-{
-	u64 cookie = bpf_get_attach_cookie(context);
-	u32 zero = 0, index = (u32)cookie, condition = cookie >> TANDEM_COOKIE_CONDITION_SHIFT & 0xff;
-
-	work->registers = context;
-	work->variant = cookie >> TANDEM_COOKIE_VARIANT_SHIFT & 0xff;
-	if (condition != TANDEM_CONDITION_ALWAYS && !jumps(condition, work->registers->flags))
-		return false;
-	work->binary = bpf_map_lookup_elem(&binaries, &index);
-	work->counts = bpf_map_lookup_elem(&uprobe_counts, &zero);
-	if (!work->binary || !work->counts)
-		return false;
-	work->key.process = bpf_get_current_pid_tgid() >> 32;
-	work->key.kind = kind;
-	if (read_user(&work->key.goroutine, sizeof(u64), (void *)(work->registers->r14 + work->binary->goid))) {
-		work->counts->failed_reads++;
-		return false;
-	}
-	return true;
-}
-
-static __always_inline bool take_draft(struct tandem_work *work)
-{
-	work->draft =
-		bpf_task_storage_get(&uprobe_drafts, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!work->draft)
-		work->counts->no_memory++;
-	return work->draft;
-}
-
-/* A word of a structure that has been read. */
-static __always_inline u64 word_of(const u8 *structure, u32 offset)
-{
-	if (offset > TANDEM_STRUCTURE_SPACE - sizeof(u64))
-		return 0;
-	return *(u64 *)(structure + (offset & (TANDEM_STRUCTURE_SPACE - 8)));
-}
-
-static __always_inline bool read_structure(struct tandem_work *work, u8 *structure, u64 address, u32 size)
-{
-	if (size > TANDEM_STRUCTURE_SPACE)
-		size = TANDEM_STRUCTURE_SPACE;
-	if (read_user(structure, size, (void *)address)) {
-		work->counts->failed_reads++;
-		return false;
-	}
-	return true;
-}
 
 /* Puts a text into the event. Texts come in the order of their numbers; one that is left out is empty. */
 static __always_inline void add_text(struct tandem_work *work, u32 number, u64 address, u64 size, u32 limit)
@@ -256,25 +109,6 @@ static __always_inline bool find_caller(struct tandem_open *open, const struct t
 	return true;
 }
 
-/* The context.Context that was passed, or one that it was derived from, belongs to a span. */
-static __always_inline struct tandem_identity *span_of_context(struct tandem_work *work, u64 context)
-{
-	struct tandem_context_key key = {.context = context, .process = work->key.process};
-	struct tandem_context_span *found;
-	u64 origin[2];
-
-	/* What Go's own contexts begin with is the interface that they were derived from: type, then address. */
-	for (int depth = 0; depth < CONTEXT_DEPTH && key.context; depth++) {
-		if (read_user(origin, sizeof(origin), (void *)key.context))
-			return 0;
-		found = bpf_map_lookup_elem(&span_contexts, &key);
-		if (found && found->origin[0] == origin[0] && found->origin[1] == origin[1])
-			return &found->own;
-		key.context = origin[1];
-	}
-	return 0;
-}
-
 /* The span that is open on a goroutine. */
 static __always_inline struct tandem_identity *span_of_goroutine(struct tandem_work *work, u64 goroutine)
 {
@@ -287,8 +121,9 @@ static __always_inline struct tandem_identity *span_of_goroutine(struct tandem_w
 /* The parent of a span that is no server's: the surest way first. */
 static __always_inline void find_parent(struct tandem_work *work, struct tandem_open *open, u64 context)
 {
+	struct tandem_identity passed;
 	struct tandem_identity *found;
-	enum tandem_parent how;
+	enum tandem_parent how = TANDEM_PARENT_GOROUTINE;
 	u64 slot, ancestor;
 
 	if (work->binary->slot_offset) {
@@ -303,12 +138,9 @@ static __always_inline void find_parent(struct tandem_work *work, struct tandem_
 			return;
 		}
 	}
-	found = span_of_context(work, context);
-	how = TANDEM_PARENT_EXPLICIT;
-	if (!found) {
-		found = span_of_goroutine(work, work->key.goroutine);
-		how = TANDEM_PARENT_GOROUTINE;
-	}
+	if (find_context(work, context, &passed))
+		return child_of(open, &passed, TANDEM_PARENT_EXPLICIT);
+	found = span_of_goroutine(work, work->key.goroutine);
 	if (!found && work->binary->parent_goid != TANDEM_UNKNOWN) {
 		ancestor = user_word(work->registers->r14 + work->binary->parent_goid);
 		found = ancestor ? span_of_goroutine(work, ancestor) : 0;
@@ -329,28 +161,24 @@ static __always_inline void begin_open(struct tandem_open *open, enum tandem_spa
 
 static __always_inline bool keep_open(struct tandem_work *work, const struct tandem_open *open)
 {
-	struct tandem_open *before = bpf_map_lookup_elem(&open_spans, &work->key);
+	struct tandem_open *before;
 
-	if (before) {
-		struct tandem_context_key context = {.context = before->context, .process = work->key.process};
-
-		work->counts->superseded++;
-		if (context.context)
-			bpf_map_delete_elem(&span_contexts, &context);
-	}
-	if (bpf_map_update_elem(&open_spans, &work->key, open, BPF_ANY)) {
-		work->counts->map_full++;
-		return false;
+	if (bpf_map_update_elem(&open_spans, &work->key, open, BPF_NOEXIST)) {
+		/* Nearly never: the goroutine has begun one and not ended it, or there is no room. */
+		before = bpf_map_lookup_elem(&open_spans, &work->key);
+		if (before) {
+			work->counts->superseded++;
+			if (before->context)
+				forget_context(work, before->context);
+		}
+		if (!before || bpf_map_update_elem(&open_spans, &work->key, open, BPF_ANY)) {
+			work->counts->map_full++;
+			return false;
+		}
 	}
 	work->counts->begun++;
-	if (open->context) {
-		struct tandem_context_key context = {.context = open->context, .process = work->key.process};
-		struct tandem_context_span span = {.own = open->own};
-
-		/* Without it, children are found by their goroutine. */
-		if (!read_user(span.origin, sizeof(span.origin), (void *)open->context))
-			bpf_map_update_elem(&span_contexts, &context, &span, BPF_ANY);
-	}
+	if (open->context)
+		keep_context(work, open->context, &open->own);
 	return true;
 }
 
@@ -431,8 +259,10 @@ static __always_inline void hand_over(struct tandem_work *work)
 }
 
 /* The span is no longer open. Whoever has its context later is still its child. */
-static __always_inline void forget(struct tandem_work *work)
+static __always_inline void forget(struct tandem_work *work, const struct tandem_open *open)
 {
+	if (open->context)
+		end_context(work, open->context);
 	bpf_map_delete_elem(&open_spans, &work->key);
 }
 

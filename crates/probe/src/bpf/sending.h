@@ -95,7 +95,7 @@ int on_sent(void *context)
 		return 0;
 	open = *found;
 	begin_event(&work, &open, error ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(&work);
+	forget(&work, &open);
 	work.draft->event.numbers[TANDEM_SEND_LIBRARY] = open.variant;
 	work.draft->event.numbers[TANDEM_SEND_COUNT] = open.subject;
 	if (work.variant != TANDEM_VARIANT_SEND_FRANZ_GO)

@@ -34,22 +34,26 @@ struct {
 	__type(value, struct tandem_sent);
 } sent_requests SEC(".maps");
 
+/* There has been one: before, no server need look who is at the other end. */
+bool any_request_sent;
+
 /* The request that the other end has sent, where that is observed, too. */
 static __always_inline bool find_sender(struct tandem_work *work, struct tandem_open *open, u64 response)
 {
 	const struct tandem_binary *binary = work->binary;
-	struct tandem_ends own = {}, sender = {};
+	struct tandem_ends ends = {};
 	const struct tandem_open *sending;
 	const struct tandem_sent *sent;
 	struct tandem_connection connection = {};
 
-	if (binary->response_connection == TANDEM_UNKNOWN || binary->served_connection == TANDEM_UNKNOWN)
+	if (!any_request_sent || binary->response_connection == TANDEM_UNKNOWN ||
+	    binary->served_connection == TANDEM_UNKNOWN)
 		return false;
-	if (!find_ends_of(&own, &connection,
+	if (!find_ends_of(work, &ends, &connection,
 			  user_word(user_word(response + binary->response_connection) + binary->served_connection + 8)))
 		return false;
-	turn_round(&sender, &own);
-	sent = bpf_map_lookup_elem(&sent_requests, &sender);
+	turn_round(&ends);
+	sent = bpf_map_lookup_elem(&sent_requests, &ends);
 	if (!sent)
 		return false;
 	/* Of one that has ended this cannot be the request. */
@@ -69,23 +73,27 @@ int on_http_send(void *context)
 	struct tandem_sent sent = {};
 	struct tandem_ends ends = {};
 	struct tandem_connection connection = {};
+	struct tandem_headers headers = {};
 	u64 request;
 
 	if (!begin_work(&work, context, TANDEM_SPAN_HTTP_CLIENT))
 		return 0;
 	open = bpf_map_lookup_elem(&open_spans, &work.key);
-	if (!open ||
-	    !find_ends_of(&ends, &connection, user_word(work.registers->ax + work.binary->sending_connection + 8)))
+	if (!open || !take_draft(&work) ||
+	    !find_ends_of(&work, &ends, &connection,
+			  user_word(work.registers->ax + work.binary->sending_connection + 8)))
 		return 0;
 	sent.own = open->own;
 	sent.key = work.key;
 	bpf_map_update_elem(&sent_requests, &ends, &sent, BPF_ANY);
-	if (!connection.cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process) || !take_draft(&work))
+	if (!any_request_sent) /* whoever serves reads it: it is not written again and again */
+		any_request_sent = true;
+	if (!connection.cookie || !bpf_map_lookup_elem(&marking_processes, &work.key.process))
 		return 0;
 	/* One that says itself which trace it belongs to is left alone. */
 	request = user_word(work.registers->bx);
-	if (!find_header(&work, user_word(request + work.binary->request_header), TRACEPARENT_SIZE,
-			 NET_HTTP_TRACEPARENT))
+	if (!open_headers(&work, &headers, user_word(request + work.binary->request_header)) ||
+	    !find_header(&work, &headers, TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT))
 		bpf_map_update_elem(&pending_headers, &connection.cookie, &sent.own, BPF_ANY);
 	return 0;
 }
@@ -98,7 +106,8 @@ int on_http_serve(void *context)
 {
 	struct tandem_work work = {};
 	struct tandem_open open = {};
-	u64 traceparent;
+	struct tandem_headers headers = {};
+	u64 traceparent = 0;
 	u8 *request;
 
 	if (!begin_work(&work, context, 0) || !take_draft(&work))
@@ -110,8 +119,8 @@ int on_http_serve(void *context)
 		return 0;
 	if (work.binary->request_context != TANDEM_UNKNOWN)
 		open.context = word_of(request, work.binary->request_context + 8);
-	traceparent = find_header(&work, word_of(request, work.binary->request_header), TRACEPARENT_SIZE,
-				  NET_HTTP_TRACEPARENT);
+	if (open_headers(&work, &headers, word_of(request, work.binary->request_header)))
+		traceparent = find_header(&work, &headers, TRACEPARENT_SIZE, NET_HTTP_TRACEPARENT);
 	if (!read_remote_parent(&work, &open, traceparent) &&
 	    !(word_of(request, work.binary->request_major) == 1 && find_sender(&work, &open, work.registers->cx)))
 		new_trace(&open);
@@ -169,7 +178,7 @@ int on_http_served(void *context)
 	else if (work.variant == TANDEM_VARIANT_HIJACKED)
 		outcome = TANDEM_OUTCOME_TAKEN;
 	begin_event(&work, &open, outcome);
-	forget(&work);
+	forget(&work, &open);
 	add_request(&work, open.subject, false);
 	state = work.registers->ax;
 	if (work.variant == TANDEM_VARIANT_FINISHED) {
@@ -219,7 +228,7 @@ int on_http_called(void *context)
 	open = *found;
 	answer = work.registers->ax;
 	begin_event(&work, &open, work.registers->bx ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(&work);
+	forget(&work, &open);
 	add_request(&work, open.subject, true);
 	if (answer)
 		work.draft->event.numbers[TANDEM_HTTP_STATUS] = user_word(answer + work.binary->answer_status);
@@ -276,7 +285,7 @@ int on_sql_end(void *context)
 	if (work.variant & TANDEM_VARIANT_SQL_EXEC)
 		error = work.registers->cx;
 	begin_event(&work, &open, error ? TANDEM_OUTCOME_ERROR : TANDEM_OUTCOME_DONE);
-	forget(&work);
+	forget(&work, &open);
 	work.draft->event.numbers[TANDEM_SQL_OPERATION] = open.variant;
 	add_kept(&work, TANDEM_SQL_QUERY);
 	hand_over(&work);

@@ -9,8 +9,12 @@
 #define TANDEM_BINARY_COUNT 4096
 /* Spans that are open at once, of all processes. */
 #define TANDEM_OPEN_COUNT 16384
-/* Contexts of spans, open or not; the least recently used go, and children are found by their goroutine. */
-#define TANDEM_CONTEXT_COUNT 10240
+/*
+ * Contexts of spans, open or not: so many sets (two to the power of that) of so many. Of a set
+ * the oldest goes whose span is over, else the oldest, and its children are found by their goroutine.
+ */
+#define TANDEM_CONTEXT_SETS_POWER 11
+#define TANDEM_CONTEXT_SET_SIZE 8
 /* Texts of open spans that are kept at once. */
 #define TANDEM_TEXT_ENTRIES 4096
 /* Connections whose last request is known; the least recently used go. */
@@ -161,6 +165,7 @@ enum tandem_sql_variant {
 /* What is known of an executable: offsets of fields. */
 struct tandem_binary {
 	unsigned int process; /* whose it is */
+	unsigned int observation; /* its number: a process that is observed once more has another one */
 	unsigned int slot_offset; /* from g, of a woven program; 0: none */
 	unsigned int goid;
 	unsigned int parent_goid;
@@ -196,6 +201,7 @@ struct tandem_binary {
 	unsigned int stream_id; /* transport.Stream */
 	unsigned int stream_method;
 	unsigned int stream_context;
+	unsigned int stream_size; /* as far as these fields */
 	unsigned int metadata_key; /* number of the type of the key under which a context has the metadata of a call */
 	unsigned int calling_target; /* grpc.ClientConn.target */
 	unsigned int calling_transport_connection; /* transport.http2Client.conn */
@@ -212,6 +218,9 @@ struct tandem_binary {
 	unsigned int produced_topic; /* sarama.ProducerMessage.Topic */
 	unsigned int record_topic; /* kgo.Record.Topic */
 	unsigned int unary_finishes; /* not 0: a unary call of grpc is over when its stream is */
+	/* Where the program has the descriptions of types, once a probe has met them; 0: not yet. */
+	unsigned long long served_transport_place; /* as a transport.ServerTransport */
+	unsigned long long metadata_key_place;
 };
 
 /* Names a span that is open: by its goroutine, and by what it is of, where one may be inside another. */
@@ -219,13 +228,6 @@ struct tandem_open_key {
 	unsigned long long goroutine; /* its goid: never given twice in a process */
 	unsigned int process;
 	unsigned int kind; /* 0: of a server */
-};
-
-/* Names a context.Context that belongs to a span. */
-struct tandem_context_key {
-	unsigned long long context; /* address of what the interface points to */
-	unsigned int process;
-	unsigned int reserved;
 };
 
 /* A span as others are its children. */
@@ -239,8 +241,20 @@ struct tandem_identity {
 /* The span that a context.Context belongs to, also when that has ended: what was begun for it may go on. */
 struct tandem_context_span {
 	struct tandem_identity own;
-	unsigned long long
-		origin[2]; /* the interface that it was derived from: what else lies there later has another one */
+	/*
+	 * That, the context's address, whose it is, and the interface that it was derived from (what else lies there
+	 * later has another one), in one number.
+	 */
+	unsigned long long seal;
+};
+
+/* Contexts whose addresses have the same hash. */
+struct tandem_context_set {
+	unsigned long long contexts[TANDEM_CONTEXT_SET_SIZE]; /* address of what the interface points to; 0: none */
+	unsigned char over[TANDEM_CONTEXT_SET_SIZE]; /* not 0: its span is */
+	unsigned int oldest;
+	unsigned int reserved;
+	struct tandem_context_span spans[TANDEM_CONTEXT_SET_SIZE];
 };
 
 /* A connection, as one of its ends sees it. IPv4 addresses are mapped into IPv6, as they are for a socket of both. */

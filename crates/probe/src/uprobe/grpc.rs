@@ -61,6 +61,9 @@ impl Types<'_> {
     }
 }
 
+/// Texts and interfaces are two of them.
+const WORD: u32 = 8;
+
 pub(super) fn server_types(offsets: &Offsets, facts: &mut tandem_binary) -> Result<(), String> {
     let types = Types(offsets);
     let transport = format!("{TRANSPORT}.http2Server");
@@ -68,6 +71,8 @@ pub(super) fn server_types(offsets: &Offsets, facts: &mut tandem_binary) -> Resu
     facts.stream_id = types.field(STREAM, &["id"])?;
     facts.stream_method = types.field(STREAM, &["method"])?;
     facts.stream_context = types.field(STREAM, &["ctx"])?;
+    facts.stream_size =
+        facts.stream_id.max(facts.stream_method + WORD).max(facts.stream_context + WORD) / WORD * WORD + WORD;
     facts.served_transport = types.pointer_number(&transport)?;
     facts.served_transport_connection = types.field(&transport, &["conn"])?;
     (facts.served_stream, facts.served_stream_points) = types.common("ServerStream", "st")?;

@@ -17,9 +17,7 @@ use libbpf_rs::{
 
 use super::inserting::Inserting;
 use super::plan::Plan;
-use super::skeleton::types::{
-    tandem_binary, tandem_context_key, tandem_open, tandem_open_key, tandem_uprobe_statistics,
-};
+use super::skeleton::types::{tandem_binary, tandem_open, tandem_open_key, tandem_uprobe_statistics};
 use crate::error::ProbeError;
 use crate::features;
 use crate::kernel::{Plain, bytes_of, loading, value_from};
@@ -64,9 +62,10 @@ pub struct UprobeStatistics {
 pub struct Uprobes {
     attached: HashMap<u32, Attached>,
     free: Vec<u32>,
+    /// How many times a process was observed so far.
+    observations: u32,
     binaries: MapHandle,
     open_spans: MapHandle,
-    contexts: MapHandle,
     texts: MapHandle,
     statistics: MapHandle,
     ended: MapHandle,
@@ -117,9 +116,9 @@ impl Uprobes {
         Ok(Self {
             attached: HashMap::new(),
             free: (0..BINARY_COUNT).rev().collect(),
+            observations: 0,
             binaries: handle("binaries")?,
             open_spans: handle("open_spans")?,
-            contexts: handle("span_contexts")?,
             texts: handle("kept_texts")?,
             statistics: handle("uprobe_counts")?,
             ended: handle("ended_spans")?,
@@ -158,7 +157,8 @@ impl Uprobes {
         plan: &Plan,
         slot_offset: u32,
     ) -> Result<Vec<Link>, (&'static str, libbpf_rs::Error)> {
-        let facts = tandem_binary { process: pid, slot_offset, ..plan.facts };
+        self.observations = self.observations.wrapping_add(1);
+        let facts = tandem_binary { process: pid, observation: self.observations, slot_offset, ..plan.facts };
         let told = self.binaries.update(&index.to_ne_bytes(), bytes_of(&facts), MapFlags::ANY);
         told.map_err(|error| ("telling where fields are", error))?;
         let mut links = Vec::new();
@@ -187,6 +187,7 @@ impl Uprobes {
                 .and_then(|loaded| loaded.attach_uprobe_multi_with_opts(pid.cast_signed(), executable, "", options));
             links.push(link.map_err(|error| ("placing probes", error))?);
         }
+        links.reverse(); // they are dropped in this order: beginnings first, else spans begin whose ends are not seen
         Ok(links)
     }
 
@@ -227,7 +228,6 @@ impl Uprobes {
         for map in [&self.open_spans, &self.texts] {
             forget(map, process, pid);
         }
-        forget(&self.contexts, mem::offset_of!(tandem_context_key, process), pid);
     }
 
     /// Who takes the spans that have ended, on one thread.
