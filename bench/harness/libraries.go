@@ -146,8 +146,7 @@ func (l *libraries) rows(call string) []row {
 	cpu := l.Woven.added(what, traced, dormant, nil)
 	allocations := l.counted(call, "allocations", "traced", atMost(ofDifference, 0.02))
 	rows := []row{cpu, allocations, l.counted(call, "bytes", "traced", nil)}
-	isByHand := len(l.ByHand.Rounds[byHand]) > 0
-	if isByHand {
+	if len(l.ByHand.Rounds[byHand]) > 0 {
 		rows = []row{
 			cpu,
 			l.ByHand.added(call+": CPU, by hand", byHand, plain, nil),
@@ -169,7 +168,7 @@ func (l *libraries) rows(call string) []row {
 	if l.ByHand.Counts[plain+" line"] > 0 {
 		longer := atLeast(ofDifference, 60) // two ids, their names and what JSON has between
 		rows = append(rows, l.counted(call, "line", "traced", longer))
-		if isByHand {
+		if l.ByHand.Counts[byHand+" line"] > 0 {
 			rows = append(rows, l.counted(call, "line", "by hand", longer))
 		}
 	}

@@ -18,6 +18,7 @@ func init() {
 		stat.DisableLog()
 		var conf rest.RestConf
 		conf.Host, conf.Port, conf.MaxBytes, conf.Middlewares.Recover, conf.Middlewares.MaxBytes = "127.0.0.1", 8080, 1<<20, true, true
+		conf.Telemetry.Disabled = true       // it would take the place of the SDK's provider
 		conf.Middlewares.Trace = with.byHand // go-zero's own, of OpenTelemetry
 		server := rest.MustNewServer(conf)
 		server.AddRoute(rest.Route{Method: http.MethodGet, Path: "/:name", Handler: serve.Hello})

@@ -20,12 +20,14 @@ func init() {
 		if with.byHand {
 			redisV8ByHand(client)
 		}
-		return call{name: "go-redis v8", count: 1000, spans: 1, do: func(n int) {
-			for ; n > 0; n-- {
-				if err := client.Get(context.Background(), "key").Err(); err != nil {
-					log.Fatal(err)
+		return call{name: "go-redis v8", count: 1000, spans: 1, whole: 1, do: func(n int) {
+			with.span(func(ctx context.Context) { // without one around it, redisotel makes none
+				for ; n > 0; n-- {
+					if err := client.Get(ctx, "key").Err(); err != nil {
+						log.Fatal(err)
+					}
 				}
-			}
+			})
 		}}
 	})
 }

@@ -27,5 +27,6 @@ func zapLines(name string, with instruments, logs int) call {
 			zap.Int("status", 200), zap.Duration("took", time.Microsecond), zap.Bool("cached", false))
 	})
 	call.bare = logs == 0
+	call.ids = !with.byHand // what makes records of them gives the lines no ids
 	return call
 }
