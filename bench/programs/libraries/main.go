@@ -142,6 +142,7 @@ func writeProfile() error {
 		return err
 	}
 	defer file.Close()
+	runtime.GC() // the profile knows what was allocated before the last one
 	return pprof.Lookup("allocs").WriteTo(file, 0)
 }
 
