@@ -10,6 +10,18 @@ import (
 // librariesPart: a call of each library, with memory at its other end: woven in one program that switches its modes, by hand
 // in another that also makes it plain. The two run in turns; only differences within one are compared with each other.
 func librariesPart(b *bench) (*outcome, error) {
+	return b.callsOfLibraries(0, "-limit", pick(b, "12s", "1s"))
+}
+
+// packsPart: the same for packs that have a file in programs/libraries.
+func packsPart(b *bench) (*outcome, error) {
+	const mostAdded = 500 // by a span of a call, in nanoseconds
+	return b.callsOfLibraries(mostAdded, "-packs", "-limit", pick(b, "40s", "1s"))
+}
+
+// callsOfLibraries measures what the program's arguments ask for, and then the same with log records. If there is a goal for
+// what a span may add, each call has it.
+func (b *bench) callsOfLibraries(mostAdded float64, arguments ...string) (*outcome, error) {
 	sink, err := b.startSink()
 	if err != nil {
 		return nil, err
@@ -19,61 +31,44 @@ func librariesPart(b *bench) (*outcome, error) {
 	result := &outcome{Raw: raw}
 	for _, each := range []struct {
 		name      string
-		calls     []string
 		logs      string // OTEL_LOGS_EXPORTER
 		arguments []string
 	}{
-		{"calls", []string{"http server", "http/2 server", "http client", "grpc", "grpc server", "sql query", "sql exec", "slog"}, "none", nil},
-		{"log records", []string{"slog with records", "log with records"}, "otlp", []string{"-records"}},
+		{"calls", "none", arguments},
+		{"log records", "otlp", append([]string{"-records"}, arguments...)},
 	} {
 		found, err := b.measureLibraries(sink, each.logs, each.arguments...)
 		if err != nil {
 			return nil, err
 		}
 		raw[each.name] = found
-		for _, call := range each.calls {
-			result.Rows = append(result.Rows, found.rows(call)...)
+		for _, call := range found.calls() {
+			rows := found.rows(call)
+			if mostAdded > 0 {
+				rows[0].Goal = atMost(ofDifference, mostAdded*max(found.Woven.Counts[call+" spans"], 1))
+			}
+			result.Rows = append(result.Rows, rows...)
 		}
 		result.Rows = append(result.Rows, found.Woven.delivered(each.name+", woven"), found.ByHand.delivered(each.name+", by hand"))
 	}
 	return result, nil
 }
 
-// packsPart: the same for packs that have a file in programs/libraries.
-func packsPart(b *bench) (*outcome, error) {
-	sink, err := b.startSink()
-	if err != nil {
-		return nil, err
-	}
-	defer sink.stop()
-	found, err := b.measureLibraries(sink, "none", "-packs", "-limit", pick(b, "20s", "1s"))
-	if err != nil {
-		return nil, err
-	}
-	var calls []string
-	for name := range found.Woven.Rounds {
-		if call, isTraced := strings.CutSuffix(name, ", traced"); isTraced {
-			calls = append(calls, call)
-		}
-	}
-	slices.Sort(calls)
-	result := &outcome{Raw: found}
-	for _, call := range calls {
-		rows := found.rows(call)
-		rows[0].Goal = atMost(ofDifference, mostAdded)
-		result.Rows = append(result.Rows, rows...)
-	}
-	result.Rows = append(result.Rows, found.Woven.delivered("woven"), found.ByHand.delivered("by hand"))
-	return result, nil
-}
-
-// mostAdded is what a pack may add to a call, in nanoseconds.
-const mostAdded = 500
-
 // libraries are the figures of both programs.
 type libraries struct {
 	Woven  *figures `json:"woven"`
 	ByHand *figures `json:"by_hand"`
+}
+
+// calls are the names of what was measured.
+func (l *libraries) calls() (names []string) {
+	for name := range l.Woven.Rounds {
+		if call, isTraced := strings.CutSuffix(name, ", traced"); isTraced {
+			names = append(names, call)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // measureLibraries runs the two programs in turns.
@@ -86,8 +81,8 @@ func (b *bench) measureLibraries(sink *sink, logs string, arguments ...string) (
 	if err != nil {
 		return nil, err
 	}
-	arguments = append([]string{"-rounds", pick(b, "25", "5"), "-limit", pick(b, "12s", "1s")}, arguments...)
-	environment := append(sink.environment(), "OTEL_LOGS_EXPORTER="+logs,
+	arguments = append([]string{"-rounds", pick(b, "25", "5")}, arguments...)
+	environment := append(sink.environment(), "OTEL_LOGS_EXPORTER="+logs, "TANDEM_ENABLE=cobra.command", // off by default
 		"TANDEM_CONFIG="+filepath.Join(b.folder, "programs", "libraries", "agent.yaml"))
 	found := &libraries{Woven: &figures{}, ByHand: &figures{}}
 	for turn := 0; turn < pick(b, 4, 1); turn++ {
@@ -144,7 +139,11 @@ const fewerTimes = 20
 
 func (l *libraries) rows(call string) []row {
 	traced, dormant, byHand, plain := call+", traced", call+", dormant", call+", by hand", call+", plain"
-	cpu := l.Woven.added(call+": CPU, traced, agent", traced, dormant, nil)
+	what := call + ": CPU, traced, agent"
+	if spans := l.Woven.Counts[call+" spans"]; spans > 1 {
+		what += fmt.Sprintf(", %.0f spans", spans)
+	}
+	cpu := l.Woven.added(what, traced, dormant, nil)
 	allocations := l.counted(call, "allocations", "traced", atMost(ofDifference, 0.02))
 	rows := []row{cpu, allocations, l.counted(call, "bytes", "traced", nil)}
 	if len(l.ByHand.Rounds[byHand]) > 0 {
@@ -168,7 +167,10 @@ func (l *libraries) rows(call string) []row {
 	}
 	if l.ByHand.Counts[plain+" line"] > 0 {
 		longer := atLeast(ofDifference, 60) // two ids, their names and what JSON has between
-		rows = append(rows, l.counted(call, "line", "traced", longer), l.counted(call, "line", "by hand", longer))
+		rows = append(rows, l.counted(call, "line", "traced", longer))
+		if l.ByHand.Counts[byHand+" line"] > 0 {
+			rows = append(rows, l.counted(call, "line", "by hand", longer))
+		}
 	}
 	return rows
 }

@@ -37,16 +37,16 @@ func cases(figures *paired.Figures) (cases []paired.Case, finish func() error, e
 	}
 	bare, dressed := calls(plain()), calls(byHand())
 	for index, each := range bare {
-		length := func(kind string) func() {
-			return func() { figures.Counts[each.name+kind+" line"] = float64(each.lineSize()) }
+		length := func(kind string, of call) func() {
+			return func() { figures.Counts[each.name+kind+" line"] = float64(of.lineSize()) }
 		}
 		do := counted(figures, dressed[index])
-		cases = append(cases, paired.Case{Name: each.name + ", plain", Count: each.count, Do: each.do, Clear: length(", plain")})
+		cases = append(cases, paired.Case{Name: each.name + ", plain", Count: each.count, Do: each.do, Clear: length(", plain", each)})
 		if each.bare {
 			continue
 		}
 		cases = append(cases,
-			paired.Case{Name: each.name + ", by hand", Count: each.count, Do: func(n int) { do(n); flush() }, Clear: length(", by hand")},
+			paired.Case{Name: each.name + ", by hand", Count: each.count, Do: func(n int) { do(n); flush() }, Clear: length(", by hand", dressed[index])},
 			paired.Case{Name: each.name + ", by hand unsent", Count: each.count, Do: do, Clear: flush})
 	}
 	return cases, shutdown, nil

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -99,7 +101,7 @@ func server2(with instruments) call {
 
 // client is a request by a net/http client whose server lies in memory.
 func client(with instruments) call {
-	client := &http.Client{Transport: with.transport(answering(helloAnswer))}
+	client := &http.Client{Transport: with.transport(answering(answered("application/json", `{"message":"hello, world"}`+"\n")))}
 	return call{name: "http client", count: 1000, spans: 1, do: func(n int) {
 		for ; n > 0; n-- {
 			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://127.0.0.1:8080/hello", nil)
@@ -121,35 +123,53 @@ func client(with instruments) call {
 // answering is a transport to servers that give the same answer to each request.
 func answering(answer string) *http.Transport {
 	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return &serverSide{answer: answer, requests: make(chan struct{}, 1)}, nil
+		return newServerSide(answer), nil
 	}}
 }
 
-const helloAnswer = "HTTP/1.1 200 OK\r\n" +
-	"Content-Type: application/json\r\n" +
-	"Date: Thu, 26 Nov 2026 12:00:00 GMT\r\n" +
-	"Content-Length: 27\r\n\r\n" +
-	`{"message":"hello, world"}` + "\n"
+// answered is an HTTP server's answer.
+func answered(contentType, body string) string {
+	return "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\nDate: Thu, 26 Nov 2026 12:00:00 GMT\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
 
-// serverSide is a connection whose server gives the same answer to each request. A request is one write.
+// posted is a request that has a body.
+func posted(path, contentType, body string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: " + contentType + "\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
+
+// serverSide is a connection whose server has an answer for each request, and the last one for all further ones. A request is
+// one write, or a head and a body.
 type serverSide struct {
 	quiet
-	answer   string
+	answers  []string
 	requests chan struct{}
 	at       int // place in the answer
+}
+
+func newServerSide(answers ...string) *serverSide {
+	return &serverSide{answers: answers, requests: make(chan struct{}, 1)}
 }
 
 func (s *serverSide) Read(into []byte) (int, error) {
 	if s.at == 0 {
 		<-s.requests
 	}
-	n := copy(into, s.answer[s.at:])
-	s.at = (s.at + n) % len(s.answer)
+	n := copy(into, s.answers[0][s.at:])
+	if s.at += n; s.at < len(s.answers[0]) {
+		return n, nil
+	}
+	if s.at = 0; len(s.answers) > 1 {
+		s.answers = s.answers[1:]
+	}
 	return n, nil
 }
 
 func (s *serverSide) Write(request []byte) (int, error) {
-	s.requests <- struct{}{}
+	if isHead := bytes.HasPrefix(request, []byte("POST ")) && bytes.HasSuffix(request, []byte("\r\n\r\n")); !isHead {
+		s.requests <- struct{}{}
+	}
 	return len(request), nil
 }
 
@@ -167,6 +187,25 @@ type address string
 
 func (a address) Network() string { return "tcp" }
 func (a address) String() string  { return string(a) }
+
+// dialled makes connections to a server in memory.
+func dialled(serve func(net.Conn) error) (dial func() (net.Conn, error)) {
+	listener := bufconn.Listen(1 << 16)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				log.Fatal(err)
+			}
+			go func() {
+				if err := serve(conn); err != nil && err != io.EOF { // a client may well leave
+					log.Fatal(err)
+				}
+			}()
+		}
+	}()
+	return listener.Dial
+}
 
 // listener hands out the connections that are in it.
 type listener chan net.Conn

@@ -73,6 +73,14 @@ func plain() instruments {
 	}
 }
 
+// spans is how many spans a call has when it is woven, and by hand, which often makes one where we make one for each layer.
+func (with instruments) spans(woven, byHand int) int {
+	if with.byHand {
+		return byHand
+	}
+	return woven
+}
+
 // request is a span where the program is woven.
 //
 //tandem:span request
@@ -80,20 +88,25 @@ func request(do func(context.Context)) { do(context.Background()) }
 
 // calls makes the calls that the flags ask for, ready to be done.
 func calls(with instruments) []call {
-	if *records {
-		return []call{record(with), printed(with)}
-	}
-	calls := []call{server(with), server2(with), client(with), unary(with), served(with), query(with), execute(with), line(with)}
+	makers := []func(instruments) call{server, server2, client, unary, served, query, execute, line}
 	if *packs {
-		for _, more := range more {
-			calls = append(calls, more(with))
+		makers = append(makers, more...)
+	}
+	if *records {
+		makers = []func(instruments) call{record, printed}
+		if *packs {
+			makers = append(makers, moreRecords...)
 		}
+	}
+	var calls []call
+	for _, make := range makers {
+		calls = append(calls, make(with))
 	}
 	return calls
 }
 
-// more makes the calls of packs that have a file of their own here, which adds to it.
-var more []func(with instruments) call
+// more makes the calls of packs that have a file of their own here, which adds to it; moreRecords those that make log records.
+var more, moreRecords []func(with instruments) call
 
 func main() {
 	flag.Parse()
@@ -129,6 +142,7 @@ func writeProfile() error {
 		return err
 	}
 	defer file.Close()
+	runtime.GC() // the profile knows what was allocated before the last one
 	return pprof.Lookup("allocs").WriteTo(file, 0)
 }
 

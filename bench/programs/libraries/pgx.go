@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"google.golang.org/grpc/test/bufconn"
 )
 
 // pgxByHand instruments the connections of a configuration.
@@ -15,20 +14,13 @@ var pgxByHand func(*pgx.ConnConfig)
 
 func init() {
 	more = append(more, func(with instruments) call {
-		listener := bufconn.Listen(1 << 16)
-		go func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				log.Fatal(err)
-			}
-			log.Fatal(servePostgres(conn))
-		}()
+		dial := dialled(servePostgres)
 		config, err := pgx.ParseConfig("postgres://user@database.example.com/shop?sslmode=disable")
 		if err != nil {
 			log.Fatal(err)
 		}
 		config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
-		config.DialFunc = func(context.Context, string, string) (net.Conn, error) { return listener.Dial() }
+		config.DialFunc = func(context.Context, string, string) (net.Conn, error) { return dial() }
 		if with.byHand {
 			pgxByHand(config)
 		}

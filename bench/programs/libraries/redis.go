@@ -31,7 +31,10 @@ func init() {
 	})
 }
 
-// redisSide is a connection whose server knows one key, and no command but get. What is written are whole commands.
+// redisAnswers are what a server says that knows one key, and takes the tasks of asynq.
+var redisAnswers = map[string]string{"get": "$5\r\nvalue\r\n", "sadd": ":1\r\n", "evalsha": ":1\r\n"}
+
+// redisSide is a connection to that server. What is written are whole commands.
 type redisSide struct {
 	quiet
 	answers  []byte
@@ -55,11 +58,10 @@ func (s *redisSide) Write(commands []byte) (int, error) {
 		if end < 0 {
 			end = len(rest) - 3
 		}
-		command := rest[:end+3]
-		if bytes.Contains(command, []byte("\r\nget\r\n")) || bytes.Contains(command, []byte("\r\nGET\r\n")) {
-			s.answers = append(s.answers, "$5\r\nvalue\r\n"...)
+		name := bytes.ToLower(bytes.Split(rest[:end+3], []byte("\r\n"))[2])
+		if answer, ok := redisAnswers[string(name)]; ok {
+			s.answers = append(s.answers, answer...)
 		} else {
-			name := bytes.Split(command, []byte("\r\n"))[2]
 			s.answers = append(s.answers, "-ERR unknown command "+string(name)+"\r\n"...)
 		}
 		rest = rest[end+3:]

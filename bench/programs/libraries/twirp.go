@@ -5,7 +5,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"strconv"
 
 	"github.com/twitchtv/twirp/example"
 )
@@ -16,17 +15,16 @@ func init() {
 	more = append(more,
 		func(with instruments) call {
 			const message = "\x08\x0a" // ten inches
-			request := "POST /twirp/twitch.twirp.example.Haberdasher/MakeHat HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n" +
-				"Content-Type: application/protobuf\r\nContent-Length: " + strconv.Itoa(len(message)) + "\r\n\r\n" + message
+			request := posted("/twirp/twitch.twirp.example.Haberdasher/MakeHat", "application/protobuf", message)
 			handler := with.handler(example.NewHaberdasherServer(haberdasher{}))
 			served := repeated(request, func(listener net.Listener) error { return http.Serve(listener, handler) })
-			return call{name: "twirp server", count: 500, spans: twirpSpans(with), do: served}
+			return call{name: "twirp server", count: 500, spans: with.spans(2, 1), do: served}
 		},
 		func(with instruments) call {
 			const message = "\x08\x0a\x12\x05green" // ten inches, and a color
-			answer := "HTTP/1.1 200 OK\r\nContent-Type: application/protobuf\r\nContent-Length: " + strconv.Itoa(len(message)) + "\r\n\r\n" + message
-			client := example.NewHaberdasherProtobufClient("http://127.0.0.1:8080", &http.Client{Transport: with.transport(answering(answer))})
-			return call{name: "twirp client", count: 500, spans: twirpSpans(with), do: func(n int) {
+			transport := with.transport(answering(answered("application/protobuf", message)))
+			client := example.NewHaberdasherProtobufClient("http://127.0.0.1:8080", &http.Client{Transport: transport})
+			return call{name: "twirp client", count: 500, spans: with.spans(2, 1), do: func(n int) {
 				for ; n > 0; n-- {
 					if _, err := client.MakeHat(context.Background(), &example.Size{Inches: 10}); err != nil {
 						log.Fatal(err)
@@ -34,14 +32,6 @@ func init() {
 				}
 			}}
 		})
-}
-
-// twirpSpans is how many spans a call has on one side: the call's and its HTTP request's, by hand only that.
-func twirpSpans(with instruments) int {
-	if with.byHand {
-		return 1
-	}
-	return 2
 }
 
 // haberdasher makes the same hat for everybody.

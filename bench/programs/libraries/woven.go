@@ -22,6 +22,7 @@ func cases(figures *paired.Figures) (cases []paired.Case, finish func() error, e
 		}
 	}
 	for _, each := range calls(plain()) {
+		figures.Counts[each.name+" spans"] = float64(each.spans)
 		var written, dropped uint64
 		begin := func(enter func()) func() {
 			return func() { enter(); written, dropped = memory.Written(), memory.Dropped() }

@@ -20,7 +20,7 @@ var (
 )
 
 // tandemStart begins the span.
-func tandemStart(ctx context.Context, about *RegisterServiceMetadata) *tandem_rt.Span {
+func tandemStart(ctx context.Context) *tandem_rt.Span {
 	if !tandemOperation.On() {
 		return nil
 	}
@@ -29,9 +29,9 @@ func tandemStart(ctx context.Context, about *RegisterServiceMetadata) *tandem_rt
 		return nil
 	}
 	span.Str(tandem_rt.KeyRPCSystemName, "aws-api")
-	span.Join(tandem_rt.KeyRPCMethod, about.ServiceID, "/", about.OperationName)
-	if about.Region != "" {
-		span.Str(tandemRegion, about.Region)
+	span.Join(tandem_rt.KeyRPCMethod, GetServiceID(ctx), "/", GetOperationName(ctx))
+	if region := GetRegion(ctx); region != "" {
+		span.Str(tandemRegion, region)
 	}
 	return span
 }

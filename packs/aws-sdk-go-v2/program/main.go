@@ -16,9 +16,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
+// moreOf are the uses of services that the lowest version lacks.
+var moreOf []func(ctx context.Context, address string)
+
+var credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "secret-id", SecretAccessKey: "secret-key"}, nil
+})
+
 func main() {
 	ctx := context.Background()
-	client := connect(serve(), 2)
+	address := serve()
+	client := connect(address, 2)
 	_, err := client.ListQueues(ctx, nil)
 	did("list", err)
 	_, err = client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String("http://secret-queue"), MessageBody: aws.String("secret")})
@@ -33,6 +41,9 @@ func main() {
 	did("cancelled", err)
 	_, err = connect("http://127.0.0.1:1", 1).ListQueues(ctx, nil)
 	did("nobody there", err)
+	for _, more := range moreOf {
+		more(ctx, address)
+	}
 }
 
 func did(what string, err error) { fmt.Printf("%-20s %v\n", what, err != nil) }
@@ -40,9 +51,7 @@ func did(what string, err error) { fmt.Printf("%-20s %v\n", what, err != nil) }
 func connect(address string, attempts int) *sqs.Client {
 	return sqs.New(sqs.Options{
 		BaseEndpoint: &address, Region: "eu-central-1", DisableMessageChecksumValidation: true,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "secret-id", SecretAccessKey: "secret-key"}, nil
-		}),
+		Credentials: credentials,
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = attempts
 			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return time.Millisecond, nil })

@@ -31,9 +31,18 @@ func tandemIDs(to *jsonEncoder, context *buffer.Buffer, fields []Field) {
 	}
 	var room [tandem_rt.TraceparentSize]byte // a traceparent: it holds all three, each at its place
 	text := span.AppendTraceparent(room[:0])
-	to.AddByteString(tandemTraceKey, text[3:35])
-	to.AddByteString(tandemSpanKey, text[36:52])
-	to.AddByteString(tandemFlagsKey, text[53:55])
+	tandemID(to, tandemTraceKey, text[3:35])
+	tandemID(to, tandemSpanKey, text[36:52])
+	tandemID(to, tandemFlagsKey, text[53:55])
+}
+
+// tandemID writes an id. The encoder's own way looks through function values for what must be escaped: for that the id would
+// have to be on the heap.
+func tandemID(to *jsonEncoder, key string, id []byte) {
+	to.addKey(key)
+	to.buf.AppendByte('"')
+	to.buf.Write(id)
+	to.buf.AppendByte('"')
 }
 
 // tandemContext is a copy of an encoder whose text begins with the ids.
