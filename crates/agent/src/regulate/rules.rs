@@ -6,10 +6,7 @@ use record::{Route, Rule};
 
 use super::controller::{Kind, STEPS_A_HALF};
 use super::objectives::Watched;
-use super::{COUNTED, COUNTED_STEPS, Regulator, threshold};
-
-/// Where there is no table of routes, of what is asked of a service that misses an objective eight times as many are recorded as of others.
-const MORE: u32 = 3 * STEPS_A_HALF;
+use super::{COUNTED, COUNTED_STEPS, MORE_HALVINGS, Regulator, threshold};
 
 /// What a program is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +58,7 @@ impl Regulator {
     /// The level of head sampling for what is asked of a service: lower where an objective is missed, or asks for slow traces.
     fn level_of_requests(&self, service: &str, level: u32) -> u32 {
         self.objectives_about(service).fold(level, |lowest, watched| {
-            let missed = if watched.wants_more() { level.saturating_sub(MORE) } else { level };
+            let missed = if watched.wants_more() { level.saturating_sub(MORE_HALVINGS * STEPS_A_HALF) } else { level };
             let kept =
                 watched.objective.slow_kept.map_or(level, |kept| (-kept.log2() * f64::from(STEPS_A_HALF)) as u32);
             lowest.min(missed).min(kept)

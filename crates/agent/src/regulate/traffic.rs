@@ -16,11 +16,9 @@ use record::layout::kind::{CONSUMER, SERVER};
 use super::controller::{LEAST_SAMPLING, STEPS_A_HALF, share};
 use super::fill::{Demand, fill};
 use super::objectives::Watched;
-use super::{pattern, threshold};
+use super::{MORE_HALVINGS, pattern, threshold};
 use crate::measure::Measure;
 
-/// Of what misses its objective so many times as many traces are recorded as of others.
-const MORE: f64 = 8.0;
 /// How much of the last look counts among those before: of how many there are, and of how many of them begin a trace.
 const NEWEST: f64 = 0.05;
 const NEWEST_ROOTS: f64 = 0.02;
@@ -169,7 +167,7 @@ impl Traffic {
         for (group, &place) in self.groups.iter().zip(&of) {
             let demand = &mut demands[place];
             demand.rate += if group.is_told { group.rate } else { 0.0 };
-            demand.weight = if group.is_missed { MORE } else { demand.weight };
+            demand.weight = if group.is_missed { f64::from(1 << MORE_HALVINGS) } else { demand.weight };
             demand.least = demand.least.max(group.least);
         }
         let shares = if level == 0 { vec![1.0; demands.len()] } else { fill(&demands, share(level)) };
